@@ -1,0 +1,1 @@
+"""posenfs: a workbench for neural architecture search on human pose."""

@@ -1,0 +1,1 @@
+"""What a person is: keypoints, limbs and body parts."""

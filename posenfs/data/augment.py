@@ -1,0 +1,55 @@
+"""Augmentation, and the random numbers behind it: pure functions of (seed, epoch, index)."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from posenfs.data.geometry import Crop
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a crop: rotation in degrees, scale as a share, mirroring by probability `flip`.
+
+    Uniform within +-rotation and 1 +- scale (the paper); `normal`: Gaussian of that deviation, the rotation clipped at
+    twice and the scale at once its deviation (the authors' code). `rotation_probability`: how many are turned at all.
+    """
+
+    rotation: float = 45.0
+    scale: float = 0.3
+    flip: float = 0.5
+    rotation_probability: float = 1.0
+    normal: bool = False
+
+
+PAPER = Augmentation()
+RELEASED = Augmentation(rotation_probability=0.6, normal=True)
+NONE = Augmentation(rotation=0.0, scale=0.0, flip=0.0)
+
+_ORDER = 2**63  # a counter no sample has
+
+
+def generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """A counter-based generator: the same numbers in whatever process and order it is asked."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=[0, 0, 0, index]))
+
+
+def order(seed: int, epoch: int, people: int) -> np.ndarray:
+    """[people]: the order in which an epoch sees the people."""
+    return generator(seed, epoch, _ORDER).permutation(people)
+
+
+def augment(crop: Crop, augmentation: Augmentation, seed: int, epoch: int, index: int) -> Crop:
+    """A crop of one person, changed at random."""
+    draw = generator(seed, epoch, index)
+    turned, mirrored = draw.random() < augmentation.rotation_probability, draw.random() < augmentation.flip
+    if augmentation.normal:
+        turn, zoom = np.clip(draw.standard_normal(), -2, 2), np.clip(draw.standard_normal(), -1, 1)
+    else:
+        turn, zoom = draw.uniform(-1, 1), draw.uniform(-1, 1)
+    return replace(
+        crop,
+        scale=crop.scale * (1 + augmentation.scale * zoom),
+        rotation=np.float64(augmentation.rotation * turn * turned),
+        flip=np.bool_(mirrored),
+    )

@@ -1,0 +1,101 @@
+"""MPII in the JSON form that HRNet ships: images/, annot/{train,valid}.json, annot/gt_valid.mat."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+
+from posenfs.body.skeleton import MPII
+from posenfs.data.sample import DataError, People
+
+# MPII's own order in files; paper keypoint k is file keypoint FILE_ORDER[k] (footnote 3).
+FILE_ORDER = (9, 8, 7, 13, 12, 14, 11, 15, 10, 3, 2, 4, 1, 5, 0, 6)
+
+
+def read_mpii(root: Path, split: str) -> People:
+    """The people of annot/<split>.json; head sizes and, for scoring, keypoints from annot/gt_<split>.mat where it is.
+
+    Files count pixels from 1 and give a centre and scale; the box is the square of side 200 * scale round the centre
+    moved down by 15 * scale. Raises DataError for a missing or unsound file.
+    """
+    path = root / "annot" / f"{split}.json"
+    if not path.is_file():
+        raise DataError(f"no MPII annotation at {path}; `root` must hold images/ and annot/ (see data/README.md)")
+    try:
+        entries = json.loads(path.read_text())
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}; copy it again") from None
+    if not isinstance(entries, list) or not entries:
+        raise DataError(f"{path} must hold a list with at least one person")
+    rows = [_entry(path, number, entry) for number, entry in enumerate(entries)]
+    joints, labelled, occluded, centers, scales = (np.array(column) for column in zip(*rows, strict=True))
+    visibility = np.where(labelled > 0, np.where(occluded > 0, 1, 2), 0)
+    head_sizes = np.full(len(rows), np.nan)
+    truth = root / "annot" / f"gt_{split}.mat"
+    if truth.is_file():
+        joints, missing, head_sizes = _ground_truth(truth, len(rows))
+        visibility = np.where(missing, 0, np.maximum(visibility, 1))
+    keypoints = np.where(visibility[..., None] > 0, joints - 1, 0)[:, FILE_ORDER]
+    center = centers + np.stack([np.zeros_like(scales), 15 * scales], -1) - 1
+    side = np.repeat(200 * scales[:, None], 2, 1)
+    names = sorted({entry["image"] for entry in entries})
+    position = {name: i for i, name in enumerate(names)}
+    return People(
+        name=f"mpii {split}",
+        skeleton=MPII,
+        root=root / "images",
+        images=tuple(names),
+        image_index=np.array([position[entry["image"]] for entry in entries]),
+        keypoints_image=keypoints,
+        visibility=visibility[:, FILE_ORDER].astype(np.uint8),
+        boxes=np.concatenate([center - side / 2, side], -1),
+        head_sizes=head_sizes,
+        person_ids=np.arange(len(rows)),
+    )
+
+
+def _entry(path: Path, number: int, entry: dict) -> tuple:
+    """joints [16, 2], labelled [16], occluded [16], center [2], scale of one person, checked."""
+    place = f"{path}, entry {number}"
+    if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
+        raise DataError(f"{place}: no image name; each entry needs image, center, scale, joints, joints_vis")
+    place += f" ({entry['image']})"
+    if Path(entry["image"]).is_absolute() or ".." in Path(entry["image"]).parts:
+        raise DataError(f"{place}: an image path must stay inside images/")
+    occluded = entry.get("joints_occluded", [0] * 16)
+    shapes = {"joints": (16, 2), "joints_vis": (16,), "center": (2,), "scale": ()}
+    values = {name: _numbers(place, name, entry.get(name), shape) for name, shape in shapes.items()}
+    if values["scale"] <= 0:
+        raise DataError(f"{place}: scale {values['scale']:g} gives a box of no size; correct or drop this person")
+    occluded = _numbers(place, "joints_occluded", occluded, (16,))
+    return values["joints"], values["joints_vis"], occluded, values["center"], values["scale"]
+
+
+def _numbers(place: str, name: str, value, shape: tuple[int, ...]) -> np.ndarray:
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{place}: {name} is not numbers of shape {shape}: {value!r:.80}") from None
+    if array.shape != shape:
+        raise DataError(f"{place}: {name} has shape {array.shape}, expected {shape}; correct or drop this person")
+    if not np.isfinite(array).all():
+        raise DataError(f"{place}: {name} holds {array[~np.isfinite(array)][0]}; correct or drop this person")
+    return array
+
+
+def _ground_truth(path: Path, people: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """keypoints [N, 16, 2] (1-based, file order), missing [N, 16], head sizes [N] of a gt_*.mat file."""
+    try:
+        file = loadmat(path)
+        keypoints, missing, heads = file["pos_gt_src"], file["jnt_missing"], file["headboxes_src"]
+    except (ValueError, KeyError, NotImplementedError, OSError) as error:
+        raise DataError(f"{path} is not MPII's ground truth: {error}; copy it again") from None
+    if keypoints.shape != (16, 2, people) or missing.shape != (16, people) or heads.shape != (2, 2, people):
+        raise DataError(
+            f"{path} has pos_gt_src {keypoints.shape}, jnt_missing {missing.shape}, headboxes_src {heads.shape}; "
+            f"the annotation beside it lists {people} people: the two files must belong together"
+        )
+    # PCKh's head size is 0.6 of the head box's diagonal
+    head_sizes = 0.6 * np.linalg.norm(heads[1].astype(np.float64) - heads[0], axis=0)
+    return keypoints.transpose(2, 0, 1).astype(np.float64), missing.T > 0, head_sizes

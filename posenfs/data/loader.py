@@ -1,0 +1,102 @@
+"""People to batches of crops, in an order and with an augmentation that depend on (seed, epoch, index) alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from posenfs.data.augment import Augmentation, augment, order
+from posenfs.data.geometry import Crop, crop_of_box, cut_crop, image_to_crop, mirror_keypoints
+from posenfs.data.sample import Batch, People
+
+
+@dataclass(frozen=True)
+class Crops(Dataset):
+    """Random access by (epoch, index) to one person's crop as a batch of one; no augmentation: upright crops."""
+
+    people: People
+    size: tuple[int, int]  # (width, height) crop px
+    augmentation: Augmentation | None = None
+    seed: int = 0
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, index = key
+        sample = self.people.sample(index)
+        crop = crop_of_box(sample.box, self.size)
+        if self.augmentation is not None:
+            crop = augment(crop, self.augmentation, self.seed, epoch, index)
+        keypoints, visibility = keypoints_of_crop(self.people, index, crop)
+        return Batch(
+            cut_crop(sample.image, crop)[None],
+            torch.from_numpy(keypoints.astype(np.float32))[None],
+            torch.from_numpy(visibility)[None],
+            np.array([index]),
+            crop,
+        )
+
+
+def keypoints_of_crop(people: People, index: int, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
+    """One person's keypoints [K, 2] crop px and visibility [K]; a mirrored crop swaps left and right.
+
+    A keypoint outside the crop counts as not labelled; what is not labelled holds zeros.
+    """
+    upright = Crop(crop.center, crop.scale, crop.rotation, np.zeros_like(crop.flip), crop.size)
+    keypoints, visibility = image_to_crop(people.keypoints_image[index], upright), people.visibility[index]
+    inside = ((keypoints > -0.5) & (keypoints < np.asarray(crop.size) - 0.5)).all(-1)
+    visibility = np.where(inside, visibility, 0).astype(np.uint8)
+    if crop.flip:
+        keypoints, visibility = mirror_keypoints(keypoints, visibility, people.skeleton.flip_order, crop.size[0])
+    return np.where(visibility[:, None] > 0, keypoints, 0.0), visibility
+
+
+def collate(samples: list[Batch]) -> Batch:
+    """Batches of one -> one batch."""
+    crops = [sample.crop for sample in samples]
+    fields = {name: np.stack([getattr(c, name) for c in crops]) for name in ("center", "scale", "rotation", "flip")}
+    return Batch(
+        torch.cat([sample.images for sample in samples]),
+        torch.cat([sample.keypoints_crop for sample in samples]),
+        torch.cat([sample.visibility for sample in samples]),
+        np.concatenate([sample.index for sample in samples]),
+        Crop(size=crops[0].size, **fields),
+    )
+
+
+class Loader:
+    """Batches of crops; the same ones whatever the number of worker processes."""
+
+    def __init__(self, crops: Crops, batch_size: int, workers: int = 0):
+        self.crops, self.batch_size = crops, batch_size
+        self._keys: list[list[tuple[int, int]]] = []  # what the data loader reads next; refilled for every pass
+        self._loader = DataLoader(
+            crops,
+            batch_sampler=self._keys,
+            collate_fn=collate,
+            num_workers=workers,
+            # forked workers of a process with threads can hang; a fork server starts clean ones
+            multiprocessing_context="forkserver" if workers else None,
+            persistent_workers=workers > 0,
+        )
+
+    @property
+    def steps(self) -> int:
+        """Batches in a training epoch: whole ones only, so that batch-norm never sees a remnant."""
+        return len(self.crops.people) // self.batch_size
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of a training epoch in random order, from batch number `start` on."""
+        people = order(self.crops.seed, epoch, len(self.crops.people))
+        chunks = people[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
+        return self._batches([[(epoch, int(i)) for i in chunk] for chunk in chunks[start:]])
+
+    def once(self) -> Iterator[Batch]:
+        """Everybody once, in order, the last batch perhaps smaller."""
+        people = range(len(self.crops.people))
+        keys = [(0, i) for i in people]
+        return self._batches([keys[i : i + self.batch_size] for i in people[:: self.batch_size]])
+
+    def _batches(self, keys: list[list[tuple[int, int]]]) -> Iterator[Batch]:
+        self._keys[:] = keys
+        return iter(self._loader)

@@ -1,0 +1,105 @@
+"""People as arrays (what every reader returns), one person as a sample, many as a batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.io import ImageReadMode, decode_image
+
+from posenfs.body.skeleton import Skeleton
+from posenfs.data.geometry import Crop
+
+
+class DataError(Exception):
+    """Data that cannot be used. The message names the file, the value and the next step."""
+
+
+@dataclass(frozen=True)
+class People:
+    """N annotated people in M images, in compact arrays.
+
+    Coordinates are image px, 0-based, an integer being a pixel's centre. Unlabelled keypoints (visibility 0) hold
+    zeros. A box (x, y, w, h) is the person's own, before any padding. head_sizes and areas are NaN where unknown.
+    """
+
+    name: str
+    skeleton: Skeleton
+    root: Path  # of the image paths
+    images: tuple[str, ...]  # [M]
+    image_index: np.ndarray  # [N] int
+    keypoints_image: np.ndarray  # [N, K, 2] float64
+    visibility: np.ndarray  # [N, K] uint8: 0 not labelled, 1 occluded, 2 visible
+    boxes: np.ndarray  # [N, 4] float64
+    head_sizes: np.ndarray  # [N] float64, px
+    person_ids: np.ndarray  # [N] int
+
+    def __len__(self) -> int:
+        return len(self.image_index)
+
+    def select(self, index: np.ndarray | slice | Sequence[int]) -> "People":
+        """Some of these people, in the given order."""
+        rows = ("image_index", "keypoints_image", "visibility", "boxes", "head_sizes", "person_ids")
+        return replace(self, **{row: getattr(self, row)[index] for row in rows})
+
+    def image_path(self, person: int) -> Path:
+        return self.root / self.images[self.image_index[person]]
+
+    def sample(self, person: int) -> "Sample":
+        """One person with the decoded picture; raises DataError where that cannot be read."""
+        return Sample(
+            image=load_image(self.image_path(person)),
+            keypoints_image=self.keypoints_image[person],
+            visibility=self.visibility[person],
+            box=self.boxes[person],
+            head_size=float(self.head_sizes[person]),
+            person_id=int(self.person_ids[person]),
+        )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One person: image uint8 [3, H, W], keypoints_image [K, 2], visibility [K], box (x, y, w, h), head size px."""
+
+    image: Tensor
+    keypoints_image: np.ndarray
+    visibility: np.ndarray
+    box: np.ndarray
+    head_size: float
+    person_id: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B people cropped: images uint8 [B, 3, H, W], keypoints_crop [B, K, 2] crop px, visibility [B, K], the index of
+    each in its People, and the crops (fields with a leading [B])."""
+
+    images: Tensor
+    keypoints_crop: Tensor
+    visibility: Tensor
+    index: np.ndarray
+    crop: Crop
+
+    def to(self, device: torch.device) -> "Batch":
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("images", "keypoints_crop")}
+        return replace(self, **moved, visibility=self.visibility.to(device, non_blocking=True))
+
+
+def load_image(path: Path) -> Tensor:
+    """uint8 RGB [3, H, W], EXIF rotation applied; raises DataError naming a missing or broken file."""
+    if not path.is_file():
+        raise DataError(f"no image at {path}; check the data folder and its images/")
+    try:
+        return decode_image(str(path), mode=ImageReadMode.RGB, apply_exif_orientation=True)
+    except RuntimeError as error:
+        size = path.stat().st_size
+        raise DataError(f"{path} ({size} bytes) is not a whole image: {error}; copy it again or drop it") from None
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 [B, 3, H, W] -> float32, ImageNet's mean 0 and deviation 1 per channel, channels last in memory."""
+    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device).view(3, 1, 1) * 255
+    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device).view(3, 1, 1) * 255
+    return images.to(memory_format=torch.channels_last).float().sub_(mean).div_(deviation)

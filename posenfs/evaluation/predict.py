@@ -1,0 +1,75 @@
+"""A model's keypoints in image pixels, and how good they are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from posenfs.data.geometry import crop_to_image, heatmap_to_crop
+from posenfs.data.heatmaps import decode, mirror_maps
+from posenfs.data.loader import Crops, Loader
+from posenfs.data.sample import People, normalise
+from posenfs.evaluation.metrics import normalised_errors, pckh
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """keypoints_image [N, K, 2] image px and their peak scores [N, K]."""
+
+    keypoints_image: np.ndarray
+    scores: np.ndarray
+
+
+@torch.no_grad()
+def score_maps(model: nn.Module, images: Tensor, flip_order: tuple[int, ...] | None = None) -> Tensor:
+    """uint8 [B, 3, H, W] -> score maps [B, K, h, w]; with a flip order the mean with those of the mirror image."""
+    images = normalise(images)
+    maps = model(images).float()
+    if flip_order is None:
+        return maps
+    return (maps + mirror_maps(model(images.flip(-1)).float(), flip_order)) / 2
+
+
+def predict(
+    model: nn.Module,
+    people: People,
+    size: tuple[int, int],
+    batch_size: int = 32,
+    flip: bool = True,
+    workers: int = 0,
+    progress: bool = False,
+) -> Predictions:
+    """Keypoints of people, each cropped at its box to size (width, height); the model is left in its mode."""
+    device = next(model.parameters()).device
+    loader = Loader(Crops(people, size), batch_size, workers)
+    flip_order = people.skeleton.flip_order if flip else None
+    training, keypoints, scores = model.training, [], []
+    model.eval()
+    try:
+        with tqdm(total=len(people), desc="evaluate", unit="img", disable=not progress, leave=False) as bar:
+            for batch in loader.once():
+                maps = score_maps(model, batch.images.to(device), flip_order)
+                peaks, peak_scores = decode(maps)
+                crop_px = heatmap_to_crop(peaks.double().cpu().numpy(), size[0] // maps.shape[-1])
+                keypoints.append(crop_to_image(crop_px, batch.crop))
+                scores.append(peak_scores.cpu().numpy())
+                bar.update(len(batch.index))
+    finally:
+        model.train(training)
+    return Predictions(np.concatenate(keypoints), np.concatenate(scores))
+
+
+def evaluate(predictions: Predictions, people: People) -> tuple[dict[str, float], np.ndarray]:
+    """Metrics by name, in percent, and the errors [N, K] in head sizes they come from."""
+    errors = normalised_errors(predictions.keypoints_image, people, people.head_sizes)
+    return pckh(errors, people.skeleton), errors
+
+
+def mean_pose(train: People, people: People) -> Predictions:
+    """The trivial predictor: the training set's mean pose, laid into each person's box."""
+    relative = (train.keypoints_image - train.boxes[:, None, :2]) / train.boxes[:, None, 2:]
+    labelled = (train.visibility > 0)[..., None]
+    mean = (relative * labelled).sum(0) / np.maximum(labelled.sum(0), 1)
+    return Predictions(people.boxes[:, None, :2] + mean * people.boxes[:, None, 2:], np.zeros(people.visibility.shape))

@@ -1,0 +1,1 @@
+"""The paper's network: search space, fabrics, vectors, backbones, cost."""

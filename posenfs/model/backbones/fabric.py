@@ -1,0 +1,37 @@
+"""A Cell-based Neural Fabric as backbone, behind a stem of two convolutions (Table VIII)."""
+
+from torch import Tensor, nn
+
+from posenfs.model.fabric import Fabric
+from posenfs.model.space import PAPER, FabricSpec, Rules
+
+
+class FabricBackbone(nn.Module):
+    """Images -> the four maps of the last kept layer, whose channels are width * stride."""
+
+    def __init__(self, spec: FabricSpec, rules: Rules = PAPER):
+        super().__init__()
+        if spec.first != 0 or spec.rows(spec.end - 1) != len(spec.strides):
+            raise ValueError(f"a fabric backbone keeps layers 0 to one with all {len(spec.strides)} rows; got {spec}")
+        self.channels = tuple(spec.channels(row) for row in range(len(spec.strides)))
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(64, spec.channels(0), 1),
+        )
+        self.fabric = Fabric(spec, rules)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> four maps, finest first."""
+        return self.fabric([self.stem(images)])
+
+
+_SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
+
+# Table VIII
+FABRIC_1 = FabricSpec(layers=6, width=10, hidden_nodes=2, operations=_SIX, first=0, last=3)
+FABRIC_2 = FabricSpec(layers=8, width=10, hidden_nodes=1, operations=_SIX, first=0, last=5)
+FABRIC_3 = FabricSpec(layers=8, width=12, hidden_nodes=1, operations=_SIX, first=0, last=5)

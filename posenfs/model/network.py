@@ -1,0 +1,88 @@
+"""The whole network (Fig. 3): a shared backbone, and for each body part a fabric that ends in vectors."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from posenfs.body.parts import Part, PartScheme
+from posenfs.model.architecture import Architecture
+from posenfs.model.fabric import Fabric
+from posenfs.model.space import PAPER, FabricSpec, Rules
+from posenfs.model.vectors import gather_parts, scores
+
+
+class PartHead(nn.Module):
+    """Pyramid -> vectors of one part: 1x1 entries, a fabric, ReLU, a 1x1 convolution to J * d channels."""
+
+    def __init__(self, part: Part, channels: tuple[int, ...], spec: FabricSpec, vector_dim: int, rules: Rules = PAPER):
+        super().__init__()
+        if spec.input_rows != len(channels):
+            raise ValueError(f"a head whose layer {spec.first} reads {spec.input_rows} maps got {len(channels)}")
+        self.keypoints, self.vector_dim = len(part.keypoints), vector_dim
+        self.entries = nn.ModuleList(nn.Conv2d(c, spec.channels(row), 1) for row, c in enumerate(channels))
+        self.fabric = Fabric(spec, rules)
+        self.vectors = nn.Conv2d(spec.channels(0), self.keypoints * vector_dim, 1)  # channel = keypoint * d + component
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        """Four maps, finest first -> vectors [B, J, d, h, w] at the finest stride."""
+        finest = self.fabric([entry(x) for entry, x in zip(self.entries, pyramid, strict=True)])[0]
+        return self.vectors(F.relu(finest)).unflatten(1, (self.keypoints, self.vector_dim))
+
+
+class PoseNFS(nn.Module):
+    """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride of the fabrics."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        parts: PartScheme,
+        spec: FabricSpec | None = None,
+        vector_dim: int = 8,
+        rules: Rules = PAPER,
+    ):
+        super().__init__()
+        spec = FabricSpec() if spec is None else spec
+        if vector_dim < 1:
+            raise ValueError(f"vector_dim must be at least 1; got {vector_dim}")
+        self.backbone, self.parts, self.spec = backbone, parts, spec
+        self.keypoints = 1 + max(k for part in parts for k in part.keypoints)
+        self.heads = nn.ModuleList(PartHead(part, backbone.channels, spec, vector_dim, rules) for part in parts)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] -> score maps [B, K, H/4, W/4]; raises ValueError where the largest stride does not divide."""
+        return gather_parts((scores(v) for v in self.part_vectors(images)), self.parts, self.keypoints)
+
+    def part_vectors(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> the vectors [B, J, d, H/4, W/4] of each part."""
+        check_image_size(images.shape[-2], images.shape[-1], self.spec)
+        pyramid = self.backbone(images)
+        return [head(pyramid) for head in self.heads]
+
+    def fabrics(self) -> dict[str, Fabric]:
+        """Every fabric by name: the parts', and the backbone's own where it is one."""
+        named = {part.name: head.fabric for part, head in zip(self.parts, self.heads, strict=True)}
+        own = getattr(self.backbone, "fabric", None)
+        return named if own is None else {"backbone": own, **named}
+
+    def architectures(self) -> dict[str, Architecture]:
+        """The live alpha and beta of every fabric."""
+        return {name: fabric.architecture for name, fabric in self.fabrics().items()}
+
+    def architecture_parameters(self) -> list[nn.Parameter]:
+        """All alpha and beta."""
+        return [p for fabric in self.fabrics().values() for p in (fabric.alpha, fabric.beta)]
+
+    def weight_parameters(self) -> list[nn.Parameter]:
+        """All other parameters: the w of the paper."""
+        architecture = {id(p) for p in self.architecture_parameters()}
+        return [p for p in self.parameters() if id(p) not in architecture]
+
+
+def check_image_size(height: int, width: int, spec: FabricSpec) -> None:
+    """Raise ValueError where the largest stride does not divide the image."""
+    stride = spec.strides[-1]
+    if height % stride or width % stride:
+        near = f"{max(round(height / stride), 1) * stride} x {max(round(width / stride), 1) * stride}"
+        raise ValueError(
+            f"an image of {height} x {width} px (height x width) is not divisible by the largest stride {stride}; "
+            f"the nearest size that is: {near}"
+        )

@@ -1,0 +1,1 @@
+"""The search itself: experiment, strategies, run folder, engine."""

@@ -1,0 +1,371 @@
+"""The steppable search: one loop that trains, evaluates, records, snapshots and goes on from where it was."""
+
+import contextlib
+import math
+import os
+import platform
+import resource
+import signal
+import subprocess
+import threading
+import time
+import weakref
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from posenfs.data.geometry import crop_to_heatmap
+from posenfs.data.heatmaps import encode
+from posenfs.data.loader import Crops, Loader
+from posenfs.data.sample import Batch, normalise
+from posenfs.evaluation.predict import evaluate, mean_pose, predict
+from posenfs.model.cost import honest_cost
+from posenfs.search.experiment import Experiment, build, data_fingerprint
+from posenfs.search.run import Run, runs_home
+from posenfs.search.strategies import STRATEGIES
+
+_OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite; the message names the step and the last good snapshot."""
+
+
+class Search:
+    """A search in a run folder: step it, run an epoch, or finish it. Made on a folder that already holds this
+    experiment it goes on from the last snapshot; in a notebook, making it again takes over from the old object.
+
+    Order of people and augmentation depend on (seed, epoch, index) alone, so that on the CPU, with the same versions
+    and thread count, a resumed search repeats an undisturbed one bit for bit, whatever the number of workers.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment | str | Path | Run,
+        folder: str | Path | None = None,
+        device: str = "auto",
+        workers: int = 0,
+        progress: bool = True,
+    ):
+        """`experiment`: an Experiment (its folder: reports/runs/<name>), or an existing run folder to go on with.
+
+        Raises ValueError, DataError or RunError before anything is written where the experiment cannot be run.
+        """
+        if not isinstance(experiment, Experiment):
+            run = experiment if isinstance(experiment, Run) else Run(experiment)
+            experiment, folder = run.experiment(), run.folder
+        if experiment.run.strategy not in STRATEGIES:
+            raise ValueError(f"unknown strategy {experiment.run.strategy!r}; known: {', '.join(STRATEGIES)}")
+        self.experiment, self.config, self.progress, self.workers = experiment, experiment.run, progress, workers
+        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        built = build(experiment, progress)
+        self.parts, self.train, self.valid = built.parts, built.train, built.valid
+        self.model = built.model.to(self.device, memory_format=torch.channels_last)
+        height, width = experiment.image_size
+        self.loader = Loader(
+            Crops(self.train, (width, height), experiment.augmentation, self.config.seed), self.config.batch_size, workers
+        )
+        self.strategy = STRATEGIES[self.config.strategy](self.model, self.config.lr)
+        self.steps_per_epoch = self.loader.steps
+        self.steps = self.steps_per_epoch * self.config.epochs
+        self.step_number = 0  # training steps done
+        self.metrics: dict[str, float | None] = {}  # of the last evaluation
+        self._batches: Iterator[Batch] | None = None
+        self._history_rows = 0
+        self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
+        self._logged: tuple[list, list] = ([], [])  # steps and architectures not yet written
+        self._loss = math.nan  # the last one read
+        self._interrupted = False
+        self._clock, self._waited, self._clock_step = time.perf_counter(), 0.0, 0
+
+        self.run = Run(folder or runs_home() / experiment.name)
+        if (before := _OPEN.get(str(self.run.folder.resolve()))) is not None:
+            before.close()
+        self.run.create(experiment, self._provenance())
+        self._held = contextlib.ExitStack()
+        self._held.enter_context(self.run.lock())
+        _OPEN[str(self.run.folder.resolve())] = self
+        if snapshots := self.run.snapshots():
+            self._restore(snapshots[-1])
+        else:
+            self.run.truncate(-1, 0)
+            self._log_architecture()
+        self._status("finished" if self.finished else "ready")
+
+    # -- stepping ---------------------------------------------------------------------------------------------------
+
+    @property
+    def epoch_number(self) -> int:
+        """Epochs done."""
+        return self.step_number // self.steps_per_epoch
+
+    @property
+    def finished(self) -> bool:
+        return self.step_number >= self.steps
+
+    def step(self) -> None:
+        """One training step; at an epoch's end also evaluation and snapshot. Nothing happens once finished."""
+        if self.finished:
+            return
+        epoch, within = divmod(self.step_number, self.steps_per_epoch)
+        if self._batches is None:
+            self._batches = self.loader.epoch(epoch, start=within)
+            self.strategy.set_lr(self.config.lr_at(epoch))
+        started = time.perf_counter()
+        batch = next(self._batches).to(self.device)
+        self._waited += time.perf_counter() - started
+        loss = self._train(batch)
+        self.step_number += 1
+        row = {"step": self.step_number, "epoch": epoch + 1, "lr": self.config.lr_at(epoch)}
+        self._pending.append((row, loss))
+        ends_epoch = self.step_number % self.steps_per_epoch == 0
+        if self.step_number % self.config.log_every == 0 or ends_epoch:
+            self._flush()
+        if ends_epoch:
+            self._batches = None
+            self._evaluate()
+            self.snapshot()
+            if self.finished:
+                self._finish()
+
+    def epoch(self) -> dict[str, float | None]:
+        """Run to the end of the current epoch, with a progress bar; returns the metrics of its evaluation."""
+        return self._until((self.epoch_number + 1) * self.steps_per_epoch)
+
+    def finish(self) -> dict[str, float | None]:
+        """Run to the end, with a progress bar; returns the last metrics.
+
+        Ctrl-C (or a notebook's interrupt) finishes the step, saves a snapshot and raises KeyboardInterrupt with the
+        way to go on. Raises NonFiniteLoss where the loss is no number.
+        """
+        return self._until(self.steps)
+
+    def snapshot(self) -> None:
+        """Save the full state, from which a search goes on exactly."""
+        self._flush()
+        self.run.write_architectures(*self._logged)
+        self._logged = ([], [])
+        state = {
+            "step": self.step_number,
+            "history_rows": self._history_rows,
+            "model": self.model.state_dict(),
+            "strategy": self.strategy.state_dict(),
+            "metrics": self.metrics,
+        }
+        self.run.write_snapshot(self.step_number, state, self.config.keep_snapshots)
+
+    def close(self) -> None:
+        """Let go of the run folder."""
+        self._held.close()
+        _OPEN.pop(str(self.run.folder.resolve()), None)
+
+    # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _train(self, batch: Batch) -> Tensor:
+        height, width = (size // self.experiment.fabric.strides[0] for size in self.experiment.image_size)
+        target = encode(crop_to_heatmap(batch.keypoints_crop, self.experiment.fabric.strides[0]), height, width)
+        self.model.train()
+        return self.strategy.step(self._forward, normalise(batch.images), target, batch.visibility)
+
+    def _forward(self, images: Tensor) -> Tensor:
+        with self._autocast():
+            maps = self.model(images)
+        return maps.float()
+
+    def _autocast(self) -> torch.autocast:
+        precision = self.config.precision
+        bf16 = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
+
+    def _flush(self) -> None:
+        """Bring pending losses to the host (the one sync), write them, log alpha and beta."""
+        if not self._pending:
+            return
+        losses = torch.stack([loss for _, loss in self._pending]).tolist()
+        rows = [{**row, "loss": loss} for (row, _), loss in zip(self._pending, losses, strict=True)]
+        self._pending, self._loss = [], losses[-1]
+        bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
+        self.run.append("history.jsonl", rows[:bad])
+        self._history_rows += len(rows[:bad])
+        if bad is not None:
+            self._stop_non_finite(rows[bad])
+        self._log_architecture()
+        self._log_timing()
+        self._status("running")
+
+    def _stop_non_finite(self, row: dict) -> None:
+        good = self.run.snapshots()
+        kept = f"the last good snapshot is step {good[-1]} in {self.run.folder}" if good else "there is no snapshot yet"
+        message = (
+            f"the loss is {row['loss']} at step {row['step']} (epoch {row['epoch']}); {kept}. "
+            f"Try a learning rate below {row['lr']:g}, or float32 precision, under another name"
+        )
+        self._status("failed", error=message)
+        raise NonFiniteLoss(message)
+
+    def _log_architecture(self) -> None:
+        steps, architectures = self._logged
+        steps.append(self.step_number)
+        architectures.append({name: a.detach() for name, a in self.model.architectures().items()})
+
+    def _log_timing(self) -> None:
+        now = time.perf_counter()
+        seconds, images = now - self._clock, (self.step_number - self._clock_step) * self.config.batch_size
+        cuda = self.device.type == "cuda"
+        # Linux counts resident memory in KiB
+        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        row = {
+            "step": self.step_number,
+            "images_per_s": round(images / seconds, 2),
+            "wait_share": round(self._waited / seconds, 4),
+            "peak_mb": round(peak / 2**20),
+            "time": time.time(),
+        }
+        self.run.append("timing.jsonl", [row])
+        self._restart_clock()
+
+    def _restart_clock(self) -> None:
+        self._clock, self._waited, self._clock_step = time.perf_counter(), 0.0, self.step_number
+
+    def _evaluate(self) -> None:
+        height, width = self.experiment.image_size
+        with self._autocast():
+            predictions = predict(self.model, self.valid, (width, height), workers=self.workers, progress=self.progress)
+        metrics, errors = evaluate(predictions, self.valid)
+        self.metrics = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+        self.run.write_errors(errors)
+        self.run.append("history.jsonl", [{"step": self.step_number, "epoch": self.epoch_number, **self.metrics}])
+        self._history_rows += 1
+        self._restart_clock()
+
+    def _finish(self) -> None:
+        trivial, _ = evaluate(mean_pose(self.train, self.valid), self.valid)
+        cost = honest_cost(self.model, *self.experiment.image_size)
+        summary = {
+            "metrics": self.metrics,
+            "people": len(self.valid),
+            "boxes": "ground truth",
+            "flip": True,
+            "decoding": "quarter offset",
+            "mean_pose": {name: value for name, value in trivial.items() if not math.isnan(value)},
+            "params": cost.params,
+            "multiply_adds": cost.multiply_adds,
+        }
+        self.run.write_json("metrics.json", summary)
+        self._status("finished")
+
+    def _restore(self, step: int) -> None:
+        state = self.run.load_snapshot(step, self.device)
+        self.model.load_state_dict(state["model"])
+        self.strategy.load_state_dict(state["strategy"])
+        self.step_number, self.metrics, self._history_rows = state["step"], state["metrics"], state["history_rows"]
+        self.run.truncate(self.step_number, self._history_rows)
+        if (threads := self.run.provenance().get("threads")) != torch.get_num_threads() and self.device.type == "cpu":
+            tqdm.write(f"note: {threads} threads before, {torch.get_num_threads()} now: results may differ in last digits")
+        if self.finished and not self.run.metrics():
+            self._finish()
+
+    def _until(self, step: int) -> dict[str, float | None]:
+        step = min(step, self.steps)
+        size = self.config.batch_size
+        with self._interruptible(), self._failing_openly(), self._bar() as bar:
+            while self.step_number < step and not self._interrupted:
+                self.step()
+                bar.set_description(f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}", False)
+                bar.set_postfix_str(self._headline(), False)
+                bar.update(size)
+            bar.refresh()
+        if self._interrupted:
+            self._interrupted = False
+            self.snapshot()
+            self._status("interrupted")
+            raise KeyboardInterrupt(
+                f"stopped after step {self.step_number} of {self.steps}; saved in {self.run.folder}. "
+                "The same command, or the same cell, goes on from here"
+            )
+        return self.metrics
+
+    def _headline(self) -> str:
+        score = self.metrics.get("pckh@0.5")
+        return f"step {self.step_number} loss {self._loss:.3f}" + (f" PCKh@0.5 {score:.1f}" if score is not None else "")
+
+    def _bar(self) -> tqdm:
+        size = self.config.batch_size
+        return tqdm(
+            total=self.steps * size,
+            initial=self.step_number * size,
+            unit="img",
+            unit_scale=True,
+            disable=not self.progress,
+            mininterval=1.0,
+        )
+
+    @contextlib.contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C end the loop after the step under way, never inside it; a second one stops at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(signum, frame):
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    @contextlib.contextmanager
+    def _failing_openly(self) -> Iterator[None]:
+        try:
+            yield
+        except NonFiniteLoss:
+            raise
+        except Exception as error:
+            with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
+                self._status("failed", error=f"{type(error).__name__}: {error}")
+            raise
+
+    def _status(self, state: str, **fields) -> None:
+        self.run.write_status(
+            state=state,
+            step=self.step_number,
+            steps=self.steps,
+            epoch=self.epoch_number,
+            epochs=self.config.epochs,
+            metrics=self.metrics,
+            **fields,
+        )
+
+    def _provenance(self) -> dict:
+        packages = ("posenfs", "torch", "torchvision", "numpy")
+        return {
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "versions": {"python": platform.python_version(), **{p: metadata.version(p) for p in packages}},
+            "commit": _commit(),
+            "platform": platform.platform(),
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine(),
+            "cpus": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "data": {people.name: {"people": len(people), "fingerprint": data_fingerprint(people)}
+                     for people in (self.train, self.valid)},
+        }  # fmt: skip
+
+
+def _commit() -> str | None:
+    """The commit of the code that runs, with a + where it was changed; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,224 @@
+"""A run is a folder: all that a search asks, does and finds, in plain files that outlive it."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+
+from posenfs.data.datasets import home
+from posenfs.model.architecture import Architecture
+from posenfs.search.experiment import Experiment
+
+
+class RunError(Exception):
+    """A run folder that cannot be used. The message names the folder, what is wrong and the next step."""
+
+
+def runs_home() -> Path:
+    """Where runs live: reports/runs of the project."""
+    return home() / "reports" / "runs"
+
+
+def find_run(name: str | Path) -> "Run":
+    """A run by its folder or by its name below reports/runs; raises RunError where there is none."""
+    for folder in (Path(name), runs_home() / name):
+        if (folder / "config.json").is_file():
+            return Run(folder)
+    raise RunError(f"no run {str(name)!r}: neither {name} nor {runs_home() / name} holds a config.json")
+
+
+def list_runs() -> list["Run"]:
+    """All runs below reports/runs, the latest heartbeat first."""
+    runs = [Run(config.parent) for config in runs_home().glob("*/config.json")]
+    return sorted(runs, key=lambda run: run.status().get("heartbeat", 0), reverse=True)
+
+
+class Run:
+    """The files of one run (DESIGN: config, provenance, status, history, timing, architecture, snapshots, metrics).
+
+    Reading needs the folder alone; writing is for the one search that holds the lock. Whole files are written beside,
+    synced and renamed, so that a reader never sees half of one; of line files a torn last line is dropped.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.name = self.folder.name
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def experiment(self) -> Experiment:
+        path = self.folder / "config.json"
+        return Experiment.from_json(path.read_text(), str(path))
+
+    def status(self) -> dict:
+        return self._read("status.json")
+
+    def metrics(self) -> dict:
+        return self._read("metrics.json")
+
+    def provenance(self) -> dict:
+        return self._read("provenance.json")
+
+    def history(self) -> list[dict]:
+        """One row a step (step, epoch, loss, lr) and one an evaluation (step, epoch, metrics)."""
+        return read_lines(self.folder / "history.jsonl")
+
+    def timing(self) -> list[dict]:
+        return read_lines(self.folder / "timing.jsonl")
+
+    def errors(self) -> np.ndarray:
+        """[N, K]: the last evaluation's error of every person and keypoint in head sizes; NaN where not labelled."""
+        with np.load(self.folder / "errors.npz") as file:
+            return file["errors"]
+
+    def architectures(self) -> tuple[np.ndarray, dict[str, Architecture]]:
+        """The logged steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]."""
+        chunks = []
+        for path in sorted((self.folder / "architecture").glob("*.npz")):
+            with np.load(path) as file:
+                chunks.append(dict(file))
+        if not chunks:
+            return np.zeros(0, int), {}
+        whole = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
+        fabrics = dict.fromkeys(key.rpartition(".")[0] for key in whole if key != "step")
+        return whole["step"], {
+            name: Architecture(*(torch.from_numpy(whole[f"{name}.{part}"]) for part in ("alpha", "beta")))
+            for name in fabrics
+        }
+
+    def snapshots(self) -> list[int]:
+        """Steps of the whole snapshots, oldest first."""
+        return sorted(int(path.name) for path in (self.folder / "snapshots").glob("[0-9]*"))
+
+    def load_snapshot(self, step: int, device: torch.device | str = "cpu") -> dict:
+        return torch.load(self._snapshot(step) / "state.pt", map_location=device, weights_only=True)
+
+    def _snapshot(self, step: int) -> Path:
+        return self.folder / "snapshots" / f"{step:08d}"
+
+    def _read(self, name: str) -> dict:
+        path = self.folder / name
+        return json.loads(path.read_text()) if path.is_file() else {}
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def create(self, experiment: Experiment, provenance: Mapping) -> None:
+        """Make the folder, or make sure that it holds this very experiment; raises RunError otherwise."""
+        config = self.folder / "config.json"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not config.is_file():
+                self.write_json("provenance.json", provenance)
+                write_whole(config, experiment.to_json())
+        except OSError as error:
+            raise RunError(f"cannot write the run folder {self.folder}: {error.strerror}; choose another") from error
+        if self.experiment() != experiment:
+            raise RunError(
+                f"{self.folder} holds another experiment ({config}); give this one another name, or remove that folder"
+            )
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held by the one search that writes here; raises RunError where another does."""
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                yield
+        except Timeout:
+            owner = self.status()
+            raise RunError(
+                f"{self.folder} is in use by process {owner.get('pid')} on {owner.get('host')}; "
+                "wait for it, or stop it first"
+            ) from None
+
+    def write_json(self, name: str, content: Mapping) -> None:
+        write_whole(self.folder / name, json.dumps(content, indent=2) + "\n")
+
+    def write_status(self, **fields) -> None:
+        """state, step, … with this process and the time as heartbeat."""
+        host = {"pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time()}
+        self.write_json("status.json", {**fields, **host})
+
+    def write_errors(self, errors: np.ndarray) -> None:
+        with _beside(self.folder / "errors.npz") as beside:
+            np.savez_compressed(beside, errors=errors.astype(np.float32))
+
+    def append(self, name: str, rows: list[dict]) -> None:
+        """Rows to history.jsonl or timing.jsonl."""
+        with open(self.folder / name, "a") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+
+    def write_architectures(self, steps: list[int], architectures: list[dict[str, Architecture]]) -> None:
+        """Append a chunk, named by its last step."""
+        if not steps:
+            return
+        chunk = {"step": np.array(steps)}
+        for name in architectures[0]:
+            chunk[f"{name}.alpha"] = np.stack([a[name].alpha.numpy() for a in architectures])
+            chunk[f"{name}.beta"] = np.stack([a[name].beta.numpy() for a in architectures])
+        folder = self.folder / "architecture"
+        folder.mkdir(exist_ok=True)
+        with _beside(folder / f"{steps[-1]:08d}.npz") as beside:
+            np.savez(beside, **chunk)
+
+    def write_snapshot(self, step: int, state: dict, keep: int) -> None:
+        """A snapshot folder, whole or not at all; only the last `keep` stay."""
+        target = self._snapshot(step)
+        beside = target.with_name(f".{target.name}")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        with open(beside / "state.pt", "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(beside, target)
+        for old in self.snapshots()[:-keep]:
+            shutil.rmtree(self._snapshot(old))
+
+    def truncate(self, step: int, history_rows: int) -> None:
+        """Forget what was written after a snapshot, so that going on from it writes the same files again."""
+        history = self.history()[:history_rows]
+        write_whole(self.folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+        timing = [row for row in self.timing() if row["step"] <= step]
+        write_whole(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in timing))
+        for chunk in (self.folder / "architecture").glob("*.npz"):
+            if int(chunk.stem) > step:
+                chunk.unlink()
+
+
+def read_lines(path: Path) -> list[dict]:
+    """Rows of a .jsonl file; a torn last line is dropped."""
+    if not path.is_file():
+        return []
+    lines = path.read_text().split("\n")
+    return [json.loads(line) for line in lines[:-1]]  # what follows the last newline is torn, or empty
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file beside, sync, rename: readers see the old one or the new one."""
+    with _beside(path) as beside:
+        beside.write_text(text)
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        with open(beside, "rb") as file:
+            os.fsync(file.fileno())
+        beside.chmod(0o644)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Pictures: graphs, curves, poses, reports."""

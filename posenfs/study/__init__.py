@@ -1,0 +1,1 @@
+"""Many searches: notebooks run with parameters."""
