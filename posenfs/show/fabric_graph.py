@@ -1,0 +1,246 @@
+"""One fabric on a canvas: cells by layer and stride (Fig. 5, 7), beta as lines, alpha as bars."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from posenfs.model.architecture import Architecture
+from posenfs.model.space import CellIndex, FabricSpec
+from posenfs.show.canvas import GREY, INK, PALE, Canvas, Point, blend, operation_colour, text_on
+
+# The paper's colours for the transfers of Eq. 2, in shades that differ in lightness as well as in hue.
+TRANSFER_COLOURS = {"down": "#6A2FA0", "same": "#1A1A1A", "up": "#E0602B"}
+FILL = "#8FB4D6"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How large a fabric is drawn, in points; without words in small pictures."""
+
+    column: float = 98  # from the middle of a layer to the next
+    gap: float = 32  # between the cells of a layer
+    cell: Point = (52, 26)
+    source: float = 26  # diameter of the maps before the first layer
+    line: float = 5  # width of an edge of weight 1
+    bar: Point = (190, 12)  # of the operation bars beneath a fabric
+    margin: Point = (76, 62)  # left of and above the cells, for words
+    words: bool = True
+
+
+LARGE = Layout()
+LARGE_PER_CELL = Layout(column=128, gap=22, cell=(82, 0))
+SMALL = Layout(column=40, gap=14, cell=(18, 13), source=7, line=3, bar=(118, 6), margin=(0, 0), words=False)
+
+
+class FabricGraph:
+    """Where everything of one fabric stands on a canvas; its nodes are named key/layer/row.
+
+    Raises ValueError where alpha or beta does not fit the spec.
+    """
+
+    def __init__(self, spec: FabricSpec, architecture: Architecture, layout: Layout, key: str, name: str = ""):
+        for letter in ("alpha", "beta"):
+            found, wanted = tuple(getattr(architecture, letter).shape), getattr(spec, f"{letter}_shape")
+            if found != wanted:
+                raise ValueError(f"{letter} of fabric {name or key!r} is {list(found)}; its spec asks {list(wanted)}")
+        self.spec, self.architecture, self.layout = spec, architecture.detach(), layout
+        self.key, self.name = key, name.replace("_", " ")
+        self.layers = range(spec.first - 1, spec.end)  # the first one is that of the maps read
+        self.rows = max(spec.rows(layer) for layer in self.layers)
+        inside = 0 if not spec.alpha_per_cell else 9 * len(spec.edges) + 8
+        self.cell = layout.cell[0], max(layout.cell[1], inside)
+        self.pitch = layout.cell[1] + layout.gap + max(inside - layout.cell[1], 0)
+
+    @property
+    def size(self) -> Point:
+        """(width, height)"""
+        layout = self.layout
+        width = layout.margin[0] + layout.source / 2 + layout.column * (len(self.layers) - 1) + self.cell[0] / 2
+        panel = 0 if self.spec.alpha_per_cell else self._panel_height
+        return max(width, layout.bar[0]), layout.margin[1] + self.cell[1] + self.pitch * (self.rows - 1) + panel
+
+    @property
+    def _panel_height(self) -> float:
+        above, line = (34, self.layout.bar[1] + 5) if self.layout.words else (12, self.layout.bar[1] + 2)
+        return above + line * len(self.spec.edges)
+
+    def place(self, canvas: Canvas, corner: Point) -> None:
+        """Draw with the left upper corner there."""
+        self.corner = corner
+        if self.layout.words:
+            self._place_words(canvas)
+        self._place_edges(canvas)
+        self._place_cells(canvas)
+        if not self.spec.alpha_per_cell:
+            self._place_panel(canvas)
+
+    def _at(self, layer: int, row: int) -> Point:
+        """The middle of a cell or, one layer before the first, of a map."""
+        margin = self.layout.margin
+        x = self.corner[0] + margin[0] + self.layout.source / 2 + self.layout.column * (layer - self.spec.first + 1)
+        return x, self.corner[1] + margin[1] + self.cell[1] / 2 + self.pitch * row
+
+    def _node(self, layer: int, row: int) -> str:
+        return f"{self.key}/{layer}/{row}"
+
+    def _place_words(self, canvas: Canvas) -> None:
+        """Title, entropy, layers above, strides at the left."""
+        left, top = self.corner
+        alpha, beta = self.architecture.entropy()
+        canvas.text((left, top + 8), self.name or "fabric", size=13, bold=True)
+        canvas.text((left, top + 24), f"entropy: operations {alpha:.2f}, scales {beta:.2f}", colour=GREY)
+        for layer in self.layers:
+            before = "stem" if self.spec.first == 0 else "pyramid"
+            words = f"layer {layer}" if layer >= self.spec.first else before
+            canvas.text((self._at(layer, 0)[0], top + self.layout.margin[1] - 13), words, colour=GREY, align="c")
+        for row in range(self.rows):
+            y = self._at(0, row)[1]
+            canvas.text((left, y - 6), f"1/{self.spec.strides[row]}", size=10, bold=True)
+            canvas.text((left, y + 7), f"{self.spec.channels(row)} ch", size=9, colour=GREY)
+
+    def _place_edges(self, canvas: Canvas) -> None:
+        """Lines from sources to cells. Copies of one map (footnote 2) are one line, with the sum of their weights."""
+        spec, strides = self.spec, self.spec.strides
+        for cell, weights in zip(spec.cells, self.architecture.scale_weights.tolist(), strict=True):
+            before = cell.layer - 1
+            sources = spec.sources(cell.row, spec.rows(before))
+            for row in dict.fromkeys(sources):
+                terms = {n: w for n, s, w in zip(sources._fields, sources, weights, strict=True) if s == row}
+                weight = sum(terms.values())
+                kind = "down" if row < cell.row else "up" if row > cell.row else "same"
+                copies = "" if len(terms) < 2 else "\n" + " + ".join(f"{n} {w:.4f}" for n, w in terms.items())
+                (x0, y0), (x1, y1) = self._at(before, row), self._at(*cell)
+                fan = (cell.row - row) * self.cell[1] / 4  # lines leave and arrive apart, so that each can be followed
+                inputs = before < spec.first
+                canvas.curve(
+                    self._node(before, row), self._node(*cell),
+                    (x0 + (self.layout.source if inputs else self.cell[0]) / 2, y0 + (0 if inputs else fan)),
+                    (x1 - self.cell[0] / 2, y1 - fan),
+                    bend=0.35,
+                    penwidth=f"{line_width(weight, self.layout):.3f}",
+                    color=TRANSFER_COLOURS[kind] + f"{round(255 * (0.12 + 0.88 * weight**0.5)):02X}",
+                    tooltip=f"1/{strides[row]} to 1/{strides[cell.row]}, layer {cell.layer}: {weight:.4f}{copies}",
+                    **{"class": kind},
+                )  # fmt: skip
+
+    def _place_cells(self, canvas: Canvas) -> None:
+        spec, words = self.spec, self.layout.words
+        for row in range(spec.input_rows):
+            stride = f"1/{spec.strides[row]}"
+            canvas.dot(
+                self._node(spec.first - 1, row), self._at(spec.first - 1, row), self.layout.source,
+                ["white" if words else PALE], stride if words else "", color=GREY, penwidth="0.6", fontsize="8",
+                tooltip=f"map at {stride} of the {'stem' if spec.first == 0 else 'pyramid'}", **{"class": "input"},
+            )  # fmt: skip
+        shares = path_shares(spec, self.architecture.scale_weights)
+        operations = self.architecture.operation_weights.expand(len(spec.cells), -1, -1)
+        for cell, weights in zip(spec.cells, operations, strict=True):
+            centre, share, channels = self._at(*cell), shares[cell], spec.channels(cell.row)
+            canvas.box(
+                self._node(*cell), centre, self.cell, f"{channels} ch" if words and not spec.alpha_per_cell else "",
+                fillcolor=blend(FILL, share**0.5), color=blend(INK, 0.25 + 0.75 * share**0.5), penwidth="0.8",
+                tooltip=f"layer {cell.layer}, 1/{spec.strides[cell.row]}, {channels} channels\n"
+                f"share of the scale paths to the output {share:.4f}\n{operations_text(spec, weights)}",
+                **{"class": "cell"},
+            )  # fmt: skip
+            if spec.alpha_per_cell:
+                self._place_bars(canvas, self._node(*cell), centre, weights)
+
+    def _place_bars(self, canvas: Canvas, node: str, centre: Point, weights: Tensor) -> None:
+        """The operation bars of one cell, inside it."""
+        label = 22 if self.layout.words else 0
+        left, width = centre[0] - self.cell[0] / 2 + 3 + label, self.cell[0] - 6 - label
+        top = centre[1] - 9 * (len(self.spec.edges) - 1) / 2
+        for number, ((start, end), edge) in enumerate(zip(self.spec.edges, weights, strict=True)):
+            y = top + 9 * number
+            if label:
+                canvas.text((left - label, y), f"{start}→{end}", size=8)
+            _bar(canvas, f"{node}/{start}-{end}", self.spec, edge, (start, end), (left, y - 3), (width, 6))
+
+    def _place_panel(self, canvas: Canvas) -> None:
+        """The operation bars that all cells share, beneath the fabric."""
+        words, (width, height) = self.layout.words, self.layout.bar
+        left, bottom = self.corner[0], self.corner[1] + self.size[1]
+        top = bottom - self._panel_height + (34 if words else 12)
+        if words:
+            canvas.text((left, top - 10), "inside every cell", colour=GREY)
+            left += 30
+        line = height + (5 if words else 2)
+        for number, (start, end) in enumerate(self.spec.edges):
+            edge, y = self.architecture.operation_weights[number], top + line * number
+            if words:
+                canvas.text((left - 30, y + height / 2), f"{start} → {end}")
+            _bar(canvas, f"{self.key}/{start}-{end}", self.spec, edge, (start, end), (left, y), (width, height), words)
+
+
+def _bar(canvas, name, spec, weights, edge, corner, size, numbers=False) -> None:
+    """A stacked bar of softmax(alpha) [|O|], with percentages in it where asked and where there is room."""
+    colours = [operation_colour(o, spec.operations) for o in spec.operations]
+    tooltip = f"{edge[0]} to {edge[1]}: {operation_words(spec, weights)}"
+    canvas.bar(name, corner, size, list(zip(colours, weights.tolist(), strict=True)), tooltip=tooltip)
+    x = corner[0]
+    for colour, weight in zip(colours, weights.tolist(), strict=True):
+        if numbers and weight * size[0] > 22:
+            middle = x + weight * size[0] / 2, corner[1] + size[1] / 2
+            canvas.text(middle, f"{weight:.0%}", size=8, colour=text_on(colour), align="c")
+        x += weight * size[0]
+
+
+def line_width(weight: float, layout: Layout) -> float:
+    """Points; a weight of 0 can still be seen."""
+    return 0.4 + (layout.line - 0.4) * weight
+
+
+def operation_words(spec: FabricSpec, weights: Tensor) -> str:
+    return ", ".join(f"{o} {w:.4f}" for o, w in zip(spec.operations, weights.tolist(), strict=True))
+
+
+def operations_text(spec: FabricSpec, weights: Tensor) -> str:
+    """softmax(alpha) [E, |O|], a line for each edge inside the cell."""
+    lines = zip(spec.edges, weights, strict=True)
+    return "\n".join(f"{start} to {end}: {operation_words(spec, edge)}" for (start, end), edge in lines)
+
+
+def path_shares(spec: FabricSpec, scale_weights: Tensor) -> dict[CellIndex, float]:
+    """{cell: share} of the scale paths to the output that pass a cell; the shares of a layer sum to 1.
+
+    scale_weights [N, 3] is softmax(beta). Where the last layer has several maps, each is an equal part of the output.
+    """
+    last = spec.grid()[-1]
+    shares = dict.fromkeys(spec.cells, 0.0) | dict.fromkeys(last, 1 / len(last))
+    for cell, weights in reversed(list(zip(spec.cells, scale_weights.tolist(), strict=True))):
+        for row, weight in zip(spec.sources(cell.row, spec.rows(cell.layer - 1)), weights, strict=True):
+            before = CellIndex(cell.layer - 1, row)
+            if before in shares:
+                shares[before] += shares[cell] * weight
+    return shares
+
+
+def place_legend(canvas: Canvas, corner: Point, operations: Sequence[str], width: float) -> float:
+    """Colours of lines, operations and cells in lines of at most `width`; returns the height."""
+    transfers = {"down": "down, from the finer map", "same": "same scale", "up": "up, from the coarser map"}
+    rows = (
+        ("scales", [(TRANSFER_COLOURS[kind], 3, words) for kind, words in transfers.items()]),
+        ("operations", [(operation_colour(o, operations), 9, operation_name(o)) for o in operations]),
+        ("cells", [(blend(FILL, 0.3), 9, "few"), (FILL, 9, "all scale paths to the output pass here")]),
+    )
+    y = corner[1]
+    for title, items in rows:
+        canvas.text((corner[0], y), title, colour=GREY)
+        x = corner[0] + 62
+        for number, (colour, height, words) in enumerate(items):
+            room = 18 + 5.0 * len(words) + 14
+            if x + room > corner[0] + width and x > corner[0] + 62:
+                x, y = corner[0] + 62, y + 15
+            canvas.box(f"legend/{title}/{number}", (x + 7, y), (14, height), style="filled", fillcolor=colour,
+                       penwidth="0" if height < 9 else "0.4", color=GREY)  # fmt: skip
+            canvas.text((x + 18, y), words)
+            x += room
+        y += 15
+    return y - corner[1]
+
+
+def operation_name(operation: str) -> str:
+    """separable_3x3 -> separable 3×3"""
+    return operation.replace("_", " ").replace("3x3", "3×3")

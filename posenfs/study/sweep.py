@@ -1,0 +1,81 @@
+"""Notebooks run with parameters, by papermill."""
+
+import ast
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import papermill
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
+
+# Kernels talk over files of this machine: no ports to race for, no warning about open ones.
+_KERNELS = Config({"KernelManager": {"transport": "ipc"}, "AsyncKernelManager": {"transport": "ipc"}})
+
+
+class NotebookError(Exception):
+    """A notebook that cannot be run or failed; the message says where and what to do."""
+
+
+def notebook_parameters(notebook: Path) -> dict[str, Any]:
+    """Names and default values of a notebook's cell tagged `parameters`; raises NotebookError without a notebook."""
+    if not notebook.is_file():
+        raise NotebookError(f"no notebook at {notebook}")
+    found = papermill.inspect_notebook(str(notebook))
+    return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
+
+
+def parse_parameters(notebook: Path, assignments: Sequence[str]) -> dict[str, Any]:
+    """["epochs=3", …] -> values checked against the notebook's own names and types; raises NotebookError.
+
+    Values are read as JSON, and what is no JSON as text.
+    """
+    defaults = notebook_parameters(notebook)
+    values = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise NotebookError(f"-p {assignment}: write it as name=value")
+        if name not in defaults:
+            raise NotebookError(f"{notebook} has no parameter {name!r}; it has {', '.join(defaults) or 'none'}")
+        values[name] = _typed(notebook, name, text, defaults[name])
+    return values
+
+
+def _typed(notebook: Path, name: str, text: str, default: Any) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if isinstance(default, str) and not isinstance(value, str):
+        value = text
+    expected = type(default)
+    fits = default is None or value is None or type(value) is expected or (expected is float and type(value) is int)
+    if not fits:
+        raise NotebookError(
+            f"{notebook}: parameter {name} is {expected.__name__} ({default!r} by default); got {text!r}"
+        )
+    return value
+
+
+def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], progress: bool = True) -> None:
+    """Execute a notebook from its own folder's kernel into target; raises NotebookError where a cell fails.
+
+    What cells write to stderr (the search's own progress) is passed on while it runs.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(target),
+            parameters=dict(parameters),
+            progress_bar=False,
+            stderr_file=sys.stderr if progress else None,
+            config=_KERNELS,
+        )
+    except PapermillExecutionError as error:
+        raise NotebookError(
+            f"{source} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\nWhat ran is in {target}"
+        ) from None

@@ -1,0 +1,86 @@
+import pytest
+import torch
+from torch import nn
+
+from posenfs.body.parts import part_scheme
+from posenfs.body.skeleton import LSP, MPII
+from posenfs.model.backbones import BACKBONES, FabricBackbone, MobileNetV2
+from posenfs.model.backbones.fabric import FABRIC_1
+from posenfs.model.network import PoseNFS
+from posenfs.model.space import PAPER, FabricSpec
+from posenfs.model.vectors import squash_length
+
+
+def small(parts=3, skeleton=MPII, backbone=None, **kwargs):
+    torch.manual_seed(0)
+    return PoseNFS(backbone or MobileNetV2(), part_scheme(skeleton, parts), FabricSpec(width=2), **kwargs)
+
+
+@pytest.mark.parametrize("parts", [1, 3, 5, 8])
+@pytest.mark.parametrize("vector_dim", [1, 8])
+def test_score_maps_and_their_range(parts, vector_dim):
+    model = small(parts, vector_dim=vector_dim)
+    maps = model(torch.randn(2, 3, 64, 96))
+    assert maps.shape == (2, 16, 16, 24)
+    if vector_dim > 1:
+        shared = torch.tensor([sum(k in part.keypoints for part in model.parts) for k in range(16)])
+        assert (maps >= 0).all() and (maps < shared[:, None, None]).all()
+
+
+def test_the_network_is_its_parts_put_together():
+    model = small(8, LSP).eval()
+    images = torch.randn(1, 3, 64, 64)
+    pyramid = model.backbone(images)
+    maps = torch.zeros(1, 14, 16, 16)
+    for part, head in zip(model.parts, model.heads, strict=True):
+        entered = [
+            torch.einsum("oi,bihw->bohw", e.weight[:, :, 0, 0], x) + e.bias[:, None, None]
+            for e, x in zip(head.entries, pyramid, strict=True)
+        ]
+        finest = head.fabric(entered)[0].relu()
+        channels = nn.functional.conv2d(finest, head.vectors.weight, head.vectors.bias)
+        for j, k in enumerate(part.keypoints):
+            maps[:, k] += squash_length(channels[:, 8 * j : 8 * j + 8], dim=1)
+    torch.testing.assert_close(model(images), maps)
+
+
+def test_every_parameter_is_w_or_architecture_and_learns():
+    model = small(backbone=FabricBackbone(FABRIC_1, PAPER))
+    weights, architecture = model.weight_parameters(), model.architecture_parameters()
+    assert len(weights) + len(architecture) == len(list(model.parameters()))
+    assert list(model.architectures()) == ["backbone", "upper_limb_part", "head_part", "lower_limb_part"]
+    model(torch.randn(2, 3, 64, 64)).square().sum().backward()
+    for parameter in architecture:
+        assert torch.isfinite(parameter.grad).all()
+        assert parameter.grad.abs().max() > 0
+        torch.testing.assert_close(parameter.grad.sum(-1), torch.zeros(parameter.shape[:-1]), atol=2e-3, rtol=0)
+
+
+def test_channels_last_changes_nothing():
+    model, images = small().double().eval(), torch.randn(1, 3, 64, 64, dtype=torch.double)
+    expected = model(images)
+    model = model.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(model(images.to(memory_format=torch.channels_last)), expected)
+
+
+@pytest.mark.parametrize(("height", "width", "nearest"), [(100, 128, "96 x 128"), (64, 65, "64 x 64")])
+def test_sizes_the_largest_stride_does_not_divide_are_refused(height, width, nearest):
+    with pytest.raises(ValueError, match=rf"{height} x {width} px.*32.*{nearest}"):
+        small()(torch.zeros(1, 3, height, width))
+
+
+def test_a_head_that_does_not_fit_the_pyramid_is_refused():
+    with pytest.raises(ValueError, match="reads 1 maps got 4"):
+        PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=2, first=0))
+
+
+def test_backbone_weights_from_a_file(tmp_path):
+    source, path = MobileNetV2(), tmp_path / "weights.pth"
+    features = nn.Sequential(*(block for stage in source.stages for block in stage)).state_dict()
+    torch.save({f"features.{k}": v for k, v in features.items()}, path)
+    with pytest.raises(ValueError, match=r"weights.pth: only \d+ of 312"):  # the last two blocks are not in the file
+        BACKBONES["mobilenet_v2"](path, PAPER)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        BACKBONES["mobilenet_v2"](tmp_path / "nowhere.pth", PAPER)
+    with pytest.raises(ValueError, match="random weights"):
+        BACKBONES["fabric_1"](path, PAPER)

@@ -1,0 +1,63 @@
+"""The house: a room imports only from lower floors, and inside a room files build on each other in the order here."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "posenfs"
+
+# Floors from the ground up; inside a room the files in the order in which they build on each other.
+ROOMS = {
+    "body": ["skeleton", "parts"],
+    "data": [
+        "geometry", "heatmaps", "sample", "datasets.figures", "datasets.synthetic", "datasets.mpii", "datasets",
+        "augment", "loader",
+    ],
+    "model": [
+        "space", "operations", "architecture", "fabric", "vectors", "losses", "backbones.mobilenet_v2",
+        "backbones.fabric", "backbones", "network", "cost",
+    ],
+    "evaluation": ["metrics", "predict"],
+    "search": ["experiment", "strategies", "run", "engine"],
+    "study": ["sweep"],
+    "show": ["canvas", "fabric_graph", "graphs", "curves", "poses", "report"],
+}  # fmt: skip
+HOUSE = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files] + ["posenfs.cli"]
+
+
+def _module(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: import posenfs modules by their whole name"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in HOUSE else node.module for name in names}
+    return {name for name in found if name.split(".")[0] == "posenfs"}
+
+
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if _module(path) not in {"posenfs", *(f"posenfs.{r}" for r in ROOMS)}]
+
+
+def test_every_file_has_its_place():
+    assert {_module(path) for path in FILES} == set(HOUSE)
+
+
+@pytest.mark.parametrize("path", FILES, ids=_module)
+def test_imports_only_from_below(path):
+    own = HOUSE.index(_module(path))
+    for name in _imports(path):
+        assert name in HOUSE, f"{_module(path)} imports {name}, which has no place"
+        assert HOUSE.index(name) < own, f"{_module(path)} imports {name} from above"
+
+
+def test_rooms_themselves_import_nothing():
+    for room in ROOMS:
+        assert not _imports(PACKAGE / room / "__init__.py")

@@ -1,0 +1,125 @@
+"""What the paper and its released code fix by number: geometry of fabrics, Table I, honest costs."""
+
+import pytest
+import torch
+
+from posenfs.body.parts import part_scheme
+from posenfs.body.skeleton import COCO, LSP, MPII
+from posenfs.model.backbones import BACKBONES, FabricBackbone, MobileNetV2
+from posenfs.model.backbones.fabric import FABRIC_1, FABRIC_2, FABRIC_3
+from posenfs.model.cost import honest_cost
+from posenfs.model.network import PoseNFS
+from posenfs.model.space import PAPER, FabricSpec
+
+
+@pytest.mark.parametrize(
+    ("layers", "rows"), [(6, [2, 3, 4, 3, 2, 1]), (7, [2, 3, 4, 4, 3, 2, 1]), (8, [2, 3, 4, 4, 4, 3, 2, 1])]
+)
+def test_cells_per_layer(layers, rows):
+    assert [len(layer) for layer in FabricSpec(layers=layers, first=0).grid()] == rows
+
+
+def test_cells_of_heads_and_backbones():
+    assert len(FabricSpec().cells) == 6
+    assert [len(spec.cells) for spec in (FABRIC_1, FABRIC_2, FABRIC_3)] == [9, 17, 17]
+
+
+@pytest.mark.parametrize(("hidden", "edges"), [(1, 1), (2, 3), (3, 6)])
+def test_shapes_of_alpha_and_beta(hidden, edges):
+    spec = FabricSpec(hidden_nodes=hidden)
+    assert spec.alpha_shape == (edges, 4)
+    assert spec.beta_shape == (6, 3)
+    assert FabricSpec(hidden_nodes=hidden, alpha_per_cell=True).alpha_shape == (6, edges, 4)
+
+
+def test_edges_are_in_order():
+    assert FabricSpec(hidden_nodes=2).edges == [(0, 1), (0, 2), (1, 2)]
+
+
+TABLE_1 = {
+    3: {
+        "upper_limb_part": "left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist",
+        "head_part": "head_top upper_neck thorax",
+        "lower_limb_part": "left_hip right_hip left_knee right_knee left_ankle right_ankle pelvis",
+    },
+    5: {
+        "left_arm_part": "left_elbow left_wrist",
+        "right_arm_part": "right_elbow right_wrist",
+        "legs_part": "left_knee right_knee left_ankle right_ankle",
+        "head_shoulder_part": "head_top upper_neck thorax left_shoulder right_shoulder",
+        "hips_part": "pelvis left_hip right_hip",
+    },
+    8: {
+        "left_upper_arm_part": "left_shoulder left_elbow",
+        "right_upper_arm_part": "right_shoulder right_elbow",
+        "left_lower_arm_part": "left_elbow left_wrist",
+        "right_lower_arm_part": "right_elbow right_wrist",
+        "left_lower_leg_part": "left_knee left_ankle",
+        "right_lower_leg_part": "right_knee right_ankle",
+        "head_shoulder_part": "head_top upper_neck thorax left_shoulder right_shoulder",
+        "upper_legs_part": "left_hip pelvis right_hip left_knee right_knee",
+    },
+}
+
+
+@pytest.mark.parametrize("count", TABLE_1)
+def test_table_1_on_mpii(count):
+    scheme = {part.name: {MPII.keypoints[k] for k in part.keypoints} for part in part_scheme(MPII, count)}
+    assert scheme == {name: set(keypoints.split()) for name, keypoints in TABLE_1[count].items()}
+    assert list(scheme) == list(TABLE_1[count])
+
+
+@pytest.mark.parametrize("skeleton", [MPII, COCO, LSP], ids=lambda s: s.name)
+def test_who_shares_keypoints(skeleton):
+    def shared(count):
+        counts = [sum(k in part.keypoints for part in part_scheme(skeleton, count)) for k in range(len(skeleton))]
+        return {skeleton.keypoints[k] for k, n in enumerate(counts) if n > 1}
+
+    assert not (shared(1) or shared(3) or shared(5))
+    assert shared(8) == {f"{side}_{k}" for side in ("left", "right") for k in ("shoulder", "elbow", "knee")}
+
+
+def test_coco_head_is_the_face():
+    assert [COCO.keypoints[k] for k in part_scheme(COCO, 3)[1].keypoints] == list(COCO.keypoints[:5])
+
+
+def _network(parts=3, skeleton=MPII, vector_dim=8, **spec):
+    return PoseNFS(MobileNetV2(), part_scheme(skeleton, parts), FabricSpec(**spec), vector_dim)
+
+
+# params in M and multiply-adds in G, to the printed digit (Tables II-VIII, honest count)
+COSTS = {
+    "MobileNet-V2": (lambda: MobileNetV2(), (256, 256), 1.338, 0.335),
+    "Table II, P=3, d=8": (lambda: _network(), (256, 256), 2.895, 1.250),
+    "Table IV, d=1": (lambda: _network(vector_dim=1), (256, 256), 2.890, 1.231),
+    "Table IV, d=4": (lambda: _network(vector_dim=4), (256, 256), 2.892, 1.239),
+    "Table IV, d=16": (lambda: _network(vector_dim=16), (256, 256), 2.900, 1.271),
+    "Table III, P=1": (lambda: _network(1), (256, 256), 1.860, 0.654),
+    "Table III, P=5": (lambda: _network(5), (256, 256), 3.930, 1.846),
+    "Table III, P=8": (lambda: _network(8), (256, 256), 5.483, 2.748),
+    "ours-a": (lambda: _network(hidden_nodes=2), (384, 384), 3.873, 4.924),
+    "ours-1": (lambda: _network(skeleton=COCO, width=16), (384, 288), 5.074, 4.329),
+    "Fabric-1": (lambda: FabricBackbone(FABRIC_1), (256, 256), 4.090, 1.270),
+    "Fabric-2": (lambda: FabricBackbone(FABRIC_2), (256, 256), 5.263, 1.235),
+    "Fabric-3": (lambda: FabricBackbone(FABRIC_3), (256, 256), 7.544, 1.688),
+}
+
+
+@pytest.mark.parametrize("item", COSTS)
+def test_honest_costs(item):
+    model, size, params_m, gmac = COSTS[item]
+    cost = honest_cost(model(), *size)
+    assert round(cost.params / 1e6, 3) == params_m
+    assert round(cost.gmac, 3) == gmac
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbones_give_a_pyramid(name):
+    backbone = BACKBONES[name](None, PAPER)
+    for height, width in ((64, 64), (96, 64)):
+        maps = backbone(torch.randn(1, 3, height, width))
+        assert [m.shape[1:] for m in maps] == [
+            (c, height // s, width // s) for c, s in zip(backbone.channels, (4, 8, 16, 32), strict=True)
+        ]
+    sum(m.sum() for m in maps).backward()
+    assert all(torch.isfinite(p.grad).all() for p in backbone.parameters() if p.grad is not None)
