@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.geometry import Crop
@@ -92,10 +92,12 @@ def load_image(path: Path) -> Tensor:
     if not path.is_file():
         raise DataError(f"no image at {path}; check the data folder and its images/")
     try:
-        return decode_image(str(path), mode=ImageReadMode.RGB, apply_exif_orientation=True)
-    except RuntimeError as error:
+        with Image.open(path) as image:
+            pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         size = path.stat().st_size
         raise DataError(f"{path} ({size} bytes) is not a whole image: {error}; copy it again or drop it") from None
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
 def normalise(images: Tensor) -> Tensor:

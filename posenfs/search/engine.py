@@ -125,6 +125,7 @@ class Search:
         self._pending.append((row, loss))
         ends_epoch = self.step_number % self.steps_per_epoch == 0
         if self.step_number % self.config.log_every == 0 or ends_epoch:
+            self._log_architecture()
             self._flush()
         if ends_epoch:
             self._batches = None
@@ -183,7 +184,7 @@ class Search:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
 
     def _flush(self) -> None:
-        """Bring pending losses to the host (the one sync), write them, log alpha and beta."""
+        """Bring pending losses to the host (the one sync) and write them."""
         if not self._pending:
             return
         losses = torch.stack([loss for _, loss in self._pending]).tolist()
@@ -194,7 +195,6 @@ class Search:
         self._history_rows += len(rows[:bad])
         if bad is not None:
             self._stop_non_finite(rows[bad])
-        self._log_architecture()
         self._log_timing()
         self._status("running")
 

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+from posenfs.body.skeleton import MPII
+from posenfs.data.geometry import crop_to_heatmap, heatmap_to_crop
+from posenfs.data.heatmaps import decode, encode, mirror_maps
+
+
+@pytest.mark.parametrize(("height", "sigma"), [(32, 1.0), (64, 2.0), (96, 3.0)])
+def test_targets_are_gaussians_of_peak_one(height, sigma):
+    keypoints = torch.tensor([[[10.0, 12.0], [7.25, 20.5]]], dtype=torch.double)
+    maps = encode(keypoints, height, 48)
+    y, x = np.mgrid[0:height, 0:48]
+    for k, (kx, ky) in enumerate(keypoints[0].tolist()):
+        expected = np.exp(-((x - kx) ** 2 + (y - ky) ** 2) / (2 * sigma**2))
+        np.testing.assert_allclose(maps[0, k].numpy(), expected, atol=1e-12)
+    assert maps[0, 0, 12, 10] == 1
+
+
+@pytest.mark.parametrize("height,width", [(128, 128), (256, 256), (384, 288), (256, 192)])
+@pytest.mark.parametrize("flip", [False, True])
+def test_perfect_maps_decode_without_bias(height, width, flip):
+    """Mean signed error per axis below 0.05 input px over 16,000 random sub-pixel positions."""
+    generator = torch.Generator().manual_seed(height + width)
+    low, high = 8, torch.tensor([width, height]) - 9  # at the border a quarter offset has only one neighbour
+    keypoints = low + (high - low) * torch.rand(1000, 16, 2, generator=generator, dtype=torch.double)
+    maps = encode(crop_to_heatmap(keypoints), height // 4, width // 4)
+    if flip:
+        mirrored = keypoints.clone()
+        mirrored[..., 0] = width - 1 - mirrored[..., 0]
+        mirrored_maps = encode(crop_to_heatmap(mirrored[:, list(MPII.flip_order)]), height // 4, width // 4)
+        maps = (maps + mirror_maps(mirrored_maps, MPII.flip_order)) / 2
+    error = heatmap_to_crop(decode(maps)[0]) - keypoints
+    assert error.mean((0, 1)).abs().max() < 0.05
+    assert error.abs().max() <= 0.36 * 4  # a quarter offset leaves at most a quarter of a heatmap pixel, plus ties
+
+
+def test_mirrored_maps_are_the_maps_of_mirrored_keypoints():
+    keypoints = 4 + 20 * torch.rand(3, 16, 2, dtype=torch.double)
+    mirrored = keypoints[:, list(MPII.flip_order)].clone()
+    mirrored[..., 0] = 31 - mirrored[..., 0]
+    torch.testing.assert_close(mirror_maps(encode(keypoints, 32, 32), MPII.flip_order), encode(mirrored, 32, 32))
+
+
+def test_decoding_at_the_border_stays_on_the_map():
+    maps = torch.zeros(1, 4, 8, 6)
+    corners = [(0, 0), (0, 5), (7, 0), (7, 5)]
+    for k, (y, x) in enumerate(corners):
+        maps[0, k, y, x] = 1
+    keypoints, peaks = decode(maps)
+    assert keypoints[0].tolist() == [[x, y] for y, x in corners]
+    assert peaks.eq(1).all()
+
+
+def test_decoding_by_loops():
+    maps = torch.rand(2, 3, 9, 7)
+    keypoints, peaks = decode(maps)
+    for b in range(2):
+        for k in range(3):
+            m = maps[b, k].numpy()
+            y, x = np.unravel_index(m.argmax(), m.shape)
+            dx = 0.25 * np.sign(m[y, x + 1] - m[y, x - 1]) if 0 < x < 6 else 0
+            dy = 0.25 * np.sign(m[y + 1, x] - m[y - 1, x]) if 0 < y < 8 else 0
+            assert keypoints[b, k].tolist() == [x + dx, y + dy]
+            assert peaks[b, k] == m.max()

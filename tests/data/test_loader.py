@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import torch
+
+from posenfs.data.augment import PAPER, RELEASED, augment, generator, order
+from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.geometry import Crop, crop_of_box, crop_to_image
+from posenfs.data.loader import Crops, Loader, keypoints_of_crop
+
+
+@pytest.fixture(scope="module")
+def people(drawn):
+    return read_mpii(drawn, "train")
+
+
+def _same(a, b):
+    return all(
+        torch.equal(getattr(x, name), getattr(y, name))
+        for x, y in zip(a, b, strict=True)
+        for name in ("images", "keypoints_crop", "visibility")
+    )
+
+
+def test_batches_depend_on_seed_epoch_index_alone(people):
+    crops = Crops(people, (64, 64), PAPER, seed=3)
+    plain, workers = Loader(crops, 4), Loader(crops, 4, workers=2)
+    for epoch in (0, 1):
+        batches = list(plain.epoch(epoch))
+        assert len(batches) == plain.steps
+        assert _same(batches, list(workers.epoch(epoch)))
+        assert _same(batches[2:], list(plain.epoch(epoch, start=2)))  # what a resume sees
+    assert not _same(list(plain.epoch(0)), list(plain.epoch(1)))
+    assert not _same(list(plain.epoch(0)), list(Loader(Crops(people, (64, 64), PAPER, seed=4), 4).epoch(0)))
+
+
+def test_once_sees_everybody_in_order(people):
+    seen = np.concatenate([batch.index for batch in Loader(Crops(people, (64, 64)), 4).once()])
+    assert seen.tolist() == list(range(len(people)))
+
+
+def test_orders_are_permutations_and_differ():
+    orders = [order(seed, epoch, 50) for seed in (0, 1) for epoch in (0, 1)]
+    assert all(sorted(o) == list(range(50)) for o in orders)
+    assert len({tuple(o) for o in orders}) == 4
+
+
+def test_generators_of_neighbours_do_not_overlap():
+    draws = [generator(0, epoch, index).random(64) for epoch in range(4) for index in range(16)]
+    assert len(np.unique(np.concatenate(draws))) == 4 * 16 * 64
+
+
+@pytest.mark.parametrize("augmentation", [PAPER, RELEASED], ids=["paper", "released"])
+def test_augmentation_has_its_range(augmentation):
+    crop = crop_of_box(np.array([0.0, 0.0, 100.0, 100.0]), (100, 100))
+    drawn = [augment(crop, augmentation, 0, 0, index) for index in range(2000)]
+    turns, zooms = np.array([c.rotation for c in drawn]), np.array([c.scale for c in drawn]) / crop.scale
+    assert abs(np.mean([c.flip for c in drawn]) - 0.5) < 0.05
+    assert zooms.min() >= 0.7 - 1e-9 and zooms.max() <= 1.3 + 1e-9
+    if augmentation is PAPER:
+        assert np.abs(turns).max() <= 45 and np.abs(turns).max() > 44
+        assert abs(turns.std() - 90 / np.sqrt(12)) < 1
+    else:
+        assert np.abs(turns).max() == 90
+        assert abs((turns == 0).mean() - 0.4) < 0.05
+        assert abs(np.isclose(zooms, 1.3).mean() - 0.16) < 0.04
+
+
+def test_keypoints_of_a_crop_lead_back_to_the_image(people):
+    for batch in Loader(Crops(people, (64, 64), PAPER, seed=1), 5).epoch(0):
+        back = crop_to_image(batch.keypoints_crop.double().numpy(), batch.crop)
+        for person, flip, points, visible in zip(batch.index, batch.crop.flip, back, batch.visibility, strict=True):
+            own = list(people.skeleton.flip_order if flip else range(16))
+            truth = people.keypoints_image[person][own]
+            np.testing.assert_allclose(points[visible > 0], truth[visible > 0], atol=1e-3)
+
+
+def test_what_lies_outside_the_crop_is_not_labelled_and_holds_zeros(people):
+    crops = Crops(people.select([0]), (64, 64))
+    sample = crops[0, 0]
+    small = Crop(sample.crop.center, sample.crop.scale / 8, sample.crop.rotation, sample.crop.flip, (64, 64))
+    keypoints, visibility = keypoints_of_crop(crops.people, 0, small)
+    assert (visibility == 0).any()
+    assert (keypoints[visibility == 0] == 0).all()
+    assert ((keypoints >= -0.5) & (keypoints < 63.5)).all()

@@ -1,0 +1,109 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy.io import loadmat, savemat
+
+from posenfs.body.skeleton import MPII
+from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
+from posenfs.data.sample import DataError
+
+FILE_NAMES = (
+    "right_ankle right_knee right_hip left_hip left_knee left_ankle pelvis thorax upper_neck head_top "
+    "right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist"
+).split()
+
+
+@pytest.fixture
+def own(drawn, tmp_path):
+    """A copy of the annotations that a test may spoil."""
+    shutil.copytree(drawn / "annot", tmp_path / "annot")
+    (tmp_path / "images").symlink_to(drawn / "images")
+    return tmp_path
+
+
+def spoil(root, **fields):
+    path = root / "annot" / "train.json"
+    entries = json.loads(path.read_text())
+    entries[3].update(fields)
+    path.write_text(json.dumps(entries))
+
+
+def test_file_order_is_the_papers_permutation():
+    assert [FILE_NAMES[i] for i in FILE_ORDER] == list(MPII.keypoints)
+    back = np.argsort(FILE_ORDER)
+    assert np.array_equal(np.array(FILE_ORDER)[back], np.arange(16))
+
+
+def test_keypoints_and_labels_move_together(drawn):
+    entries, people = json.loads((drawn / "annot" / "train.json").read_text()), read_mpii(drawn, "train")
+    for entry, keypoints, visibility in zip(entries, people.keypoints_image, people.visibility, strict=True):
+        for k, name in enumerate(MPII.keypoints):
+            i = FILE_NAMES.index(name)
+            assert (visibility[k] > 0) == (entry["joints_vis"][i] > 0)
+            expected = np.array(entry["joints"][i]) - 1 if visibility[k] else [0, 0]
+            np.testing.assert_array_equal(keypoints[k], expected)
+
+
+def test_boxes_follow_the_protocol(drawn):
+    entry, people = json.loads((drawn / "annot" / "train.json").read_text())[0], read_mpii(drawn, "train")
+    x, y, w, h = people.boxes[0]
+    assert w == h == pytest.approx(200 * entry["scale"])
+    assert x + w / 2 == pytest.approx(entry["center"][0] - 1)
+    assert y + h / 2 == pytest.approx(entry["center"][1] + 15 * entry["scale"] - 1)
+
+
+def test_head_sizes_are_six_tenths_of_the_diagonal(drawn):
+    boxes = loadmat(drawn / "annot" / "gt_valid.mat")["headboxes_src"]
+    expected = [0.6 * np.hypot(*(boxes[1, :, n] - boxes[0, :, n])) for n in range(boxes.shape[2])]
+    np.testing.assert_allclose(read_mpii(drawn, "valid").head_sizes, expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"joints": [[1, 2]] * 15}, r"train.json, entry 3 .*joints has shape \(15, 2\)"),
+        ({"joints": [[1, float("nan")]] * 16}, r"entry 3 .*joints holds nan"),
+        ({"joints": "many"}, r"entry 3 .*joints is not numbers.*'many'"),
+        ({"joints_vis": [1] * 15}, r"entry 3 .*joints_vis has shape"),
+        ({"center": None}, r"entry 3 .*center"),
+        ({"scale": 0}, r"entry 3 .*scale 0 gives a box of no size"),
+        ({"scale": float("inf")}, r"entry 3 .*scale holds inf"),
+        ({"image": "../../secret.jpg"}, r"entry 3 .*stay inside images"),
+        ({"image": 7}, r"entry 3: no image name"),
+    ],
+)
+def test_unsound_entries_are_refused_by_file_and_value(own, fields, message):
+    spoil(own, **fields)
+    with pytest.raises(DataError, match=message):
+        read_mpii(own, "train")
+
+
+def test_missing_and_broken_files_are_named(own):
+    with pytest.raises(DataError, match=r"nowhere.*annot.*train.json"):
+        read_mpii(own / "nowhere", "train")
+    (own / "annot" / "train.json").write_text("[{")
+    with pytest.raises(DataError, match="train.json is not JSON"):
+        read_mpii(own, "train")
+    (own / "annot" / "train.json").write_text("[]")
+    with pytest.raises(DataError, match="at least one person"):
+        read_mpii(own, "train")
+    (own / "annot" / "gt_valid.mat").write_bytes(b"no mat file")
+    with pytest.raises(DataError, match="gt_valid.mat is not MPII's ground truth"):
+        read_mpii(own, "valid")
+    savemat(own / "annot" / "gt_valid.mat", {name: np.zeros((16, 2, 3)) for name in ("pos_gt_src", "jnt_missing", "headboxes_src")})
+    with pytest.raises(DataError, match="two files must belong together"):
+        read_mpii(own, "valid")
+
+
+def test_a_truncated_image_is_named(own):
+    people = read_mpii(own, "train")
+    (own / "images").unlink()
+    (own / "images").mkdir()
+    path = people.image_path(0)
+    with pytest.raises(DataError, match="no image at"):
+        people.sample(0)
+    path.write_bytes(b"\xff\xd8\xff\xe0 half a picture")
+    with pytest.raises(DataError, match=rf"{path.name} \(\d+ bytes\) is not a whole image"):
+        people.sample(0)

@@ -1,0 +1,243 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from posenfs.data.datasets import DataSpec
+from posenfs.data.sample import DataError
+from posenfs.search.engine import NonFiniteLoss, Search
+from posenfs.search.run import Run, RunError
+
+
+def search(experiment, folder, **kwargs):
+    return Search(experiment, folder, device="cpu", progress=False, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny, tmp_path_factory):
+    """A search from beginning to end: what every disturbed one must repeat."""
+    whole = search(tiny, tmp_path_factory.mktemp("whole"))
+    whole.finish()
+    whole.close()
+    return whole
+
+
+def same_run(folder, undisturbed):
+    ours, theirs = Run(folder), undisturbed.run
+    for name in ("history.jsonl", "config.json"):
+        assert (ours.folder / name).read_bytes() == (theirs.folder / name).read_bytes(), name
+    a, b = (run.load_snapshot(run.snapshots()[-1])["model"] for run in (ours, theirs))
+    assert all(a[key].equal(b[key]) for key in b)
+    (steps_a, arch_a), (steps_b, arch_b) = ours.architectures(), theirs.architectures()
+    assert steps_a.tolist() == steps_b.tolist()
+    assert all(arch_a[n].alpha.equal(arch_b[n].alpha) and arch_a[n].beta.equal(arch_b[n].beta) for n in arch_b)
+
+
+def test_a_search_learns_and_leaves_everything_in_its_folder(undisturbed, tiny):
+    run = undisturbed.run
+    assert run.experiment() == tiny
+    history = run.history()
+    losses = [row["loss"] for row in history if "loss" in row]
+    assert len(losses) == undisturbed.steps
+    assert losses[-1] < losses[0]
+    evaluations = [row for row in history if "pckh@0.5" in row]
+    assert [row["epoch"] for row in evaluations] == [1, 2]
+    steps, architectures = run.architectures()
+    assert steps[0] == 0 and steps[-1] == undisturbed.steps
+    assert list(architectures) == [part.name for part in undisturbed.parts]
+    for architecture in architectures.values():
+        assert architecture.alpha.shape == (len(steps), 1, 4) and architecture.beta.shape == (len(steps), 6, 3)
+        assert architecture.alpha[0].abs().max() == 0 and architecture.alpha[-1].abs().max() > 0
+        assert architecture.beta[-1].abs().max() > 0
+    assert run.status()["state"] == "finished"
+    assert run.metrics()["metrics"] == {k: v for k, v in evaluations[-1].items() if k.startswith("pckh")}
+    assert run.errors().shape == (len(undisturbed.valid), 16)
+    assert run.provenance()["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert {row["step"] for row in run.timing()} <= set(range(undisturbed.steps + 1))
+
+
+def test_workers_change_nothing(undisturbed, tiny, tmp_path):
+    other = search(tiny, tmp_path, workers=2)
+    other.finish()
+    same_run(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3, 4, 6])
+def test_a_killed_search_resumes_to_the_same_files(undisturbed, tiny, tmp_path, steps):
+    """Left without a word after some steps (3 and 6 end epochs), as by a kill between two steps."""
+    killed = search(tiny, tmp_path)
+    per_epoch = killed.steps_per_epoch
+    for _ in range(round(steps / 3 * per_epoch)):
+        killed.step()
+    killed.close()
+    with open(tmp_path / "history.jsonl", "a") as file:
+        file.write('{"step": 99, "ep')  # a torn last line
+    resumed = search(tiny, tmp_path)
+    resumed.finish()
+    same_run(tmp_path, undisturbed)
+
+
+def test_a_process_killed_in_mid_epoch_resumes_to_the_same_files(undisturbed, tiny, tmp_path):
+    (tmp_path / "experiment.json").write_text(tiny.to_json())
+    code = f"""
+import os, signal, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from posenfs.search.engine import Search
+from posenfs.search.experiment import Experiment
+experiment = Experiment.from_json(Path({str(tmp_path / "experiment.json")!r}).read_text())
+search = Search(experiment, {str(tmp_path / "run")!r}, device="cpu", progress=False)
+search.epoch()
+search.step()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    search(tiny, tmp_path / "run").finish()
+    same_run(tmp_path / "run", undisturbed)
+
+
+def test_interrupt_finishes_the_step_saves_and_goes_on(undisturbed, tiny, tmp_path):
+    running = search(tiny, tmp_path)
+    step = running.strategy.step
+
+    def step_and_interrupt(*args):
+        os.kill(os.getpid(), signal.SIGINT)  # arrives in the middle of a step
+        return step(*args)
+
+    running.strategy.step = step_and_interrupt
+    with pytest.raises(KeyboardInterrupt, match=r"stopped after step 1 of .* goes on from here"):
+        running.finish()
+    assert running.run.status()["state"] == "interrupted"
+    assert running.run.snapshots() == [1]
+    search(tiny, tmp_path).finish()
+    same_run(tmp_path, undisturbed)
+
+
+def test_stepping_is_running(undisturbed, tiny, tmp_path):
+    stepped = search(tiny, tmp_path)
+    thread = threading.Thread(target=lambda: [stepped.step() for _ in range(stepped.steps + 3)])  # as a panel would
+    thread.start()
+    thread.join()
+    assert stepped.finished
+    same_run(tmp_path, undisturbed)
+
+
+def test_epoch_by_epoch(undisturbed, tiny, tmp_path):
+    stepped = search(tiny, tmp_path)
+    assert stepped.epoch()["pckh@0.5"] is not None
+    assert stepped.epoch_number == 1 and not stepped.finished
+    stepped.epoch()
+    same_run(tmp_path, undisturbed)
+
+
+def test_a_finished_run_is_loaded_not_repeated(undisturbed, tiny):
+    before = (undisturbed.run.folder / "history.jsonl").stat().st_mtime_ns
+    again = search(tiny, undisturbed.run.folder)
+    assert again.finish() == undisturbed.metrics
+    assert again.finished
+    history = [row for row in again.run.history() if "loss" in row]
+    assert len(history) == again.steps
+    again.close()
+    assert before <= (undisturbed.run.folder / "history.jsonl").stat().st_mtime_ns
+
+
+def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_snapshot(tiny, tmp_path):
+    running = search(tiny, tmp_path)
+    running.epoch()
+    good = running.step_number
+    with torch.no_grad():
+        running.model.heads[0].vectors.bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteLoss, match=rf"loss is nan at step {good + 1} \(epoch 2\).*step {good} in"):
+        running.finish()
+    assert running.run.snapshots() == [good]
+    assert running.run.status()["state"] == "failed"
+    assert max(row["step"] for row in running.run.history()) == good
+
+
+def test_learning_rate_drops_at_the_papers_epochs_scaled(tiny):
+    run = replace(tiny.run, epochs=200)
+    rates = [run.lr_at(epoch) for epoch in range(200)]
+    assert [e for e in range(1, 200) if rates[e] != rates[e - 1]] == [90, 120, 150]
+    assert rates[-1] == pytest.approx(1e-3 * 0.25**3)
+
+
+def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
+    stepped = search(tiny, tmp_path)
+    before = {name: p.detach().clone() for name, p in stepped.model.named_parameters()}
+    stepped.step()
+    moved = {name for name, p in stepped.model.named_parameters() if not p.equal(before[name])}
+    architecture = {id(p) for p in stepped.model.architecture_parameters()}
+    for name, parameter in stepped.model.named_parameters():
+        if id(parameter) in architecture:
+            # Adam's first step is the learning rate against the gradient's sign
+            torch.testing.assert_close(parameter.abs(), torch.full_like(parameter, 1e-3), rtol=2e-2, atol=0)
+    assert len(moved) > 0.9 * len(before)
+
+
+# -- what cannot be run is refused before anything is written ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda e: replace(e, parts=4), ValueError, "P = 4"),
+        (lambda e: replace(e, run=replace(e.run, strategy="magic")), ValueError, "unknown strategy 'magic'.*synchronous"),
+        (lambda e: replace(e, run=replace(e.run, batch_size=500)), ValueError, "fewer than one batch of 500"),
+        (lambda e: replace(e, data=DataSpec("nothing")), ValueError, "unknown data set 'nothing'.*mpii"),
+        (lambda e: replace(e, data=DataSpec("mpii", "nowhere")), DataError, "nowhere.*train.json"),
+        (lambda e: replace(e, backbone_weights="nowhere.pth"), FileNotFoundError, "nowhere.pth"),
+    ],
+)
+def test_refused_before_anything_is_written(tiny, tmp_path, change, error, message):
+    with pytest.raises(error, match=message):
+        search(change(tiny), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_with_another_experiment_is_refused(undisturbed, tiny):
+    with pytest.raises(RunError, match="holds another experiment.*another name"):
+        search(replace(tiny, vector_dim=4), undisturbed.run.folder)
+
+
+def test_an_unwritable_folder_is_named(tiny, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RunError, match=r"cannot write the run folder .*file.*choose another"):
+        search(tiny, tmp_path / "file" / "run")
+
+
+def test_a_second_process_is_refused_and_the_same_one_takes_over(tiny, tmp_path):
+    first = search(tiny, tmp_path / "run")
+    code = f"""
+from posenfs.search.run import Run, RunError
+try:
+    with Run({str(tmp_path / "run")!r}).lock(): print("got in")
+except RunError as error: print(error)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
+    assert f"in use by process {os.getpid()}" in out
+    first.step()
+    second = search(tiny, tmp_path / "run")  # the cell run again
+    second.step()
+    assert second.step_number == 1
+
+
+def test_history_holds_deterministic_fields_alone(undisturbed):
+    for row in undisturbed.run.history():
+        assert set(row) == {"step", "epoch", "lr", "loss"} or set(row) >= {"step", "epoch", "pckh@0.5"}
+        assert not any(word in key for key in row for word in ("time", "second", "memory"))
+        json.dumps(row, allow_nan=False)
+
+
+def test_errors_explain_the_metric(undisturbed):
+    errors = undisturbed.run.errors()[:, :15].copy()  # pelvis is the last
+    errors[:, 2] = np.nan  # thorax
+    share = 100 * (errors[~np.isnan(errors)] <= 0.5).mean()
+    assert share == pytest.approx(undisturbed.metrics["pckh@0.5"])

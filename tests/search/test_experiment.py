@@ -1,0 +1,45 @@
+from dataclasses import replace
+
+import pytest
+
+from posenfs.data.augment import RELEASED
+from posenfs.model.space import RELEASED as RELEASED_RULES
+from posenfs.search.experiment import Experiment, RunConfig, build
+
+
+def test_json_round_trip(tiny):
+    for experiment in (
+        Experiment(),
+        tiny,
+        replace(tiny, parts={"all": ("neck",)}, rules=RELEASED_RULES, augmentation=RELEASED, backbone="fabric_1"),
+    ):
+        assert Experiment.from_json(experiment.to_json()) == experiment
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "config.json: JSON"),
+        ('{"vector_dim": "many"}', r"config.json: vector_dim: .*'many'"),
+        ('{"speed": 3}', r"config.json: speed: .*3"),
+        ('{"run": {"epochs": 0}}', r"config.json: run: .*run.epochs must be above 0"),
+        ('{"backbone": "vgg"}', r"unknown backbone 'vgg'; known: mobilenet_v2"),
+        ('{"image_size": [100, 128]}', "100 x 128 px.*96 x 128"),
+        ('{"name": "a/b"}', "without slashes"),
+    ],
+)
+def test_unsound_json_names_file_field_and_value(text, message):
+    with pytest.raises(ValueError, match=message):
+        Experiment.from_json(text, "config.json")
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="'half'.*bfloat16"):
+        RunConfig(precision="half")
+
+
+def test_weights_depend_on_the_seed_alone(tiny):
+    a, b = (build(tiny, progress=False).model.state_dict() for _ in range(2))
+    assert all(a[key].equal(b[key]) for key in a)
+    c = build(replace(tiny, run=replace(tiny.run, seed=1)), progress=False).model.state_dict()
+    assert not a["heads.0.vectors.weight"].equal(c["heads.0.vectors.weight"])
