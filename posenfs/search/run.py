@@ -80,6 +80,12 @@ class Run:
         with np.load(self.folder / "errors.npz") as file:
             return file["errors"]
 
+    def ranking(self) -> list[int]:
+        """People with at least one labelled keypoint, the smallest mean error of the last evaluation first."""
+        errors = self.errors()
+        judged = np.flatnonzero(np.isfinite(errors).any(1))
+        return judged[np.argsort(np.nanmean(errors[judged], 1), kind="stable")].tolist()
+
     def architectures(self) -> tuple[np.ndarray, dict[str, Architecture]]:
         """The logged steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]."""
         chunks = []

@@ -66,7 +66,7 @@ def alpha_curves(steps: np.ndarray, architectures: Mapping[str, Architecture], s
     edges = [f"edge {start}→{end}" for start, end in spec.edges]
     figure = _grid(architectures, edges, "Operation weights, softmax(alpha)")
     for column, architecture in enumerate(architectures.values(), 1):
-        weights = architecture.operation_weights
+        weights = architecture.operation_weights.numpy()
         weights = weights.mean(1) if weights.ndim == 4 else weights  # [n, E, |O|]
         for row in range(len(edges)):
             for index, operation in enumerate(spec.operations):
@@ -88,7 +88,7 @@ def beta_curves(steps: np.ndarray, architectures: Mapping[str, Architecture], sp
     figure = _grid(architectures, [f"layer {cells[0].layer}" for cells in layers], "Scale weights, softmax(beta)")
     dashes = ("solid", "dash", "dashdot", "dot")
     for column, architecture in enumerate(architectures.values(), 1):
-        weights, cell_number = architecture.scale_weights, 0  # [n, N, 3]
+        weights, cell_number = architecture.scale_weights.numpy(), 0  # [n, N, 3]
         for row, cells in enumerate(layers, 1):
             for cell in cells:
                 for source, name in enumerate(_TRANSFERS):

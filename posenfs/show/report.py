@@ -6,7 +6,7 @@ import nbformat
 import plotly.graph_objects as go
 import plotly.io
 from nbconvert import HTMLExporter
-from nbconvert.preprocessors import Preprocessor
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
 from plotly.offline import get_plotlyjs
 
 from posenfs.search.run import write_whole
@@ -34,7 +34,7 @@ def write_report(notebook: Path, target: Path) -> Path:
     content = nbformat.read(notebook, as_version=4)
     if not any(cell.get("outputs") for cell in content.cells):
         raise ValueError(f"{notebook} has no outputs: it was not executed; run it first with `posenfs run`")
-    exporter = HTMLExporter(preprocessors=[PlotlyToHTML], embed_images=True)
+    exporter = HTMLExporter(preprocessors=[CoalesceStreamsPreprocessor, PlotlyToHTML], embed_images=True)
     # nothing may be fetched when the page is opened
     exporter.require_js_url = exporter.mathjax_url = exporter.mermaid_js_url = exporter.jquery_url = ""
     page, _ = exporter.from_notebook_node(content, {"metadata": {"name": target.stem}})

@@ -34,6 +34,9 @@ _FILE_ORDER = (
 )  # fmt: skip
 _FILE_NAMES = ("rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor",
                "neck", "head", "rwri", "relb", "rsho", "lsho", "lelb", "lwri")  # fmt: skip
+# Where MPII's annotators put a person's centre, once lowered by 15 * scale as every reader does: measured against the
+# middle of the body, in sides of the box of 200 * scale, on the people of its validation set.
+_CENTER_OFFSET, _CENTER_SPREAD = (0.0, 0.038), (0.051, 0.055)
 # The flesh around a keypoint, in standing heights: whatever is seen at its pixel further out than this hides it.
 _FLESH = {
     "head_top": 0.08, "upper_neck": 0.075, "thorax": 0.11, "pelvis": 0.12, "shoulder": 0.085, "elbow": 0.055,
@@ -76,7 +79,7 @@ class DrawnPerson:
     thing, another person or the person's own body), 2 seen. Both exist for MPII.name and COCO.name.
     head_box [2, 2]: upper left and lower right corner, not cut at the picture's border. box: x, y, width, height of the
     body, its hidden parts too, as far as it lies in the picture. area: pixels in which the person is seen.
-    height: standing height in pixels, whatever the pose.
+    center: the point at which an annotator marks the person, about the middle of the body.
     """
 
     keypoints: dict[str, np.ndarray]
@@ -84,7 +87,7 @@ class DrawnPerson:
     head_box: np.ndarray
     box: tuple[float, float, float, float]
     area: int
-    height: float
+    center: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ def draw_picture(index: int, split: str = "train", seed: int = 0, difficulty: st
     """Picture `index` of a set. An unknown difficulty, a negative index or seed raise ValueError."""
     size, light, cast, things, rng = _stage(index, split, seed, difficulty)
     canvas = _render(size, light, cast, things, rng("background"), DIFFICULTIES[difficulty])
-    people = tuple(_label(figure, canvas, owner) for owner, figure in enumerate(cast, start=1))
+    people = tuple(_label(figure, canvas, n + 1, rng(f"annotator {n}")) for n, figure in enumerate(cast))
     return DrawnPicture(_photograph(canvas.colour, rng("camera"), DIFFICULTIES[difficulty]), people)
 
 
@@ -270,7 +273,7 @@ def _photograph(colour: np.ndarray, rng: np.random.Generator, settings: Difficul
     return np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
 
 
-def _label(figure: dict, canvas: figures.Canvas, owner: int) -> DrawnPerson:
+def _label(figure: dict, canvas: figures.Canvas, owner: int, annotator: np.random.Generator) -> DrawnPerson:
     keypoints, visibility = {}, {}
     for skeleton in (MPII, COCO):
         places = np.array([figure["joints"][name] for name in skeleton.keypoints])
@@ -282,7 +285,11 @@ def _label(figure: dict, canvas: figures.Canvas, owner: int) -> DrawnPerson:
     low, high = np.maximum(low, -0.5), np.minimum(high, np.array(canvas.owner.shape)[::-1] - 0.5)
     box = (*low.round(3).tolist(), *(high - low).round(3).tolist())
     area = int(np.count_nonzero(canvas.owner == owner))
-    return DrawnPerson(keypoints, visibility, _head_box(figure), box, area, round(figure["height"], 3))
+    head_box = _head_box(figure)
+    side = 200 * _scale(head_box)
+    offset = annotator.normal(_CENTER_OFFSET, _CENTER_SPREAD) * side - [0, 15 * side / 200]
+    center = np.array(box[:2]) + np.array(box[2:]) / 2 + offset
+    return DrawnPerson(keypoints, visibility, head_box, box, area, tuple(center.round(3).tolist()))
 
 
 def _visibility(places: np.ndarray, flesh: np.ndarray, canvas: figures.Canvas, owner: int) -> np.ndarray:
@@ -300,6 +307,11 @@ def _head_box(figure: dict) -> np.ndarray:
     reach = figure["height"] * figure["head"] * np.array([0.062, 0.032, 0.0, 0.0])[:, None]
     places = np.array([figure["joints"][name][:2] for name in ("skull", "chin", "head_top", "upper_neck")])
     return np.stack([(places - reach).min(0), (places + reach).max(0)]).round(3)
+
+
+def _scale(head_box: np.ndarray) -> float:
+    """MPII's scale: the person's height / 200, which its files take to be ten head sizes of 0.6 head-box diagonals."""
+    return 10 * 0.6 * float(np.linalg.norm(head_box[1] - head_box[0])) / 200
 
 
 def write_synthetic(
@@ -399,14 +411,10 @@ def _entry(image: str, person: DrawnPerson) -> dict:
     order = [MPII.index(name) for name in _FILE_ORDER]
     visibility = person.visibility[MPII.name][order]
     joints = np.where(visibility[:, None] > 0, person.keypoints[MPII.name][order] + 1, 0.0)
-    x, y, width, height = person.box
-    # Person height / 200, as MPII has it; more where raised arms reach further. Readers lower the centre by
-    # 15 * scale and cut a square of 250 * scale, so the centre stands that much above the middle of the body.
-    scale = max(person.height, width, height) / 200
     return {
         "image": image,
-        "center": [round(x + width / 2 + 1, 3), round(y + height / 2 + 1 - 15 * scale, 3)],
-        "scale": round(scale, 6),
+        "center": [round(c + 1, 3) for c in person.center],
+        "scale": round(_scale(person.head_box), 6),
         "joints": joints.round(3).tolist(),
         "joints_vis": (visibility > 0).astype(int).tolist(),
         "joints_occluded": (visibility < 2).astype(int).tolist(),

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+import torch
+
+from posenfs.model.architecture import Architecture
+from posenfs.model.space import FabricSpec
+from posenfs.show.curves import alpha_curves, beta_curves, loss_curve, score_curve
+
+
+def architectures(spec, steps=5):
+    torch.manual_seed(0)
+    return {
+        name: Architecture(torch.randn(steps, *spec.alpha_shape), torch.randn(steps, *spec.beta_shape))
+        for name in ("arms_part", "legs_part")
+    }
+
+
+def test_loss_keeps_every_step_and_its_mean_never_looks_ahead():
+    losses = np.random.default_rng(0).random(200)
+    history = [{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)] + [{"step": 200, "pckh@0.5": 3.0}]
+    raw, smooth = loss_curve(history).data
+    assert list(raw.y) == list(losses)
+    for i in (0, 3, 77, 199):
+        assert smooth.y[i] == pytest.approx(losses[max(i - 4, 0) : i + 1].mean())
+
+
+def test_scores_by_column_with_gaps():
+    history = [{"step": s, "pckh@0.5": 10.0 * s, "pckh@0.5/head": 5.0 * s, "pckh@0.5/knee": None} for s in (1, 2)]
+    figure = score_curve(history, mean_pose=7)
+    assert {trace.name: list(trace.y) for trace in figure.data} == {"head": [5, 10], "mean": [10, 20]}
+    assert figure.layout.shapes[0].y0 == 7
+
+
+@pytest.mark.parametrize("spec", [FabricSpec(), FabricSpec(hidden_nodes=2), FabricSpec(alpha_per_cell=True)])
+def test_alpha_curves_hold_the_softmax(spec):
+    found, steps = architectures(spec), np.arange(5)
+    figure = alpha_curves(steps, found, spec)
+    assert len(figure.data) == 2 * len(spec.edges) * 4
+    weights = np.exp(found["legs_part"].alpha.numpy())
+    weights /= weights.sum(-1, keepdims=True)
+    if spec.alpha_per_cell:
+        weights = weights.mean(1)
+    last = figure.data[-1]
+    assert last.name == "dilated_3x3"
+    np.testing.assert_allclose(last.y, weights[:, -1, -1], rtol=1e-5)
+
+
+def test_beta_curves_hold_every_cell_and_source():
+    spec = FabricSpec()
+    found = architectures(spec)
+    figure = beta_curves(np.arange(5), found, spec)
+    curves = [trace for trace in figure.data if trace.x[0] is not None]
+    assert len(curves) == 2 * 6 * 3
+    weights = found["arms_part"].beta.softmax(-1).numpy()
+    for number in range(6):
+        for source in range(3):
+            np.testing.assert_allclose(curves[3 * number + source].y, weights[:, number, source], rtol=1e-5)

@@ -1,0 +1,71 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from posenfs.body.skeleton import MPII
+from posenfs.data.datasets.mpii import read_mpii
+from posenfs.search.experiment import build
+from posenfs.show.poses import draw_people, draw_person_maps, draw_score_map, draw_score_maps, draw_skeletons
+
+
+@pytest.fixture
+def crops():
+    random = np.random.default_rng(0)
+    images = torch.from_numpy(random.integers(0, 256, (5, 3, 64, 96), dtype=np.uint8))
+    return images, random.uniform(5, 60, (5, 16, 2)), random.integers(0, 3, (5, 16))
+
+
+def drawn_whole(figure, path) -> bool:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.savefig(path / "figure.png")
+    return isinstance(figure, Figure) and (path / "figure.png").stat().st_size > 5000
+
+
+def test_truth_beside_prediction(crops, tmp_path):
+    images, keypoints, visibility = crops
+    figure = draw_skeletons(images, MPII, keypoints, keypoints + 2, visibility, columns=2)
+    assert drawn_whole(figure, tmp_path)
+    used = [axes for axes in figure.axes if axes.images]
+    assert len(used) == 10
+    truth = used[0]
+    drawn = {tuple(line.get_xydata()[0]) for line in truth.lines if line.get_marker() == "o"}
+    assert drawn == {tuple(p) for p in keypoints[0][visibility[0] > 0] + 2}
+    hollow = [line for line in truth.lines if line.get_marker() == "o" and line.get_markerfacecolor() == "none"]
+    assert len(hollow) == (visibility[0] == 1).sum()
+
+
+def test_score_maps_lie_where_they_belong(crops, tmp_path):
+    image = crops[0][0]
+    maps = np.zeros((16, 16, 24))
+    maps[:, 3, 5] = 1
+    figure = draw_score_maps(image, maps, MPII)
+    assert drawn_whole(figure, tmp_path)
+    crop, overlay = figure.axes[0].images
+    assert crop.get_extent() == pytest.approx([-0.5, 95.5, 63.5, -0.5])
+    assert overlay.get_extent() == pytest.approx([-0.5, 95.5, 63.5, -0.5])  # pixel edges fall on pixel edges
+    assert "head top, peak 1.00" in figure.axes[0].get_title()
+
+
+def test_one_score_map(crops, tmp_path):
+    figure = draw_score_map(crops[0][0], np.random.default_rng(0).random((16, 24)), "left_wrist", crops[1][0, 7])
+    assert drawn_whole(figure, tmp_path)
+    assert figure.axes[-1].get_ylabel() == "score"
+
+
+def test_shapes_that_do_not_fit_are_named(crops):
+    with pytest.raises(ValueError, match=r"\[5, 3, 64, 96\].*\(4, 16, 2\)"):
+        draw_skeletons(crops[0], MPII, crops[1][:4])
+    with pytest.raises(ValueError, match=r"MPII-16 needs score maps \[16, h, w\]; got \(15, 16, 24\)"):
+        draw_score_maps(crops[0][0], np.zeros((15, 16, 24)), MPII)
+
+
+def test_of_a_model(tiny, drawn, tmp_path):
+    model, people = build(tiny, progress=False).model, read_mpii(drawn, "valid")
+    model.train()
+    assert drawn_whole(draw_people(model, people.select([0, 1, 2]), (64, 64)), tmp_path)
+    assert drawn_whole(draw_person_maps(model, people, 1, (64, 64)), tmp_path)
+    assert model.training  # left as it was

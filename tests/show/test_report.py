@@ -1,0 +1,44 @@
+import re
+
+import nbformat
+import plotly.graph_objects as go
+import pytest
+
+from posenfs.show.report import write_report
+
+
+@pytest.fixture
+def executed(tmp_path):
+    figure = go.Figure().add_scatter(x=[1, 2], y=[3, 4], name="a curve")
+    outputs = [
+        nbformat.v4.new_output("display_data", {"application/vnd.plotly.v1+json": figure.to_plotly_json()}),
+        nbformat.v4.new_output("stream", name="stderr", text="  0%|\r 50%|\r100%|done\n"),
+    ]
+    cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("figure", outputs=outputs)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "run.ipynb")
+    return tmp_path / "run.ipynb"
+
+
+def test_the_page_holds_figures_and_plotly_and_fetches_nothing(executed, tmp_path):
+    page = write_report(executed, tmp_path / "new" / "page.html").read_text()
+    assert "a curve" in page and "Plotly.newPlot" in page
+    assert page.count("plotly.js v") == 1
+    markup = re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.S)
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"(?:https?:)?//", page)
+    assert not re.findall(r"@import|url\((?:\"|')?https?:", markup)
+
+
+def test_a_progress_bar_leaves_its_last_line_alone(executed, tmp_path):
+    page = write_report(executed, tmp_path / "page.html").read_text()
+    assert "100%|done" in page and " 50%|" not in page
+
+
+def test_what_is_not_there_or_not_executed_is_named(executed, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing.ipynb; run it first"):
+        write_report(tmp_path / "nothing.ipynb", tmp_path / "page.html")
+    notebook = nbformat.read(executed, 4)
+    notebook.cells[1].outputs = []
+    nbformat.write(notebook, executed)
+    with pytest.raises(ValueError, match="no outputs"):
+        write_report(executed, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()

@@ -1,0 +1,88 @@
+"""The command line: what a user sees, and how wrong input ends."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from posenfs.cli import main
+from posenfs.search.engine import Search
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+SMALL = ["--name", "a", "--image-size", "64", "64", "--fabric.width", "2", "--run.epochs", "1", "--run.batch-size", "6", "--quiet"]
+
+
+def refused(arguments, capsys) -> str:
+    with pytest.raises(SystemExit) as exit:
+        main(arguments)
+    assert exit.value.code not in (0, None)
+    captured = capsys.readouterr()
+    message = exit.value.code if isinstance(exit.value.code, str) else captured.err + captured.out
+    assert "Traceback" not in message
+    return " ".join(message.split())
+
+
+def test_search_status_and_json(here, drawn, capsys):
+    main(["search", *SMALL, "--data.name", "mpii", "--data.root", str(drawn), "--json"])
+    metrics = json.loads(capsys.readouterr().out)
+    assert 0 <= metrics["pckh@0.5"] <= 100
+    main(["status"])
+    line = capsys.readouterr().out.splitlines()[1].split()
+    assert line[:2] == ["a", "finished"] and f"{metrics['pckh@0.5']:.1f}" in line
+    main(["status", "a", "--json"])
+    (status,) = json.loads(capsys.readouterr().out)
+    assert status["name"] == "a" and status["step"] == status["steps"]
+
+
+def test_status_says_what_is_stale_and_what_failed(here, tiny, capsys):
+    running = Search(replace(tiny, name="gone"), progress=False)
+    status = running.run.status()
+    running.run.write_json("status.json", {**status, "state": "running", "heartbeat": status["heartbeat"] - 7200})
+    main(["status", "gone"])
+    assert "stale" in (out := capsys.readouterr().out) and "2 h ago" in out
+    running.run.write_json("status.json", {**status, "state": "failed", "error": "the loss is nan"})
+    main(["status", "gone"])
+    assert "the loss is nan" in capsys.readouterr().out
+
+
+def test_no_runs_yet(here, capsys):
+    main(["status"])
+    assert "no runs yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "--backbone", "vgg"], "unknown backbone 'vgg'; known: mobilenet_v2"),
+        (["search", "--data.name", "mpii", "--data.root", "nowhere"], "no MPII annotation at nowhere/annot/train.json"),
+        (["search", "--image-size", "100", "128"], "100 x 128 px"),
+        (["search", "--run.epochs", "0"], "run.epochs must be above 0; got 0"),
+        (["search", "--data.difficulty", "mad"], "'mad'; choose one of plain, default, hard"),
+        (["search", "--speed", "9"], "--speed"),
+        (["report", "nothing"], "no run 'nothing'"),
+        (["status", "nothing"], "no run 'nothing'"),
+        (["run", "nothing.ipynb"], "no notebook at nothing.ipynb"),
+    ],
+)
+def test_wrong_input_ends_with_a_message(here, capsys, arguments, message):
+    assert message in refused(arguments, capsys)
+    assert not (here / "reports").exists()
+
+
+def test_wrong_parts_and_strategy(here, drawn, capsys):
+    base = ["search", *SMALL, "--data.name", "mpii", "--data.root", str(drawn)]
+    assert "unknown part scheme P = 4" in refused([*base, "--parts", "4"], capsys)
+    assert "unknown strategy 'magic'; known: synchronous" in refused([*base, "--run.strategy", "magic"], capsys)
+    assert not (here / "reports").exists()
+
+
+def test_another_experiment_in_the_folder(here, drawn, capsys):
+    base = ["search", *SMALL, "--data.name", "mpii", "--data.root", str(drawn)]
+    main(base)
+    assert "holds another experiment" in refused([*base, "--vector-dim", "4"], capsys)

@@ -1,0 +1,33 @@
+"""The notebooks, run by papermill with small parameters and turned into pages."""
+
+import re
+from pathlib import Path
+
+import nbformat
+
+from posenfs.cli import main
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+def test_04_search(drawn, tmp_path, monkeypatch, capsys):
+    """From parameters to the page; run again it goes on from the folder, and the page is the same story."""
+    monkeypatch.chdir(tmp_path)
+    small = {"name": "small", "dataset": "mpii", "root": drawn, "image_size": 64, "width": 2, "epochs": 2, "batch_size": 6}
+    given = [word for name, value in small.items() for word in ("-p", f"{name}={value}")]
+    main(["run", str(NOTEBOOKS / "04_search.ipynb"), *given, "--quiet"])
+    main(["report", "small"])
+    folder = tmp_path / "reports" / "runs" / "small"
+    assert str(folder / "notebook.html") in capsys.readouterr().out.replace("reports/runs", f"{tmp_path}/reports/runs")
+    page = (folder / "notebook.html").read_text()
+    for seen in ("Training loss", "PCKh@0.5 on people", "softmax(alpha)", "softmax(beta)", "upper limb", "ratio"):
+        assert seen in page, seen
+    assert page.count("<svg") >= 2 and page.count("data:image/png") >= 3
+    history = (folder / "history.jsonl").read_bytes()
+    main(["run", str(NOTEBOOKS / "04_search.ipynb"), *given, "--quiet"])
+    assert (folder / "history.jsonl").read_bytes() == history
+    printed = "".join(
+        output.get("text", "") for cell in nbformat.read(folder / "notebook.ipynb", 4).cells for output in cell.get("outputs", ())
+    )
+    assert re.search(r"PCKh@0\.5 \d+\.\d on \d+ people; mean pose", printed)
+    assert "Warning" not in printed
