@@ -27,7 +27,7 @@ _WHERE = {
     "alpha_curves": "posenfs.show.curves",
     "beta_curves": "posenfs.show.curves",
     "build": "posenfs.search.experiment",
-    "draw_body": "posenfs.show.graphs",
+    "draw_body": "posenfs.show.body_graph",
     "draw_fabric": "posenfs.show.graphs",
     "draw_fabrics": "posenfs.show.graphs",
     "draw_people": "posenfs.show.poses",

