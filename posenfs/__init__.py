@@ -6,6 +6,7 @@ The names a notebook needs, loaded when first used: `import posenfs` itself impo
 from importlib import import_module
 
 _WHERE = {
+    "Augmentation": "posenfs.data.augment",
     "BACKBONES": "posenfs.model.backbones",
     "COCO": "posenfs.body.skeleton",
     "Crops": "posenfs.data.loader",
@@ -43,7 +44,7 @@ _WHERE = {
     "score_curve": "posenfs.show.curves",
     "write_report": "posenfs.show.report",
 }
-__all__ = sorted(_WHERE)  # noqa: PLE0605
+__all__ = sorted(_WHERE)
 
 
 def __getattr__(name: str):

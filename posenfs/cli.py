@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import tyro
 from tyro.conf import Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
@@ -42,7 +41,9 @@ def search(
 
     running = Search(experiment, device=device, workers=workers, progress=not quiet)
     metrics = running.finish()
-    print(json.dumps(metrics) if as_json else f"PCKh@0.5 {metrics['pckh@0.5']:.1f}; everything is in {running.run.folder}")
+    print(
+        json.dumps(metrics) if as_json else f"PCKh@0.5 {metrics['pckh@0.5']:.1f}; everything is in {running.run.folder}"
+    )
 
 
 @app.command

@@ -15,7 +15,20 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-SMALL = ["--name", "a", "--image-size", "64", "64", "--fabric.width", "2", "--run.epochs", "1", "--run.batch-size", "6", "--quiet"]
+SMALL = [
+    "--name",
+    "a",
+    "--image-size",
+    "64",
+    "64",
+    "--fabric.width",
+    "2",
+    "--run.epochs",
+    "1",
+    "--run.batch-size",
+    "6",
+    "--quiet",
+]
 
 
 def refused(arguments, capsys) -> str:

@@ -43,7 +43,9 @@ def _imports(path: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] == "posenfs"}
 
 
-FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if _module(path) not in {"posenfs", *(f"posenfs.{r}" for r in ROOMS)}]
+FILES = [
+    path for path in sorted(PACKAGE.rglob("*.py")) if _module(path) not in {"posenfs", *(f"posenfs.{r}" for r in ROOMS)}
+]
 
 
 def test_every_file_has_its_place():

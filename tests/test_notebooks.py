@@ -13,7 +13,15 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 def test_04_search(drawn, tmp_path, monkeypatch, capsys):
     """From parameters to the page; run again it goes on from the folder, and the page is the same story."""
     monkeypatch.chdir(tmp_path)
-    small = {"name": "small", "dataset": "mpii", "root": drawn, "image_size": 64, "width": 2, "epochs": 2, "batch_size": 6}
+    small = {
+        "name": "small",
+        "dataset": "mpii",
+        "root": drawn,
+        "image_size": 64,
+        "width": 2,
+        "epochs": 2,
+        "batch_size": 6,
+    }
     given = [word for name, value in small.items() for word in ("-p", f"{name}={value}")]
     main(["run", str(NOTEBOOKS / "04_search.ipynb"), *given, "--quiet"])
     main(["report", "small"])
@@ -27,7 +35,9 @@ def test_04_search(drawn, tmp_path, monkeypatch, capsys):
     main(["run", str(NOTEBOOKS / "04_search.ipynb"), *given, "--quiet"])
     assert (folder / "history.jsonl").read_bytes() == history
     printed = "".join(
-        output.get("text", "") for cell in nbformat.read(folder / "notebook.ipynb", 4).cells for output in cell.get("outputs", ())
+        output.get("text", "")
+        for cell in nbformat.read(folder / "notebook.ipynb", 4).cells
+        for output in cell.get("outputs", ())
     )
     assert re.search(r"PCKh@0\.5 \d+\.\d on \d+ people; mean pose", printed)
     assert "Warning" not in printed

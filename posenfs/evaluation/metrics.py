@@ -37,9 +37,7 @@ def pckh(errors: np.ndarray, skeleton: Skeleton, thresholds: tuple[float, ...] =
     for threshold in thresholds:
         correct = np.where(labelled, errors, np.inf) <= threshold
         values[f"pckh@{threshold:g}"] = _percent(correct[:, counted], labelled[:, counted])
-        per_keypoint = {
-            name: _percent(correct[:, k], labelled[:, k]) for k, name in enumerate(skeleton.keypoints)
-        }
+        per_keypoint = {name: _percent(correct[:, k], labelled[:, k]) for k, name in enumerate(skeleton.keypoints)}
         for column, names in COLUMNS.items():
             values[f"pckh@{threshold:g}/{column}"] = _mean(per_keypoint, names)
     return values

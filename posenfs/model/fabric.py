@@ -103,9 +103,7 @@ class Fabric(nn.Module):
         self.spec, self.rules = spec, rules
         start = Architecture.zeros(spec)
         self.alpha, self.beta = nn.Parameter(start.alpha), nn.Parameter(start.beta)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(Cell(spec, index, rules) for index in layer) for layer in spec.grid()
-        )
+        self.layers = nn.ModuleList(nn.ModuleList(Cell(spec, index, rules) for index in layer) for layer in spec.grid())
 
     @property
     def architecture(self) -> Architecture:

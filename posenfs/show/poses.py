@@ -1,5 +1,6 @@
 """Poses on pictures (matplotlib): skeletons, truth beside prediction, and score maps laid over crops."""
 
+import io
 import math
 from collections.abc import Sequence
 
@@ -20,6 +21,15 @@ from posenfs.evaluation.predict import predict, score_maps
 SIDE_COLOURS = {"left": "#0072B2", "right": "#D55E00", "middle": "#F5F5F5"}
 
 
+class Picture(Figure):
+    """A figure that shows itself in a notebook without pyplot, whose global state threads would share."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=110)
+        return buffer.getvalue()
+
+
 def draw_skeletons(
     images: Tensor,
     skeleton: Skeleton,
@@ -28,7 +38,7 @@ def draw_skeletons(
     visibility: np.ndarray | None = None,
     titles: Sequence[str] | None = None,
     columns: int = 3,
-) -> Figure:
+) -> Picture:
     """Crops uint8 [N, 3, H, W] with keypoints [N, K, 2] in crop px; with `truth` two panels a person, truth first.
 
     `visibility` [N, K] belongs to the truth: what is not labelled is left out, what is occluded is drawn hollow.
@@ -38,7 +48,7 @@ def draw_skeletons(
     people, panels = len(images), 1 if truth is None else 2
     rows = math.ceil(people / columns)
     height, width = images.shape[-2:]
-    figure = Figure((12, 0.5 + rows * (12 / (columns * panels) * height / width + 0.28)), layout="constrained")
+    figure = Picture((12, 0.5 + rows * (12 / (columns * panels) * height / width + 0.28)), layout="constrained")
     grid = figure.subplots(rows, columns * panels, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -59,7 +69,9 @@ def draw_skeletons(
     return figure
 
 
-def draw_people(model: nn.Module, people: People, size: tuple[int, int], titles: Sequence[str] | None = None) -> Figure:
+def draw_people(
+    model: nn.Module, people: People, size: tuple[int, int], titles: Sequence[str] | None = None
+) -> Picture:
     """Truth beside the model's prediction (flip, quarter offset) for a few people, cropped to size (width, height)."""
     batch = crop_people(people, size)
     predicted = image_to_crop(predict(model, people, size).keypoints_image, batch.crop)
@@ -73,9 +85,9 @@ def draw_score_map(
     keypoint: str,
     true: np.ndarray | None = None,
     vmax: float | None = None,
-) -> Figure:
+) -> Picture:
     """One keypoint's score map [h, w] over its crop uint8 [3, H, W]; `true` (x, y) crop px as a ring."""
-    figure = Figure((8.4, 3.9), layout="constrained")
+    figure = Picture((8.4, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     _image(left, image, "crop")
     artist = _overlay(right, image, score_map, vmax)
@@ -89,12 +101,12 @@ def draw_score_map(
     return figure
 
 
-def draw_score_maps(image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns: int = 6) -> Figure:
+def draw_score_maps(image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns: int = 6) -> Picture:
     """All score maps [K, h, w] over one crop uint8 [3, H, W], on one scale from 0 to the highest score."""
     if maps.ndim != 3 or len(maps) != len(skeleton):
         raise ValueError(f"{skeleton.name} needs score maps [{len(skeleton)}, h, w]; got {maps.shape}")
     rows = math.ceil(len(maps) / columns)
-    figure = Figure((12, 0.4 + rows * (12 / columns + 0.25)), layout="constrained")
+    figure = Picture((12, 0.4 + rows * (12 / columns + 0.25)), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     top = max(float(maps.max()), 1e-6)
     for axes in grid.flat:
@@ -106,7 +118,7 @@ def draw_score_maps(image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns
     return figure
 
 
-def draw_person_maps(model: nn.Module, people: People, person: int, size: tuple[int, int]) -> Figure:
+def draw_person_maps(model: nn.Module, people: People, person: int, size: tuple[int, int]) -> Picture:
     """Score maps of all keypoints of one person, without flip: what the network itself says."""
     batch = crop_people(people.select([person]), size)
     device = next(model.parameters()).device

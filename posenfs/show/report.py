@@ -14,11 +14,16 @@ from posenfs.search.run import write_whole
 _PLOTLY = "application/vnd.plotly.v1+json"
 
 
-class PlotlyToHTML(Preprocessor):
-    """A headless run leaves plotly's figures as data, which a page would not show: turn each into HTML."""
+class ForThePage(Preprocessor):
+    """A headless run leaves plotly's figures as data, which a page would not show: turn each into HTML.
+
+    Progress goes to stderr, which a page would paint as an alarm: show it as any other output.
+    """
 
     def preprocess_cell(self, cell, resources, index):
         for output in cell.get("outputs", ()):
+            if output.get("name") == "stderr":
+                output["name"] = "stdout"
             data = output.get("data", {})
             if _PLOTLY in data:
                 figure = go.Figure(data=data[_PLOTLY]["data"], layout=data[_PLOTLY]["layout"], skip_invalid=True)
@@ -34,7 +39,7 @@ def write_report(notebook: Path, target: Path) -> Path:
     content = nbformat.read(notebook, as_version=4)
     if not any(cell.get("outputs") for cell in content.cells):
         raise ValueError(f"{notebook} has no outputs: it was not executed; run it first with `posenfs run`")
-    exporter = HTMLExporter(preprocessors=[CoalesceStreamsPreprocessor, PlotlyToHTML], embed_images=True)
+    exporter = HTMLExporter(preprocessors=[CoalesceStreamsPreprocessor, ForThePage], embed_images=True)
     # nothing may be fetched when the page is opened
     exporter.require_js_url = exporter.mathjax_url = exporter.mermaid_js_url = exporter.jquery_url = ""
     page, _ = exporter.from_notebook_node(content, {"metadata": {"name": target.stem}})

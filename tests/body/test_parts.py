@@ -5,7 +5,10 @@ from posenfs.body.skeleton import LSP, MPII
 
 
 def test_parts_of_ones_own():
-    names = {"left": [k for k in LSP.keypoints if "right" not in k], "right": [k for k in LSP.keypoints if "right" in k]}
+    names = {
+        "left": [k for k in LSP.keypoints if "right" not in k],
+        "right": [k for k in LSP.keypoints if "right" in k],
+    }
     scheme = part_scheme(LSP, names)
     assert [part.name for part in scheme] == ["left", "right"]
     assert {k for part in scheme for k in part.keypoints} == set(range(14))

@@ -48,7 +48,9 @@ def test_image_to_crop_by_complex_numbers(crop, points_image):
 @given(crops, points)
 def test_a_batch_of_crops_is_its_crops(crop, points_image):
     other = Crop(crop.center + 3, crop.scale * 2, crop.rotation - 5, ~crop.flip, crop.size)
-    both = Crop(*(np.stack([getattr(c, f) for c in (crop, other)]) for f in ("center", "scale", "rotation", "flip")), crop.size)
+    both = Crop(
+        *(np.stack([getattr(c, f) for c in (crop, other)]) for f in ("center", "scale", "rotation", "flip")), crop.size
+    )
     expected = np.stack([image_to_crop(points_image, crop), image_to_crop(points_image, other)])
     np.testing.assert_allclose(image_to_crop(np.stack([points_image] * 2), both), expected)
 

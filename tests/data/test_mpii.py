@@ -9,10 +9,24 @@ from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
 from posenfs.data.sample import DataError
 
-FILE_NAMES = (
-    "right_ankle right_knee right_hip left_hip left_knee left_ankle pelvis thorax upper_neck head_top "
-    "right_wrist right_elbow right_shoulder left_shoulder left_elbow left_wrist"
-).split()
+FILE_NAMES = [
+    "right_ankle",
+    "right_knee",
+    "right_hip",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "pelvis",
+    "thorax",
+    "upper_neck",
+    "head_top",
+    "right_wrist",
+    "right_elbow",
+    "right_shoulder",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+]
 
 
 @pytest.fixture
@@ -92,7 +106,10 @@ def test_missing_and_broken_files_are_named(own):
     (own / "annot" / "gt_valid.mat").write_bytes(b"no mat file")
     with pytest.raises(DataError, match="gt_valid.mat is not MPII's ground truth"):
         read_mpii(own, "valid")
-    savemat(own / "annot" / "gt_valid.mat", {name: np.zeros((16, 2, 3)) for name in ("pos_gt_src", "jnt_missing", "headboxes_src")})
+    savemat(
+        own / "annot" / "gt_valid.mat",
+        {name: np.zeros((16, 2, 3)) for name in ("pos_gt_src", "jnt_missing", "headboxes_src")},
+    )
     with pytest.raises(DataError, match="two files must belong together"):
         read_mpii(own, "valid")
 

@@ -36,7 +36,9 @@ def plain(operation: nn.Module, x: torch.Tensor) -> torch.Tensor:
             return block(operation.second, block(operation.first, x))
         case "Pool":
             patches = F.unfold(F.pad(x, (1, 1, 1, 1), value=float("nan")), 3).unflatten(1, (x.shape[1], 9))
-            pooled = patches.nanmean(2) if isinstance(operation.pool, nn.AvgPool2d) else patches.nan_to_num(-1e9).amax(2)
+            pooled = (
+                patches.nanmean(2) if isinstance(operation.pool, nn.AvgPool2d) else patches.nan_to_num(-1e9).amax(2)
+            )
             return norm(pooled.unflatten(2, x.shape[2:]))
     raise AssertionError(f"say here what {operation} computes")
 
@@ -124,7 +126,7 @@ def test_sources_copy_what_is_missing(row, before, expected):
 
 def test_every_source_lies_beside_its_cell_and_fits_its_transfer():
     for spec in (FabricSpec(), FABRIC_1, FabricSpec(layers=8, first=0)):
-        for (before, cells) in itertools.pairwise([[None] * spec.input_rows, *spec.grid()]):
+        for before, cells in itertools.pairwise([[None] * spec.input_rows, *spec.grid()]):
             for cell in cells:
                 for source in spec.sources(cell.row, len(before)):
                     assert abs(source - cell.row) <= 1

@@ -175,7 +175,7 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
     stepped.step()
     moved = {name for name, p in stepped.model.named_parameters() if not p.equal(before[name])}
     architecture = {id(p) for p in stepped.model.architecture_parameters()}
-    for name, parameter in stepped.model.named_parameters():
+    for parameter in stepped.model.parameters():
         if id(parameter) in architecture:
             # Adam's first step is the learning rate against the gradient's sign
             torch.testing.assert_close(parameter.abs(), torch.full_like(parameter, 1e-3), rtol=2e-2, atol=0)
@@ -189,7 +189,11 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
     ("change", "error", "message"),
     [
         (lambda e: replace(e, parts=4), ValueError, "P = 4"),
-        (lambda e: replace(e, run=replace(e.run, strategy="magic")), ValueError, "unknown strategy 'magic'.*synchronous"),
+        (
+            lambda e: replace(e, run=replace(e.run, strategy="magic")),
+            ValueError,
+            "unknown strategy 'magic'.*synchronous",
+        ),
         (lambda e: replace(e, run=replace(e.run, batch_size=500)), ValueError, "fewer than one batch of 500"),
         (lambda e: replace(e, data=DataSpec("nothing")), ValueError, "unknown data set 'nothing'.*mpii"),
         (lambda e: replace(e, data=DataSpec("mpii", "nowhere")), DataError, "nowhere.*train.json"),

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 import torch
 
-from posenfs.body.parts import part_scheme
+from posenfs.body.parts import Part, part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FABRIC_1
@@ -106,11 +106,18 @@ def test_a_body_with_its_parts(skeleton, count):
     assert len(groups(graph, "cell")) == 6 * count
 
 
+def test_parts_of_any_name():
+    spec, parts = FabricSpec(), tuple(Part(f'{p.name}: "<b>"', p.keypoints) for p in part_scheme(MPII, 3))
+    graph = draw_body(MPII, parts, spec, {part.name: architecture(spec) for part in parts})
+    assert len(groups(graph, "link")) == len(MPII)
+    assert len(groups(graph, "cell")) == 18
+
+
 def test_several_fabrics_of_different_specs():
     specs = {"backbone": FABRIC_1, "head_part": FabricSpec()}
     graph = draw_fabrics(specs, {name: architecture(spec) for name, spec in specs.items()})
     assert len(groups(graph, "cell")) == 9 + 6
-    assert list(graph._repr_mimebundle_()) == ["image/svg+xml"]
+    assert graph._repr_mimebundle_() == {"text/html": graph.svg()}
 
 
 def test_what_does_not_fit_is_named():

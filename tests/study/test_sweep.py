@@ -9,7 +9,10 @@ def notebook(tmp_path):
     parameters = nbformat.v4.new_code_cell(
         'name = "x"\nepochs = 3\nlr = 0.1\nflag = True\nroot = None\nsizes = [1, 2]', metadata={"tags": ["parameters"]}
     )
-    cells = [parameters, nbformat.v4.new_code_cell("print(name, epochs, lr, flag, root, sizes)\nassert epochs < 9, 'too many'")]
+    cells = [
+        parameters,
+        nbformat.v4.new_code_cell("print(name, epochs, lr, flag, root, sizes)\nassert epochs < 9, 'too many'"),
+    ]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), tmp_path / "n.ipynb")
     return tmp_path / "n.ipynb"
@@ -48,7 +51,9 @@ def test_wrong_names_and_types_are_refused(notebook, given, message):
 def test_running_and_failing(notebook, tmp_path, capfd):
     run_notebook(notebook, tmp_path / "new" / "out.ipynb", {"epochs": 5}, progress=False)
     assert "x 5 0.1 True None" in nbformat.read(tmp_path / "new" / "out.ipynb", 4).cells[-1].outputs[0].text
-    with pytest.raises(NotebookError, match=r"n.ipynb failed in cell \d: AssertionError: too many\nWhat ran is in .*out"):
+    with pytest.raises(
+        NotebookError, match=r"n.ipynb failed in cell \d: AssertionError: too many\nWhat ran is in .*out"
+    ):
         run_notebook(notebook, tmp_path / "out.ipynb", {"epochs": 10}, progress=False)
     assert (tmp_path / "out.ipynb").is_file()
     with pytest.raises(NotebookError, match="no notebook at"):

@@ -12,8 +12,8 @@ from scipy.spatial import ConvexHull
 # Degrees that a human joint allows. Hip flexion is measured from the pelvis; rotation of a shoulder or hip is inward.
 LIMITS = {
     "hip_flexion": (-25, 125), "hip_abduction": (-15, 50), "hip_rotation": (-40, 25), "knee": (0, 140),
-    "ankle": (-20, 45), "shoulder_flexion": (-45, 178), "shoulder_abduction": (-30, 150), "shoulder_rotation": (-90, 75),
-    "elbow": (0, 140), "spine_flexion": (-25, 65), "spine_side": (-30, 30), "spine_twist": (-40, 40),
+    "ankle": (-20, 45), "shoulder_flexion": (-45, 178), "shoulder_abduction": (-30, 150),
+    "shoulder_rotation": (-90, 75), "elbow": (0, 140), "spine_flexion": (-25, 65), "spine_side": (-30, 30), "spine_twist": (-40, 40),
     "neck_flexion": (-40, 45), "neck_side": (-30, 30), "neck_turn": (-65, 65), "lean": (-20, 85),
 }  # fmt: skip
 PAIRED = ("hip_flexion", "hip_abduction", "hip_rotation", "knee", "ankle",
@@ -78,7 +78,9 @@ _POSES = {
 }  # fmt: skip
 POSES = tuple(_POSES)
 
-_SKIN = np.array([(255, 224, 196), (241, 194, 150), (224, 172, 125), (198, 134, 86), (141, 85, 54), (92, 56, 38)], float)
+_SKIN = np.array(
+    [(255, 224, 196), (241, 194, 150), (224, 172, 125), (198, 134, 86), (141, 85, 54), (92, 56, 38)], float
+)
 _HAIR = np.array([(28, 22, 20), (60, 40, 26), (104, 66, 36), (168, 110, 52), (214, 176, 106), (150, 60, 30),
                   (150, 148, 146), (226, 224, 220)], float)  # fmt: skip
 _CIRCLE = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], axis=1)
@@ -288,7 +290,9 @@ def _torso(joints: dict, frames: dict, body: dict, look: dict) -> list[Shape]:
     radii = [0.043, 0.043, 0.056 * g, 0.056 * g, 0.056 * g, 0.056 * g]
     low = ring("pelvis", "pelvis", hips, 0.0)
     stripes = _stripes(look, joints["pelvis"], joints["thorax"])
-    neck = _shape([joints["thorax"], joints["upper_neck"] + 0.3 * (joints["chin"] - joints["upper_neck"])], 0.031, look["skin"])
+    neck = _shape(
+        [joints["thorax"], joints["upper_neck"] + 0.3 * (joints["chin"] - joints["upper_neck"])], 0.031, look["skin"]
+    )
     seat = [*ring("pelvis", "pelvis", hips * 0.9, 0.028), *ring("pelvis", "pelvis", hips, -0.025)]
     shapes = [
         neck,
@@ -349,7 +353,7 @@ def _front_and_back(joints: dict, frames: dict, body: dict, look: dict) -> list[
         "jacket": [paint("chest", [(0, -0.005, depth), (-0.03, -0.2, depth), (0.03, -0.2, depth)], 0.008, second)],
         "tie": [paint("chest", [(-0.035, 0.0, depth), (0.035, 0.0, depth), (0, -0.03, depth)], 0.008, (245, 245, 245)),
                 paint("chest", [(0, -0.015, depth), (0, -0.15, depth)], [0.007, 0.014], second)],
-        "neckline": [paint("chest", [(-0.03, 0.01, depth), (0.03, 0.01, depth), (0, -0.06, depth)], 0.006, look["skin"])],
+        "neckline": [paint("chest", [(s * 0.03, 0.01, depth) for s in (1, -1)] + [(0, -0.06, depth)], 0.006, look["skin"])],
     }[look["front"]]  # fmt: skip
     pockets = [paint("pelvis", [(s * x, -0.02, -depth) for x in (0.025, 0.05)], 0.012, cloth * 0.7) for s in (1, -1)]
     buckle = [paint("pelvis", [(-0.012, 0.032, depth), (0.012, 0.032, depth)], 0.009, (215, 190, 90))]
@@ -381,7 +385,7 @@ def to_pixels(shape: Shape, height: float, origin: np.ndarray) -> Shape:
 
 
 def draw_shape(canvas: Canvas, shape: Shape, owner: int, light: np.ndarray) -> None:
-    """Draw a solid (pixels) where nothing nearer stands. Edges are smooth: a pixel mixes by its distance to the edge."""
+    """Draw a solid (pixels) where nothing nearer stands. Edges are smooth: a pixel mixes by how far it is inside."""
     size = np.array(canvas.owner.shape)[::-1]
     low = np.maximum(np.floor((shape.points[:, :2] - shape.radii[:, None]).min(0)) - 1, 0).astype(int)
     high = np.minimum(np.ceil((shape.points[:, :2] + shape.radii[:, None]).max(0)) + 2, size).astype(int)
@@ -410,7 +414,7 @@ def _surface_colour(shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if shape.stripes is None:
         return colour
     origin, direction, period, second = shape.stripes
-    (ox, oy, _), (dx, dy, dz) = origin.tolist(), direction.tolist()
+    (ox, oy, _), (dx, dy, _) = origin.tolist(), direction.tolist()
     along = ((x - ox) * dx + (y - oy) * dy) * (np.linalg.norm(direction).item() / max(dx * dx + dy * dy, 4.0))
     mix = np.clip(0.5 + 0.25 * period * np.sin(along * (2 * np.pi / period)), 0, 1)[..., None]
     return colour + mix * (second.astype(np.float32) - colour)

@@ -11,7 +11,7 @@ import os
 import zlib
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ _FORMAT = 1  # raised whenever the same arguments would draw other pictures
 _SIZES = ((320, 256), (304, 272), (288, 288), (272, 304), (256, 320))  # width, height
 _STAGE = 4000.0  # pixels of depth between one person and the next: whoever stands further back is wholly behind
 _OCCLUDER = 255
+_FINISHED, _UNFINISHED = "synthetic.json", "synthetic.unfinished.json"
 # MPII's own order in its files, and what gt_valid.mat calls the keypoints.
 _FILE_ORDER = (
     "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax", "upper_neck",
@@ -39,8 +40,8 @@ _FILE_NAMES = ("rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor",
 _CENTER_OFFSET, _CENTER_SPREAD = (0.0, 0.038), (0.051, 0.055)
 # The flesh around a keypoint, in standing heights: whatever is seen at its pixel further out than this hides it.
 _FLESH = {
-    "head_top": 0.08, "upper_neck": 0.075, "thorax": 0.11, "pelvis": 0.12, "shoulder": 0.085, "elbow": 0.055,
-    "wrist": 0.045, "hip": 0.11, "knee": 0.075, "ankle": 0.055, "nose": 0.025, "eye": 0.025, "ear": 0.03,
+    "head_top": 0.08, "upper_neck": 0.075, "thorax": 0.11, "pelvis": 0.12, "shoulder": 0.085, "elbow": 0.075,
+    "wrist": 0.05, "hip": 0.11, "knee": 0.1, "ankle": 0.06, "nose": 0.025, "eye": 0.025, "ear": 0.03,
 }  # fmt: skip
 
 _UPRIGHT = ("standing", "walking", "arms_raised", "arms_out", "hands_on_hips", "waving", "reaching")
@@ -107,9 +108,8 @@ def draw_picture(index: int, split: str = "train", seed: int = 0, difficulty: st
 
 
 def _stage(index: int, split: str, seed: int, difficulty: str):
-    """What stands in a picture: (width, height), light [3], people, things (level, shape), and the picture's numbers."""
-    if difficulty not in DIFFICULTIES:
-        raise ValueError(f"Unknown difficulty {difficulty!r}; choose one of {', '.join(DIFFICULTIES)}")
+    """What stands in a picture: (width, height), light [3], people, things (level, shape); and its random streams."""
+    settings = _settings(difficulty)
     if index < 0 or seed < 0:
         raise ValueError(f"Index and seed must not be negative, got index {index} and seed {seed}")
 
@@ -118,7 +118,7 @@ def _stage(index: int, split: str, seed: int, difficulty: str):
         counter = [0, zlib.crc32(stream.encode()), index, zlib.crc32(split.encode())]
         return np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(difficulty.encode())], counter=counter))
 
-    settings, draw = DIFFICULTIES[difficulty], rng("stage")
+    draw = rng("stage")
     size = _SIZES[draw.integers(len(_SIZES))]
     light = np.array([draw.uniform(-0.6, 0.6), -0.55, 0.65])
     count = draw.integers(*settings.people, endpoint=True)
@@ -131,15 +131,24 @@ def _stage(index: int, split: str, seed: int, difficulty: str):
     return size, light / np.linalg.norm(light), cast, things, rng
 
 
+def _settings(difficulty: str) -> Difficulty:
+    if difficulty not in DIFFICULTIES:
+        raise ValueError(f"Unknown difficulty {difficulty!r}; choose one of {', '.join(DIFFICULTIES)}")
+    return DIFFICULTIES[difficulty]
+
+
 def _figure(rng: np.random.Generator, size, slot, level: int, settings: Difficulty) -> dict:
     """A person placed in the picture: pose, height in pixels, joints and shapes in pixels with depth."""
     pose = settings.poses[rng.integers(len(settings.poses))]
     angles, body, look = figures.sample_pose(rng, pose), figures.sample_body(rng), figures.sample_look(rng)
     angles["roll"] += rng.uniform(-settings.tilt, settings.tilt)
     yaw = 180 * rng.integers(2) + rng.uniform(-settings.turn, settings.turn)
-    joints, frames = figures.place_joints(angles, body, figures.view(yaw, rng.uniform(-settings.camera, settings.camera)))
+    joints, frames = figures.place_joints(
+        angles, body, figures.view(yaw, rng.uniform(-settings.camera, settings.camera))
+    )
     shapes = figures.dress(joints, frames, body, look)
-    low, high = _bounds(shapes)
+    (left, bottom), (right, top) = _bounds(shapes)
+    low, high = np.array([left, -top]), np.array([right, -bottom])
     height, room = rng.uniform(120, 230), np.array(size) - 6
     cut = rng.random() < settings.cut
     if not cut:
@@ -161,11 +170,10 @@ def _figure(rng: np.random.Generator, size, slot, level: int, settings: Difficul
 
 
 def _bounds(shapes: list[figures.Shape]) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper corner [2] in the picture's axes; shapes in body coordinates (y up) or in pixels."""
-    solid = [shape for shape in shapes if not shape.paint]
-    flip = np.array([1, -1]) if abs(solid[0].points).max() < 3 else np.array([1, 1])
-    low = np.min([(s.points[:, :2] * flip - s.radii[:, None]).min(0) for s in solid], axis=0)
-    return low, np.max([(s.points[:, :2] * flip + s.radii[:, None]).max(0) for s in solid], axis=0)
+    """The least and the greatest x and y [2] that the solids reach, in their own axes."""
+    points = np.concatenate([shape.points[:, :2] for shape in shapes if not shape.paint])
+    radii = np.concatenate([shape.radii for shape in shapes if not shape.paint])[:, None]
+    return (points - radii).min(axis=0), (points + radii).max(axis=0)
 
 
 def _seat(figure: dict, level: int) -> tuple[float, figures.Shape]:
@@ -217,8 +225,8 @@ def _render(size, light, cast, things, rng, settings) -> figures.Canvas:
 def _background(rng: np.random.Generator, size, settings: Difficulty) -> np.ndarray:
     """float32 [H, W, 3]: a gradient, then as much clutter as the difficulty asks for."""
     width, height = size
-    ends = rng.uniform(40, 225, (2, 2, 3)).astype(np.uint8)
-    ends[:, 1] = ends[:, 0] // 2 + ends[:, 1] // 2
+    top, bottom, side = (np.array(_any_colour(rng)) for _ in range(3))
+    ends = np.array([[top, (2 * top + side) // 3], [bottom, (2 * bottom + side) // 3]], dtype=np.uint8)
     picture = Image.fromarray(ends).resize(size, Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(picture)
     clutter = rng.integers(*settings.clutter, endpoint=True)
@@ -230,15 +238,17 @@ def _background(rng: np.random.Generator, size, settings: Difficulty) -> np.ndar
     if clutter:
         picture = picture.filter(ImageFilter.BoxBlur(rng.uniform(0, 2)))
     colour = np.asarray(picture, dtype=np.float32).copy()
-    for cells in (5, 16, 60) if clutter else (4,):
-        strength = rng.uniform(4, 26) if clutter else 6
+    for cells, strongest in ((5, 26), (16, 14), (60, 9)) if clutter else ((4, 6),):
+        strength = rng.uniform(0.2, 1) * strongest
         grain = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
         colour += strength * np.asarray(grain.resize(size, Image.Resampling.BICUBIC))[..., None]
     return colour
 
 
 def _any_colour(rng: np.random.Generator) -> tuple[int, ...]:
-    return tuple(rng.integers(25, 235, 3).tolist())
+    """Mostly muted, as rooms and streets are."""
+    colour = rng.uniform(40, 220) + rng.uniform(5, 45) * rng.standard_normal(3)
+    return tuple(np.clip(colour, 5, 250).astype(int).tolist())
 
 
 def _draw_thing(rng: np.random.Generator, draw: ImageDraw.ImageDraw, width: int, height: int) -> None:
@@ -265,12 +275,16 @@ def _photograph(colour: np.ndarray, rng: np.random.Generator, settings: Difficul
     """Contrast, brightness, tint, blur, grain: float32 [H, W, 3] -> uint8."""
     middle = colour.mean(axis=(0, 1)) * 0.5 + 64
     tint = rng.uniform(0.93, 1.07, 3) * rng.uniform(*settings.contrast)
-    colour = (colour - middle) * tint.astype(np.float32) + (middle + rng.uniform(-14, 14)).astype(np.float32)
-    image = Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8))
+    colour = colour * tint.astype(np.float32)
+    colour += (middle * (1 - tint) + rng.uniform(-14, 14)).astype(np.float32)
+    image = Image.fromarray(np.clip(colour, 0, 255, out=colour).astype(np.uint8))
     if settings.blur:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, settings.blur)))
-    grain = rng.standard_normal(colour.shape[:2], dtype=np.float32)[..., None] * rng.uniform(0, settings.noise)
-    return np.clip(np.asarray(image) + grain, 0, 255).astype(np.uint8)
+    grain = rng.standard_normal(colour.shape[:2], dtype=np.float32)[..., None] * np.float32(
+        rng.uniform(0, settings.noise)
+    )
+    np.add(np.asarray(image), grain, out=colour)
+    return np.clip(colour, 0, 255, out=colour).astype(np.uint8)
 
 
 def _label(figure: dict, canvas: figures.Canvas, owner: int, annotator: np.random.Generator) -> DrawnPerson:
@@ -330,8 +344,7 @@ def write_synthetic(
     """
     root = Path(root)
     asked = {"format": _FORMAT, "train": train, "valid": valid, "seed": seed, "difficulty": difficulty}
-    if difficulty not in DIFFICULTIES:
-        raise ValueError(f"Unknown difficulty {difficulty!r}; choose one of {', '.join(DIFFICULTIES)}")
+    _settings(difficulty)
     if min(train, valid, seed) < 0:
         raise ValueError(f"train, valid and seed must not be negative, got {train}, {valid} and {seed}")
     if _is_there(root, asked):
@@ -348,11 +361,8 @@ def write_synthetic(
         valid_rows = [row for (of, _), found in zip(jobs, rows, strict=True) if of == "valid" for row in found]
         _write(root / "annot" / "gt_valid.mat", _ground_truth(valid_rows))
         _write(root / _FINISHED, _to_json(asked))
-        (root / _UNFINISHED).unlink()
+        (root / _UNFINISHED).unlink(missing_ok=True)
     return root
-
-
-_FINISHED, _UNFINISHED = "synthetic.json", "synthetic.unfinished.json"
 
 
 def _is_there(root: Path, asked: dict) -> bool:
@@ -365,7 +375,9 @@ def _is_there(root: Path, asked: dict) -> bool:
                 raise FileExistsError(f"{root} holds the drawn set {held}, but {asked} was asked for. {advice}")
             return name == _FINISHED and _is_complete(root, asked)
     if any((root / name).exists() for name in ("images", "annot")):
-        raise FileExistsError(f"{root} holds images or annotations that are no drawn set; {asked} was asked for. {advice}")
+        raise FileExistsError(
+            f"{root} holds images or annotations that are no drawn set; {asked} was asked for. {advice}"
+        )
     return False
 
 
@@ -379,7 +391,9 @@ def _naming_the_folder(root: Path):
     try:
         yield
     except OSError as error:
-        message = f"Cannot write drawn people to {root}: {error}. Choose a folder that you may write to, with room in it."
+        message = (
+            f"Cannot write drawn people to {root}: {error}. Choose a folder that you may write to, with room in it."
+        )
         raise type(error)(error.errno, message) from error
 
 
@@ -447,5 +461,8 @@ def _to_json(content) -> bytes:
 def _write(path: Path, data: bytes) -> None:
     """Beside, then renamed: a file is there whole or not at all."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    os.replace(beside, path)
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
