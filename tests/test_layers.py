@@ -21,7 +21,7 @@ ROOMS = {
     "evaluation": ["metrics", "predict"],
     "search": ["experiment", "strategies", "run", "engine"],
     "study": ["sweep"],
-    "show": ["canvas", "fabric_graph", "graphs", "body_graph", "curves", "poses", "report"],
+    "show": ["canvas", "fabric_graph", "graphs", "stick_body", "body_graph", "curves", "poses", "report"],
 }  # fmt: skip
 HOUSE = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files] + ["posenfs.cli"]
 

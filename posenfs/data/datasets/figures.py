@@ -13,8 +13,9 @@ from scipy.spatial import ConvexHull
 LIMITS = {
     "hip_flexion": (-25, 125), "hip_abduction": (-15, 50), "hip_rotation": (-40, 25), "knee": (0, 140),
     "ankle": (-20, 45), "shoulder_flexion": (-45, 178), "shoulder_abduction": (-30, 150),
-    "shoulder_rotation": (-90, 75), "elbow": (0, 140), "spine_flexion": (-25, 65), "spine_side": (-30, 30), "spine_twist": (-40, 40),
-    "neck_flexion": (-40, 45), "neck_side": (-30, 30), "neck_turn": (-65, 65), "lean": (-20, 85),
+    "shoulder_rotation": (-90, 75), "elbow": (0, 140), "spine_flexion": (-25, 65), "spine_side": (-30, 30),
+    "spine_twist": (-40, 40), "neck_flexion": (-40, 45), "neck_side": (-30, 30), "neck_turn": (-65, 65),
+    "lean": (-20, 85),
 }  # fmt: skip
 PAIRED = ("hip_flexion", "hip_abduction", "hip_rotation", "knee", "ankle",
           "shoulder_flexion", "shoulder_abduction", "shoulder_rotation", "elbow")  # fmt: skip
@@ -156,7 +157,7 @@ def sample_body(rng: np.random.Generator) -> dict[str, float]:
 
 
 def place_joints(angles: dict, body: dict, view: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Every joint's position [3] and the frames [3, 3] of pelvis, waist, chest, head, shins; pelvis at the origin.
+    """Every joint's position [3] and the frames [3, 3] of pelvis, waist, chest and head; pelvis at the origin.
 
     `view` [3, 3] turns the standing person to the viewer. Columns of a frame: the part's left, up and front.
     """
@@ -353,7 +354,8 @@ def _front_and_back(joints: dict, frames: dict, body: dict, look: dict) -> list[
         "jacket": [paint("chest", [(0, -0.005, depth), (-0.03, -0.2, depth), (0.03, -0.2, depth)], 0.008, second)],
         "tie": [paint("chest", [(-0.035, 0.0, depth), (0.035, 0.0, depth), (0, -0.03, depth)], 0.008, (245, 245, 245)),
                 paint("chest", [(0, -0.015, depth), (0, -0.15, depth)], [0.007, 0.014], second)],
-        "neckline": [paint("chest", [(s * 0.03, 0.01, depth) for s in (1, -1)] + [(0, -0.06, depth)], 0.006, look["skin"])],
+        "neckline": [paint("chest", [(-0.03, 0.01, depth), (0.03, 0.01, depth), (0, -0.06, depth)], 0.006,
+                           look["skin"])],
     }[look["front"]]  # fmt: skip
     pockets = [paint("pelvis", [(s * x, -0.02, -depth) for x in (0.025, 0.05)], 0.012, cloth * 0.7) for s in (1, -1)]
     buckle = [paint("pelvis", [(-0.012, 0.032, depth), (0.012, 0.032, depth)], 0.009, (215, 190, 90))]
