@@ -58,6 +58,7 @@ class Search:
         if not isinstance(experiment, Experiment):
             run = experiment if isinstance(experiment, Run) else Run(experiment)
             experiment, folder = run.experiment(), run.folder
+        experiment = Experiment.from_json(experiment.to_json())  # types checked, lists made tuples
         if experiment.run.strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy {experiment.run.strategy!r}; known: {', '.join(STRATEGIES)}")
         self.experiment, self.config, self.progress, self.workers = experiment, experiment.run, progress, workers

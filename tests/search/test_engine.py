@@ -211,6 +211,12 @@ def test_a_folder_with_another_experiment_is_refused(undisturbed, tiny):
         search(replace(tiny, vector_dim=4), undisturbed.run.folder)
 
 
+def test_lists_are_as_good_as_tuples(tiny, tmp_path):
+    lists = replace(tiny, image_size=[64, 64], run=replace(tiny.run, lr_drops=[0.5]))
+    search(lists, tmp_path).close()
+    assert search(lists, tmp_path).experiment.image_size == (64, 64)
+
+
 def test_an_unwritable_folder_is_named(tiny, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunError, match=r"cannot write the run folder .*file.*choose another"):
