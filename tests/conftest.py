@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from posenfs.data.datasets import DataSpec
+from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.synthetic import write_synthetic
 from posenfs.model.space import FabricSpec
 from posenfs.search.experiment import Experiment, RunConfig

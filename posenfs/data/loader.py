@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from posenfs.data.augment import Augmentation, augment, order
 from posenfs.data.geometry import Crop, crop_of_box, cut_crop, image_to_crop, mirror_keypoints
-from posenfs.data.sample import Batch, People
+from posenfs.data.sample import Batch, DataError, People
 
 
 @dataclass(frozen=True)
@@ -105,4 +105,7 @@ class Loader:
 
     def _batches(self, keys: list[list[tuple[int, int]]]) -> Iterator[Batch]:
         self._keys[:] = keys
-        return iter(self._loader)
+        try:
+            yield from self._loader
+        except DataError as error:  # a worker process adds its traceback: keep the message alone
+            raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None

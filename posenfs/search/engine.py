@@ -7,6 +7,7 @@ import platform
 import resource
 import signal
 import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -25,7 +26,7 @@ from posenfs.data.sample import Batch, normalise
 from posenfs.evaluation.predict import evaluate, mean_pose, predict
 from posenfs.model.cost import honest_cost
 from posenfs.search.experiment import Experiment, build, data_fingerprint
-from posenfs.search.run import Run, runs_home
+from posenfs.search.run import Run, find_run, runs_home
 from posenfs.search.strategies import STRATEGIES
 
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
@@ -56,7 +57,7 @@ class Search:
         Raises ValueError, DataError or RunError before anything is written where the experiment cannot be run.
         """
         if not isinstance(experiment, Experiment):
-            run = experiment if isinstance(experiment, Run) else Run(experiment)
+            run = experiment if isinstance(experiment, Run) else find_run(experiment)
             experiment, folder = run.experiment(), run.folder
         experiment = Experiment.from_json(experiment.to_json())  # types checked, lists made tuples
         if experiment.run.strategy not in STRATEGIES:
@@ -220,8 +221,9 @@ class Search:
         now = time.perf_counter()
         seconds, images = now - self._clock, (self.step_number - self._clock_step) * self.config.batch_size
         cuda = self.device.type == "cuda"
-        # Linux counts resident memory in KiB
-        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        # Linux counts resident memory in KiB, macOS in bytes
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
         row = {
             "step": self.step_number,
             "images_per_s": round(images / seconds, 2),

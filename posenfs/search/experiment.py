@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.data import augment
 from posenfs.data.augment import Augmentation
-from posenfs.data.datasets import DataSpec, open_data
+from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.sample import People
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.network import PoseNFS, check_image_size
@@ -79,7 +79,7 @@ class Experiment:
         check_image_size(*self.image_size, self.fabric)
 
     def to_json(self) -> str:
-        return _ADAPTER.dump_json(self, indent=2).decode()
+        return _ADAPTER.dump_json(self, indent=2, warnings=False).decode()  # lists become tuples when read
 
     @staticmethod
     def from_json(text: str, source: str = "experiment") -> "Experiment":

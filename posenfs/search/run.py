@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from posenfs.data.datasets import home
+from posenfs.data.datasets.catalogue import home
 from posenfs.model.architecture import Architecture
 from posenfs.search.experiment import Experiment
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from posenfs.data.datasets import DataSpec
+from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.sample import DataError
 from posenfs.search.engine import NonFiniteLoss, Search
 from posenfs.search.run import Run, RunError

@@ -1,0 +1,55 @@
+"""Data sets by name: a reader from a folder and a split to People."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.datasets.synthetic import write_synthetic
+from posenfs.data.sample import People
+
+# To add a data set, add a file with its reader and a line. Drawn people are MPII files that posenfs writes itself.
+DATASETS: dict[str, Callable[[Path, str], People]] = {
+    "synthetic": read_mpii,
+    "mpii": read_mpii,
+}
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which people to train and to validate on.
+
+    `root` is the data set's folder (none: data/<name> of the project). Drawn people are drawn into it if they are not
+    there yet: `pictures` for training and validation, of a `difficulty` (plain, default, hard), from `seed`.
+    """
+
+    name: str = "synthetic"
+    root: str | None = None
+    pictures: tuple[int, int] = (2000, 400)
+    difficulty: str = "default"
+    seed: int = 0
+
+
+def home() -> Path:
+    """The project's folder: the nearest one upwards with notebooks/ and pyproject.toml, else where one stands."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    return here
+
+
+def open_data(spec: DataSpec, progress: bool = True) -> tuple[People, People]:
+    """The people to train on and to validate on; raises ValueError for an unknown data set, DataError for its files."""
+    if spec.name not in DATASETS:
+        raise ValueError(f"unknown data set {spec.name!r}; known: {', '.join(DATASETS)}")
+    if spec.name == "synthetic":
+        train, valid = spec.pictures
+        default = home() / "data" / "synthetic" / f"{spec.difficulty}_{train}_{valid}_seed{spec.seed}"
+        root = write_synthetic(
+            Path(spec.root) if spec.root else default, train, valid, spec.seed, spec.difficulty, progress=progress
+        )
+    else:
+        root = Path(spec.root) if spec.root else home() / "data" / spec.name
+    read = DATASETS[spec.name]
+    return read(root, "train"), read(root, "valid")
