@@ -1,6 +1,11 @@
 """The notebooks, run by papermill with small parameters and turned into pages."""
 
+import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -41,3 +46,22 @@ def test_04_search(drawn, tmp_path, monkeypatch, capsys):
     )
     assert re.search(r"PCKh@0\.5 \d+\.\d on \d+ people; mean pose", printed)
     assert "Warning" not in printed
+
+
+def test_interrupting_a_notebook_saves_its_search(drawn, tmp_path):
+    """Ctrl-C on `posenfs run` lets the search in the notebook finish its step and save."""
+    small = {"dataset": "mpii", "root": drawn, "image_size": 64, "width": 2, "epochs": 1000, "batch_size": 6}
+    given = [word for name, value in small.items() for word in ("-p", f"{name}={value}")]
+    command = [sys.executable, "-m", "posenfs.cli", "run", str(NOTEBOOKS / "04_search.ipynb"), *given]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    status = tmp_path / "reports" / "runs" / "search" / "status.json"
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (status.exists() and json.loads(status.read_text())["state"] == "running"):
+        time.sleep(0.2)
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, out
+    assert "goes on from here" in out and "Traceback" not in out
+    found = json.loads(status.read_text())
+    assert found["state"] == "interrupted"
+    assert (status.parent / "snapshots" / f"{found['step']:08d}").is_dir()

@@ -82,7 +82,7 @@ class Search:
         self._history_rows = 0
         self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
         self._logged: tuple[list, list] = ([], [])  # steps and architectures not yet written
-        self._loss = math.nan  # the last one read
+        self._loss: float | None = None  # the last one read
         self._interrupted = False
         self._bar = tqdm(disable=True)
         self._clock, self._waited, self._clock_step = time.perf_counter(), 0.0, 0
@@ -300,10 +300,12 @@ class Search:
         return self.metrics
 
     def _headline(self) -> str:
-        score = self.metrics.get("pckh@0.5")
-        return f"step {self.step_number} loss {self._loss:.3f}" + (
-            f" PCKh@0.5 {score:.1f}" if score is not None else ""
-        )
+        words = [f"step {self.step_number}"]
+        if self._loss is not None:
+            words.append(f"loss {self._loss:.3f}")
+        if (score := self.metrics.get("pckh@0.5")) is not None:
+            words.append(f"PCKh@0.5 {score:.1f}")
+        return " ".join(words)
 
     @contextlib.contextmanager
     def _progress_bar(self) -> Iterator[tqdm]:

@@ -2,12 +2,15 @@
 
 import ast
 import json
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import papermill
+import psutil
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -61,13 +64,16 @@ def _typed(notebook: Path, name: str, text: str, default: Any) -> Any:
 
 
 def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], progress: bool = True) -> None:
-    """Execute a notebook from its own folder's kernel into target; raises NotebookError where a cell fails.
+    """Execute a notebook into target, with the working folder of this process; raises NotebookError where a cell fails.
 
-    What cells write to stderr (the search's own progress) is passed on while it runs.
+    What cells write to stderr (the search's own progress) is passed on while it runs. Ctrl-C interrupts the cell under
+    way, so that a search in it can save, and ends in KeyboardInterrupt with what the cell said.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        papermill.execute_notebook(
+    # In a thread of its own papermill leaves Ctrl-C to us; it would kill the kernel in the middle of a step.
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(
+            papermill.execute_notebook,
             str(source),
             str(target),
             parameters=dict(parameters),
@@ -75,7 +81,21 @@ def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], prog
             stderr_file=sys.stderr if progress else None,
             config=_KERNELS,
         )
-    except PapermillExecutionError as error:
-        raise NotebookError(
-            f"{source} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\nWhat ran is in {target}"
-        ) from None
+        try:
+            _wait(running)
+        except PapermillExecutionError as error:
+            if error.ename == "KeyboardInterrupt":
+                raise KeyboardInterrupt(error.evalue) from None
+            raise NotebookError(
+                f"{source} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\nWhat ran is in {target}"
+            ) from None
+
+
+def _wait(running: Future) -> None:
+    """Wait for the notebook; pass an interrupt on to its kernel, which is our only child."""
+    try:
+        running.result()
+    except KeyboardInterrupt:
+        for child in psutil.Process().children():
+            child.send_signal(signal.SIGINT)
+        running.result()

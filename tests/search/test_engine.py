@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,24 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_snapshot(tiny, tmp_pa
     assert running.run.snapshots() == [good]
     assert running.run.status()["state"] == "failed"
     assert max(row["step"] for row in running.run.history()) == good
+
+
+def test_a_broken_image_stops_with_its_name(tiny, drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path / "data")
+    broken = sorted((tmp_path / "data" / "images").glob("train*"))[4]
+    broken.write_bytes(broken.read_bytes()[:900])
+    running = search(replace(tiny, data=DataSpec("mpii", str(tmp_path / "data"))), tmp_path / "run")
+    with pytest.raises(DataError, match=rf"{broken.name} \(900 bytes\) is not a whole image"):
+        running.finish()
+    status = running.run.status()
+    assert status["state"] == "failed" and broken.name in status["error"]
+
+
+def test_bfloat16_learns_too(tiny, tmp_path):
+    running = search(replace(tiny, run=replace(tiny.run, precision="bfloat16")), tmp_path)
+    running.finish()
+    losses = [row["loss"] for row in running.run.history() if "loss" in row]
+    assert losses[-1] < losses[0]
 
 
 def test_learning_rate_drops_at_the_papers_epochs_scaled(tiny):
