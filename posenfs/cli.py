@@ -27,8 +27,8 @@ def search(
 ) -> None:
     """Search part-specific fabrics, in the run folder reports/runs/<name>; a run begun before goes on.
 
-    With no option at all this is the paper's search (200 epochs at 256 px) on drawn people: hours on a GPU, days on a
-    CPU. `make demo` is a search of minutes. Ctrl-C finishes the step, saves, and says how to go on.
+    With no option at all this is the paper's search (200 epochs at 256 px) on drawn people: work for a GPU. `make demo`
+    is a search of minutes. Ctrl-C finishes the step, saves, and says how to go on.
 
     Args:
         experiment: The search itself.

@@ -9,20 +9,17 @@ from posenfs.data.geometry import Crop
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of a crop: rotation in degrees, scale as a share, mirroring by probability `flip`.
+    """Random changes of a crop; the defaults are the paper's."""
 
-    Uniform within +-rotation and 1 +- scale (the paper); `normal`: Gaussian of that deviation, the rotation clipped at
-    twice and the scale at once its deviation (the authors' code). `rotation_probability`: how many are turned at all.
-    """
-
-    rotation: float = 45.0
-    scale: float = 0.3
-    flip: float = 0.5
-    rotation_probability: float = 1.0
-    normal: bool = False
+    rotation: float = 45.0  # degrees: the range to either side
+    scale: float = 0.3  # a share: the range to either side of 1
+    flip: float = 0.5  # how many are mirrored
+    rotation_probability: float = 1.0  # how many are turned at all
+    normal: bool = False  # Gaussian of that deviation, clipped at 2 (rotation) and 1 (scale); else uniform
 
 
 PAPER = Augmentation()
+# the authors' code
 RELEASED = Augmentation(rotation_probability=0.6, normal=True)
 NONE = Augmentation(rotation=0.0, scale=0.0, flip=0.0)
 

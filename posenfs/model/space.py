@@ -23,19 +23,18 @@ class Sources(NamedTuple):
 class FabricSpec:
     """A Cell-based Neural Fabric: the hyper-parameters Theta of section III-B (Fig. 5, Table VIII).
 
-    A cell at stride s has width * s channels. The whole fabric narrows from one map (the stem) up to all strides and
-    back to one; only layers first <= l < last are kept (last None: to the end), so that a head is a fabric without its
-    first layers and a backbone one without its last.
+    The whole fabric widens from one map (the stem) to all strides and narrows back to one; a head is a fabric without
+    its first layers, a backbone one without its last.
     """
 
-    layers: int = 6
-    strides: tuple[int, ...] = (4, 8, 16, 32)
-    width: int = 10
-    hidden_nodes: int = 1
-    operations: tuple[str, ...] = ("zero", "skip", "separable_3x3", "dilated_3x3")
-    first: int = 3
-    last: int | None = None
-    alpha_per_cell: bool = False
+    layers: int = 6  # L, of the whole fabric
+    strides: tuple[int, ...] = (4, 8, 16, 32)  # of its rows, finest first
+    width: int = 10  # C: a cell at stride s has C * s channels
+    hidden_nodes: int = 1  # H, in a cell
+    operations: tuple[str, ...] = ("zero", "skip", "separable_3x3", "dilated_3x3")  # the candidates on every edge
+    first: int = 3  # the first layer kept
+    last: int | None = None  # one past the last layer kept; none: all
+    alpha_per_cell: bool = False  # whether each cell has its own alpha (the paper's cells share one)
 
     def __post_init__(self):
         if self.width < 1 or self.hidden_nodes < 1 or self.layers < 1:
@@ -102,18 +101,13 @@ class FabricSpec:
 
 @dataclass(frozen=True)
 class Rules:
-    """Where the paper's text and the authors' code part ways inside the network.
+    """Where the paper's text and the authors' code part ways inside the network; the defaults are the text's."""
 
-    `edge_factor` multiplies Eq. 1 by the number of operations and `source_factor` Eq. 2 by three; the paper has
-    neither. It has a ReLU in the down transfer (`relu_after_down`); the code has one after Eq. 2 instead.
-    Of `align_corners` in the bilinear up transfer the paper says nothing.
-    """
-
-    edge_factor: bool = False
-    source_factor: bool = False
-    relu_after_fusion: bool = False
-    relu_after_down: bool = True
-    align_corners: bool = True
+    edge_factor: bool = False  # multiply Eq. 1 by the number of operations (the code does)
+    source_factor: bool = False  # multiply Eq. 2 by three (the code does)
+    relu_after_fusion: bool = False  # a ReLU after Eq. 2 (the code has one)
+    relu_after_down: bool = True  # a ReLU in the down transfer (the code has none)
+    align_corners: bool = True  # of the bilinear up transfer; the text is silent
 
 
 PAPER = Rules()

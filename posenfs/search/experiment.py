@@ -20,22 +20,18 @@ from posenfs.model.space import PAPER, FabricSpec, Rules
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How the search is run; the defaults are the paper's.
+    """How the search is run; the defaults are the paper's."""
 
-    Learning rates are multiplied by `lr_factor` at the `lr_drops`, given as shares of the run's epochs
-    (90, 120, 150 of 200). `precision`: auto (bfloat16 on CUDA, else float32), float32 or bfloat16.
-    """
-
-    strategy: str = "synchronous"
+    strategy: str = "synchronous"  # how w, alpha and beta are found
     epochs: int = 200
     batch_size: int = 24
-    lr: float = 1e-3
-    lr_drops: tuple[float, ...] = (0.45, 0.6, 0.75)
-    lr_factor: float = 0.25
-    seed: int = 0
-    precision: str = "auto"
-    log_every: int = 10
-    keep_snapshots: int = 5
+    lr: float = 1e-3  # Adam's learning rate at the start
+    lr_drops: tuple[float, ...] = (0.45, 0.6, 0.75)  # where it drops, as shares of the epochs (90, 120, 150 of 200)
+    lr_factor: float = 0.25  # what it is multiplied by at each drop
+    seed: int = 0  # of initial weights, order and augmentation
+    precision: str = "auto"  # float32, bfloat16, or auto: bfloat16 on CUDA, float32 elsewhere
+    log_every: int = 10  # steps between looks at the loss, and between records of alpha and beta
+    keep_snapshots: int = 5  # how many of the last snapshots stay on disk
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "log_every", "keep_snapshots", "lr"):
@@ -51,20 +47,16 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One search: data, network and how it is run.
+    """One search: data, network and how it is run."""
 
-    `parts` is P of Table I (1, 3, 5, 8) or one's own parts as {name: keypoint names}; `image_size` is (height, width)
-    in px; `backbone_weights` a file with pretrained weights, "imagenet" (downloaded by torchvision) or none.
-    """
-
-    name: str = "search"
+    name: str = "search"  # of the run's folder
     data: DataSpec = field(default_factory=DataSpec)
-    image_size: tuple[int, int] = (256, 256)
+    image_size: tuple[int, int] = (256, 256)  # height and width of a crop, px
     augmentation: Augmentation = augment.PAPER
-    backbone: str = "mobilenet_v2"
-    backbone_weights: str | None = None
-    parts: int | dict[str, tuple[str, ...]] = 3
-    vector_dim: int = 8
+    backbone: str = "mobilenet_v2"  # or fabric_1, fabric_2, fabric_3
+    backbone_weights: str | None = None  # a file with pretrained weights, or "imagenet": torchvision downloads them
+    parts: int | dict[str, tuple[str, ...]] = 3  # P of Table I (1, 3, 5, 8), or parts of one's own: keypoints by name
+    vector_dim: int = 8  # d, the components of the vector in each pixel; 1: a plain score map
     fabric: FabricSpec = field(default_factory=FabricSpec)
     rules: Rules = PAPER
     run: RunConfig = field(default_factory=RunConfig)

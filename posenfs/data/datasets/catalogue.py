@@ -17,17 +17,13 @@ DATASETS: dict[str, Callable[[Path, str], People]] = {
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Which people to train and to validate on.
+    """Which people to train and to validate on. Drawn people are drawn when they are not there yet."""
 
-    `root` is the data set's folder (none: data/<name> of the project). Drawn people are drawn into it if they are not
-    there yet: `pictures` for training and validation, of a `difficulty` (plain, default, hard), from `seed`.
-    """
-
-    name: str = "synthetic"
-    root: str | None = None
-    pictures: tuple[int, int] = (2000, 400)
-    difficulty: str = "default"
-    seed: int = 0
+    name: str = "synthetic"  # drawn people; or mpii
+    root: str | None = None  # the data set's folder; none: data/<name> of the project
+    pictures: tuple[int, int] = (2000, 400)  # drawn for training and for validation
+    difficulty: str = "default"  # of drawn people: plain, default or hard
+    seed: int = 0  # of drawn people
 
 
 def home() -> Path:
