@@ -12,7 +12,7 @@ ROOMS = {
     "body": ["skeleton", "parts"],
     "data": [
         "geometry", "heatmaps", "sample",
-        "datasets.figures", "datasets.synthetic", "datasets.mpii", "datasets.catalogue",
+        "datasets.figures", "datasets.scenery", "datasets.synthetic", "datasets.mpii", "datasets.catalogue",
         "augment", "loader",
     ],
     "model": [
