@@ -14,8 +14,6 @@ from posenfs.search.experiment import Experiment
 
 app = SubcommandApp()
 
-_STALE_SECONDS = 120  # a heartbeat older than this: the process is gone or hangs
-
 
 @app.command
 def search(
@@ -105,14 +103,14 @@ def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(n
         return
     print(f"{'run':24} {'state':12} {'step':>15} {'PCKh@0.5':>9} {'heartbeat':>12}")
     for run in runs:
-        print(_status_line(run.name, run.status()))
+        print(_status_line(run.name, run.status(), run.in_use()))
 
 
-def _status_line(name: str, status: dict) -> str:
+def _status_line(name: str, status: dict, in_use: bool) -> str:
     age = time.time() - status.get("heartbeat", 0)
     state = status.get("state", "unknown")
-    if state == "running" and age > _STALE_SECONDS:
-        state = "stale"
+    if state == "running" and not in_use:
+        state = "gone"  # its process ended without a word
     score = (status.get("metrics") or {}).get("pckh@0.5")
     steps = f"{status.get('step', 0)}/{status.get('steps', 0)}"
     line = f"{name:24} {state:12} {steps:>15} {'-' if score is None else f'{score:.1f}':>9} {_ago(age):>12}"
@@ -128,6 +126,8 @@ def _ago(seconds: float) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error a user can cause is one message on stderr and exit code 1."""
+    import torch
+
     from posenfs.data.sample import DataError
     from posenfs.search.engine import NonFiniteLoss
     from posenfs.search.run import RunError
@@ -137,6 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app.cli(prog="posenfs", args=arguments)
     except (ValueError, OSError, DataError, RunError, NonFiniteLoss, NotebookError) as error:
         sys.exit(f"posenfs: {error}")
+    except torch.OutOfMemoryError as error:
+        sys.exit(f"posenfs: out of memory on the device; try a smaller --run.batch-size ({str(error).splitlines()[0]})")
     except KeyboardInterrupt as interrupt:
         print(f"\nposenfs: {interrupt or 'interrupted'}", file=sys.stderr)
         sys.exit(130)

@@ -53,12 +53,15 @@ def test_search_status_and_json(here, drawn, capsys):
     assert status["name"] == "a" and status["step"] == status["steps"]
 
 
-def test_status_says_what_is_stale_and_what_failed(here, tiny, capsys):
+def test_status_says_what_is_gone_and_what_failed(here, tiny, capsys):
     running = Search(replace(tiny, name="gone"), progress=False)
     status = running.run.status()
     running.run.write_json("status.json", {**status, "state": "running", "heartbeat": status["heartbeat"] - 7200})
     main(["status", "gone"])
-    assert "stale" in (out := capsys.readouterr().out) and "2 h ago" in out
+    assert "running" in capsys.readouterr().out  # the lock is held
+    running.close()
+    main(["status", "gone"])
+    assert " gone  " in (out := capsys.readouterr().out) and "2 h ago" in out
     running.run.write_json("status.json", {**status, "state": "failed", "error": "the loss is nan"})
     main(["status", "gone"])
     assert "the loss is nan" in capsys.readouterr().out

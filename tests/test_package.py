@@ -1,5 +1,6 @@
 """The package as installed: lazy names, one list of dependencies, stripped notebooks, no traces of a machine."""
 
+import ast
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import posenfs
+from posenfs.study.sweep import notebook_parameters
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -59,6 +61,14 @@ def test_notebooks_are_stripped_and_thin(notebook):
             if "parameters" not in cell["metadata"].get("tags", []):
                 assert len(source.splitlines()) <= 8, source
                 assert not re.search(r"^\s*(def|class|for .*:$|while) ?", source, re.M), source
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_parameter_can_be_set(notebook):
+    cells = json.loads(notebook.read_text())["cells"]
+    (cell,) = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    names = {node.id for node in ast.walk(ast.parse("".join(cell["source"]))) if isinstance(node, ast.Name)}
+    assert set(notebook_parameters(notebook)) == names
 
 
 def test_no_eval_no_pickle_no_parent_imports():

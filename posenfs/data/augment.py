@@ -17,6 +17,14 @@ class Augmentation:
     rotation_probability: float = 1.0  # how many are turned at all
     normal: bool = False  # Gaussian of that deviation, clipped at 2 (rotation) and 1 (scale); else uniform
 
+    def __post_init__(self):
+        if not (
+            0 <= self.scale < 1 and self.rotation >= 0 and 0 <= self.flip <= 1 and 0 <= self.rotation_probability <= 1
+        ):
+            raise ValueError(
+                f"scale lies in [0, 1), flip and rotation_probability in [0, 1], rotation >= 0; got {self}"
+            )
+
 
 PAPER = Augmentation()
 # the authors' code

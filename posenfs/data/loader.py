@@ -1,5 +1,6 @@
 """People to batches of crops, in an order and with an augmentation that depend on (seed, epoch, index) alone."""
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -70,6 +71,10 @@ def crop_people(people: People, size: tuple[int, int]) -> Batch:
     return collate([crops[0, index] for index in range(len(people))])
 
 
+def _leave_interrupts_to_the_search(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal
+
+
 class Loader:
     """Batches of crops; the same ones whatever the number of worker processes."""
 
@@ -84,6 +89,7 @@ class Loader:
             # forked workers of a process with threads can hang; a fork server starts clean ones
             multiprocessing_context="forkserver" if workers else None,
             persistent_workers=workers > 0,
+            worker_init_fn=_leave_interrupts_to_the_search,
         )
 
     @property

@@ -52,7 +52,7 @@ def predict(
             for batch in loader.once():
                 maps = score_maps(model, batch.images.to(device), flip_order)
                 peaks, peak_scores = decode(maps)
-                crop_px = heatmap_to_crop(peaks.double().cpu().numpy(), size[0] // maps.shape[-1])
+                crop_px = heatmap_to_crop(peaks.cpu().double().numpy(), size[0] // maps.shape[-1])
                 keypoints.append(crop_to_image(crop_px, batch.crop))
                 scores.append(peak_scores.cpu().numpy())
                 bar.update(len(batch.index))

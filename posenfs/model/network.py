@@ -43,6 +43,8 @@ class PoseNFS(nn.Module):
         spec = FabricSpec() if spec is None else spec
         if vector_dim < 1:
             raise ValueError(f"vector_dim must be at least 1; got {vector_dim}")
+        if spec.strides != backbone.strides:
+            raise ValueError(f"fabrics of strides {spec.strides} on a backbone of strides {backbone.strides}")
         self.backbone, self.parts, self.spec = backbone, parts, spec
         self.keypoints = 1 + max(k for part in parts for k in part.keypoints)
         self.heads = nn.ModuleList(PartHead(part, backbone.channels, spec, vector_dim, rules) for part in parts)
@@ -78,9 +80,9 @@ class PoseNFS(nn.Module):
 
 
 def check_image_size(height: int, width: int, spec: FabricSpec) -> None:
-    """Raise ValueError where the largest stride does not divide the image."""
+    """Raise ValueError where the image is empty or the largest stride does not divide it."""
     stride = spec.strides[-1]
-    if height % stride or width % stride:
+    if min(height, width) < 1 or height % stride or width % stride:
         near = f"{max(round(height / stride), 1) * stride} x {max(round(width / stride), 1) * stride}"
         raise ValueError(
             f"an image of {height} x {width} px (height x width) is not divisible by the largest stride {stride}; "

@@ -30,6 +30,7 @@ def length_for_score(score: Tensor) -> Tensor:
 
 def scores(vectors: Tensor) -> Tensor:
     """[B, J, d, h, w] -> score maps [B, J, h, w]: Eq. 5, and for d = 1 the plain linear map of Table IV."""
+    vectors = vectors.to(torch.promote_types(vectors.dtype, torch.float32))  # bfloat16 is too coarse for a sum
     return vectors.squeeze(2) if vectors.shape[2] == 1 else squash_length(vectors)
 
 

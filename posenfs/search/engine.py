@@ -25,8 +25,8 @@ from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Batch, normalise
 from posenfs.evaluation.predict import evaluate, mean_pose, predict
 from posenfs.model.cost import honest_cost
-from posenfs.search.experiment import Experiment, build, data_fingerprint
-from posenfs.search.run import Run, find_run, runs_home
+from posenfs.search.experiment import Experiment, build, build_model, data_fingerprint
+from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.strategies import STRATEGIES
 
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
@@ -63,42 +63,30 @@ class Search:
         if experiment.run.strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy {experiment.run.strategy!r}; known: {', '.join(STRATEGIES)}")
         self.experiment, self.config, self.progress, self.workers = experiment, experiment.run, progress, workers
-        self.device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.device = _device(device)
         built = build(experiment, progress)
         self.parts, self.train, self.valid = built.parts, built.train, built.valid
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
         height, width = experiment.image_size
-        self.loader = Loader(
-            Crops(self.train, (width, height), experiment.augmentation, self.config.seed),
-            self.config.batch_size,
-            workers,
-        )
-        self.strategy = STRATEGIES[self.config.strategy](self.model, self.config.lr)
+        crops = Crops(self.train, (width, height), experiment.augmentation, self.config.seed)
+        self.loader = Loader(crops, self.config.batch_size, workers)
         self.steps_per_epoch = self.loader.steps
         self.steps = self.steps_per_epoch * self.config.epochs
-        self.step_number = 0  # training steps done
-        self.metrics: dict[str, float | None] = {}  # of the last evaluation
-        self._batches: Iterator[Batch] | None = None
-        self._history_rows = 0
-        self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
-        self._logged: tuple[list, list] = ([], [])  # steps and architectures not yet written
-        self._loss: float | None = None  # the last one read
-        self._interrupted = False
-        self._bar = tqdm(disable=True)
-        self._clock, self._waited, self._clock_step = time.perf_counter(), 0.0, 0
 
         self.run = Run(folder or runs_home() / experiment.name)
-        if (before := _OPEN.get(str(self.run.folder.resolve()))) is not None:
+        self._key = str(self.run.folder.resolve())
+        if (before := _OPEN.get(self._key)) is not None:
             before.close()
         self.run.create(experiment, self._provenance())
         self._held = contextlib.ExitStack()
         self._held.enter_context(self.run.lock())
-        _OPEN[str(self.run.folder.resolve())] = self
-        if snapshots := self.run.snapshots():
-            self._restore(snapshots[-1])
-        else:
-            self.run.truncate(-1, 0)
-            self._log_architecture()
+        _OPEN[self._key] = self
+        self._interrupted = False
+        self._bar = tqdm(disable=True)
+        self._heed_provenance()
+        self._go_back()
+        if self.finished and not self.run.metrics():
+            self._finish()
         self._status("finished" if self.finished else "ready")
 
     # -- stepping ---------------------------------------------------------------------------------------------------
@@ -114,8 +102,10 @@ class Search:
 
     def step(self) -> None:
         """One training step; at an epoch's end also evaluation and snapshot. Nothing happens once finished."""
+        self._make_sound()
         if self.finished:
             return
+        self._torn = True  # until this step is done and written: whatever breaks it leaves half a step behind
         epoch, within = divmod(self.step_number, self.steps_per_epoch)
         if self._batches is None:
             self._batches = self.loader.epoch(epoch, start=within)
@@ -134,9 +124,10 @@ class Search:
         if ends_epoch:
             self._batches = None
             self._evaluate()
-            self.snapshot()
-            if self.finished:
-                self._finish()
+            self._save()
+        self._torn = False
+        if self.finished:
+            self._finish()
 
     def epoch(self) -> dict[str, float | None]:
         """Run to the end of the current epoch, with a progress bar; returns the metrics of its evaluation."""
@@ -152,24 +143,59 @@ class Search:
 
     def snapshot(self) -> None:
         """Save the full state, from which a search goes on exactly."""
-        self._flush()
-        self.run.write_architectures(*self._logged)
-        self._logged = ([], [])
-        state = {
-            "step": self.step_number,
-            "history_rows": self._history_rows,
-            "model": self.model.state_dict(),
-            "strategy": self.strategy.state_dict(),
-            "metrics": self.metrics,
-        }
-        self.run.write_snapshot(self.step_number, state, self.config.keep_snapshots)
+        self._make_sound()
+        self._save()
 
     def close(self) -> None:
-        """Let go of the run folder."""
+        """Let go of the run folder; this object can no longer be stepped."""
         self._held.close()
-        _OPEN.pop(str(self.run.folder.resolve()), None)
+        if _OPEN.get(self._key) is self:
+            _OPEN.pop(self._key)
 
     # -- inside -----------------------------------------------------------------------------------------------------
+
+    def _make_sound(self) -> None:
+        """Raise RunError if the folder was let go; go back to the last snapshot if a step was broken off."""
+        if _OPEN.get(self._key) is not self:
+            raise RunError(f"this search has let go of {self.run.folder}; make a new one on it: Search(...)")
+        if self._torn:
+            self._go_back()
+
+    def _go_back(self) -> None:
+        """To the last snapshot, or to the beginning where there is none; what was written later is forgotten."""
+        self.strategy = STRATEGIES[self.config.strategy](self.model, self.config.lr)
+        snapshots = self.run.snapshots()
+        if snapshots:
+            state = self.run.load_snapshot(snapshots[-1], self.device)
+            self.model.load_state_dict(state["model"])
+            self.strategy.load_state_dict(state["strategy"])
+        else:
+            state = {"step": 0, "metrics": {}, "history_rows": 0}
+            self.model.load_state_dict(build_model(self.experiment, self.parts).state_dict())
+        self.step_number: int = state["step"]  # training steps done
+        self.metrics: dict[str, float | None] = state["metrics"]  # of the last evaluation
+        self._history_rows: int = state["history_rows"]
+        self._batches: Iterator[Batch] | None = None
+        self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
+        self._logged: tuple[list, list] = ([], [])  # steps and architectures not yet written
+        self._loss: float | None = None  # the last one read
+        self._torn = False
+        self.run.truncate(self.step_number, self._history_rows)
+        if not snapshots:
+            self._log_architecture()
+        self._restart_clock()
+
+    def _heed_provenance(self) -> None:
+        """Go on with the thread count the run began with, and say what else is not as it was then."""
+        before, now = self.run.provenance(), self._provenance()
+        if self.device.type == "cpu" and before["threads"] != now["threads"]:
+            torch.set_num_threads(before["threads"])
+            tqdm.write(f"note: {before['threads']} threads, as this run began with", file=sys.stderr)
+        changed = [f"{name} {before['versions'].get(name)} -> {v}" for name, v in now["versions"].items()
+                   if before["versions"].get(name) != v]  # fmt: skip
+        changed += [f"{before['device']} -> {now['device']}"] if before["device"] != now["device"] else []
+        if changed:
+            tqdm.write(f"note: not as the run began, last digits may differ: {', '.join(changed)}", file=sys.stderr)
 
     def _train(self, batch: Batch) -> Tensor:
         height, width = (size // self.experiment.fabric.strides[0] for size in self.experiment.image_size)
@@ -198,16 +224,16 @@ class Search:
         self.run.append("history.jsonl", rows[:bad])
         self._history_rows += len(rows[:bad])
         if bad is not None:
-            self._stop_non_finite(rows[bad])
+            self._stop_non_finite(f"the loss is {losses[bad]}", rows[bad]["step"])
         self._log_timing()
         self._status("running")
 
-    def _stop_non_finite(self, row: dict) -> None:
+    def _stop_non_finite(self, what: str, step: int) -> None:
         good = self.run.snapshots()
         kept = f"the last good snapshot is step {good[-1]} in {self.run.folder}" if good else "there is no snapshot yet"
         message = (
-            f"the loss is {row['loss']} at step {row['step']} (epoch {row['epoch']}); {kept}. "
-            f"Try a learning rate below {row['lr']:g}, or float32 precision, under another name"
+            f"{what} at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}); {kept}. "
+            f"Try a learning rate below {self.config.lr:g}, or float32 precision, under another name"
         )
         self._status("failed", error=message)
         raise NonFiniteLoss(message)
@@ -223,7 +249,11 @@ class Search:
         cuda = self.device.type == "cuda"
         # Linux counts resident memory in KiB, macOS in bytes
         unit = 1 if sys.platform == "darwin" else 1024
-        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        peak = (
+            torch.cuda.max_memory_allocated(self.device)
+            if cuda
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        )
         row = {
             "step": self.step_number,
             "images_per_s": round(images / seconds, 2),
@@ -249,6 +279,22 @@ class Search:
         self._history_rows += 1
         self._restart_clock()
 
+    def _save(self) -> None:
+        self._flush()
+        state = {
+            "step": self.step_number,
+            "history_rows": self._history_rows,
+            "model": self.model.state_dict(),
+            "strategy": self.strategy.state_dict(),
+            "metrics": self.metrics,
+        }
+        finite = torch.stack([t.isfinite().all() for t in state["model"].values() if t.is_floating_point()])
+        if not finite.all():  # the loss is that before the update, and so does not tell
+            self._stop_non_finite("a weight is not finite", self.step_number)
+        self.run.write_architectures(*self._logged)
+        self._logged = ([], [])
+        self.run.write_snapshot(self.step_number, state, self.config.keep_snapshots)
+
     def _finish(self) -> None:
         trivial, _ = evaluate(mean_pose(self.train, self.valid), self.valid)
         cost = honest_cost(self.model, *self.experiment.image_size)
@@ -265,20 +311,10 @@ class Search:
         self.run.write_json("metrics.json", summary)
         self._status("finished")
 
-    def _restore(self, step: int) -> None:
-        state = self.run.load_snapshot(step, self.device)
-        self.model.load_state_dict(state["model"])
-        self.strategy.load_state_dict(state["strategy"])
-        self.step_number, self.metrics, self._history_rows = state["step"], state["metrics"], state["history_rows"]
-        self.run.truncate(self.step_number, self._history_rows)
-        if (threads := self.run.provenance().get("threads")) != torch.get_num_threads() and self.device.type == "cpu":
-            tqdm.write(
-                f"note: {threads} threads before, {torch.get_num_threads()} now: results may differ in last digits"
-            )
-        if self.finished and not self.run.metrics():
-            self._finish()
-
     def _until(self, step: int) -> dict[str, float | None]:
+        self._make_sound()
+        self._interrupted = False
+        self._restart_clock()
         step = min(step, self.steps)
         size = self.config.batch_size
         with self._interruptible(), self._failing_openly(), self._progress_bar() as bar:
@@ -290,8 +326,7 @@ class Search:
                 bar.set_postfix_str(self._headline(), False)
                 bar.update(size)
         if self._interrupted:
-            self._interrupted = False
-            self.snapshot()
+            self._save()
             self._status("interrupted")
             raise KeyboardInterrupt(
                 f"stopped after step {self.step_number} of {self.steps}; saved in {self.run.folder}. "
@@ -345,9 +380,10 @@ class Search:
             yield
         except NonFiniteLoss:
             raise
-        except Exception as error:
+        except BaseException as error:
+            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
             with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
-                self._status("failed", error=f"{type(error).__name__}: {error}")
+                self._status(state, error=f"{type(error).__name__}: {error}")
             raise
 
     def _status(self, state: str, **fields) -> None:
@@ -374,6 +410,18 @@ class Search:
             "data": {people.name: {"people": len(people), "fingerprint": data_fingerprint(people)}
                      for people in (self.train, self.valid)},
         }  # fmt: skip
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name; auto: the first GPU, else the CPU. Raises ValueError where it cannot be used."""
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        gpus = ", ".join(f"cuda:{n}" for n in range(torch.cuda.device_count())) or "no GPU"
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used ({reason}); there are: cpu, {gpus}") from None
+    return device
 
 
 def _commit() -> str | None:

@@ -11,8 +11,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.data import augment
 from posenfs.data.augment import Augmentation
-from posenfs.data.datasets.catalogue import DataSpec, open_data
-from posenfs.data.sample import People
+from posenfs.data.datasets.catalogue import DataSpec, open_data, source_of
+from posenfs.data.sample import DataError, People
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.network import PoseNFS, check_image_size
 from posenfs.model.space import PAPER, FabricSpec, Rules
@@ -34,15 +34,17 @@ class RunConfig:
     keep_snapshots: int = 5  # how many of the last snapshots stay on disk
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "log_every", "keep_snapshots", "lr"):
+        for name in ("epochs", "batch_size", "log_every", "keep_snapshots", "lr", "lr_factor"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"run.{name} must be above 0; got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ValueError(f"run.seed must not be negative; got {self.seed}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"unknown precision {self.precision!r}; known: auto, float32, bfloat16")
 
     def lr_at(self, epoch: int) -> float:
         """The learning rate of an epoch (0 first)."""
-        return self.lr * self.lr_factor ** sum(epoch >= round(share * self.epochs) for share in self.lr_drops)
+        return self.lr * self.lr_factor ** sum(epoch >= max(1, round(share * self.epochs)) for share in self.lr_drops)
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,14 @@ def build(experiment: Experiment, progress: bool = True) -> Built:
 
     Raises ValueError for what the experiment asks wrongly and DataError for files that cannot be used.
     """
+    parts = part_scheme(source_of(experiment.data).skeleton, experiment.parts)
+    model = build_model(experiment, parts)  # before the data, which may have to be drawn first
     train, valid = open_data(experiment.data, progress)
+    if not (valid.head_sizes > 0).any():
+        raise DataError(f"{valid.name} has no head sizes, which PCKh needs; put gt_valid.mat beside its annotation")
     if len(train) < experiment.run.batch_size:
         raise ValueError(f"{train.name} has {len(train)} people, fewer than one batch of {experiment.run.batch_size}")
-    parts = part_scheme(train.skeleton, experiment.parts)
-    return Built(build_model(experiment, parts), parts, train, valid)
+    return Built(model, parts, train, valid)
 
 
 def build_model(experiment: Experiment, parts: PartScheme) -> PoseNFS:
@@ -120,6 +125,6 @@ def build_model(experiment: Experiment, parts: PartScheme) -> PoseNFS:
 def data_fingerprint(people: People) -> str:
     """Twelve hexadecimal digits that change with any annotation or image name."""
     digest = hashlib.sha256("\n".join(people.images).encode())
-    for array in (people.image_index, people.keypoints_image, people.visibility, people.boxes):
+    for array in (people.image_index, people.keypoints_image, people.visibility, people.boxes, people.head_sizes):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:12]

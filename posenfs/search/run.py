@@ -89,7 +89,7 @@ class Run:
     def architectures(self) -> tuple[np.ndarray, dict[str, Architecture]]:
         """The logged steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]."""
         chunks = []
-        for path in sorted((self.folder / "architecture").glob("*.npz")):
+        for path in sorted((self.folder / "architecture").glob("[0-9]*.npz")):
             with np.load(path) as file:
                 chunks.append(dict(file))
         if not chunks:
@@ -106,7 +106,11 @@ class Run:
         return sorted(int(path.name) for path in (self.folder / "snapshots").glob("[0-9]*"))
 
     def load_snapshot(self, step: int, device: torch.device | str = "cpu") -> dict:
-        return torch.load(self._snapshot(step) / "state.pt", map_location=device, weights_only=True)
+        path = self._snapshot(step) / "state.pt"
+        try:
+            return torch.load(path, map_location=device, weights_only=True)
+        except Exception as error:  # of a broken file torch raises nearly anything
+            raise RunError(f"{path} cannot be read: {error}; delete its folder to go on from the one before") from error
 
     def _snapshot(self, step: int) -> Path:
         return self.folder / "snapshots" / f"{step:08d}"
@@ -127,10 +131,12 @@ class Run:
                 write_whole(config, experiment.to_json())
         except OSError as error:
             raise RunError(f"cannot write the run folder {self.folder}: {error.strerror}; choose another") from error
-        if self.experiment() != experiment:
+        if self.experiment().to_json() != experiment.to_json():
             raise RunError(
                 f"{self.folder} holds another experiment ({config}); give this one another name, or remove that folder"
             )
+        if self.provenance().get("data") != provenance["data"]:
+            raise RunError(f"the data are not those that {self.folder} began with; give this run another name")
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -144,6 +150,16 @@ class Run:
                 f"{self.folder} is in use by process {owner.get('pid')} on {owner.get('host')}; "
                 "wait for it, or stop it first"
             ) from None
+
+    def in_use(self) -> bool:
+        """Whether a process holds the lock."""
+        if not (self.folder / ".lock").exists():
+            return False
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                return False
+        except Timeout:
+            return True
 
     def write_json(self, name: str, content: Mapping) -> None:
         write_whole(self.folder / name, json.dumps(content, indent=2) + "\n")
@@ -178,6 +194,8 @@ class Run:
     def write_snapshot(self, step: int, state: dict, keep: int) -> None:
         """A snapshot folder, whole or not at all; only the last `keep` stay."""
         target = self._snapshot(step)
+        if target.exists():  # the same step of the same run is the same state
+            return
         beside = target.with_name(f".{target.name}")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir(parents=True)
@@ -185,7 +203,6 @@ class Run:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        shutil.rmtree(target, ignore_errors=True)
         os.replace(beside, target)
         for old in self.snapshots()[:-keep]:
             shutil.rmtree(self._snapshot(old))
@@ -196,9 +213,13 @@ class Run:
         write_whole(self.folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
         timing = [row for row in self.timing() if row["step"] <= step]
         write_whole(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in timing))
-        for chunk in (self.folder / "architecture").glob("*.npz"):
+        for chunk in (self.folder / "architecture").glob("[0-9]*.npz"):
             if int(chunk.stem) > step:
                 chunk.unlink()
+        for torn in (*self.folder.glob("architecture/.*.npz"), *self.folder.glob(".*.*")):
+            torn.unlink()
+        for torn in self.folder.glob("snapshots/.*"):
+            shutil.rmtree(torn)
 
 
 def read_lines(path: Path) -> list[dict]:

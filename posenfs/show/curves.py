@@ -13,6 +13,7 @@ from posenfs.show.canvas import operation_colour
 from posenfs.show.fabric_graph import TRANSFER_COLOURS
 
 _TRANSFERS = {"finer": "down", "same": "same", "coarser": "up"}  # a source and the transfer it comes through
+_DASHES = ("solid", "dash", "dashdot", "dot")  # of cells, the finest first
 # Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
 _COLUMN_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
 
@@ -58,54 +59,78 @@ def score_curve(history: Sequence[Mapping], mean_pose: float | None = None, metr
     return figure
 
 
-def alpha_curves(steps: np.ndarray, architectures: Mapping[str, Architecture], spec: FabricSpec) -> go.Figure:
+def alpha_curves(
+    steps: np.ndarray, architectures: Mapping[str, Architecture], spec: FabricSpec | Mapping[str, FabricSpec]
+) -> go.Figure:
     """softmax(alpha) by step: a column for each fabric, a row for each edge inside a cell, a line an operation.
 
-    Where each cell has its own alpha, the line is the mean over cells.
+    `spec` is that of all fabrics, or {name: spec}; alpha and beta carry a leading [n]. Where each cell has its own
+    alpha, the line is the mean over cells. Raises ValueError where alpha or beta does not fit its spec.
     """
-    edges = [f"edge {start}→{end}" for start, end in spec.edges]
-    figure = _grid(architectures, edges, "Operation weights, softmax(alpha)")
-    for column, architecture in enumerate(architectures.values(), 1):
-        weights = architecture.operation_weights.numpy()
-        weights = weights.mean(1) if weights.ndim == 4 else weights  # [n, E, |O|]
-        for row in range(len(edges)):
-            for index, operation in enumerate(spec.operations):
+    specs = _specs(architectures, spec)
+    edges = max((own.edges for own in specs.values()), key=len)
+    titles = [f"edge {start}→{end}" for start, end in edges]
+    figure = _grid(architectures, titles, "Operation weights, softmax(alpha)")
+    seen: set[str] = set()  # operations that have their entry in the legend
+    for column, (name, own) in enumerate(specs.items(), 1):
+        weights = architectures[name].operation_weights.numpy()
+        weights = weights.mean(1) if own.alpha_per_cell else weights  # [n, E, |O|]
+        for row in range(len(own.edges)):
+            for index, operation in enumerate(own.operations):
                 figure.add_scatter(
                     x=steps, y=weights[:, row, index], name=operation, legendgroup=operation, mode="lines",
-                    showlegend=column == 1 and row == 0, row=row + 1, col=column,
-                    line={"color": operation_colour(operation, spec.operations), "width": 2},
+                    showlegend=operation not in seen, row=row + 1, col=column,
+                    line={"color": operation_colour(operation, own.operations), "width": 2},
                 )  # fmt: skip
+                seen.add(operation)
     figure.update_yaxes(title="weight", col=1)
     return figure
 
 
-def beta_curves(steps: np.ndarray, architectures: Mapping[str, Architecture], spec: FabricSpec) -> go.Figure:
+def beta_curves(
+    steps: np.ndarray, architectures: Mapping[str, Architecture], spec: FabricSpec | Mapping[str, FabricSpec]
+) -> go.Figure:
     """softmax(beta) by step: a column for each fabric, a row for each layer; a line for each cell and source.
 
-    Colour is the source; the finest cell is drawn solid, coarser ones dashed more and more finely.
+    Colour is the source; the finest cell is drawn solid, coarser ones dashed more and more finely. `spec` and errors
+    as in alpha_curves.
     """
-    layers = spec.grid()
-    figure = _grid(architectures, [f"layer {cells[0].layer}" for cells in layers], "Scale weights, softmax(beta)")
-    dashes = ("solid", "dash", "dashdot", "dot")
-    for column, architecture in enumerate(architectures.values(), 1):
-        weights, cell_number = architecture.scale_weights.numpy(), 0  # [n, N, 3]
-        for row, cells in enumerate(layers, 1):
-            for cell in cells:
-                for source, name in enumerate(_TRANSFERS):
-                    figure.add_scatter(
-                        x=steps, y=weights[:, cell_number, source], name=f"{name}, 1/{spec.strides[cell.row]}",
-                        legendgroup=name, showlegend=False, mode="lines", row=row, col=column,
-                        line={"color": TRANSFER_COLOURS[_TRANSFERS[name]], "dash": dashes[cell.row % 4], "width": 1.8},
-                    )  # fmt: skip
-                cell_number += 1
-    for name in _TRANSFERS:  # one legend entry a source
-        figure.add_scatter(x=[None], y=[None], name=name, legendgroup=name, mode="lines",
-                           line={"color": TRANSFER_COLOURS[_TRANSFERS[name]], "width": 3}, row=1, col=1)  # fmt: skip
-    for row, stride in enumerate(spec.strides[: max(len(cells) for cells in layers)]):
-        figure.add_scatter(x=[None], y=[None], name=f"cell at 1/{stride}", mode="lines",
-                           line={"color": "#555555", "dash": dashes[row % 4]}, row=1, col=1)  # fmt: skip
+    specs = _specs(architectures, spec)
+    layers = sorted({cell.layer for own in specs.values() for cell in own.cells})
+    figure = _grid(architectures, [f"layer {layer}" for layer in layers], "Scale weights, softmax(beta)")
+    for column, (name, own) in enumerate(specs.items(), 1):
+        weights = architectures[name].scale_weights.numpy()  # [n, N, 3]
+        for number, cell in enumerate(own.cells):
+            for source, word in enumerate(_TRANSFERS):
+                figure.add_scatter(
+                    x=steps, y=weights[:, number, source], name=f"{word}, 1/{own.strides[cell.row]}",
+                    legendgroup=word, showlegend=False, mode="lines", row=layers.index(cell.layer) + 1, col=column,
+                    line={"color": TRANSFER_COLOURS[_TRANSFERS[word]], "dash": _DASHES[cell.row % 4], "width": 1.8},
+                )  # fmt: skip
+    for word, transfer in _TRANSFERS.items():  # one legend entry a source, and one a row
+        _legend_entry(figure, word, {"color": TRANSFER_COLOURS[transfer], "width": 3})
+    own = max(specs.values(), key=lambda own: max(cell.row for cell in own.cells))
+    for row in range(1 + max(cell.row for cell in own.cells)):
+        _legend_entry(figure, f"cell at 1/{own.strides[row]}", {"color": "#555555", "dash": _DASHES[row % 4]})
     figure.update_yaxes(title="weight", col=1)
     return figure
+
+
+def _specs(architectures: Mapping[str, Architecture], spec) -> dict[str, FabricSpec]:
+    """The spec of each fabric; raises ValueError where alpha or beta does not fit."""
+    specs = {name: spec[name] if isinstance(spec, Mapping) else spec for name in architectures}
+    for name, own in specs.items():
+        for letter in ("alpha", "beta"):
+            found, wanted = tuple(getattr(architectures[name], letter).shape[1:]), getattr(own, f"{letter}_shape")
+            if found != wanted:
+                raise ValueError(
+                    f"{letter} of fabric {name!r} is [n, …] of {list(found)}; its spec asks {list(wanted)}"
+                )
+    return specs
+
+
+def _legend_entry(figure: go.Figure, name: str, line: dict) -> None:
+    figure.add_scatter(x=[None], y=[None], name=name, legendgroup=name, mode="lines", line=line, row=1, col=1)
 
 
 def _grid(architectures: Mapping[str, Architecture], rows: list[str], title: str) -> go.Figure:

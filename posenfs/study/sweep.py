@@ -93,9 +93,9 @@ def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], prog
 
 def _wait(running: Future) -> None:
     """Wait for the notebook; pass an interrupt on to its kernel, which is our only child."""
-    try:
-        running.result()
-    except KeyboardInterrupt:
-        for child in psutil.Process().children():
-            child.send_signal(signal.SIGINT)
-        running.result()
+    while True:
+        try:
+            return running.result()
+        except KeyboardInterrupt:
+            for child in psutil.Process().children():
+                child.send_signal(signal.SIGINT)

@@ -80,6 +80,12 @@ def test_backbone_weights_from_a_file(tmp_path):
     torch.save({f"features.{k}": v for k, v in features.items()}, path)
     with pytest.raises(ValueError, match=r"weights.pth: only \d+ of 312"):  # the last two blocks are not in the file
         BACKBONES["mobilenet_v2"](path, PAPER)
+    path.write_text("no weights")
+    with pytest.raises(ValueError, match=r"weights.pth is not a state dict that torch saved"):
+        BACKBONES["mobilenet_v2"](path, PAPER)
+    torch.save([1, 2], path)
+    with pytest.raises(ValueError, match=r"weights.pth holds a list"):
+        BACKBONES["mobilenet_v2"](path, PAPER)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         BACKBONES["mobilenet_v2"](tmp_path / "nowhere.pth", PAPER)
     with pytest.raises(ValueError, match="random weights"):

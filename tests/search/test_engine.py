@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.sample import DataError
 from posenfs.search.engine import NonFiniteLoss, Search
@@ -122,6 +123,120 @@ def test_interrupt_finishes_the_step_saves_and_goes_on(undisturbed, tiny, tmp_pa
     same_run(tmp_path, undisturbed)
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, DataError, RuntimeError])
+def test_a_step_broken_off_half_way_is_forgotten(undisturbed, tiny, tmp_path, stop):
+    """A second Ctrl-C, or any error, between the update and its record: the next call goes back and repeats it."""
+    for broken_step in (1, 5):
+        running = search(tiny, tmp_path / str(broken_step))
+        for _ in range(broken_step - 1):
+            running.step()
+        step = running.strategy.step
+
+        def break_off(*args, step=step):
+            step(*args)
+            raise stop("half way")
+
+        running.strategy.step = break_off
+        with pytest.raises(stop):
+            running.finish()
+        del running.strategy.step
+        running.finish()
+        same_run(tmp_path / str(broken_step), undisturbed)
+
+
+def test_what_a_kill_leaves_half_written_is_swept_away(undisturbed, tiny, tmp_path):
+    killed = search(tiny, tmp_path)
+    killed.epoch()
+    killed.close()
+    (tmp_path / "architecture" / ".00000099.abcd.npz").write_bytes(b"half")
+    (tmp_path / ".status.abcd.json").write_text("{")
+    (tmp_path / "snapshots" / ".00000099").mkdir()
+    assert len(Run(tmp_path).architectures()[0]) > 1  # a reader never sees them
+    search(tiny, tmp_path).finish()
+    assert not [path for path in tmp_path.rglob(".*") if path.name != ".lock"]
+    same_run(tmp_path, undisturbed)
+
+
+def test_other_data_are_not_gone_on_with(tiny, drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path / "data")
+    own = replace(tiny, data=DataSpec("mpii", str(tmp_path / "data")))
+    search(own, tmp_path / "run").close()
+    path = tmp_path / "data" / "annot" / "train.json"
+    entries = json.loads(path.read_text())
+    entries[0]["joints"][0][0] += 1
+    path.write_text(json.dumps(entries))
+    with pytest.raises(RunError, match="the data are not those that .* began with"):
+        search(own, tmp_path / "run")
+
+
+def test_parts_in_another_order_are_another_experiment(tiny, tmp_path):
+    left = tuple(k for k in MPII.keypoints if "right" not in k)
+    right = tuple(k for k in MPII.keypoints if "right" in k)
+    search(replace(tiny, parts={"left": left, "right": right}), tmp_path).close()
+    with pytest.raises(RunError, match="holds another experiment"):
+        search(replace(tiny, parts={"right": right, "left": left}), tmp_path)
+
+
+def test_an_update_that_explodes_is_not_saved(tiny, tmp_path):
+    running = search(tiny, tmp_path)
+    running.epoch()
+    good, step = running.step_number, running.strategy.step
+
+    def explode(*args):
+        loss = step(*args)
+        if running.step_number == running.steps - 1:
+            with torch.no_grad():
+                running.model.heads[0].vectors.bias.fill_(float("inf"))
+        return loss
+
+    running.strategy.step = explode
+    with pytest.raises(NonFiniteLoss, match=rf"a weight is not finite at step {running.steps} .*step {good} in"):
+        running.finish()
+    assert running.run.snapshots() == [good]
+
+
+def test_a_broken_snapshot_is_named(tiny, tmp_path):
+    running = search(tiny, tmp_path)
+    running.epoch()
+    running.close()
+    (state,) = tmp_path.glob("snapshots/*/state.pt")
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(RunError, match=r"state.pt cannot be read: .*delete its folder"):
+        search(tiny, tmp_path)
+
+
+def test_interrupting_the_whole_terminal_spares_the_workers(undisturbed, tiny, tmp_path):
+    """Ctrl-C reaches every process of a terminal: worker processes leave it to the search."""
+    (tmp_path / "experiment.json").write_text(tiny.to_json())
+    (tmp_path / "search.py").write_text(f"""
+import os, signal, sys, torch
+from pathlib import Path
+from posenfs.search.engine import Search
+from posenfs.search.experiment import Experiment
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    experiment = Experiment.from_json(Path({str(tmp_path / "experiment.json")!r}).read_text())
+    search = Search(experiment, {str(tmp_path / "run")!r}, device="cpu", workers=1, progress=False)
+    step = search.strategy.step
+    def step_and_interrupt(*args):
+        if search.step_number == 1:
+            os.killpg(0, signal.SIGINT)
+        return step(*args)
+    search.strategy.step = step_and_interrupt
+    try:
+        search.finish()
+    except KeyboardInterrupt as interrupt:
+        print(interrupt)
+    search.finish()
+""")
+    command = [sys.executable, str(tmp_path / "search.py")]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
+    assert done.returncode == 0, done.stderr
+    assert "stopped after step 2" in done.stdout
+    same_run(tmp_path / "run", undisturbed)
+
+
 def test_stepping_is_running(undisturbed, tiny, tmp_path):
     stepped = search(tiny, tmp_path)
     thread = threading.Thread(target=lambda: [stepped.step() for _ in range(stepped.steps + 3)])  # as a panel would
@@ -214,6 +329,7 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
             "unknown strategy 'magic'.*synchronous",
         ),
         (lambda e: replace(e, run=replace(e.run, batch_size=500)), ValueError, "fewer than one batch of 500"),
+        (lambda e: replace(e, fabric=replace(e.fabric, strides=(2, 4, 8, 16))), ValueError, "on a backbone of strides"),
         (lambda e: replace(e, data=DataSpec("nothing")), ValueError, "unknown data set 'nothing'.*mpii"),
         (lambda e: replace(e, data=DataSpec("mpii", "nowhere")), DataError, "nowhere.*train.json"),
         (lambda e: replace(e, backbone_weights="nowhere.pth"), FileNotFoundError, "nowhere.pth"),
@@ -222,6 +338,20 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
 def test_refused_before_anything_is_written(tiny, tmp_path, change, error, message):
     with pytest.raises(error, match=message):
         search(change(tiny), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_there_is_named(tiny, tmp_path):
+    with pytest.raises(ValueError, match=r"device 'gpu' cannot be used .*there are: cpu"):
+        Search(tiny, tmp_path / "run", device="gpu", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_people_without_head_sizes_are_refused_at_once(tiny, drawn, tmp_path):
+    shutil.copytree(drawn, tmp_path / "data")
+    (tmp_path / "data" / "annot" / "gt_valid.mat").unlink()
+    with pytest.raises(DataError, match=r"mpii valid has no head sizes.*gt_valid.mat"):
+        search(replace(tiny, data=DataSpec("mpii", str(tmp_path / "data"))), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -256,6 +386,10 @@ except RunError as error: print(error)
     second = search(tiny, tmp_path / "run")  # the cell run again
     second.step()
     assert second.step_number == 1
+    with pytest.raises(RunError, match="has let go of"):
+        first.step()
+    first.close()  # again: must not let go of what the second holds
+    second.step()
 
 
 def test_history_holds_deterministic_fields_alone(undisturbed):

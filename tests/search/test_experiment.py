@@ -25,6 +25,9 @@ def test_json_round_trip(tiny):
         ('{"run": {"epochs": 0}}', r"config.json: run: .*run.epochs must be above 0"),
         ('{"backbone": "vgg"}', r"unknown backbone 'vgg'; known: mobilenet_v2"),
         ('{"image_size": [100, 128]}', "100 x 128 px.*96 x 128"),
+        ('{"image_size": [0, 0]}', "0 x 0 px"),
+        ('{"run": {"seed": -1}}', "run.seed must not be negative; got -1"),
+        ('{"augmentation": {"scale": 30}}', r"scale lies in \[0, 1\)"),
         ('{"name": "a/b"}', "without slashes"),
     ],
 )

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from posenfs.model.architecture import Architecture
+from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.space import FabricSpec
 from posenfs.show.curves import alpha_curves, beta_curves, loss_curve, score_curve
 
@@ -43,6 +44,16 @@ def test_alpha_curves_hold_the_softmax(spec):
     last = figure.data[-1]
     assert last.name == "dilated_3x3"
     np.testing.assert_allclose(last.y, weights[:, -1, -1], rtol=1e-5)
+
+
+def test_a_fabric_backbone_beside_the_parts():
+    specs = {"backbone": FABRIC_1, "legs_part": FabricSpec()}
+    found = {"backbone": architectures(FABRIC_1)["arms_part"], "legs_part": architectures(FabricSpec())["legs_part"]}
+    assert len(alpha_curves(np.arange(5), found, specs).data) == 3 * 6 + 4
+    curves = [trace for trace in beta_curves(np.arange(5), found, specs).data if trace.x[0] is not None]
+    assert len(curves) == 3 * (9 + 6)
+    with pytest.raises(ValueError, match=r"alpha of fabric 'backbone' is \[n, …\] of \[3, 6\]; its spec asks \[1, 4\]"):
+        alpha_curves(np.arange(5), found, FabricSpec())
 
 
 def test_beta_curves_hold_every_cell_and_source():

@@ -1,17 +1,27 @@
-"""Data sets by name: a reader from a folder and a split to People."""
+"""Data sets by name: their skeleton and their reader."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from posenfs.body.skeleton import MPII, Skeleton
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.datasets.synthetic import write_synthetic
 from posenfs.data.sample import People
 
+
+@dataclass(frozen=True)
+class DataSource:
+    """A kind of data: the skeleton it labels, and a reader from a folder and a split (train, valid) to People."""
+
+    skeleton: Skeleton
+    read: Callable[[Path, str], People]
+
+
 # To add a data set, add a file with its reader and a line. Drawn people are MPII files that posenfs writes itself.
-DATASETS: dict[str, Callable[[Path, str], People]] = {
-    "synthetic": read_mpii,
-    "mpii": read_mpii,
+DATASETS: dict[str, DataSource] = {
+    "synthetic": DataSource(MPII, read_mpii),
+    "mpii": DataSource(MPII, read_mpii),
 }
 
 
@@ -35,10 +45,16 @@ def home() -> Path:
     return here
 
 
-def open_data(spec: DataSpec, progress: bool = True) -> tuple[People, People]:
-    """The people to train on and to validate on; raises ValueError for an unknown data set, DataError for its files."""
+def source_of(spec: DataSpec) -> DataSource:
+    """Raises ValueError for an unknown data set."""
     if spec.name not in DATASETS:
         raise ValueError(f"unknown data set {spec.name!r}; known: {', '.join(DATASETS)}")
+    return DATASETS[spec.name]
+
+
+def open_data(spec: DataSpec, progress: bool = True) -> tuple[People, People]:
+    """The people to train on and to validate on; raises ValueError for an unknown data set, DataError for its files."""
+    read = source_of(spec).read
     if spec.name == "synthetic":
         train, valid = spec.pictures
         default = home() / "data" / "synthetic" / f"{spec.difficulty}_{train}_{valid}_seed{spec.seed}"
@@ -47,5 +63,4 @@ def open_data(spec: DataSpec, progress: bool = True) -> tuple[People, People]:
         )
     else:
         root = Path(spec.root) if spec.root else home() / "data" / spec.name
-    read = DATASETS[spec.name]
     return read(root, "train"), read(root, "valid")

@@ -6,10 +6,8 @@ drawn with numpy alone; this module does not import torch, so that the processes
 
 import io
 import json
-import multiprocessing
 import os
 import zlib
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+from joblib import Parallel, delayed
 from PIL import Image
 from tqdm import tqdm
 
@@ -308,9 +307,10 @@ def _draw_all(root: Path, jobs: list, asked: dict, processes: int | None, progre
     bar = partial(tqdm, total=len(jobs), desc="drawing people", unit="picture", disable=not progress)
     if processes == 1:
         return list(bar(map(work, jobs)))
-    # Spawned, not forked: a notebook's threads (torch's, Jupyter's) must not be copied in the middle of something.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(bar(pool.map(work, jobs, chunksize=16)))
+    # joblib starts clean processes: not forked, so that no thread of a notebook is copied in the middle of something,
+    # and without importing the caller's script, so that a script needs no guard.
+    pool = Parallel(processes, return_as="generator", batch_size=16)
+    return list(bar(pool(delayed(work)(job) for job in jobs)))
 
 
 def _write_picture(folder: Path, seed: int, difficulty: str, job: tuple[str, int]) -> list[tuple[dict, np.ndarray]]:

@@ -10,7 +10,7 @@ from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 class MobileNetV2(nn.Module):
     """Images -> maps of 24, 32, 96, 160 channels at strides 4, 8, 16, 32; 1.338M parameters."""
 
-    channels = (24, 32, 96, 160)
+    channels, strides = (24, 32, 96, 160), (4, 8, 16, 32)
 
     def __init__(self, weights: str | Path | None = None):
         """`weights`: None, "imagenet" (torchvision downloads them), or a file with torchvision's state dict."""
@@ -34,7 +34,12 @@ def load_features(features: nn.Module, path: Path) -> None:
     """Load a torchvision state dict of the whole model or of its features; raises ValueError if tensors lack."""
     if not path.is_file():
         raise FileNotFoundError(f"no backbone weights at {path}; give a file with torchvision's state dict, or none")
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of a foreign file torch raises nearly anything
+        raise ValueError(f"{path} is not a state dict that torch saved: {error}") from None
+    if not isinstance(state, dict):
+        raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
     state = {key.removeprefix("features."): value for key, value in state.items()}
     own = features.state_dict()
     matched = {key: state[key] for key in own if key in state and state[key].shape == own[key].shape}
