@@ -131,6 +131,7 @@ class Search:
 
     def epoch(self) -> dict[str, float | None]:
         """Run to the end of the current epoch, with a progress bar; returns the metrics of its evaluation."""
+        self._make_sound()
         return self._until((self.epoch_number + 1) * self.steps_per_epoch)
 
     def finish(self) -> dict[str, float | None]:
@@ -325,7 +326,7 @@ class Search:
                 )
                 bar.set_postfix_str(self._headline(), False)
                 bar.update(size)
-        if self._interrupted:
+        if self._interrupted and not self.finished:
             self._save()
             self._status("interrupted")
             raise KeyboardInterrupt(
