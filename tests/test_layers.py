@@ -12,7 +12,8 @@ ROOMS = {
     "body": ["skeleton", "parts"],
     "data": [
         "geometry", "heatmaps", "sample",
-        "datasets.figures", "datasets.scenery", "datasets.synthetic", "datasets.mpii", "datasets.catalogue",
+        "datasets.figures", "datasets.scenery", "datasets.synthetic",
+        "datasets.mpii", "datasets.lsp", "datasets.catalogue",
         "augment", "loader",
     ],
     "model": [

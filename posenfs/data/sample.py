@@ -35,6 +35,8 @@ class People:
     boxes: np.ndarray  # [N, 4] float64
     head_sizes: np.ndarray  # [N] float64, px
     person_ids: np.ndarray  # [N] int
+    box_source: str = "annotated"  # where the boxes come from: every result says so
+    head_source: str = "0.6 x head-box diagonal"  # what a head size is
 
     def __len__(self) -> int:
         return len(self.image_index)

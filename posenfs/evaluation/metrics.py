@@ -43,6 +43,19 @@ def pckh(errors: np.ndarray, skeleton: Skeleton, thresholds: tuple[float, ...] =
     return values
 
 
+def torso_sizes(people: People) -> np.ndarray:
+    """[N] px: left shoulder to right hip, by which LSP's PCK measures; NaN unless both are labelled."""
+    ends = [people.skeleton.index(name) for name in ("left_shoulder", "right_hip")]
+    length = np.linalg.norm(np.diff(people.keypoints_image[:, ends], axis=1)[:, 0], axis=-1)
+    return np.where((people.visibility[:, ends] > 0).all(1), length, np.nan)
+
+
+def pck(errors: np.ndarray, threshold: float) -> float:
+    """Share of all labelled keypoints, in percent, whose error [N, K] is at most the threshold."""
+    labelled = np.isfinite(errors)
+    return _percent(np.where(labelled, errors, np.inf) <= threshold, labelled)
+
+
 def _percent(correct: np.ndarray, labelled: np.ndarray) -> float:
     return 100 * float(correct.sum()) / int(labelled.sum()) if labelled.any() else float("nan")
 

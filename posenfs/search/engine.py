@@ -302,7 +302,8 @@ class Search:
         summary = {
             "metrics": self.metrics,
             "people": len(self.valid),
-            "boxes": "ground truth",
+            "boxes": self.valid.box_source,
+            "head_size": self.valid.head_source,
             "flip": True,
             "decoding": "quarter offset",
             "mean_pose": {name: value for name, value in trivial.items() if not math.isnan(value)},

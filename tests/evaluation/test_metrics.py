@@ -6,7 +6,7 @@ import pytest
 
 from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
-from posenfs.evaluation.metrics import normalised_errors, pckh
+from posenfs.evaluation.metrics import normalised_errors, pck, pckh, torso_sizes
 
 REAL = Path(os.environ.get("POSENFS_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -59,6 +59,19 @@ def test_unlabelled_people_without_head_and_shape(drawn):
     np.testing.assert_allclose(np.nanmax(errors[1:], 1), 5 / sizes[1:])
     with pytest.raises(ValueError, match=r"shape \(2, 16, 2\)"):
         normalised_errors(np.zeros((2, 16, 2)), people, sizes)
+
+
+def test_pck_by_the_torso(drawn):
+    people = read_mpii(drawn, "valid")
+    predicted = people.keypoints_image + np.random.default_rng(0).normal(0, 8, people.keypoints_image.shape)
+    hits = []
+    for truth, guess, labelled in zip(people.keypoints_image, predicted, people.visibility > 0, strict=True):
+        shoulder, hip = MPII.index("left_shoulder"), MPII.index("right_hip")
+        if labelled[shoulder] and labelled[hip]:
+            torso = np.hypot(*(truth[shoulder] - truth[hip]))
+            hits += [np.hypot(*(truth[k] - guess[k])) <= 0.2 * torso for k in np.flatnonzero(labelled)]
+    assert 5 < 100 * np.mean(hits) < 95
+    assert pck(normalised_errors(predicted, people, torso_sizes(people)), 0.2) == pytest.approx(100 * np.mean(hits))
 
 
 def test_nothing_labelled_is_nan():

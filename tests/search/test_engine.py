@@ -59,7 +59,7 @@ def test_a_search_learns_and_leaves_everything_in_its_folder(undisturbed, tiny):
         assert architecture.alpha[0].abs().max() == 0 and architecture.alpha[-1].abs().max() > 0
         assert architecture.beta[-1].abs().max() > 0
     assert run.status()["state"] == "finished"
-    assert run.metrics()["metrics"] == {k: v for k, v in evaluations[-1].items() if k.startswith("pckh")}
+    assert run.metrics()["metrics"] == {k: v for k, v in evaluations[-1].items() if k.startswith("pck")}
     assert run.errors().shape == (len(undisturbed.valid), 16)
     assert run.provenance()["versions"]["torch"] == torch.__version__.split("+")[0]
     assert {row["step"] for row in run.timing()} <= set(range(undisturbed.steps + 1))

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from posenfs.body.skeleton import MPII, Skeleton
+from posenfs.body.skeleton import LSP, MPII, Skeleton
+from posenfs.data.datasets.lsp import read_lsp
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.datasets.synthetic import write_synthetic
 from posenfs.data.sample import People
@@ -22,6 +23,7 @@ class DataSource:
 DATASETS: dict[str, DataSource] = {
     "synthetic": DataSource(MPII, read_mpii),
     "mpii": DataSource(MPII, read_mpii),
+    "lsp": DataSource(LSP, read_lsp),
 }
 
 
@@ -29,7 +31,7 @@ DATASETS: dict[str, DataSource] = {
 class DataSpec:
     """Which people to train and to validate on. Drawn people are drawn when they are not there yet."""
 
-    name: str = "synthetic"  # drawn people; or mpii
+    name: str = "synthetic"  # drawn people; or mpii, lsp
     root: str | None = None  # the data set's folder; none: data/<name> of the project
     pictures: tuple[int, int] = (2000, 400)  # drawn for training and for validation
     difficulty: str = "default"  # of drawn people: plain, default or hard

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from posenfs.body.skeleton import LSP
+from posenfs.data.datasets.lsp import read_lsp
+from posenfs.data.sample import DataError
+
+IMAGES = 5003
+
+
+@pytest.fixture(scope="module")
+def joints():
+    """[14, 3, images] as in the file: what is not labelled holds garbage."""
+    random = np.random.default_rng(0)
+    joints = np.concatenate([random.uniform(10, 150, (14, 2, IMAGES)), np.ones((14, 1, IMAGES))], 1)
+    joints[3, :, 5001] = (-40, -3, 0)  # a left hip that is not labelled
+    joints[12, 2, 5002] = 0  # a neck
+    joints[:, 2, 7] = 0  # nobody
+    return joints
+
+
+def write(root, joints):
+    savemat(root / "joints.mat", {"joints": joints})
+    (root / "images").mkdir()
+    Image.new("RGB", (160, 160)).save(root / "images" / "im05002.jpg")
+    return root
+
+
+def test_keypoints_boxes_and_heads(joints, tmp_path):
+    root = write(tmp_path, joints)
+    train, valid = read_lsp(root, "train"), read_lsp(root, "valid")
+    assert (len(train), len(valid)) == (4999, 3)  # the person without a label is left out
+    assert train.images[7] == "im00009.jpg" and valid.person_ids.tolist() == [5001, 5002, 5003]
+    assert valid.skeleton is LSP and valid.box_source == "labelled keypoints"
+    for n, image in enumerate((5000, 5001, 5002)):
+        x, y, label = joints[:, :, image].T
+        assert (valid.visibility[n] == 2 * label).all()
+        np.testing.assert_array_equal(valid.keypoints_image[n], np.stack([x * label, y * label], -1))
+        left, top, width, height = valid.boxes[n]
+        np.testing.assert_allclose(
+            (left, top, left + width, top + height),
+            (x[label > 0].min(), y[label > 0].min(), x[label > 0].max(), y[label > 0].max()),
+        )
+    assert valid.head_sizes[0] == pytest.approx(np.linalg.norm(joints[12, :2, 5000] - joints[13, :2, 5000]))
+    assert np.isnan(valid.head_sizes[2])
+    assert valid.sample(1).image.shape == (3, 160, 160)
+
+
+def test_one_labelled_point_still_has_a_box(joints, tmp_path):
+    joints = joints.copy()
+    joints[1:, 2, 5000] = 0
+    box = read_lsp(write(tmp_path, joints), "valid").boxes[0]
+    assert tuple(box[2:]) == (8, 8) and box[0] + 4 == pytest.approx(joints[0, 0, 5000])
+
+
+def test_unsound_files_are_named(joints, tmp_path):
+    with pytest.raises(DataError, match=r"no LSP annotation at .*joints.mat"):
+        read_lsp(tmp_path, "train")
+    (tmp_path / "joints.mat").write_bytes(b"no mat file")
+    with pytest.raises(DataError, match="joints.mat is not LSP's annotation"):
+        read_lsp(tmp_path, "train")
+    savemat(tmp_path / "joints.mat", {"joints": joints[:13]})
+    with pytest.raises(DataError, match=r"shape \(13, 3, 5003\), expected \(14, 3, images\)"):
+        read_lsp(tmp_path, "train")
+    savemat(tmp_path / "joints.mat", {"joints": joints[..., :100]})
+    with pytest.raises(DataError, match="no labelled person for valid; it has 100 images"):
+        read_lsp(tmp_path, "valid")
+    broken = joints.copy()
+    broken[4, 0, 60] = np.nan
+    savemat(tmp_path / "joints.mat", {"joints": broken})
+    with pytest.raises(DataError, match="image 61 has a labelled keypoint that is no number"):
+        read_lsp(tmp_path, "train")
