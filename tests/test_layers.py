@@ -21,7 +21,7 @@ ROOMS = {
         "backbones.fabric", "backbones", "network", "cost",
     ],
     "evaluation": ["metrics", "predict"],
-    "search": ["experiment", "strategies", "run", "engine"],
+    "search": ["experiment", "provenance", "strategies", "run", "engine"],
     "study": ["sweep"],
     "show": ["canvas", "fabric_graph", "graphs", "stick_body", "body_graph", "curves", "poses", "report"],
 }  # fmt: skip

@@ -2,17 +2,13 @@
 
 import contextlib
 import math
-import os
-import platform
 import resource
 import signal
-import subprocess
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import torch
@@ -25,7 +21,8 @@ from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Batch, normalise
 from posenfs.evaluation.predict import evaluate, mean_pose, predict
 from posenfs.model.cost import honest_cost
-from posenfs.search.experiment import Experiment, build, build_model, data_fingerprint
+from posenfs.search.experiment import Experiment, build, build_model
+from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.strategies import STRATEGIES
 
@@ -63,7 +60,7 @@ class Search:
         if experiment.run.strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy {experiment.run.strategy!r}; known: {', '.join(STRATEGIES)}")
         self.experiment, self.config, self.progress, self.workers = experiment, experiment.run, progress, workers
-        self.device = _device(device)
+        self.device = find_device(device)
         built = build(experiment, progress)
         self.parts, self.train, self.valid = built.parts, built.train, built.valid
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
@@ -77,13 +74,13 @@ class Search:
         self._key = str(self.run.folder.resolve())
         if (before := _OPEN.get(self._key)) is not None:
             before.close()
-        self.run.create(experiment, self._provenance())
+        self.run.create(experiment, provenance(self.device, (self.train, self.valid)))
         self._held = contextlib.ExitStack()
         self._held.enter_context(self.run.lock())
         _OPEN[self._key] = self
         self._interrupted = False
         self._bar = tqdm(disable=True)
-        self._heed_provenance()
+        heed(self.run.provenance(), self.device)
         self._go_back()
         if self.finished and not self.run.metrics():
             self._finish()
@@ -185,18 +182,6 @@ class Search:
         if not snapshots:
             self._log_architecture()
         self._restart_clock()
-
-    def _heed_provenance(self) -> None:
-        """Go on with the thread count the run began with, and say what else is not as it was then."""
-        before, now = self.run.provenance(), self._provenance()
-        if self.device.type == "cpu" and before["threads"] != now["threads"]:
-            torch.set_num_threads(before["threads"])
-            tqdm.write(f"note: {before['threads']} threads, as this run began with", file=sys.stderr)
-        changed = [f"{name} {before['versions'].get(name)} -> {v}" for name, v in now["versions"].items()
-                   if before["versions"].get(name) != v]  # fmt: skip
-        changed += [f"{before['device']} -> {now['device']}"] if before["device"] != now["device"] else []
-        if changed:
-            tqdm.write(f"note: not as the run began, last digits may differ: {', '.join(changed)}", file=sys.stderr)
 
     def _train(self, batch: Batch) -> Tensor:
         height, width = (size // self.experiment.fabric.strides[0] for size in self.experiment.image_size)
@@ -398,41 +383,3 @@ class Search:
             metrics=self.metrics,
             **fields,
         )
-
-    def _provenance(self) -> dict:
-        packages = ("posenfs", "torch", "torchvision", "numpy")
-        return {
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "versions": {"python": platform.python_version(), **{p: metadata.version(p) for p in packages}},
-            "commit": _commit(),
-            "platform": platform.platform(),
-            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else platform.machine(),
-            "cpus": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "data": {people.name: {"people": len(people), "fingerprint": data_fingerprint(people)}
-                     for people in (self.train, self.valid)},
-        }  # fmt: skip
-
-
-def _device(name: str) -> torch.device:
-    """The device of that name; auto: the first GPU, else the CPU. Raises ValueError where it cannot be used."""
-    try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        gpus = ", ".join(f"cuda:{n}" for n in range(torch.cuda.device_count())) or "no GPU"
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name!r} cannot be used ({reason}); there are: cpu, {gpus}") from None
-    return device
-
-
-def _commit() -> str | None:
-    """The commit of the code that runs, with a + where it was changed; None outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, check=True,
-        ).stdout.strip()  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return None

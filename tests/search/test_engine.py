@@ -169,6 +169,22 @@ def test_other_data_are_not_gone_on_with(tiny, drawn, tmp_path):
         search(own, tmp_path / "run")
 
 
+def test_what_changed_since_is_said_and_threads_are_restored(tiny, tmp_path, capsys):
+    search(tiny, tmp_path).close()
+    run, threads = Run(tmp_path), torch.get_num_threads()
+    then = run.provenance()
+    run.write_json(
+        "provenance.json", {**then, "threads": threads + 1, "versions": {**then["versions"], "torch": "1.0"}}
+    )
+    try:
+        search(tiny, tmp_path).close()
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
+    said = capsys.readouterr().err
+    assert f"{threads + 1} threads, as this run began with" in said and "torch 1.0 -> " in said
+
+
 def test_parts_in_another_order_are_another_experiment(tiny, tmp_path):
     left = tuple(k for k in MPII.keypoints if "right" not in k)
     right = tuple(k for k in MPII.keypoints if "right" in k)

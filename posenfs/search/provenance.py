@@ -1,0 +1,71 @@
+"""On what a search runs: its device, and the versions, machine and data by which its numbers came about."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from posenfs.data.sample import People
+from posenfs.search.experiment import data_fingerprint
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name; auto: the first GPU, else the CPU. Raises ValueError where it cannot be used."""
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        gpus = ", ".join(f"cuda:{n}" for n in range(torch.cuda.device_count())) or "no GPU"
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} cannot be used ({reason}); there are: cpu, {gpus}") from None
+    return device
+
+
+def provenance(device: torch.device, data: Iterable[People]) -> dict:
+    """The content of provenance.json."""
+    packages = ("posenfs", "torch", "torchvision", "numpy")
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "versions": {"python": platform.python_version(), **{p: metadata.version(p) for p in packages}},
+        "commit": _commit(),
+        "platform": platform.platform(),
+        "device": _device_name(device),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "data": {people.name: {"people": len(people), "fingerprint": data_fingerprint(people)} for people in data},
+    }
+
+
+def heed(before: Mapping, device: torch.device) -> None:
+    """Go on with the thread count a run began with, and say what else is not as it was then."""
+    if device.type == "cpu" and before["threads"] != torch.get_num_threads():
+        torch.set_num_threads(before["threads"])
+        tqdm.write(f"note: {before['threads']} threads, as this run began with", file=sys.stderr)
+    now = {name: metadata.version(name) for name in before["versions"] if name != "python"}
+    now["python"], now["device"] = platform.python_version(), _device_name(device)
+    then = {**before["versions"], "device": before["device"]}
+    if changed := [f"{name} {then[name]} -> {now[name]}" for name in then if then[name] != now[name]]:
+        tqdm.write(f"note: not as the run began, last digits may differ: {', '.join(changed)}", file=sys.stderr)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit of the code that runs, with a + where it was changed; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        return subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+            cwd=here, capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        return None
