@@ -32,12 +32,10 @@ def pckh(errors: np.ndarray, skeleton: Skeleton, thresholds: tuple[float, ...] =
     any labelled keypoint is NaN.
     """
     counted = [k for k, name in enumerate(skeleton.keypoints) if name not in _NOT_IN_MEAN]
-    labelled = np.isfinite(errors)
     values: dict[str, float] = {}
     for threshold in thresholds:
-        correct = np.where(labelled, errors, np.inf) <= threshold
-        values[f"pckh@{threshold:g}"] = _percent(correct[:, counted], labelled[:, counted])
-        per_keypoint = {name: _percent(correct[:, k], labelled[:, k]) for k, name in enumerate(skeleton.keypoints)}
+        values[f"pckh@{threshold:g}"] = pck(errors[:, counted], threshold)
+        per_keypoint = {name: pck(errors[:, k], threshold) for k, name in enumerate(skeleton.keypoints)}
         for column, names in COLUMNS.items():
             values[f"pckh@{threshold:g}/{column}"] = _mean(per_keypoint, names)
     return values
@@ -51,12 +49,9 @@ def torso_sizes(people: People) -> np.ndarray:
 
 
 def pck(errors: np.ndarray, threshold: float) -> float:
-    """Share of all labelled keypoints, in percent, whose error [N, K] is at most the threshold."""
+    """Share of all labelled keypoints, in percent, whose error [N, K] is at most the threshold; NaN without any."""
     labelled = np.isfinite(errors)
-    return _percent(np.where(labelled, errors, np.inf) <= threshold, labelled)
-
-
-def _percent(correct: np.ndarray, labelled: np.ndarray) -> float:
+    correct = np.where(labelled, errors, np.inf) <= threshold
     return 100 * float(correct.sum()) / int(labelled.sum()) if labelled.any() else float("nan")
 
 

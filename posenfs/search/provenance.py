@@ -30,10 +30,9 @@ def find_device(name: str) -> torch.device:
 
 def provenance(device: torch.device, data: Iterable[People]) -> dict:
     """The content of provenance.json."""
-    packages = ("posenfs", "torch", "torchvision", "numpy")
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "versions": {"python": platform.python_version(), **{p: metadata.version(p) for p in packages}},
+        "versions": _versions(),
         "commit": _commit(),
         "platform": platform.platform(),
         "device": _device_name(device),
@@ -48,11 +47,14 @@ def heed(before: Mapping, device: torch.device) -> None:
     if device.type == "cpu" and before["threads"] != torch.get_num_threads():
         torch.set_num_threads(before["threads"])
         tqdm.write(f"note: {before['threads']} threads, as this run began with", file=sys.stderr)
-    now = {name: metadata.version(name) for name in before["versions"] if name != "python"}
-    now["python"], now["device"] = platform.python_version(), _device_name(device)
-    then = {**before["versions"], "device": before["device"]}
-    if changed := [f"{name} {then[name]} -> {now[name]}" for name in then if then[name] != now[name]]:
+    then, now = {**before["versions"], "device": before["device"]}, {**_versions(), "device": _device_name(device)}
+    if changed := [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]:
         tqdm.write(f"note: not as the run began, last digits may differ: {', '.join(changed)}", file=sys.stderr)
+
+
+def _versions() -> dict[str, str]:
+    packages = ("posenfs", "torch", "torchvision", "numpy")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
 
 
 def _device_name(device: torch.device) -> str:

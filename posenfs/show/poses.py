@@ -186,7 +186,7 @@ def _casing(colour: str) -> str:
 
 
 def _line(colour: str, side: str) -> Line2D:
-    casing = [Stroke(linewidth=4.6, foreground="#202020" if side == "middle" else "white"), Normal()]
+    casing = [Stroke(linewidth=4.6, foreground=_casing(colour)), Normal()]
     return Line2D([], [], color=colour, lw=2.6, label=side, path_effects=casing)
 
 
