@@ -10,9 +10,10 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
+from posenfs.evaluation.metrics import metric_title
 from posenfs.search.experiment import Experiment
 
-app = SubcommandApp()
+app, data = SubcommandApp(), SubcommandApp()
 
 
 @app.command
@@ -20,6 +21,7 @@ def search(
     experiment: Annotated[Experiment, arg(name="")],
     device: str = "auto",
     workers: int = 0,
+    strict: bool = False,
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -32,16 +34,20 @@ def search(
         experiment: The search itself.
         device: auto, cpu, cuda or cuda:N.
         workers: Processes that read and cut pictures; they change nothing in the results.
+        strict: Refuse data with broken or missing pictures; otherwise their people are named and left out.
         quiet: No progress bar.
         as_json: Print the final metrics as JSON.
     """
     from posenfs.search.engine import Search
 
-    running = Search(experiment, device=device, workers=workers, progress=not quiet)
+    running = Search(experiment, device=device, workers=workers, progress=not quiet, strict=strict)
     metrics = running.finish()
-    print(
-        json.dumps(metrics) if as_json else f"PCKh@0.5 {metrics['pckh@0.5']:.1f}; everything is in {running.run.folder}"
-    )
+    if as_json:
+        print(json.dumps(metrics))
+    else:
+        print(
+            f"{metric_title(running.headline)} {metrics[running.headline]:.1f}; everything is in {running.run.folder}"
+        )
 
 
 @app.command
@@ -101,9 +107,64 @@ def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(n
     if not runs:
         print("no runs yet; `make demo` or `posenfs search` makes one")
         return
-    print(f"{'run':24} {'state':12} {'step':>15} {'PCKh@0.5':>9} {'heartbeat':>12}")
+    print(f"{'run':24} {'state':12} {'step':>15} {'score':>22} {'heartbeat':>12}")
     for run in runs:
         print(_status_line(run.name, run.status(), run.in_use()))
+
+
+@data.command
+def synthetic(
+    root: Path | None = None,
+    pictures: tuple[int, int] = (2000, 400),
+    seed: int = 0,
+    difficulty: str = "default",
+    quiet: bool = False,
+) -> None:
+    """Draw people, in MPII's and in COCO's file format; a set that is there already is left alone.
+
+    Args:
+        root: The folder to draw into; by default one below data/synthetic, where a search looks for it.
+        pictures: How many to train and to validate on.
+        seed: Of everything drawn.
+        difficulty: plain, default or hard.
+        quiet: No progress bar.
+    """
+    from posenfs.data.datasets.catalogue import DataSpec, data_root
+    from posenfs.data.datasets.synthetic import write_synthetic
+
+    folder = data_root(DataSpec("synthetic", root and str(root), pictures, difficulty, seed))
+    print(write_synthetic(folder, *pictures, seed, difficulty, progress=not quiet))
+
+
+@data.command
+def check(
+    path: Positional[Path],
+    strict: bool = False,
+    quiet: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Read every annotation and decode every picture of a folder: what is there, and what is wrong with it.
+
+    Exit code 1 where an annotation cannot be read.
+
+    Args:
+        path: A folder with MPII, COCO or LSP-extended files.
+        strict: Exit code 1 for anything wrong, a broken picture too.
+        quiet: No progress bar.
+        as_json: Print JSON.
+    """
+    from posenfs.data.check import check_data
+
+    checks = check_data(path, progress=not quiet)
+    if as_json:
+        print(json.dumps([found.json() for found in checks], indent=2))
+    else:
+        print("\n".join(found.text() for found in checks))
+    if any(found.wrong and (strict or not found.people) for found in checks):
+        sys.exit(1)
+
+
+app.command(data, name="data", help="Draw people, or check a folder of data.")
 
 
 def _status_line(name: str, status: dict, in_use: bool) -> str:
@@ -111,9 +172,11 @@ def _status_line(name: str, status: dict, in_use: bool) -> str:
     state = status.get("state", "unknown")
     if state == "running" and not in_use:
         state = "gone"  # its process ended without a word
-    score = (status.get("metrics") or {}).get("pckh@0.5")
+    metric = status.get("headline", "")
+    score = (status.get("metrics") or {}).get(metric)
+    result = "-" if score is None else f"{metric_title(metric)} {score:.1f}"
     steps = f"{status.get('step', 0)}/{status.get('steps', 0)}"
-    line = f"{name:24} {state:12} {steps:>15} {'-' if score is None else f'{score:.1f}':>9} {_ago(age):>12}"
+    line = f"{name:24} {state:12} {steps:>15} {result:>22} {_ago(age):>12}"
     return line + (f"\n    {status['error']}" if "error" in status else "")
 
 

@@ -11,9 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "posenfs"
 ROOMS = {
     "body": ["skeleton", "parts"],
     "data": [
-        "geometry", "heatmaps", "sample",
-        "datasets.figures", "datasets.scenery", "datasets.synthetic",
-        "datasets.mpii", "datasets.lsp", "datasets.catalogue",
+        "geometry", "heatmaps", "sample", "pictures",
+        "datasets.figures", "datasets.scenery", "datasets.drawing", "datasets.synthetic",
+        "datasets.mpii", "datasets.coco", "datasets.lsp", "datasets.catalogue", "check",
         "augment", "loader",
     ],
     "model": [

@@ -47,7 +47,13 @@ _LIMBS = tuple(
     for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 )
 
-# The paper's order (footnote 3), which sets left and right side by side; files hold MPII's own order.
+# MPII's own order, in which its files hold keypoints.
+MPII_FILE_KEYPOINTS = (
+    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax", "upper_neck",
+    "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
+)  # fmt: skip
+
+# The paper's order (footnote 3), which sets left and right side by side.
 MPII = _skeleton(
     "MPII-16",
     (

@@ -1,7 +1,8 @@
 """People as arrays (what every reader returns), one person as a sample, many as a batch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ class People:
     """N annotated people in M images, in compact arrays.
 
     Coordinates are image px, 0-based, an integer being a pixel's centre. Unlabelled keypoints (visibility 0) hold
-    zeros. A box (x, y, w, h) is the person's own, before any padding. head_sizes and areas are NaN where unknown.
+    zeros. A box (x, y, w, h) is the person's own, before any padding. head_sizes are NaN where unknown. left_out counts
+    the people of the files that are not here, by the reason.
     """
 
     name: str
@@ -37,6 +39,7 @@ class People:
     person_ids: np.ndarray  # [N] int
     box_source: str = "annotated"  # where the boxes come from: every result says so
     head_source: str = "0.6 x head-box diagonal"  # what a head size is
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.image_index)
@@ -90,16 +93,49 @@ class Batch:
 
 
 def load_image(path: Path) -> Tensor:
-    """uint8 RGB [3, H, W], EXIF rotation applied; raises DataError naming a missing or broken file."""
+    """uint8 RGB [3, H, W], upright by its EXIF tag; raises DataError naming a missing or broken file.
+
+    Transparent pixels become white, as a page shows them; of sixteen bits of grey the upper eight are kept.
+    """
     if not path.is_file():
         raise DataError(f"no image at {path}; check the data folder and its images/")
     try:
         with Image.open(path) as image:
-            pixels = np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            pixels = np.array(_rgb(ImageOps.exif_transpose(image)))
+    except PICTURE_ERRORS as error:
         size = path.stat().st_size
         raise DataError(f"{path} ({size} bytes) is not a whole image: {error}; copy it again or drop it") from None
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+# What Pillow raises for a file that is no picture, or is not whole.
+PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    return image.convert("RGB")
+
+
+def image_name(place: str, name: object) -> str:
+    """A picture's name as an annotation gives it; raises DataError, naming the place, unless it stays in its folder."""
+    if not isinstance(name, str) or not name:
+        raise DataError(f"{place}: no image name, but {name!r:.80}")
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise DataError(f"{place} ({name}): an image path must stay inside the folder of pictures")
+    return name
+
+
+def read_json(path: Path) -> object:
+    """Raises DataError where the file is no JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}; copy it again") from None
 
 
 def normalise(images: Tensor) -> Tensor:

@@ -1,18 +1,79 @@
-"""Metrics from keypoints in image pixels."""
+"""Metrics from keypoints in image pixels: PCKh and PCK by several measures of a person's size."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.sample import People
 
-# The columns in which PCKh is reported; upper neck counts in the mean alone, thorax and pelvis nowhere.
+# The columns that are reported; of PCKh upper neck counts in the mean alone, thorax and pelvis nowhere.
 COLUMNS = {
-    "head": ("head_top",),
+    "head": ("head_top", "nose"),
     **{k: (f"left_{k}", f"right_{k}") for k in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")},
 }
-_NOT_IN_MEAN = ("thorax", "pelvis")
+_NOT_IN_PCKH = ("thorax", "pelvis")
+
+
+def head_sizes(people: People) -> np.ndarray:
+    """[N] px: what PCKh measures by; `people.head_source` says what that is."""
+    return people.head_sizes
+
+
+def torso_sizes(people: People, ends: tuple[str, str] = ("left_shoulder", "right_hip")) -> np.ndarray:
+    """[N] px: left shoulder to right hip, by which LSP's PCK measures; NaN unless both are labelled."""
+    return _lengths(people, *ends)
+
+
+def head_segment_sizes(people: People) -> np.ndarray:
+    """[N] px: neck to head top; NaN unless both are labelled, or where the skeleton has none."""
+    neck = next((name for name in ("upper_neck", "neck") if name in people.skeleton.keypoints), None)
+    if neck is None or "head_top" not in people.skeleton.keypoints:
+        return np.full(len(people), np.nan)
+    return _lengths(people, neck, "head_top")
+
+
+def box_sizes(people: People) -> np.ndarray:
+    """[N] px: the longer side of a person's box."""
+    return people.boxes[:, 2:].max(1)
+
+
+def _lengths(people: People, start: str, end: str) -> np.ndarray:
+    ends = [people.skeleton.index(name) for name in (start, end)]
+    length = np.linalg.norm(np.diff(people.keypoints_image[:, ends], axis=1)[:, 0], axis=-1)
+    return np.where((people.visibility[:, ends] > 0).all(1), length, np.nan)
+
+
+# What an error is divided by, by the metric's name.
+MEASURES: dict[str, Callable[[People], np.ndarray]] = {
+    "pckh": head_sizes,
+    "pck_torso": torso_sizes,
+    "pck_head_segment": head_segment_sizes,
+    "pck_box": box_sizes,
+}
+# What an evaluation reports. What the literature calls PCKh@0.1 was computed at 0.11 (index 11 of HRNet's list of
+# thresholds); both are here, each by its name.
+REPORTED = (
+    ("pckh", 0.5), ("pckh", 0.1), ("pckh", 0.11), ("pck_torso", 0.2), ("pck_head_segment", 0.5), ("pck_box", 0.2),
+)  # fmt: skip
+_HEADLINES = (("pckh", 0.5), ("pck_torso", 0.2), ("pck_box", 0.2))
+
+
+def headline(people: People) -> tuple[str, float]:
+    """Measure and threshold that stand for a result on these people: PCKh@0.5 where heads have a size, else PCK@0.2 by
+    the torso, else by the box."""
+    return next((measure, threshold) for measure, threshold in _HEADLINES if (MEASURES[measure](people) > 0).any())
+
+
+def metric_name(measure: str, threshold: float) -> str:
+    return f"{measure}@{threshold:g}"
+
+
+def metric_title(metric: str) -> str:
+    """pckh@0.5 -> PCKh@0.5, pck_head_segment@0.5 -> PCK@0.5 (head segment)"""
+    name, _, rest = metric.partition("@")
+    kind, _, measure = name.partition("_")
+    return f"{kind.replace('pck', 'PCK')}@{rest}" + (f" ({measure.replace('_', ' ')})" if measure else "")
 
 
 def normalised_errors(predicted: np.ndarray, people: People, sizes: np.ndarray) -> np.ndarray:
@@ -24,28 +85,17 @@ def normalised_errors(predicted: np.ndarray, people: People, sizes: np.ndarray) 
     return np.where(usable, distance / np.where(sizes > 0, sizes, np.nan)[:, None], np.nan)
 
 
-def pckh(errors: np.ndarray, skeleton: Skeleton, thresholds: tuple[float, ...] = (0.5, 0.1, 0.11)) -> dict[str, float]:
-    """Share of keypoints, in percent, whose error [N, K] in head sizes is at most the threshold.
+def correct_share(errors: np.ndarray, skeleton: Skeleton, measure: str, threshold: float) -> dict[str, float]:
+    """Share of labelled keypoints, in percent, whose error [N, K], in this measure, is at most the threshold.
 
-    HRNet's protocol: {"pckh@0.5": mean, "pckh@0.5/head": …, …}; the mean runs over all labelled keypoints but thorax
-    and pelvis. What the literature calls "@0.1" was computed at 0.11; both are here, each by its name. A value without
-    any labelled keypoint is NaN.
+    {"pckh@0.5": mean, "pckh@0.5/head": …, …}; the mean runs over all labelled keypoints, PCKh's but thorax and pelvis
+    (HRNet's protocol). A value without any labelled keypoint is NaN.
     """
-    counted = [k for k, name in enumerate(skeleton.keypoints) if name not in _NOT_IN_MEAN]
-    values: dict[str, float] = {}
-    for threshold in thresholds:
-        values[f"pckh@{threshold:g}"] = pck(errors[:, counted], threshold)
-        per_keypoint = {name: pck(errors[:, k], threshold) for k, name in enumerate(skeleton.keypoints)}
-        for column, names in COLUMNS.items():
-            values[f"pckh@{threshold:g}/{column}"] = _mean(per_keypoint, names)
-    return values
-
-
-def torso_sizes(people: People) -> np.ndarray:
-    """[N] px: left shoulder to right hip, by which LSP's PCK measures; NaN unless both are labelled."""
-    ends = [people.skeleton.index(name) for name in ("left_shoulder", "right_hip")]
-    length = np.linalg.norm(np.diff(people.keypoints_image[:, ends], axis=1)[:, 0], axis=-1)
-    return np.where((people.visibility[:, ends] > 0).all(1), length, np.nan)
+    name, left_out = metric_name(measure, threshold), _NOT_IN_PCKH if measure == "pckh" else ()
+    counted = [k for k, keypoint in enumerate(skeleton.keypoints) if keypoint not in left_out]
+    per_keypoint = {keypoint: pck(errors[:, k], threshold) for k, keypoint in enumerate(skeleton.keypoints)}
+    columns = {f"{name}/{column}": _mean(per_keypoint, keypoints) for column, keypoints in COLUMNS.items()}
+    return {name: pck(errors[:, counted], threshold)} | columns
 
 
 def pck(errors: np.ndarray, threshold: float) -> float:

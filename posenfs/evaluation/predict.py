@@ -11,7 +11,7 @@ from posenfs.data.geometry import crop_to_image, heatmap_to_crop
 from posenfs.data.heatmaps import decode, mirror_maps
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import People, normalise
-from posenfs.evaluation.metrics import normalised_errors, pck, pckh, torso_sizes
+from posenfs.evaluation.metrics import MEASURES, REPORTED, correct_share, headline, normalised_errors
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,17 @@ def predict(
 
 
 def evaluate(predictions: Predictions, people: People) -> tuple[dict[str, float], np.ndarray]:
-    """Metrics by name, in percent, and the errors [N, K] in head sizes that PCKh comes from.
-
-    `pck_torso@0.2` measures in torsos, left shoulder to right hip, over all labelled keypoints.
-    """
-    errors = normalised_errors(predictions.keypoints_image, people, people.head_sizes)
-    in_torsos = normalised_errors(predictions.keypoints_image, people, torso_sizes(people))
-    return pckh(errors, people.skeleton) | {"pck_torso@0.2": pck(in_torsos, 0.2)}, errors
+    """All metrics that these people allow, by name and in percent, and the errors [N, K] in the headline's measure."""
+    errors = {
+        name: normalised_errors(predictions.keypoints_image, people, sizes)
+        for name, measure in MEASURES.items()
+        if ((sizes := measure(people)) > 0).any()
+    }
+    found: dict[str, float] = {}
+    for measure, threshold in REPORTED:
+        if measure in errors:
+            found |= correct_share(errors[measure], people.skeleton, measure, threshold)
+    return found, errors[headline(people)[0]]
 
 
 def mean_pose(train: People, people: People) -> Predictions:

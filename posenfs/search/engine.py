@@ -19,6 +19,7 @@ from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Batch, normalise
+from posenfs.evaluation.metrics import headline, metric_name, metric_title
 from posenfs.evaluation.predict import evaluate, mean_pose, predict
 from posenfs.model.cost import honest_cost
 from posenfs.search.experiment import Experiment, build, build_model
@@ -48,10 +49,12 @@ class Search:
         device: str = "auto",
         workers: int = 0,
         progress: bool = True,
+        strict: bool = False,
     ):
         """`experiment`: an Experiment (its folder: reports/runs/<name>), or an existing run folder to go on with.
 
-        Raises ValueError, DataError or RunError before anything is written where the experiment cannot be run.
+        People whose pictures are broken are left out, and named; if `strict`, they are an error. Raises ValueError,
+        DataError or RunError before anything is written where the experiment cannot be run.
         """
         if not isinstance(experiment, Experiment):
             run = experiment if isinstance(experiment, Run) else find_run(experiment)
@@ -61,8 +64,9 @@ class Search:
             raise ValueError(f"unknown strategy {experiment.run.strategy!r}; known: {', '.join(STRATEGIES)}")
         self.experiment, self.config, self.progress, self.workers = experiment, experiment.run, progress, workers
         self.device = find_device(device)
-        built = build(experiment, progress)
+        built = build(experiment, progress, strict)
         self.parts, self.train, self.valid = built.parts, built.train, built.valid
+        self.headline = metric_name(*headline(self.valid))  # the metric that stands for the result
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
         height, width = experiment.image_size
         crops = Crops(self.train, (width, height), experiment.augmentation, self.config.seed)
@@ -74,7 +78,10 @@ class Search:
         self._key = str(self.run.folder.resolve())
         if (before := _OPEN.get(self._key)) is not None:
             before.close()
-        self.run.create(experiment, provenance(self.device, (self.train, self.valid)))
+        weights = f"{experiment.backbone}: {built.model.backbone.initial_weights}"
+        if progress:
+            tqdm.write(f"initial weights of {weights}", file=sys.stderr)
+        self.run.create(experiment, provenance(self.device, (self.train, self.valid), weights))
         self._held = contextlib.ExitStack()
         self._held.enter_context(self.run.lock())
         _OPEN[self._key] = self
@@ -285,8 +292,10 @@ class Search:
         trivial, _ = evaluate(mean_pose(self.train, self.valid), self.valid)
         cost = honest_cost(self.model, *self.experiment.image_size)
         summary = {
+            "headline": self.headline,
             "metrics": self.metrics,
             "people": len(self.valid),
+            "left_out": dict(self.valid.left_out),
             "boxes": self.valid.box_source,
             "head_size": self.valid.head_source,
             "flip": True,
@@ -325,8 +334,8 @@ class Search:
         words = [f"step {self.step_number}"]
         if self._loss is not None:
             words.append(f"loss {self._loss:.3f}")
-        if (score := self.metrics.get("pckh@0.5")) is not None:
-            words.append(f"PCKh@0.5 {score:.1f}")
+        if (score := self.metrics.get(self.headline)) is not None:
+            words.append(f"{metric_title(self.headline)} {score:.1f}")
         return " ".join(words)
 
     @contextlib.contextmanager
@@ -380,6 +389,7 @@ class Search:
             steps=self.steps,
             epoch=self.epoch_number,
             epochs=self.config.epochs,
+            headline=self.headline,
             metrics=self.metrics,
             **fields,
         )

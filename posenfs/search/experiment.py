@@ -12,7 +12,7 @@ from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.data import augment
 from posenfs.data.augment import Augmentation
 from posenfs.data.datasets.catalogue import DataSpec, open_data, source_of
-from posenfs.data.sample import DataError, People
+from posenfs.data.sample import People
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.network import PoseNFS, check_image_size
 from posenfs.model.space import PAPER, FabricSpec, Rules
@@ -99,16 +99,15 @@ class Built:
     valid: People
 
 
-def build(experiment: Experiment, progress: bool = True) -> Built:
+def build(experiment: Experiment, progress: bool = True, strict: bool = False) -> Built:
     """Model and data of an experiment; the initial weights depend on its seed alone.
 
-    Raises ValueError for what the experiment asks wrongly and DataError for files that cannot be used.
+    People whose pictures are broken are left out, and named; if strict, they are an error. Raises ValueError for what
+    the experiment asks wrongly and DataError for files that cannot be used.
     """
     parts = part_scheme(source_of(experiment.data).skeleton, experiment.parts)
     model = build_model(experiment, parts)  # before the data, which may have to be drawn first
-    train, valid = open_data(experiment.data, progress)
-    if not (valid.head_sizes > 0).any():
-        raise DataError(f"{valid.name} has no head sizes, which PCKh needs; put gt_valid.mat beside its annotation")
+    train, valid = open_data(experiment.data, progress, strict)
     if len(train) < experiment.run.batch_size:
         raise ValueError(f"{train.name} has {len(train)} people, fewer than one batch of {experiment.run.batch_size}")
     return Built(model, parts, train, valid)

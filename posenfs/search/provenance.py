@@ -28,7 +28,7 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def provenance(device: torch.device, data: Iterable[People]) -> dict:
+def provenance(device: torch.device, data: Iterable[People], initial_weights: str) -> dict:
     """The content of provenance.json."""
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -38,7 +38,15 @@ def provenance(device: torch.device, data: Iterable[People]) -> dict:
         "device": _device_name(device),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "data": {people.name: {"people": len(people), "fingerprint": data_fingerprint(people)} for people in data},
+        "initial_weights": initial_weights,
+        "data": {
+            people.name: {
+                "people": len(people),
+                "left_out": dict(people.left_out),
+                "fingerprint": data_fingerprint(people),
+            }
+            for people in data
+        },
     }
 
 

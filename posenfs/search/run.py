@@ -76,7 +76,8 @@ class Run:
         return read_lines(self.folder / "timing.jsonl")
 
     def errors(self) -> np.ndarray:
-        """[N, K]: the last evaluation's error of every person and keypoint in head sizes; NaN where not labelled."""
+        """[N, K]: the last evaluation's error of every person and keypoint in its headline's measure; NaN where
+        there is none."""
         with np.load(self.folder / "errors.npz") as file:
             return file["errors"]
 
@@ -135,7 +136,7 @@ class Run:
             raise RunError(
                 f"{self.folder} holds another experiment ({config}); give this one another name, or remove that folder"
             )
-        if self.provenance().get("data") != provenance["data"]:
+        if _fingerprints(self.provenance()) != _fingerprints(provenance):
             raise RunError(f"the data are not those that {self.folder} began with; give this run another name")
 
     @contextlib.contextmanager
@@ -220,6 +221,10 @@ class Run:
             torn.unlink()
         for torn in self.folder.glob("snapshots/.*"):
             shutil.rmtree(torn)
+
+
+def _fingerprints(provenance: Mapping) -> dict[str, str]:
+    return {name: data["fingerprint"] for name, data in provenance["data"].items()}
 
 
 def read_lines(path: Path) -> list[dict]:

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from posenfs.evaluation.metrics import COLUMNS
+from posenfs.evaluation.metrics import COLUMNS, metric_title
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
 from posenfs.show.canvas import operation_colour
@@ -37,12 +37,11 @@ def loss_curve(history: Sequence[Mapping]) -> go.Figure:
     return figure
 
 
-def score_curve(history: Sequence[Mapping], mean_pose: float | None = None, metric: str = "pckh@0.5") -> go.Figure:
+def score_curve(history: Sequence[Mapping], metric: str = "pckh@0.5", mean_pose: float | None = None) -> go.Figure:
     """A metric at each evaluation, its mean bold and by keypoint; the mean pose's as a dashed line."""
     rows = [row for row in history if metric in row]
     steps = [row["step"] for row in rows]
-    title = metric.replace("pckh", "PCKh")
-    figure = go.Figure(layout=_layout(f"{title} on people the network has not seen"))
+    figure = go.Figure(layout=_layout(f"{metric_title(metric)} on people the network has not seen"))
     for column, colour in zip(COLUMNS, _COLUMN_COLOURS, strict=True):
         values = [row.get(f"{metric}/{column}") for row in rows]
         if any(value is not None for value in values):
@@ -54,7 +53,7 @@ def score_curve(history: Sequence[Mapping], mean_pose: float | None = None, metr
     )  # fmt: skip
     if mean_pose is not None:
         figure.add_hline(mean_pose, line={"dash": "dash", "color": "#666666"}, annotation_text="mean pose")
-    figure.update_yaxes(title=f"{title} (%)", range=[0, 100])
+    figure.update_yaxes(title=f"{metric_title(metric)} (%)", range=[0, 100])
     figure.update_xaxes(title="training step")
     return figure
 

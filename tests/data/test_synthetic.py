@@ -1,16 +1,19 @@
-"""Drawn people: exact labels, true MPII files, the same set whatever interrupts it."""
+"""Drawn people: exact labels, true MPII and COCO files, the same set whatever interrupts it."""
 
 import json
 import shutil
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO as COCOFile
 from scipy.io import loadmat
 
 from posenfs.body.skeleton import COCO, MPII
-from posenfs.data.datasets import figures, synthetic
+from posenfs.data.datasets import drawing, figures, synthetic
+from posenfs.data.datasets.coco import read_coco
+from posenfs.data.datasets.drawing import DIFFICULTIES, draw_picture
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
-from posenfs.data.datasets.synthetic import DIFFICULTIES, draw_picture, write_synthetic
+from posenfs.data.datasets.synthetic import write_synthetic
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def test_files_do_not_depend_on_the_number_of_processes(tmp_path):
     for processes in (1, 2):
         write_synthetic(tmp_path / str(processes), 3, 2, processes=processes, progress=False)
     files = sorted(p.relative_to(tmp_path / "1") for p in (tmp_path / "1").rglob("*") if p.is_file())
-    assert len(files) == 5 + 3 + 1
+    assert len(files) == 5 + 3 + 2 + 1
     for name in files:
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
 
@@ -51,7 +54,9 @@ def test_labels_lie_in_the_picture(people):
             for skeleton in (MPII, COCO):
                 keypoints, visibility = person.keypoints[skeleton.name], person.visibility[skeleton.name]
                 inside = ((keypoints > -0.5) & (keypoints < [width - 0.5, height - 0.5])).all(-1)
-                assert (inside == (visibility > 0)).all()
+                face = np.isin(np.arange(len(skeleton)), range(5)) & (skeleton is COCO)
+                assert (inside == (visibility > 0))[~face].all()
+                assert inside[visibility > 0].all() and not (visibility[face] == 1).any()
             x, y, w, h = person.box
             assert x >= -0.5 and y >= -0.5 and x + w <= width - 0.5 and y + h <= height - 0.5
             assert 0 <= person.area <= width * height
@@ -103,13 +108,13 @@ def test_visible_keypoints_are_really_in_sight():
     """Another way: a keypoint seen alone stays seen when nothing else is drawn; one hidden by another does not."""
     hidden = seen = 0
     for index in range(30):
-        size, light, cast, things, rng = synthetic._stage(index, "train", 0, "default")
+        size, light, cast, things, rng = drawing._stage(index, "train", 0, "default")
         settings = DIFFICULTIES["default"]
-        canvas = synthetic._render(size, light, cast, things, rng("background"), settings)
+        canvas = drawing._render(size, light, cast, things, rng("background"), settings)
         for n, figure in enumerate(cast):
-            person = synthetic._label(figure, canvas, n + 1, rng(f"annotator {n}"))
-            alone = synthetic._render(size, light, [figure], [], rng("background"), settings)
-            by_itself = synthetic._label(figure, alone, 1, rng(f"annotator {n}")).visibility[MPII.name]
+            person = drawing._label(figure, canvas, n + 1, rng(f"annotator {n}"))
+            alone = drawing._render(size, light, [figure], [], rng("background"), settings)
+            by_itself = drawing._label(figure, alone, 1, rng(f"annotator {n}")).visibility[MPII.name]
             whole = person.visibility[MPII.name]
             assert (whole <= by_itself).all()  # others only ever hide
             pixels = np.rint(person.keypoints[MPII.name][whole == 2]).astype(int)
@@ -133,9 +138,54 @@ def test_files_hold_what_was_drawn(drawn):
             )
             head_size = 0.6 * np.linalg.norm(person.head_box[1] - person.head_box[0])
             assert entries[n]["scale"] == pytest.approx(10 * head_size / 200, abs=1e-6)
-            if split == "valid":
-                assert people.head_sizes[n] == pytest.approx(head_size)
+            # the scale in the files has six decimals: a head size has five
+            assert people.head_sizes[n] == pytest.approx(head_size, abs=1e-9 if split == "valid" else 2e-5)
+            side = 10 * head_size  # 200 * scale
+            box = [*(np.array(person.center) + [0, 0.075 * side] - side / 2), side, side]
+            np.testing.assert_allclose(people.boxes[n], box, atol=2e-4)
             assert people.sample(n).image.shape[0] == 3
+
+
+def test_coco_files_hold_what_was_drawn(drawn):
+    for split, count in (("train", 12), ("valid", 6)):
+        people = read_coco(drawn, split)
+        whole = [person for i in range(count) for person in draw_picture(i, split).people]
+        listed = [person for person in whole if (person.visibility[MPII.name] == 2).sum() >= 3]
+        expected = [person for person in listed if person.visibility[COCO.name].any()]
+        assert len(people) == len(expected) and people.box_source == "annotated"
+        for n, person in enumerate(expected):
+            visibility = person.visibility[COCO.name]
+            np.testing.assert_array_equal(people.visibility[n], visibility)
+            drawn_at = np.where(visibility[:, None] > 0, person.keypoints[COCO.name], 0)
+            np.testing.assert_array_equal(people.keypoints_image[n], drawn_at)
+            np.testing.assert_array_equal(people.boxes[n], person.box)
+        assert people.sample(0).image.shape[0] == 3
+
+
+def test_pycocotools_reads_the_coco_files(drawn, capsys):
+    file = COCOFile(drawn / "annotations" / "person_keypoints_val.json")
+    annotations = file.loadAnns(file.getAnnIds())
+    assert len(annotations) == len(read_mpii(drawn, "valid")) and len(file.getImgIds()) == 6
+    for annotation in annotations:
+        assert (
+            annotation["num_keypoints"] == sum(v > 0 for v in annotation["keypoints"][2::3]) and annotation["area"] > 0
+        )
+    category = file.loadCats(file.getCatIds(["person"]))[0]
+    names = category["keypoints"]
+    assert ["left_shoulder", "left_elbow"] in [[names[a - 1], names[b - 1]] for a, b in category["skeleton"]]
+
+
+def test_a_set_of_an_older_format_is_drawn_anew(tmp_path):
+    root = write_synthetic(tmp_path / "set", 2, 1, progress=False)
+    files = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    held = json.loads((root / "synthetic.json").read_text())
+    (root / "synthetic.json").write_text(json.dumps(held | {"format": 1}))
+    shutil.rmtree(root / "annotations")
+    write_synthetic(root, 2, 1, progress=False)
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == files
+    (root / "synthetic.json").write_text(json.dumps(held | {"format": 1, "seed": 5}))
+    with pytest.raises(FileExistsError):
+        write_synthetic(root, 2, 1, progress=False)
 
 
 def test_ground_truth_has_mpiis_own_form(drawn):
@@ -152,7 +202,7 @@ def test_boxes_frame_people_as_mpiis_do(people):
     """The square that readers cut holds nearly all labelled keypoints, and its middle is near the body's."""
     inside = []
     for person in people:
-        scale = synthetic._scale(person.head_box)
+        scale = drawing.mpii_scale(person.head_box)
         side, center = 250 * scale, np.array(person.center) + [0, 15 * scale]
         labelled = person.visibility[MPII.name] > 0
         inside += (np.abs(person.keypoints[MPII.name][labelled] - center) < side / 2).all(-1).tolist()

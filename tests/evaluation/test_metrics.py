@@ -1,14 +1,13 @@
-import os
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from posenfs.body.skeleton import MPII
+from posenfs.body.skeleton import COCO, MPII
+from posenfs.data.datasets.coco import read_coco
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
-from posenfs.evaluation.metrics import normalised_errors, pck, pckh, torso_sizes
-
-REAL = Path(os.environ.get("POSENFS_DATA", Path(__file__).parents[3] / "shared" / "data"))
+from posenfs.evaluation.metrics import correct_share, headline, metric_title, normalised_errors, pck, torso_sizes
+from posenfs.evaluation.predict import Predictions, evaluate
 
 HOURGLASS = {
     "pckh@0.5/head": 95.941, "pckh@0.5/shoulder": 94.684, "pckh@0.5/elbow": 88.529, "pckh@0.5/wrist": 83.382,
@@ -17,21 +16,20 @@ HOURGLASS = {
 }  # fmt: skip
 
 
-@pytest.mark.skipif(not (REAL / "mpii_valid").is_dir(), reason=f"no published predictions at {REAL}/mpii_valid")
-def test_published_predictions_score_as_published(tmp_path):
-    (tmp_path / "annot").symlink_to(REAL / "mpii_valid")
-    people = read_mpii(tmp_path, "valid")
-    predicted = np.load(REAL / "mpii_valid" / "hourglass_valid_preds.npy").astype(float)[:, FILE_ORDER] - 1
-    values = pckh(normalised_errors(predicted, people, people.head_sizes), MPII)
+def test_published_predictions_score_as_published(real):
+    people = read_mpii(real("mpii_valid"), "valid")
+    predicted = np.load(real("mpii_valid") / "hourglass_valid_preds.npy").astype(float)[:, FILE_ORDER] - 1
+    values, errors = evaluate(Predictions(predicted, np.ones(people.visibility.shape)), people)
     for name, expected in HOURGLASS.items():
         assert round(values[name], 3) == expected, name
+    assert headline(people) == ("pckh", 0.5) and errors.shape == (2958, 16)
 
 
 def test_by_loops():
     random = np.random.default_rng(0)
     errors = random.uniform(0, 1, (40, 16))
     errors[random.random((40, 16)) < 0.2] = np.nan
-    values = pckh(errors, MPII, (0.3,))
+    values = correct_share(errors, MPII, "pckh", 0.3)
     hits = total = 0
     for person in errors:
         for name, error in zip(MPII.keypoints, person, strict=True):
@@ -45,8 +43,8 @@ def test_by_loops():
 
 def test_the_threshold_itself_counts_as_correct():
     errors = np.full((1, 16), 0.5)
-    assert pckh(errors, MPII)["pckh@0.5"] == 100
-    assert pckh(np.nextafter(errors, 1), MPII)["pckh@0.5"] == 0
+    assert correct_share(errors, MPII, "pckh", 0.5)["pckh@0.5"] == 100
+    assert correct_share(np.nextafter(errors, 1), MPII, "pckh", 0.5)["pckh@0.5"] == 0
 
 
 def test_unlabelled_people_without_head_and_shape(drawn):
@@ -75,4 +73,45 @@ def test_pck_by_the_torso(drawn):
 
 
 def test_nothing_labelled_is_nan():
-    assert np.isnan(pckh(np.full((3, 16), np.nan), MPII)["pckh@0.5"])
+    assert np.isnan(correct_share(np.full((3, 16), np.nan), MPII, "pckh", 0.5)["pckh@0.5"])
+
+
+def test_each_measure_by_its_name(drawn):
+    people = read_mpii(drawn, "valid")
+    predicted = people.keypoints_image + np.random.default_rng(0).normal(0, 20, people.keypoints_image.shape)
+    values, _ = evaluate(Predictions(predicted, np.ones(people.visibility.shape)), people)
+    distance = np.hypot(*(predicted - people.keypoints_image).transpose(2, 0, 1))
+    labelled = people.visibility > 0
+    neck, top = people.keypoints_image[:, 1], people.keypoints_image[:, 0]
+    both = labelled[:, 0] & labelled[:, 1]
+    expected = {
+        "pck_box@0.2": [d <= 0.2 * box[2:].max() for ds, ls, box in zip(distance, labelled, people.boxes, strict=True)
+                        for d in ds[ls]],
+        "pck_head_segment@0.5": [distance[n, k] <= 0.5 * np.hypot(*(neck[n] - top[n]))
+                                 for n in np.flatnonzero(both) for k in np.flatnonzero(labelled[n])],
+    }  # fmt: skip
+    for name, hits in expected.items():
+        assert 5 < values[name] < 95 and values[name] == pytest.approx(100 * np.mean(hits)), name
+    assert metric_title("pck_head_segment@0.5") == "PCK@0.5 (head segment)" and metric_title("pckh@0.11") == "PCKh@0.11"
+
+
+def test_people_without_heads_are_judged_by_their_torso_or_box(drawn):
+    people = read_coco(drawn, "valid")
+    values, errors = evaluate(Predictions(people.keypoints_image, np.ones(people.visibility.shape)), people)
+    assert headline(people) == ("pck_torso", 0.2)
+    assert {name.partition("@")[0] for name in values} == {"pck_torso", "pck_box"}
+    assert values["pck_torso@0.2"] == values["pck_box@0.2"] == values["pck_box@0.2/head"] == 100
+    torso = COCO.index("left_shoulder"), COCO.index("right_hip")
+    measured = (people.visibility[:, torso] > 0).all(1)
+    assert (np.isfinite(errors) == (people.visibility > 0) & measured[:, None]).all() and measured.sum() > 0
+    nobody = replace(people, visibility=people.visibility * (np.arange(17) < 5).astype(np.uint8))
+    assert headline(nobody) == ("pck_box", 0.2)
+
+
+def test_what_is_not_labelled_reaches_no_metric(drawn):
+    people = read_mpii(drawn, "valid")
+    garbage = np.where(people.visibility[..., None] > 0, people.keypoints_image, -1e6)
+    predictions = Predictions(people.keypoints_image + 3.0, np.ones(people.visibility.shape))
+    expected, _ = evaluate(predictions, people)
+    found, errors = evaluate(predictions, replace(people, keypoints_image=garbage))
+    assert found == expected and np.nanmax(errors) < 10

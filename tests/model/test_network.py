@@ -78,7 +78,20 @@ def test_backbone_weights_from_a_file(tmp_path):
     source, path = MobileNetV2(), tmp_path / "weights.pth"
     features = nn.Sequential(*(block for stage in source.stages for block in stage)).state_dict()
     torch.save({f"features.{k}": v for k, v in features.items()}, path)
-    with pytest.raises(ValueError, match=r"weights.pth: only \d+ of 312"):  # the last two blocks are not in the file
+    loaded = BACKBONES["mobilenet_v2"](path, PAPER)
+    assert (
+        loaded.initial_weights
+        == f"{len(features)} of {len(features)} tensors matched, of {len(features)} in weights.pth"
+    )
+    assert all((a == b).all() for a, b in zip(loaded.state_dict().values(), source.state_dict().values(), strict=True))
+    old = {k: v for k, v in features.items() if not k.endswith("num_batches_tracked")}  # and without the prefix
+    torch.save(old, path)
+    words = BACKBONES["mobilenet_v2"](path, PAPER).initial_weights
+    assert words == f"{len(old)} of {len(features)} tensors matched, of {len(old)} in weights.pth"
+    torch.save({**old, "3.conv.0.0.weight": torch.zeros(3, 3)}, path)
+    with pytest.raises(
+        ValueError, match=rf"{len(old) - 1} of the {len(features)} tensors .* shape: 3.conv.0.0.weight$"
+    ):
         BACKBONES["mobilenet_v2"](path, PAPER)
     path.write_text("no weights")
     with pytest.raises(ValueError, match=r"weights.pth is not a state dict that torch saved"):

@@ -13,6 +13,7 @@ import torch
 
 from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.catalogue import DataSpec
+from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.sample import DataError
 from posenfs.search.engine import NonFiniteLoss, Search
 from posenfs.search.run import Run, RunError
@@ -294,15 +295,33 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_snapshot(tiny, tmp_pa
     assert max(row["step"] for row in running.run.history()) == good
 
 
-def test_a_broken_image_stops_with_its_name(tiny, drawn, tmp_path):
+def test_an_image_that_breaks_during_a_search_stops_it_with_its_name(tiny, drawn, tmp_path):
     shutil.copytree(drawn, tmp_path / "data")
+    running = search(replace(tiny, data=DataSpec("mpii", str(tmp_path / "data"))), tmp_path / "run")
     broken = sorted((tmp_path / "data" / "images").glob("train*"))[4]
     broken.write_bytes(broken.read_bytes()[:900])
-    running = search(replace(tiny, data=DataSpec("mpii", str(tmp_path / "data"))), tmp_path / "run")
     with pytest.raises(DataError, match=rf"{broken.name} \(900 bytes\) is not a whole image"):
         running.finish()
     status = running.run.status()
     assert status["state"] == "failed" and broken.name in status["error"]
+
+
+def test_people_of_broken_images_are_left_out_and_every_result_says_so(tiny, drawn, tmp_path):
+    data = shutil.copytree(drawn, tmp_path / "data")
+    for name in ("train_000004.jpg", "valid_000002.jpg"):
+        (data / "images" / name).write_bytes(b"no picture")
+    experiment = replace(tiny, data=DataSpec("mpii", str(data)), run=replace(tiny.run, epochs=1))
+    with pytest.raises(DataError, match=r"train_000004.jpg.*--strict"):
+        Search(experiment, tmp_path / "run", progress=False, strict=True)
+    assert not (tmp_path / "run").exists()
+    running = search(experiment, tmp_path / "run")
+    running.finish()
+    lost = running.run.metrics()["left_out"]["broken or missing picture"]
+    assert lost == running.run.provenance()["data"]["mpii valid"]["left_out"]["broken or missing picture"] > 0
+    assert running.run.metrics()["people"] + lost == len(read_mpii(drawn, "valid"))
+    (data / "images" / "valid_000003.jpg").unlink()  # and a set that lost more people is another set
+    with pytest.raises(RunError, match="data are not those"):
+        search(experiment, tmp_path / "run")
 
 
 def test_bfloat16_learns_too(tiny, tmp_path):
@@ -360,14 +379,6 @@ def test_refused_before_anything_is_written(tiny, tmp_path, change, error, messa
 def test_a_device_that_is_not_there_is_named(tiny, tmp_path):
     with pytest.raises(ValueError, match=r"device 'gpu' cannot be used .*there are: cpu"):
         Search(tiny, tmp_path / "run", device="gpu", progress=False)
-    assert not (tmp_path / "run").exists()
-
-
-def test_people_without_head_sizes_are_refused_at_once(tiny, drawn, tmp_path):
-    shutil.copytree(drawn, tmp_path / "data")
-    (tmp_path / "data" / "annot" / "gt_valid.mat").unlink()
-    with pytest.raises(DataError, match=r"mpii valid has no head sizes.*gt_valid.mat"):
-        search(replace(tiny, data=DataSpec("mpii", str(tmp_path / "data"))), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -4,26 +4,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from posenfs.body.skeleton import LSP, MPII, Skeleton
-from posenfs.data.datasets.lsp import read_lsp
-from posenfs.data.datasets.mpii import read_mpii
+from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
+from posenfs.data.datasets.coco import find_coco, read_coco
+from posenfs.data.datasets.lsp import find_lsp, read_lsp
+from posenfs.data.datasets.mpii import find_mpii, read_mpii
 from posenfs.data.datasets.synthetic import write_synthetic
+from posenfs.data.pictures import without_broken_pictures
 from posenfs.data.sample import People
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """A kind of data: the skeleton it labels, and a reader from a folder and a split (train, valid) to People."""
+    """A kind of data: the skeleton it labels, a reader from a folder and a split (train, valid) to People, and where
+    the annotation of that split lies, if it is there. A drawn one is drawn when it is not there yet."""
 
     skeleton: Skeleton
     read: Callable[[Path, str], People]
+    find: Callable[[Path, str], Path | None]
+    drawn: bool = False
 
 
-# To add a data set, add a file with its reader and a line. Drawn people are MPII files that posenfs writes itself.
+# To add a data set, add a file with its reader and a line. Drawn people are MPII and COCO files that posenfs writes.
 DATASETS: dict[str, DataSource] = {
-    "synthetic": DataSource(MPII, read_mpii),
-    "mpii": DataSource(MPII, read_mpii),
-    "lsp": DataSource(LSP, read_lsp),
+    "synthetic": DataSource(MPII, read_mpii, find_mpii, drawn=True),
+    "synthetic_coco": DataSource(COCO, read_coco, find_coco, drawn=True),
+    "mpii": DataSource(MPII, read_mpii, find_mpii),
+    "coco": DataSource(COCO, read_coco, find_coco),
+    "lsp": DataSource(LSP, read_lsp, find_lsp),
 }
 
 
@@ -31,7 +38,7 @@ DATASETS: dict[str, DataSource] = {
 class DataSpec:
     """Which people to train and to validate on. Drawn people are drawn when they are not there yet."""
 
-    name: str = "synthetic"  # drawn people; or mpii, lsp
+    name: str = "synthetic"  # drawn people, as MPII's 16 keypoints; or synthetic_coco, mpii, coco, lsp
     root: str | None = None  # the data set's folder; none: data/<name> of the project
     pictures: tuple[int, int] = (2000, 400)  # drawn for training and for validation
     difficulty: str = "default"  # of drawn people: plain, default or hard
@@ -54,15 +61,23 @@ def source_of(spec: DataSpec) -> DataSource:
     return DATASETS[spec.name]
 
 
-def open_data(spec: DataSpec, progress: bool = True) -> tuple[People, People]:
-    """The people to train on and to validate on; raises ValueError for an unknown data set, DataError for its files."""
-    read = source_of(spec).read
-    if spec.name == "synthetic":
+def data_root(spec: DataSpec) -> Path:
+    """The folder of a data set."""
+    if spec.root is not None:
+        return Path(spec.root)
+    if source_of(spec).drawn:
         train, valid = spec.pictures
-        default = home() / "data" / "synthetic" / f"{spec.difficulty}_{train}_{valid}_seed{spec.seed}"
-        root = write_synthetic(
-            Path(spec.root) if spec.root else default, train, valid, spec.seed, spec.difficulty, progress=progress
-        )
-    else:
-        root = Path(spec.root) if spec.root else home() / "data" / spec.name
-    return read(root, "train"), read(root, "valid")
+        return home() / "data" / "synthetic" / f"{spec.difficulty}_{train}_{valid}_seed{spec.seed}"
+    return home() / "data" / spec.name
+
+
+def open_data(spec: DataSpec, progress: bool = True, strict: bool = False) -> tuple[People, People]:
+    """The people to train on and to validate on, without those of broken pictures; if strict, one of these is an error.
+
+    Raises ValueError for an unknown data set, DataError for its files.
+    """
+    source, root = source_of(spec), data_root(spec)
+    if source.drawn:
+        write_synthetic(root, *spec.pictures, spec.seed, spec.difficulty, progress=progress)
+    train, valid = (without_broken_pictures(source.read(root, split), strict, progress) for split in ("train", "valid"))
+    return train, valid

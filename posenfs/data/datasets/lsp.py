@@ -12,15 +12,23 @@ _TRAIN = 5000  # images to train on; the rest validates. The set itself has no s
 _MIN_BOX = 8.0  # px: what is left of a person labelled in one point
 
 
+def find_lsp(root: Path, split: str) -> Path | None:
+    """The annotation file, which holds both splits; None where there is none."""
+    path = root / "joints.mat"
+    return path if path.is_file() else None
+
+
 def read_lsp(root: Path, split: str) -> People:
     """One person an image; train: images 1-5000, valid: those after. Raises DataError for a missing or unsound file.
 
     Boxes are those of the labelled keypoints (the set has none of its own), and head sizes run from neck to head top.
     People without any labelled keypoint are left out.
     """
-    path = root / "joints.mat"
-    if not path.is_file():
-        raise DataError(f"no LSP annotation at {path}; `root` must hold images/ and joints.mat (see data/README.md)")
+    path = find_lsp(root, split)
+    if path is None:
+        raise DataError(
+            f"no LSP annotation at {root / 'joints.mat'}; `root` must hold images/ and joints.mat (see data/README.md)"
+        )
     try:
         joints = loadmat(path)["joints"]
     except Exception as error:  # of a broken file the parser raises nearly anything
@@ -30,6 +38,7 @@ def read_lsp(root: Path, split: str) -> People:
     numbers = np.arange(joints.shape[2])
     numbers = numbers[:_TRAIN] if split == "train" else numbers[_TRAIN:]
     labelled = joints[:, 2, numbers].T > 0
+    empty = int((~labelled.any(1)).sum())
     numbers, labelled = numbers[labelled.any(1)], labelled[labelled.any(1)]
     if not len(numbers):
         raise DataError(
@@ -58,4 +67,5 @@ def read_lsp(root: Path, split: str) -> People:
         person_ids=numbers + 1,
         box_source="labelled keypoints",
         head_source="neck to head top",
+        left_out={"no labelled keypoint": empty} if empty else {},
     )

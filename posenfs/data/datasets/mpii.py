@@ -1,39 +1,47 @@
 """MPII in the JSON form that HRNet ships: images/, annot/{train,valid}.json, annot/gt_valid.mat."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
 
-from posenfs.body.skeleton import MPII
-from posenfs.data.sample import DataError, People
+from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
+from posenfs.data.sample import DataError, People, image_name, read_json
 
-# MPII's own order in files; paper keypoint k is file keypoint FILE_ORDER[k] (footnote 3).
-FILE_ORDER = (9, 8, 7, 13, 12, 14, 11, 15, 10, 3, 2, 4, 1, 5, 0, 6)
+# Keypoint k of the paper's order is keypoint FILE_ORDER[k] of a file (footnote 3).
+FILE_ORDER = tuple(MPII_FILE_KEYPOINTS.index(name) for name in MPII.keypoints)
+# The scale of a person is ten head sizes / 200: so it is, to seven digits, for each of the 2,958 validation people.
+_HEAD_OF_SCALE = 20
+
+
+def find_mpii(root: Path, split: str) -> Path | None:
+    """The annotation file of a split, in annot/ or in the folder itself; None where there is none."""
+    return next((path for folder in ("annot", ".") if (path := root / folder / f"{split}.json").is_file()), None)
 
 
 def read_mpii(root: Path, split: str) -> People:
-    """The people of annot/<split>.json; head sizes and, for scoring, keypoints from annot/gt_<split>.mat where it is.
+    """The people of annot/<split>.json; head sizes and, for scoring, keypoints from gt_<split>.mat beside it.
 
     Files count pixels from 1 and give a centre and scale; the box is the square of side 200 * scale round the centre
-    moved down by 15 * scale. Raises DataError for a missing or unsound file.
+    moved down by 15 * scale. Without the .mat file head sizes come from the scale. Raises DataError for a missing or
+    unsound file.
     """
-    path = root / "annot" / f"{split}.json"
-    if not path.is_file():
-        raise DataError(f"no MPII annotation at {path}; `root` must hold images/ and annot/ (see data/README.md)")
-    try:
-        entries = json.loads(path.read_text())
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}; copy it again") from None
+    path = find_mpii(root, split)
+    if path is None:
+        raise DataError(
+            f"no MPII annotation at {root / 'annot' / split}.json; `root` must hold images/ and annot/ "
+            "(see data/README.md)"
+        )
+    entries = read_json(path)
     if not isinstance(entries, list) or not entries:
         raise DataError(f"{path} must hold a list with at least one person")
     rows = [_entry(path, number, entry) for number, entry in enumerate(entries)]
     joints, labelled, occluded, centers, scales = (np.array(column) for column in zip(*rows, strict=True))
     visibility = np.where(labelled > 0, np.where(occluded > 0, 1, 2), 0)
-    head_sizes = np.full(len(rows), np.nan)
-    truth = root / "annot" / f"gt_{split}.mat"
+    head_sizes, head_source = _HEAD_OF_SCALE * scales, f"{_HEAD_OF_SCALE} x scale"
+    truth = path.with_name(f"gt_{split}.mat")
     if truth.is_file():
+        head_source = "0.6 x head-box diagonal"
         joints, missing, head_sizes = _ground_truth(truth, len(rows))
         visibility = np.where(missing, 0, np.maximum(visibility, 1))
     keypoints = np.where(visibility[..., None] > 0, joints - 1, 0)[:, FILE_ORDER]
@@ -52,17 +60,17 @@ def read_mpii(root: Path, split: str) -> People:
         boxes=np.concatenate([center - side / 2, side], -1),
         head_sizes=head_sizes,
         person_ids=np.arange(len(rows)),
+        box_source="annotated centre and scale",
+        head_source=head_source,
     )
 
 
 def _entry(path: Path, number: int, entry: dict) -> tuple:
     """joints [16, 2], labelled [16], occluded [16], center [2], scale of one person, checked."""
     place = f"{path}, entry {number}"
-    if not isinstance(entry, dict) or not isinstance(entry.get("image"), str):
-        raise DataError(f"{place}: no image name; each entry needs image, center, scale, joints, joints_vis")
-    place += f" ({entry['image']})"
-    if Path(entry["image"]).is_absolute() or ".." in Path(entry["image"]).parts:
-        raise DataError(f"{place}: an image path must stay inside images/")
+    if not isinstance(entry, dict):
+        raise DataError(f"{place}: each entry needs image, center, scale, joints, joints_vis; this is {entry!r:.80}")
+    place += f" ({image_name(place, entry.get('image'))})"
     occluded = entry.get("joints_occluded", [0] * 16)
     shapes = {"joints": (16, 2), "joints_vis": (16,), "center": (2,), "scale": ()}
     values = {name: _numbers(place, name, entry.get(name), shape) for name, shape in shapes.items()}

@@ -1,4 +1,7 @@
-"""Backbones: image -> pyramid of four maps at strides 4, 8, 16, 32, finest first, with `.channels`."""
+"""Backbones: image -> pyramid of four maps at strides 4, 8, 16, 32, finest first, with `.channels`.
+
+`.initial_weights` says in words where a backbone's weights come from.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

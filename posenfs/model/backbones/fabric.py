@@ -15,6 +15,7 @@ class FabricBackbone(nn.Module):
             raise ValueError(f"a fabric backbone keeps layers 0 to one with all {len(spec.strides)} rows; got {spec}")
         self.channels = tuple(spec.channels(row) for row in range(len(spec.strides)))
         self.strides = spec.strides
+        self.initial_weights = "random"
         self.stem = nn.Sequential(
             nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(64),

@@ -16,9 +16,10 @@ class MobileNetV2(nn.Module):
         """`weights`: None, "imagenet" (torchvision downloads them), or a file with torchvision's state dict."""
         super().__init__()
         net = mobilenet_v2(weights=MobileNet_V2_Weights.IMAGENET1K_V2 if weights == "imagenet" else None)
+        features = net.features[:17]  # the blocks of 320 and 1280 channels are not used
+        self.initial_weights = "random" if weights is None else "torchvision's IMAGENET1K_V2"
         if weights not in (None, "imagenet"):
-            load_features(net.features, Path(weights))
-        features = net.features  # the blocks of 320 and 1280 channels are not used
+            self.initial_weights = load_features(features, Path(weights))
         self.stages = nn.ModuleList([features[:4], features[4:7], features[7:14], features[14:17]])
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -30,8 +31,11 @@ class MobileNetV2(nn.Module):
         return maps
 
 
-def load_features(features: nn.Module, path: Path) -> None:
-    """Load a torchvision state dict of the whole model or of its features; raises ValueError if tensors lack."""
+def load_features(features: nn.Module, path: Path) -> str:
+    """Load a torchvision state dict of the whole model or of its features; returns how many tensors matched.
+
+    Raises FileNotFoundError, or ValueError where the file is none or lacks a tensor.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"no backbone weights at {path}; give a file with torchvision's state dict, or none")
     try:
@@ -40,9 +44,15 @@ def load_features(features: nn.Module, path: Path) -> None:
         raise ValueError(f"{path} is not a state dict that torch saved: {error}") from None
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
-    state = {key.removeprefix("features."): value for key, value in state.items()}
+    given = {str(key).removeprefix("features."): value for key, value in state.items()}
     own = features.state_dict()
-    matched = {key: state[key] for key in own if key in state and state[key].shape == own[key].shape}
-    if len(matched) < len(own):
-        raise ValueError(f"{path}: only {len(matched)} of {len(own)} tensors match MobileNet-V2's features")
-    features.load_state_dict(matched)
+    matched = {key: given[key] for key in own if getattr(given.get(key), "shape", None) == own[key].shape}
+    # counts of batches are in no file older than 2018, and nothing reads them where momentum is set
+    lacking = [key for key in own if key not in matched and not key.endswith("num_batches_tracked")]
+    if lacking:
+        raise ValueError(
+            f"{path}: {len(matched)} of the {len(own)} tensors of MobileNet-V2's features match; lacking or of another "
+            f"shape: {', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}"
+        )
+    features.load_state_dict(matched, strict=False)
+    return f"{len(matched)} of {len(own)} tensors matched, of {len(state)} in {path.name}"

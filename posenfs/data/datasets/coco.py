@@ -1,0 +1,152 @@
+"""COCO's person keypoints: annotations/person_keypoints_{train,val}2017.json beside train2017/ and val2017/."""
+
+from pathlib import Path
+
+import numpy as np
+
+from posenfs.body.skeleton import COCO
+from posenfs.data.sample import DataError, People, image_name, read_json
+
+_SPLITS = {"train": ("train2017", "train"), "valid": ("val2017", "val")}  # what COCO calls them, and small copies of it
+
+
+def find_coco(root: Path, split: str) -> Path | None:
+    """The annotation file of a split, in annotations/ or in the folder itself; None where there is none."""
+    names = [f"person_keypoints_{name}.json" for name in _SPLITS[split]]
+    places = (root / folder / name for folder in ("annotations", ".") for name in names)
+    return next((path for path in places if path.is_file()), None)
+
+
+def read_coco(root: Path, split: str) -> People:
+    """The people that COCO's protocol trains and judges: no crowds, nobody without a labelled keypoint.
+
+    Visibility 1 (labelled, not visible) and 2 both count as labelled; boxes are the annotated ones, and there are no
+    head sizes. Raises DataError for a missing or unsound file.
+    """
+    path = find_coco(root, split)
+    if path is None:
+        raise DataError(
+            f"no COCO annotation at {root / 'annotations'}/person_keypoints_{_SPLITS[split][0]}.json; `root` must hold "
+            "annotations/ and the pictures (see data/README.md)"
+        )
+    content = read_json(path)
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
+        raise DataError(f"{path} must hold lists `images` and `annotations`, as COCO's files do")
+    person = _person_category(path, content.get("categories"))
+    files = _by_id(path, "image", content["images"])
+    annotations = _by_id(path, "annotation", content["annotations"])
+    people = [a for a in annotations.values() if a.get("category_id") == person]
+    single = [a for a in people if not a.get("iscrowd")]
+    points = _keypoints(path, single)
+    labelled = points[..., 2] > 0
+    boxes = _boxes(path, single)
+    seen, sized = labelled.any(1), (boxes[:, 2:] > 0).all(1)
+    kept = np.flatnonzero(seen & sized)
+    if not len(kept):
+        raise DataError(f"{path}: no person with a labelled keypoint among {len(people)} annotated people")
+    used = [single[i] for i in kept]
+    for annotation in used:
+        if annotation.get("image_id") not in files:
+            raise DataError(
+                f"{path}: annotation {annotation['id']} is of image {annotation.get('image_id')!r}, not there"
+            )
+    shown = sorted({annotation["image_id"] for annotation in used})
+    position = {image: number for number, image in enumerate(shown)}
+    names = tuple(image_name(f"{path}, image {image}", files[image].get("file_name")) for image in shown)
+    reasons = {
+        "crowd": len(people) - len(single),
+        "no labelled keypoint": int((~seen).sum()),
+        "box of no size": int((seen & ~sized).sum()),
+    }
+    return People(
+        name=f"coco {split}",
+        skeleton=COCO,
+        root=_pictures(root, split, names[0]),
+        images=names,
+        image_index=np.array([position[annotation["image_id"]] for annotation in used]),
+        keypoints_image=np.where(labelled[..., None], points[..., :2], 0.0)[kept],
+        visibility=points[..., 2].astype(np.uint8)[kept],
+        boxes=boxes[kept],
+        head_sizes=np.full(len(kept), np.nan),
+        person_ids=np.array([annotation["id"] for annotation in used]),
+        head_source="none",
+        left_out={reason: count for reason, count in reasons.items() if count},
+    )
+
+
+def _pictures(root: Path, split: str, name: str) -> Path:
+    """The folder that holds the first picture; where none does, the one in which COCO has it."""
+    folders = [root / inside / part for part in _SPLITS[split] for inside in (".", "images")] + [root / "images"]
+    return next((folder for folder in folders if (folder / name).is_file()), folders[0])
+
+
+def _person_category(path: Path, categories) -> int:
+    """The id of the category person, whose keypoints must be COCO's."""
+    found = [c for c in categories or [] if isinstance(c, dict) and c.get("name") == "person"]
+    if not found or not found[0].get("keypoints"):
+        raise DataError(
+            f"{path} has no category `person` with keypoints; person_keypoints_*.json has, instances_*.json not"
+        )
+    names = tuple(found[0]["keypoints"])
+    if names != COCO.keypoints:
+        raise DataError(
+            f"{path} labels {len(names)} keypoints ({', '.join(map(str, names)):.100}), not COCO's {len(COCO)}"
+        )
+    return found[0].get("id")
+
+
+def _by_id(path: Path, kind: str, rows: list) -> dict[int, dict]:
+    found: dict[int, dict] = {}
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or not isinstance(row.get("id"), int):
+            raise DataError(f"{path}: {kind} number {number} has no id: {row!r:.80}")
+        if row["id"] in found:
+            raise DataError(f"{path}: two {kind}s have the id {row['id']}; each needs one of its own")
+        found[row["id"]] = row
+    return found
+
+
+def _keypoints(path: Path, people: list[dict]) -> np.ndarray:
+    """[N, 17, 3] x, y, visibility; what is labelled is a number."""
+    rows = [annotation.get("keypoints") for annotation in people]
+    try:
+        points = np.array(rows, np.float64).reshape(len(rows), len(COCO), 3)
+    except (TypeError, ValueError):
+        bad = next(a for a, row in zip(people, rows, strict=True) if not _are_numbers(row, 3 * len(COCO)))
+        raise DataError(
+            f"{path}: annotation {bad['id']} must have {3 * len(COCO)} numbers as keypoints, x, y, visibility for each "
+            f"of {len(COCO)}; it has {_count(bad.get('keypoints'))}; correct or drop it"
+        ) from None
+    known, finite = np.isin(points[..., 2], (0, 1, 2)), np.isfinite(points[..., :2]).all(-1)
+    if not known.all():
+        person, k = np.argwhere(~known)[0]
+        raise DataError(
+            f"{path}: annotation {people[person]['id']} has visibility {points[person, k, 2]:g} at "
+            f"{COCO.keypoints[k]}; it must be 0 (not labelled), 1 (not visible) or 2"
+        )
+    if not (unsound := (points[..., 2] > 0) & ~finite).any():
+        return points
+    person, k = np.argwhere(unsound)[0]
+    raise DataError(f"{path}: annotation {people[person]['id']} has no number at its labelled {COCO.keypoints[k]}")
+
+
+def _boxes(path: Path, people: list[dict]) -> np.ndarray:
+    """[N, 4] x, y, w, h."""
+    for annotation in people:
+        if not _are_numbers(annotation.get("bbox"), 4):
+            raise DataError(
+                f"{path}: annotation {annotation['id']} has bbox {annotation.get('bbox')!r:.80}, not x, y, w, h"
+            )
+    return np.array([annotation["bbox"] for annotation in people], np.float64).reshape(-1, 4)
+
+
+def _are_numbers(values, count: int) -> bool:
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        return False
+    return array.shape == (count,) and bool(np.isfinite(array).all())
+
+
+def _count(values) -> str:
+    return f"{len(values)}" if isinstance(values, list) else f"{values!r:.40}"

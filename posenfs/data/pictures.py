@@ -1,0 +1,79 @@
+"""Picture files that cannot be used: found before a search starts, named, and left out with their people."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from posenfs.data.sample import PICTURE_ERRORS, DataError, People
+
+_ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # the last bytes of a whole file
+_NAMED = 5  # broken pictures in a message; the rest are counted
+_REASON = "broken or missing picture"
+
+
+def picture_fault(path: Path) -> str | None:
+    """What is wrong with a picture file, or None.
+
+    Its header is read, and where its end is not as it should be, the whole is decoded: whatever was cut off is found
+    without decoding thousands of sound pictures.
+    """
+    try:
+        with Image.open(path) as image:
+            end = _ENDS.get(image.format or "")
+            if end is None or not _ends_with(path, end):
+                image.load()
+    except FileNotFoundError:
+        return "missing"
+    except PICTURE_ERRORS as error:
+        size = path.stat().st_size if path.is_file() else 0
+        return f"not a whole picture, {size} bytes ({str(error).replace(str(path), path.name)})"
+    return None
+
+
+def _ends_with(path: Path, end: bytes) -> bool:
+    with open(path, "rb") as file:
+        file.seek(-min(len(end), path.stat().st_size), 2)
+        return file.read() == end
+
+
+def picture_faults(paths: Iterable[Path], progress: bool = True) -> dict[Path, str]:
+    """The broken and missing ones among picture files, with what is wrong."""
+    paths = list(paths)
+    with ThreadPoolExecutor() as pool:
+        found = tqdm(
+            pool.map(picture_fault, paths), "looking at pictures", len(paths), leave=False, disable=not progress
+        )
+        return {path: fault for path, fault in zip(paths, found, strict=True) if fault is not None}
+
+
+def without_broken_pictures(people: People, strict: bool = False, progress: bool = True) -> People:
+    """The people whose pictures are whole; the others are named on stderr and counted in `left_out`.
+
+    Raises DataError where none is left and, if strict, where one is broken.
+    """
+    paths = [people.root / name for name in people.images]
+    faults = picture_faults(paths, progress)
+    if not faults:
+        return people
+    broken = np.array([path in faults for path in paths])
+    lost = broken[people.image_index]
+    count = f"{len(faults)} of {len(paths)} pictures cannot be used, with {lost.sum()} people"
+    message = f"{people.name}: {count}: {named(faults)}"
+    if lost.all():
+        raise DataError(f"{message}. None is left: is {people.root} the folder of the pictures?")
+    if strict:
+        raise DataError(f"{message}. Copy them again, or leave out --strict to go on without them")
+    tqdm.write(f"note: {message}. Left out", file=sys.stderr)
+    return replace(people.select(~lost), left_out={**people.left_out, _REASON: int(lost.sum())})
+
+
+def named(faults: Mapping[Path, str]) -> str:
+    """The first few with what is wrong, and how many more there are."""
+    first = "; ".join(f"{path.name}: {fault}" for path, fault in list(faults.items())[:_NAMED])
+    return first + (f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else "")

@@ -1,0 +1,57 @@
+"""Every kind of data set goes the whole way: check, a few training steps, evaluation, pictures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posenfs.data.check import check_data
+from posenfs.data.datasets.catalogue import DATASETS, DataSpec, open_data
+from posenfs.search.engine import Search
+from posenfs.show.poses import draw_people, draw_person_maps
+
+
+@pytest.fixture
+def root(request, drawn, real, tmp_path) -> Path:
+    """The folder of the data set of this name: drawn, or a real sample."""
+    if request.param in ("synthetic", "synthetic_coco"):
+        return drawn
+    if request.param != "mpii":
+        return real({"coco": "coco_mini", "lsp": "lspet"}[request.param])
+    sample = real("mpii_sample")  # five people and no others: they both train and validate
+    (tmp_path / "annot").mkdir()
+    for split in ("train", "valid"):
+        (tmp_path / "annot" / f"{split}.json").symlink_to(sample / "valid.json")
+    (tmp_path / "images").symlink_to(sample / "images")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("name", "root"), [(name, name) for name in DATASETS], indirect=["root"], ids=list(DATASETS))
+def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
+    kind = {"synthetic": "mpii", "synthetic_coco": "coco"}.get(name, name)
+    checks = [found for found in check_data(root, progress=False) if found.name.startswith(kind)]
+    assert [found.name for found in checks] == [f"{kind} train", f"{kind} valid"]
+    spec = DataSpec(name, str(root), pictures=(12, 6))
+    people = open_data(spec, progress=False)
+    assert [len(split) for split in people] == [found.people for found in checks]
+    assert [dict(split.left_out) for split in people] == [found.left_out for found in checks]
+    # of the large sets a dozen people will do
+    monkeypatch.setattr("posenfs.search.experiment.open_data", lambda *_: [split.select(slice(12)) for split in people])
+    run = replace(tiny.run, batch_size=4, epochs=1)
+    search = Search(replace(tiny, data=spec, run=run), tmp_path / "run", progress=False)
+    before = {name: p.clone() for name, p in search.model.named_parameters()}
+    metrics = search.finish()
+    assert any((p != before[name]).any() for name, p in search.model.named_parameters())
+    assert 0 <= metrics[search.headline] <= 100
+    assert search.headline == ("pck_torso@0.2" if kind == "coco" else "pckh@0.5")
+    found = search.run.metrics()
+    assert found["headline"] == search.headline and found["boxes"] == search.valid.box_source
+    losses = [row["loss"] for row in search.run.history() if "loss" in row]
+    assert len(losses) == search.steps and np.isfinite(losses).all()
+    best = search.run.ranking()[0]
+    for picture in (
+        draw_people(search.model, search.valid.select(slice(3)), (64, 64)),
+        draw_person_maps(search.model, search.valid, best, (64, 64)),
+    ):
+        assert len(picture._repr_png_()) > 10_000
