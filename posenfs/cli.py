@@ -62,7 +62,8 @@ def run(
     Args:
         notebook: The notebook, e.g. notebooks/04_search.ipynb.
         parameter: A parameter of the notebook; may be given many times.
-        output: The executed notebook; by default notebook.ipynb in the run folder that parameter `name` names.
+        output: The executed notebook; by default notebook.ipynb in the run folder that parameter `name` names, and
+            below reports/ where the notebook has no such parameter.
         quiet: No progress.
     """
     from posenfs.search.run import runs_home
@@ -70,7 +71,7 @@ def run(
 
     values = parse_parameters(notebook, parameter)
     name = {**notebook_parameters(notebook), **values}.get("name")
-    target = output or (runs_home() / name / "notebook.ipynb" if name else notebook.with_suffix(".executed.ipynb"))
+    target = output or (runs_home() / name / "notebook.ipynb" if name else runs_home().parent / notebook.name)
     run_notebook(notebook, target, values, progress=not quiet)
     print(f"executed notebook: {target}")
 

@@ -23,7 +23,10 @@ ROOMS = {
     "evaluation": ["metrics", "predict"],
     "search": ["experiment", "provenance", "strategies", "run", "engine"],
     "study": ["sweep"],
-    "show": ["canvas", "fabric_graph", "graphs", "stick_body", "body_graph", "curves", "poses", "report"],
+    "show": [
+        "canvas", "fabric_graph", "graphs", "cell_graph", "stick_body", "part_graph", "body_graph", "network_graph",
+        "curves", "vectors", "poses", "report",
+    ],
 }  # fmt: skip
 HOUSE = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files] + ["posenfs.cli"]
 

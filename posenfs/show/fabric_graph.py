@@ -40,10 +40,7 @@ class FabricGraph:
     """
 
     def __init__(self, spec: FabricSpec, architecture: Architecture, layout: Layout, key: str, name: str = ""):
-        for letter in ("alpha", "beta"):
-            found, wanted = tuple(getattr(architecture, letter).shape), getattr(spec, f"{letter}_shape")
-            if found != wanted:
-                raise ValueError(f"{letter} of fabric {name or key!r} is {list(found)}; its spec asks {list(wanted)}")
+        check_fit(spec, architecture, name or key)
         self.spec, self.architecture, self.layout = spec, architecture.detach(), layout
         self.key, self.name = key, name.replace("_", " ")
         self.layers = range(spec.first - 1, spec.end)  # the first one is that of the maps read
@@ -172,6 +169,14 @@ class FabricGraph:
             if words:
                 canvas.text((left - 30, y + height / 2), f"{start} → {end}")
             _bar(canvas, f"{self.key}/{start}-{end}", self.spec, edge, (start, end), (left, y), (width, height), words)
+
+
+def check_fit(spec: FabricSpec, architecture: Architecture, name: str) -> None:
+    """Raise ValueError where alpha or beta does not fit the spec."""
+    for letter in ("alpha", "beta"):
+        found, wanted = tuple(getattr(architecture, letter).shape), getattr(spec, f"{letter}_shape")
+        if found != wanted:
+            raise ValueError(f"{letter} of fabric {name!r} is {list(found)}; its spec asks {list(wanted)}")
 
 
 def _bar(canvas, name, spec, weights, edge, corner, size, numbers=False) -> None:

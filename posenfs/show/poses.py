@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,11 +15,13 @@ from torch import Tensor, nn
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.geometry import heatmap_to_crop, image_to_crop
 from posenfs.data.loader import crop_people
-from posenfs.data.sample import People
+from posenfs.data.sample import People, normalise
 from posenfs.evaluation.predict import predict, score_maps
+from posenfs.model.vectors import squash
+from posenfs.show.stick_body import SIDE_COLOURS, side_of
 
-# Okabe and Ito's blue and vermilion differ in lightness too; cased in white or black they read on any ground.
-SIDE_COLOURS = {"left": "#0072B2", "right": "#D55E00", "middle": "#F5F5F5"}
+# Cased in white or black they read on any picture.
+_COLOURS = SIDE_COLOURS | {"middle": "#F5F5F5"}
 
 
 class Picture(Figure):
@@ -33,7 +36,7 @@ class Picture(Figure):
 def draw_skeletons(
     images: Tensor,
     skeleton: Skeleton,
-    predicted: np.ndarray,
+    keypoints: np.ndarray,
     truth: np.ndarray | None = None,
     visibility: np.ndarray | None = None,
     titles: Sequence[str] | None = None,
@@ -41,10 +44,11 @@ def draw_skeletons(
 ) -> Picture:
     """Crops uint8 [N, 3, H, W] with keypoints [N, K, 2] in crop px; with `truth` two panels a person, truth first.
 
-    `visibility` [N, K] belongs to the truth: what is not labelled is left out, what is occluded is drawn hollow.
+    `visibility` [N, K] belongs to the truth, or to the keypoints where these are all there is: what is not labelled is
+    left out, what is occluded is drawn hollow.
     """
-    if images.ndim != 4 or predicted.shape[:2] != (len(images), len(skeleton)):
-        raise ValueError(f"crops [N, 3, H, W] and keypoints [N, K, 2] do not fit: {images.shape} and {predicted.shape}")
+    if images.ndim != 4 or keypoints.shape[:2] != (len(images), len(skeleton)):
+        raise ValueError(f"crops [N, 3, H, W] and keypoints [N, K, 2] do not fit: {images.shape} and {keypoints.shape}")
     people, panels = len(images), 1 if truth is None else 2
     rows = math.ceil(people / columns)
     height, width = images.shape[-2:]
@@ -55,13 +59,15 @@ def draw_skeletons(
     for n in range(people):
         row, column = divmod(n, columns)
         title = titles[n] if titles else f"person {n}"
-        if truth is not None:
-            labelled = np.ones(truth.shape[1], int) if visibility is None else visibility[n]
-            _panel(grid[row, column * panels], images[n], skeleton, truth[n], labelled, f"{title}: truth")
-        axes = grid[row, column * panels + panels - 1]
-        _panel(axes, images[n], skeleton, predicted[n], None, f"{title}: predicted" if truth is not None else title)
-    handles = [_line(colour, side) for side, colour in SIDE_COLOURS.items()]
-    if truth is not None:
+        labelled = None if visibility is None else visibility[n]
+        left, right = grid[row, column * panels], grid[row, column * panels + panels - 1]
+        if truth is None:
+            _panel(left, images[n], skeleton, keypoints[n], labelled, title)
+        else:
+            _panel(left, images[n], skeleton, truth[n], labelled, f"{title}: truth")
+            _panel(right, images[n], skeleton, keypoints[n], None, f"{title}: predicted")
+    handles = [_line(colour, side) for side, colour in _COLOURS.items()]
+    if visibility is not None:
         handles.append(Line2D([], [], marker="o", linestyle="", mfc="none", mec="#444444", label="occluded"))
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
     for text in legend.get_texts():
@@ -128,17 +134,58 @@ def draw_person_maps(model: nn.Module, people: People, person: int, size: tuple[
     return draw_score_maps(batch.images[0], maps, people.skeleton)
 
 
+@torch.no_grad()
+def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]) -> Picture:
+    """One keypoint's vectors (Eq. 4): their length over the crop, and each component, a row for each part that has it.
+
+    Components lie between -1 and 1; the length is the score (Eq. 5). Raises ValueError for a plain score map (d = 1).
+    """
+    index = people.skeleton.index(keypoint)
+    batch = crop_people(people.select([person]), size)
+    training = model.training
+    vectors = model.eval().part_vectors(normalise(batch.images.to(next(model.parameters()).device)))
+    model.train(training)
+    own = {
+        part.name: squash(found.float())[0, part.keypoints.index(index)].cpu().numpy()  # [d, h, w]
+        for part, found in zip(model.parts, vectors, strict=True)
+        if index in part.keypoints
+    }
+    components = len(next(iter(own.values())))
+    if components == 1:
+        raise ValueError(f"this network has plain score maps (vector_dim 1): {keypoint} has no vectors to draw")
+    columns = 1 + min(components, 4)
+    rows_each = math.ceil(components / 4)
+    figure = Picture((12, 0.3 + len(own) * rows_each * (12 / columns + 0.25)), layout="constrained")
+    grid = figure.subplots(len(own) * rows_each, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    true = batch.keypoints_crop[0, index] if batch.visibility[0, index] else None
+    for (part, field), top in zip(own.items(), range(0, len(grid), rows_each), strict=True):
+        length = np.linalg.norm(field, axis=0)
+        _overlay(grid[top, 0], batch.images[0], length, max(float(length.max()), 1e-6))
+        grid[top, 0].set_title(f"{_plain(part)}: length, peak {length.max():.2f}", fontsize=9)
+        reach = max(float(np.abs(field).max()), 1e-6)
+        for number, component in enumerate(field):
+            axes = grid[top + number // 4, 1 + number % 4]
+            axes.imshow(component, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
+            axes.set_title(f"component {number + 1}", fontsize=9)
+        if true is not None:
+            grid[top, 0].plot(*true, "o", ms=11, mfc="none", mec="white", mew=2.4)
+            grid[top, 0].plot(*true, "o", ms=11, mfc="none", mec="black", mew=1.1)
+    return figure
+
+
 def _panel(axes: Axes, image: Tensor, skeleton: Skeleton, keypoints, visibility, title: str) -> None:
     _image(axes, image, title)
     shown = np.ones(len(skeleton), bool) if visibility is None else visibility > 0
     for a, b in skeleton.limbs:
         if shown[a] and shown[b]:
-            colour = SIDE_COLOURS[_side(skeleton, a, b)]
+            colour = _COLOURS[_side(skeleton, a, b)]
             casing = [Stroke(linewidth=4.2, foreground=_casing(colour)), Normal()]
             ends = keypoints[[a, b]]
             axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=2.4, path_effects=casing, solid_capstyle="round")
     for k in np.flatnonzero(shown):
-        colour = SIDE_COLOURS[_side(skeleton, k)]
+        colour = _COLOURS[_side(skeleton, k)]
         occluded = visibility is not None and visibility[k] == 1
         face = "none" if occluded else colour
         axes.plot(*keypoints[k], "o", ms=4.4, mfc=face, mec=colour if occluded else _casing(colour), mew=0.9)
@@ -174,15 +221,12 @@ def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float | Non
 
 def _side(skeleton: Skeleton, *keypoints: int) -> str:
     """left or right if any of the keypoints is on that side, else middle."""
-    for k in keypoints:
-        for side in ("left", "right"):
-            if skeleton.keypoints[k].startswith(side):
-                return side
-    return "middle"
+    sides = [side_of(skeleton.keypoints[k]) for k in keypoints]
+    return next((side for side in sides if side != "middle"), "middle")
 
 
 def _casing(colour: str) -> str:
-    return "#202020" if colour == SIDE_COLOURS["middle"] else "white"
+    return "#202020" if colour == _COLOURS["middle"] else "white"
 
 
 def _line(colour: str, side: str) -> Line2D:

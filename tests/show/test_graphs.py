@@ -1,7 +1,5 @@
 """Graphs carry the exact numbers, whoever renders them."""
 
-import xml.etree.ElementTree as ET
-
 import pytest
 import torch
 
@@ -15,28 +13,12 @@ from posenfs.show.body_graph import draw_body
 from posenfs.show.fabric_graph import path_shares
 from posenfs.show.graphs import draw_fabric, draw_fabrics
 
-SVG = {"svg": "http://www.w3.org/2000/svg"}
-
-
-@pytest.fixture(autouse=True)
-def without_dot(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))  # every picture must come without a system Graphviz
+pytestmark = pytest.mark.usefixtures("without_dot")
 
 
 def architecture(spec, scale=1.0):
     torch.manual_seed(0)
     return Architecture(scale * torch.randn(spec.alpha_shape), scale * torch.randn(spec.beta_shape))
-
-
-def groups(graph, kind):
-    """[(title, tooltips, line widths)] of the SVG groups of a class."""
-    found = []
-    for group in ET.fromstring(graph.svg()).iterfind(".//svg:g", SVG):
-        if kind in group.get("class", "").split():
-            tips = [a.get("{http://www.w3.org/1999/xlink}title") for a in group.iterfind(".//svg:a", SVG)]
-            widths = [float(p.get("stroke-width", 1)) for p in group.iterfind(".//svg:path", SVG)]
-            found.append((group.find("svg:title", SVG).text, tips, widths))
-    return found
 
 
 SPECS = [
@@ -47,7 +29,7 @@ SPECS = [
 
 @pytest.mark.parametrize("spec", SPECS, ids=["head", "H2", "per cell", "Fabric-1", "whole"])
 @pytest.mark.parametrize("scale", [0.0, 3.0], ids=["equal", "peaked"])
-def test_every_cell_and_every_source_is_drawn(spec, scale):
+def test_every_cell_and_every_source_is_drawn(spec, scale, groups):
     found = architecture(spec, scale)
     graph = draw_fabric(spec, found, "arms_part")
     assert {title for title, *_ in groups(graph, "cell")} == {f"0/{c.layer}/{c.row}" for c in spec.cells}
@@ -64,7 +46,7 @@ def test_every_cell_and_every_source_is_drawn(spec, scale):
         assert widths[0] == pytest.approx(0.4 + 4.6 * weights[title], abs=6e-3)
 
 
-def test_alpha_is_in_the_tooltips():
+def test_alpha_is_in_the_tooltips(groups):
     spec = FabricSpec(hidden_nodes=2)
     found = architecture(spec)
     tips = [tip for _, tips, _ in groups(draw_fabric(spec, found), "bar") for tip in tips]
@@ -96,7 +78,7 @@ def test_path_shares_by_walking_every_path():
 
 @pytest.mark.parametrize("skeleton", [MPII, COCO, LSP], ids=lambda s: s.name)
 @pytest.mark.parametrize("count", [1, 3, 5, 8])
-def test_a_body_with_its_parts(skeleton, count):
+def test_a_body_with_its_parts(skeleton, count, groups):
     parts, spec = part_scheme(skeleton, count), FabricSpec()
     graph = draw_body(skeleton, parts, spec, {part.name: architecture(spec) for part in parts})
     assert {title for title, *_ in groups(graph, "part")} == {f"{part.name}/frame" for part in parts}
@@ -108,14 +90,14 @@ def test_a_body_with_its_parts(skeleton, count):
     assert len(groups(graph, "cell")) == 6 * count
 
 
-def test_parts_of_any_name():
+def test_parts_of_any_name(groups):
     spec, parts = FabricSpec(), tuple(Part(f'{p.name}: "<b>"', p.keypoints) for p in part_scheme(MPII, 3))
     graph = draw_body(MPII, parts, spec, {part.name: architecture(spec) for part in parts})
     assert len(groups(graph, "link")) == 3
     assert len(groups(graph, "cell")) == 18
 
 
-def test_keypoints_of_ones_own_need_a_place():
+def test_keypoints_of_ones_own_need_a_place(groups):
     skeleton, spec = Skeleton("hat", ("head_top", "hat"), (), ((0, 1),)), FabricSpec()
     parts = (Part("hats", (0, 1)),)
     with pytest.raises(ValueError, match=r"no place in the drawn body for hat of hat; give them as pose="):
@@ -124,7 +106,7 @@ def test_keypoints_of_ones_own_need_a_place():
     assert len(groups(graph, "keypoint")) == 2
 
 
-def test_several_fabrics_of_different_specs():
+def test_several_fabrics_of_different_specs(groups):
     specs = {"backbone": FABRIC_1, "head_part": FabricSpec()}
     graph = draw_fabrics(specs, {name: architecture(spec) for name, spec in specs.items()})
     assert len(groups(graph, "cell")) == 9 + 6
