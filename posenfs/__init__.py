@@ -35,6 +35,7 @@ _WHERE = {
     "collate": "posenfs.data.loader",
     "crop_people": "posenfs.data.loader",
     "crop_to_heatmap": "posenfs.data.geometry",
+    "data_root": "posenfs.data.datasets.catalogue",
     "decode": "posenfs.data.heatmaps",
     "draw_body": "posenfs.show.body_graph",
     "draw_cell": "posenfs.show.cell_graph",
@@ -66,6 +67,7 @@ _WHERE = {
     "squash_curves": "posenfs.show.vectors",
     "squash_length": "posenfs.model.vectors",
     "visibility_boxes": "posenfs.show.vectors",
+    "visibility_means": "posenfs.show.vectors",
     "write_report": "posenfs.show.report",
 }
 __all__ = sorted(_WHERE)

@@ -1,6 +1,7 @@
 """The command `posenfs`: search, run notebooks, make reports, look at runs."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -199,6 +200,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         app.cli(prog="posenfs", args=arguments)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (ValueError, OSError, DataError, RunError, NonFiniteLoss, NotebookError) as error:
         sys.exit(f"posenfs: {error}")
     except torch.OutOfMemoryError as error:

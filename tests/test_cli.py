@@ -4,8 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
+from torchvision.models import mobilenet_v2
 
 from posenfs.cli import main
+from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.search.engine import Search
 
 
@@ -102,3 +105,38 @@ def test_another_experiment_in_the_folder(here, drawn, capsys):
     base = ["search", *SMALL, "--data.name", "mpii", "--data.root", str(drawn)]
     main(base)
     assert "holds another experiment" in refused([*base, "--vector-dim", "4"], capsys)
+
+
+def test_data_is_drawn_and_checked(here, capsys):
+    main(["data", "synthetic", "--pictures", "3", "2", "--difficulty", "plain", "--quiet"])
+    folder = capsys.readouterr().out.strip()
+    assert folder == str(here / "data" / "synthetic" / "plain_3_2_seed0")
+    main(["data", "check", folder, "--strict", "--quiet"])
+    assert "3 in 3 pictures" in (text := capsys.readouterr().out) and "wrong" not in text
+    (here / "data" / "synthetic" / "plain_3_2_seed0" / "images" / "train_000001.jpg").write_bytes(b"no picture")
+    main(["data", "check", folder, "--quiet", "--json"])
+    checks = {found["name"]: found for found in json.loads(capsys.readouterr().out)}
+    assert "train_000001.jpg" in checks["mpii train"]["wrong"][0] and not checks["coco valid"]["wrong"]
+    refused(["data", "check", folder, "--quiet", "--strict"], capsys)
+    assert "holds no data set" in refused(["data", "check", str(here)], capsys)
+    search = ["search", *SMALL, "--data.name", "mpii", "--data.root", folder]
+    assert "train_000001.jpg: not a whole picture" in refused([*search, "--strict"], capsys)
+    assert not (here / "reports").exists()
+
+
+def test_a_data_set_without_heads_has_another_headline(here, drawn, capsys):
+    main(["search", *SMALL, "--data.name", "coco", "--data.root", str(drawn)])
+    assert "PCK@0.2 (torso)" in capsys.readouterr().out
+    main(["status"])
+    assert "PCK@0.2 (torso)" in capsys.readouterr().out
+
+
+def test_matched_weights_are_logged(here, drawn, tmp_path, capsys):
+    features = mobilenet_v2().features.state_dict()
+    torch.save({f"features.{key}": value for key, value in features.items()}, tmp_path / "all.pth")
+    base = ["search", *SMALL[:-1], "--data.name", "mpii", "--data.root", str(drawn)]
+    main([*base, "--backbone-weights", str(tmp_path / "all.pth")])
+    used = len(MobileNetV2().state_dict())
+    said = f"{used} of {used} tensors matched, of {len(features)} in all.pth"
+    assert said in capsys.readouterr().err
+    assert said in json.loads((here / "reports" / "runs" / "a" / "provenance.json").read_text())["initial_weights"]

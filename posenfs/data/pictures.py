@@ -47,7 +47,12 @@ def picture_faults(paths: Iterable[Path], progress: bool = True) -> dict[Path, s
     paths = list(paths)
     with ThreadPoolExecutor() as pool:
         found = tqdm(
-            pool.map(picture_fault, paths), "looking at pictures", len(paths), leave=False, disable=not progress
+            pool.map(picture_fault, paths),
+            "looking at pictures",
+            len(paths),
+            leave=False,
+            delay=1,
+            disable=not progress,
         )
         return {path: fault for path, fault in zip(paths, found, strict=True) if fault is not None}
 

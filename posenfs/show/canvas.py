@@ -102,7 +102,14 @@ class Canvas(graphviz.Digraph):
         )  # fmt: skip
 
     def curve(
-        self, tail: str, head: str, start: Point, end: Point, bend: float = 0.0, through: Sequence[Point] = (), **attributes
+        self,
+        tail: str,
+        head: str,
+        start: Point,
+        end: Point,
+        bend: float = 0.0,
+        through: Sequence[Point] = (),
+        **attributes,
     ) -> None:
         """An edge from start to end; it leaves and arrives level, the more so the greater the bend (0: straight).
 
@@ -113,6 +120,14 @@ class Canvas(graphviz.Digraph):
             reach = bend * (b[0] - a[0])
             bent = (a[0] + reach, a[1]), (b[0] - reach, b[1])
             points += [*(bent if bend else (_between(a, b, 1 / 3), _between(a, b, 2 / 3))), b]
+        self.edge(_id(tail), _id(head), pos=" ".join(map(_pos, points)), **attributes)
+
+    def bent(self, tail: str, head: str, start: Point, corner: Point, end: Point, **attributes: str) -> None:
+        """An edge from start by way of a corner to end; it is level at all three."""
+        points = [start]
+        for a, b in ((start, corner), (corner, end)):
+            middle = (a[0] + b[0]) / 2
+            points += [(middle, a[1]), (middle, b[1]), b]
         self.edge(_id(tail), _id(head), pos=" ".join(map(_pos, points)), **attributes)
 
     def svg(self) -> str:

@@ -7,25 +7,35 @@ from posenfs.body.skeleton import Skeleton
 from posenfs.show.canvas import GREY, INK, Canvas, Point
 from posenfs.show.stick_body import SIDE_COLOURS, front_pose, part_colours, place_body, side_of
 
-_HEAD = 42.0  # points to a head height
+_HEAD = 42.0  # points to a head height, and where keypoints are named
+_NAMED_HEAD = 50.0
 _LINE = 15.0  # points from one line of words to the next
 
 
-def draw_skeleton(skeleton: Skeleton, pose: Mapping[str, Point] | None = None) -> Canvas:
-    """A skeleton seen from the front, the person's left at our right: limbs, keypoints, their numbers and names."""
-    canvas, places = Canvas("skeleton"), _places(skeleton, pose, (0.0, 24.0))
-    canvas.text((0, 0), f"{skeleton.name}: {len(skeleton)} keypoints", size=13, bold=True, align="c")
+def draw_skeleton(*skeletons: Skeleton, pose: Mapping[str, Point] | None = None) -> Canvas:
+    """Skeletons seen from the front, side by side, the person's left at our right: limbs, keypoints, numbers, names."""
+    canvas, middle, half = Canvas("skeletons"), 0.0, 0.0
+    for count, skeleton in enumerate(skeletons):
+        places = _places(skeleton, pose, _NAMED_HEAD)
+        last, half = half, max(abs(x) for x, _ in places) + 78
+        middle += (last + half) * (count > 0)
+        _place_skeleton(canvas, skeleton, [(middle + x, 24 + y) for x, y in places], middle, f"{count}/")
+    return canvas
+
+
+def _place_skeleton(canvas: Canvas, skeleton: Skeleton, places: list[Point], middle: float, key: str) -> None:
+    canvas.text((middle, 0), f"{skeleton.name}: {len(skeleton)} keypoints", size=13, bold=True, align="c")
     for a, b in skeleton.limbs:
-        canvas.curve(f"keypoint/{a}", f"keypoint/{b}", places[a], places[b], penwidth="5", color=GREY + "40",
+        canvas.curve(f"{key}keypoint/{a}", f"{key}keypoint/{b}", places[a], places[b], penwidth="5", color=GREY + "40",
                      **{"class": "limb"})  # fmt: skip
     for number, (name, (x, y)) in enumerate(zip(skeleton.keypoints, places, strict=True)):
         side = side_of(name)
         colour, gap = SIDE_COLOURS.get(side, GREY), -10 if side == "right" else 10
         words = f"{number} {name}".replace("_", " ")
-        canvas.dot(f"keypoint/{number}", (x, y), 9, [colour], color="white", penwidth="1", tooltip=words,
+        canvas.dot(f"{key}keypoint/{number}", (x, y), 9, [colour], color="white", penwidth="1", tooltip=words,
                    **{"class": "keypoint"})  # fmt: skip
-        canvas.text((x + gap, y), words, colour=INK, align="r" if side == "right" else "l")
-    return canvas
+        beside = any(abs(v - y) < 8 and 0 < (u - x) * gap < 600 for u, v in places)  # another stands in the words' way
+        canvas.text((x + gap, y - 11 * beside), words, colour=INK, align="r" if side == "right" else "l")
 
 
 def draw_part_schemes(
@@ -36,7 +46,7 @@ def draw_part_schemes(
     A keypoint of several parts, whose score maps are summed (Eq. 7), is cut into their colours.
     """
     canvas = Canvas("parts")
-    places = _places(skeleton, pose, (0.0, 0.0))
+    places = _places(skeleton, pose, _HEAD)
     half, top = max(abs(x) for x, _ in places) + 40, 30.0
     bottom = top + max(y for _, y in places) + 34
     for number, (name, parts) in enumerate(schemes.items()):
@@ -51,5 +61,5 @@ def draw_part_schemes(
     return canvas
 
 
-def _places(skeleton: Skeleton, pose: Mapping[str, Point] | None, corner: Point) -> list[Point]:
-    return [(corner[0] + _HEAD * x, corner[1] + _HEAD * y) for x, y in front_pose(skeleton, pose)]
+def _places(skeleton: Skeleton, pose: Mapping[str, Point] | None, head: float) -> list[Point]:
+    return [(head * x, head * y) for x, y in front_pose(skeleton, pose)]

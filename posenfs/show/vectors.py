@@ -61,6 +61,21 @@ def visibility_boxes(
     return figure
 
 
+def visibility_means(found: Mapping[str, tuple[np.ndarray, np.ndarray]], visibility: np.ndarray) -> str:
+    """The means of `visibility_boxes` as lines of text, with two differences of occluded from visible: that of these
+    means, and the mean of those taken keypoint by keypoint, which mistakes no hard keypoint for a hidden one."""
+    lines = []
+    for name, (scores, losses) in found.items():
+        for what, values in (("score", scores), ("loss", losses)):
+            seen, hidden = (np.ma.masked_invalid(np.where(visibility == level, values, np.nan)) for level in (2, 1))
+            within = (hidden.mean(0) - seen.mean(0)).mean()
+            lines.append(
+                f"{name}  {what:5}  visible {seen.mean():6.3f}  occluded {hidden.mean():6.3f}  "
+                f"difference {hidden.mean() - seen.mean():+.3f}, within keypoints {within:+.3f}"
+            )
+    return "\n".join(lines)
+
+
 def _tenths(values: np.ndarray) -> tuple[float | None, ...]:
     """The 10th, 25th, 50th, 75th and 90th percentile; None of nothing."""
     return tuple(np.percentile(values, (10, 25, 50, 75, 90)).tolist()) if len(values) else (None,) * 5

@@ -37,6 +37,20 @@ def test_there_and_back(crop, points_image):
     np.testing.assert_allclose(back, points_image, atol=1e-3)
 
 
+boxes = st.tuples(st.floats(-300, 900), st.floats(-300, 900), st.floats(1, 1200), st.floats(1, 1200)).map(np.array)
+
+
+@given(boxes, crops, points)
+def test_there_and_back_from_any_box(box, change, points_image):
+    upright = crop_of_box(box, change.size)
+    zoomed = upright.scale * np.clip(change.scale, 0.7, 1.3)
+    crop = Crop(upright.center, zoomed, change.rotation, change.flip, change.size)
+    back = crop_to_image(heatmap_to_crop(crop_to_heatmap(image_to_crop(points_image, crop))), crop)
+    np.testing.assert_allclose(back, points_image, atol=1e-3)
+    middle = image_to_crop((box[:2] + box[2:] / 2)[None], crop)[0]
+    np.testing.assert_allclose(middle, (np.array(change.size) - 1) / 2, atol=1e-6)
+
+
 @given(crops, points)
 def test_image_to_crop_by_complex_numbers(crop, points_image):
     z = (points_image - crop.center) @ np.array([1, 1j]) / crop.scale * np.exp(1j * np.deg2rad(crop.rotation))

@@ -1,0 +1,36 @@
+"""What a model says at the true keypoints, against loops over maps."""
+
+import numpy as np
+import pytest
+import torch
+
+from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.geometry import crop_of_box, image_to_crop
+from posenfs.data.loader import crop_people
+from posenfs.data.sample import normalise
+from posenfs.evaluation.predict import at_keypoints
+from posenfs.search.experiment import build
+
+
+def test_scores_and_losses_at_keypoints_by_loops(tiny, drawn):
+    model, people = build(tiny, progress=False).model, read_mpii(drawn, "valid").select(slice(5))
+    scores, losses = at_keypoints(model, people, (64, 64), batch_size=2)
+    assert model.training  # left as it was
+    with torch.no_grad():
+        maps = model.eval()(normalise(crop_people(people, (64, 64)).images)).double().numpy()
+    grid = np.stack(np.meshgrid(np.arange(16), np.arange(16)), -1)
+    seen = 0
+    for n in range(5):
+        crop_px = image_to_crop(people.keypoints_image[n], crop_of_box(people.boxes[n], (64, 64)))
+        for k in range(16):
+            inside = ((crop_px[k] > -0.5) & (crop_px[k] < 63.5)).all()
+            if not inside or people.visibility[n, k] == 0:
+                assert np.isnan(scores[n, k]) and np.isnan(losses[n, k])
+                continue
+            place = (crop_px[k] + 0.5) / 4 - 0.5  # the centre of a heatmap pixel lies in the middle of four crop pixels
+            x, y = np.clip(np.round(place).astype(int), 0, 15)
+            target = np.exp(-((grid - place) ** 2).sum(-1) / (2 * 0.5**2))  # sigma: 16 / 32 px
+            assert scores[n, k] == pytest.approx(maps[n, k, y, x], abs=1e-5)
+            assert losses[n, k] == pytest.approx(((maps[n, k] - target) ** 2).sum(), rel=1e-3, abs=1e-4)
+            seen += 1
+    assert seen > 40
