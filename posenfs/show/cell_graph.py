@@ -1,120 +1,154 @@
-"""The inside of one cell (Fig. 2, 4): scales fused by beta (Eq. 2), operations mixed by alpha (Eq. 1), Eq. 3."""
+"""The inside of one cell (Fig. 2, 4): sources weighted by beta (Eq. 2), operations by alpha (Eq. 1), output (Eq. 3)."""
+
+from itertools import pairwise
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec
-from posenfs.show.canvas import FONT, GREY, INK, Canvas, Point, operation_colour
-from posenfs.show.fabric_graph import LARGE, TRANSFER_COLOURS, check_fit, line_width, operation_name
+from posenfs.show.canvas import GREY, INK, Canvas, Point, blend, operation_colour
+from posenfs.show.fabric_graph import FILL, LARGE, TRANSFER_COLOURS, check_fit, line_width, operation_name
 
-_TRANSFERS = {"down": "3×3 conv, stride 2", "same": "identity", "up": "1×1 conv, twice the size"}
-_SOURCE, _TRANSFER, _NODE, _EDGE = (92, 34), (112, 26), (46, 34), 150  # sizes, and the width of a mixed operation
-_ROW = 13.0  # points from one operation of a mixed operation to the next
-_PITCH = _EDGE + 104.0  # points from one node to the next
+_TRANSFERS = {"down": "3×3 convolution\nstride 2, ", "same": "identity\n", "up": "1×1 convolution\nbilinear ×2, "}
+_MAP, _TRANSFER, _NODE = (54.0, 30.0), (108.0, 30.0), 28.0  # sizes of maps and transfers, diameter of a node
+_SOURCES = (-76.0, 0.0, 76.0)  # heights of finer, same, coarser
+_GAP = 16.0  # between two boxes
+_LANE = 13.0  # from one operation's line to the next
+_RISE = 34.0  # the length in which a line changes its height
+_CHARACTER = 4.4  # width of a character at 8 points
 
 
 def draw_cell(spec: FabricSpec, architecture: Architecture, name: str = "", cell: CellIndex | None = None) -> Canvas:
-    """One cell from left to right: three sources, their transfers, node 0, the mixed operations, hidden nodes, output.
+    """One cell from left to right: three sources and their transfers, node 0, hidden nodes, output.
 
-    By default the first cell with three different sources. Lines are softmax(beta), bars softmax(alpha). Raises
-    ValueError where alpha or beta does not fit, or where the fabric has no such cell.
+    Lines are softmax(beta) and, a line for every candidate operation on every edge, softmax(alpha); the exact numbers
+    are in the tooltips. By default the first cell with three different sources. Raises ValueError where alpha or beta
+    does not fit, or where the fabric has no such cell.
     """
     check_fit(spec, architecture, name)
-    architecture = architecture.detach()
     if cell is None:
-        whole = [c for c in spec.cells if len(set(spec.sources(c.row, spec.rows(c.layer - 1)))) == 3]
-        cell = (whole or spec.cells)[0]
+        three = [c for c in spec.cells if len(set(spec.sources(c.row, spec.rows(c.layer - 1)))) == 3]
+        cell = (three or spec.cells)[0]
     if cell not in spec.cells:
         raise ValueError(f"the fabric has no cell {tuple(cell)}; its cells are {[tuple(c) for c in spec.cells]}")
-    number = spec.cells.index(cell)
-    alpha = architecture.operation_weights.expand(len(spec.cells), -1, -1)[number]
-    beta = architecture.scale_weights[number].tolist()
-    canvas = Canvas("cell")
-    height = 18 + _ROW * len(spec.operations)
-    lanes = _lanes(spec.edges)
-    top = -height / 2 - max(lanes.values()) * (height + 14) - 30
-    where = f"layer {cell.layer}, scale 1/{spec.strides[cell.row]}, {spec.channels(cell.row)} channels"
-    canvas.text((0, min(top, -118)), f"{name.replace('_', ' ')}: {where}".removeprefix(": "), size=13, bold=True)
-    node_0 = _place_sources(canvas, spec, cell, beta)
-    nodes = [(node_0 + _PITCH * n, 0.0) for n in range(spec.hidden_nodes + 1)]
+    architecture, number = architecture.detach(), spec.cells.index(cell)
+    alpha = architecture.operation_weights.expand(len(spec.cells), -1, -1)[number].tolist()
+    canvas, levels = Canvas("cell"), _levels(spec)
+    label = _CHARACTER * max(len(operation_name(o)) + len(" 100%") for o in spec.operations) + 4
+    left = _MAP[0] + _GAP + _TRANSFER[0] + 100  # of node 0
+    nodes = [(left + (2 * _RISE + label + 12) * n, 0.0) for n in range(spec.hidden_nodes + 1)]
+    half = _LANE * (len(spec.operations) - 1) / 2
+    ceiling = min(levels.values()) - half  # the highest operation; the hidden nodes' way to the output is above it
+    top = min(ceiling - _LANE * spec.hidden_nodes, _SOURCES[0] - 34) - 14
+    _place_words(canvas, spec, cell, name, nodes, top)
+    _place_sources(canvas, spec, cell, architecture.scale_weights[number].tolist(), nodes[0])
+    for (start, end), weights in zip(spec.edges, alpha, strict=True):
+        _place_edge(canvas, spec, (start, end), weights, nodes, levels[start, end])
     for n, place in enumerate(nodes):
-        words = "input, Eq. 2" if n == 0 else "hidden: the sum of its edges"
-        canvas.box(f"node/{n}", place, _NODE, f"node {n}", tooltip=f"node {n}: {words}", **{"class": "node"})
-    for (start, end), weights in zip(spec.edges, alpha.tolist(), strict=True):
-        _place_edge(canvas, spec, (start, end), weights, nodes, height, -lanes[start, end] * (height + 14))
-    canvas.text((nodes[0][0] + _PITCH / 2, height / 2 + 18), "Eq. 1: every operation, weighted", colour=GREY, align="c")
-    _place_output(canvas, spec, cell, nodes[-1][0], height)
+        words = "the cell's input, the sum of its sources" if n == 0 else "hidden, the sum of its mixed operations"
+        canvas.dot(f"node/{n}", place, _NODE, [blend(FILL, 0.3)], str(n), fontsize="11", color=INK, penwidth="0.8",
+                   tooltip=f"node {n}: {words}\n{_shape(spec, cell.row)}", **{"class": "node"})  # fmt: skip
+    _place_output(canvas, spec, cell, nodes, ceiling)
     return canvas
 
 
-def _place_sources(canvas: Canvas, spec: FabricSpec, cell: CellIndex, beta: list[float]) -> float:
-    """Three sources and their transfers at the left; returns where node 0 stands."""
-    sources, node_0 = spec.sources(cell.row, spec.rows(cell.layer - 1)), 380.0
-    for (source, row), weight, y in zip(sources._asdict().items(), beta, (-78.0, 0.0, 78.0), strict=True):
+def _levels(spec: FabricSpec) -> dict[tuple[int, int], float]:
+    """Heights at which the edges run: between neighbours in the middle; the longer, the farther away.
+
+    From node 0 and every second one beneath the middle, from the others above, so that few lines cross.
+    """
+    pitch = _LANE * len(spec.operations) + 9
+    return {(start, end): (end - start - 1) * pitch * (-1 if start % 2 else 1) for start, end in spec.edges}
+
+
+def _place_words(canvas: Canvas, spec: FabricSpec, cell: CellIndex, name: str, nodes: list[Point], top: float) -> None:
+    """Title, and over each stage its equation."""
+    where = f"layer {cell.layer}, scale 1/{spec.strides[cell.row]}, {spec.channels(cell.row)} channels"
+    canvas.text((0, top - 44), f"{name.replace('_', ' ')}: {where}".removeprefix(": "), size=13, bold=True)
+    shared = "alpha of this cell alone" if spec.alpha_per_cell else "alpha shared by all cells of the fabric"
+    canvas.text((0, top - 28), f"{shared}, beta of this cell", colour=GREY)
+    ends = (0.0, nodes[0][0] - 14, nodes[-1][0] + 26, nodes[-1][0] + 272)
+    words = ("Eq. 2: sources, softmax(beta)", "Eq. 1: operations, softmax(alpha)", "Eq. 3: concatenation, projection")
+    for line, (start, end) in zip(words, pairwise(ends), strict=True):
+        canvas.heading(line, start, end - 12, top)
+
+
+def _place_sources(canvas: Canvas, spec: FabricSpec, cell: CellIndex, weights: list[float], node: Point) -> None:
+    """finer, same, coarser: map, transfer, and a line as wide as its weight [3] to node 0."""
+    sources = spec.sources(cell.row, spec.rows(cell.layer - 1))
+    before = f"layer {cell.layer - 1}" if cell.layer > spec.first else "the pyramid" if spec.first else "the stem"
+    for source, row, weight, y in zip(sources._fields, sources, weights, _SOURCES, strict=True):
         kind = "down" if row < cell.row else "up" if row > cell.row else "same"
-        copied = {"finer": row >= cell.row, "same": row != cell.row, "coarser": row <= cell.row}[source]
-        words = f"{source} {'(a copy)' if copied else ''}\n1/{spec.strides[row]}, {spec.channels(row)} ch"
-        colour, at = TRANSFER_COLOURS[kind], (_SOURCE[0] / 2, y)
-        canvas.box(f"source/{source}", at, _SOURCE, words, tooltip=words, **{"class": "source"})
-        transfer = (_SOURCE[0] + 44 + _TRANSFER[0] / 2, y)
-        canvas.box(f"transfer/{source}", transfer, _TRANSFER, _TRANSFERS[kind], color=colour, fontcolor=colour,
-                   fontsize="8.5", tooltip=_TRANSFERS[kind], **{"class": "transfer"})  # fmt: skip
-        canvas.curve(f"source/{source}", f"transfer/{source}", (at[0] + _SOURCE[0] / 2, y),
-                     (transfer[0] - _TRANSFER[0] / 2, y), color=GREY, penwidth="0.8")  # fmt: skip
-        start, end = (transfer[0] + _TRANSFER[0] / 2, y), (node_0 - _NODE[0] / 2, y / 9)
-        canvas.curve(f"transfer/{source}", "node/0", start, end, bend=0.45, color=colour,
-                     penwidth=f"{line_width(weight, LARGE):.3f}", tooltip=f"{source}: {weight:.4f}",
-                     **{"class": "scale"})  # fmt: skip
-        canvas.text((start[0] + 8, y + (11 if source == "coarser" else -9)), f"{weight:.0%}", colour=colour)
-    canvas.text((node_0, 32), "Eq. 2", colour=GREY, align="c")
-    return node_0
-
-
-def _lanes(edges: list[tuple[int, int]]) -> dict[tuple[int, int], int]:
-    """How high each edge runs: 0 between neighbours, else the lowest lane in which it meets no other."""
-    lanes: dict[tuple[int, int], int] = {}
-    for start, end in sorted(edges, key=lambda edge: edge[1] - edge[0]):
-        taken = {lane for (a, b), lane in lanes.items() if a < end and start < b}
-        lanes[start, end] = 0 if end == start + 1 else next(n for n in range(1, len(edges) + 1) if n not in taken)
-    return lanes
+        own = {"down": "finer", "same": "same", "up": "coarser"}[kind]
+        copy = "" if own == source else f"copy of {own}"  # footnote 2
+        canvas.text((0, y - 23), source, bold=True)
+        if copy:
+            canvas.text((42, y - 23), copy, size=8, colour=GREY)
+        canvas.box(
+            f"source/{source}", (_MAP[0] / 2, y), _MAP, _shape(spec, row, "\n"), penwidth="0.8", color=GREY,
+            tooltip=f"{source}: {copy or 'a map'}, from {before}\n{_shape(spec, row)}", **{"class": "source"},
+        )  # fmt: skip
+        at, colour = (_MAP[0] + _GAP + _TRANSFER[0] / 2, y), TRANSFER_COLOURS[kind]
+        words = f"{_TRANSFERS[kind]}{spec.channels(row)} → {spec.channels(cell.row)} ch"
+        canvas.box(
+            f"transfer/{source}", at, _TRANSFER, words, color=colour, penwidth="0.8", fontsize="8.5", tooltip=words,
+            **{"class": "transfer"},
+        )  # fmt: skip
+        canvas.curve(f"source/{source}", f"transfer/{source}", (_MAP[0], y), (at[0] - _TRANSFER[0] / 2, y), color=GREY,
+                     penwidth="0.8")  # fmt: skip
+        right = at[0] + _TRANSFER[0] / 2
+        canvas.curve(
+            f"transfer/{source}", "node/0", (right, y), node, bend=0.5, through=((right + 34, y),), color=colour,
+            penwidth=f"{line_width(weight, LARGE):.3f}", tooltip=f"{source}: {weight:.4f}", **{"class": "scale"},
+        )  # fmt: skip
+        _label(canvas, f"beta/{source}", (right + 17, y), f"{weight:.0%}")
 
 
 def _place_edge(
-    canvas: Canvas, spec: FabricSpec, edge: tuple[int, int], weights: list[float], nodes: list[Point], height: float,
-    y: float,
-) -> None:  # fmt: skip
-    """A mixed operation before the node it ends in, `y` its lane."""
-    start, end = edge
-    left = nodes[end][0] - _PITCH / 2 - _EDGE / 2
-    key = f"edge/{start}-{end}"
-    canvas.box(key, (left + _EDGE / 2, y), (_EDGE, height), color=GREY, penwidth="0.6",
-               tooltip=f"edge {start} to {end}", **{"class": "mixed"})  # fmt: skip
-    canvas.text((left + 6, y - height / 2 + 8), f"{start} → {end}", size=8, colour=GREY)
+    canvas: Canvas, spec: FabricSpec, edge: tuple[int, int], weights: list[float], nodes: list[Point], level: float
+) -> None:
+    """A mixed operation: a line for each candidate, side by side, as wide as its weight [|O|]."""
+    start, end = (nodes[n] for n in edge)
+    middle = (start[0] + nodes[edge[0] + 1][0]) / 2  # before the next node, even where the edge goes on
     for number, (operation, weight) in enumerate(zip(spec.operations, weights, strict=True)):
-        line = y - height / 2 + 20 + _ROW * number
-        canvas.text((left + 6, line), operation_name(operation), size=8)
-        canvas.bar(f"{key}/{operation}", (left + 72, line - 4), (48, 8),
-                   [(operation_colour(operation, spec.operations), weight), ("#FFFFFF", 1 - weight)],
-                   tooltip=f"{start} to {end}: {operation} {weight:.4f}")  # fmt: skip
-        canvas.text((left + 146, line), f"{weight:.0%}", size=8, align="r")
-    here, there = (nodes[start][0] + _NODE[0] / 2, 0.0), (nodes[end][0] - _NODE[0] / 2, 0.0)
-    _route(canvas, f"node/{start}", key, here, (left, y), early=True)
-    _route(canvas, key, f"node/{end}", (left + _EDGE, y), there, early=False)
+        y = level + _LANE * (number - (len(spec.operations) - 1) / 2)
+        canvas.curve(
+            f"node/{edge[0]}", f"node/{edge[1]}", start, end, bend=0.5,
+            through=((start[0] + _RISE, y), (end[0] - _RISE, y)), color=operation_colour(operation, spec.operations),
+            penwidth=f"{line_width(weight, LARGE):.3f}", tooltip=f"{edge[0]} to {edge[1]}: {operation} {weight:.4f}",
+            **{"class": "operation"},
+        )  # fmt: skip
+        words = f"{operation_name(operation)} {weight:.0%}"
+        _label(canvas, f"alpha/{edge[0]}-{edge[1]}/{number}", (middle, y), words)
 
 
-def _route(canvas: Canvas, tail: str, head: str, start: Point, end: Point, early: bool) -> None:
-    """A line that changes its height at once (early) or just before its end, and is level otherwise."""
-    if early:
-        canvas.bent(tail, head, start, (start[0] + 26, end[1]), end, color=GREY, penwidth="1")
-    else:
-        canvas.bent(tail, head, start, (end[0] - 26, start[1]), end, color=GREY, penwidth="1")
-
-
-def _place_output(canvas: Canvas, spec: FabricSpec, cell: CellIndex, last: float, height: float) -> None:
-    """Concatenation and projection."""
+def _place_output(canvas: Canvas, spec: FabricSpec, cell: CellIndex, nodes: list[Point], ceiling: float) -> None:
+    """The hidden nodes' maps one upon another, the 1x1 projection, the cell's output map."""
     hidden, channels = spec.hidden_nodes, spec.channels(cell.row)
-    nodes = "node 1" if hidden == 1 else f"nodes 1 to {hidden} joined"
-    words = f"{nodes}\n1×1 conv\n{hidden * channels} → {channels} ch"
-    at, size = (last + _NODE[0] / 2 + 36 + 50, 0.0), (100, 52)
-    canvas.box("output", at, size, words, fontname=FONT, color=INK, tooltip=words, **{"class": "output"})
-    canvas.curve(f"node/{hidden}", "output", (last + _NODE[0] / 2, 0), (at[0] - size[0] / 2, 0), color=GREY,
-                 penwidth="1")  # fmt: skip
-    canvas.text((at[0], 40), "Eq. 3", colour=GREY, align="c")
+    x = nodes[-1][0] + 70
+    joined = f"{hidden} × {channels} ch"
+    for n, node in enumerate(nodes[1:], start=1):
+        slot = x, 20.0 * (n - (hidden + 1) / 2)
+        above = ceiling - _LANE * (hidden - n)
+        around = ((node[0] + _RISE, above), (x - 52, above)) if n < hidden else ()
+        canvas.curve(f"node/{n}", f"joined/{n}", node, slot, bend=0.5, through=around, color=GREY, penwidth="0.8",
+                     tooltip=f"node {n}: {_shape(spec, cell.row)}", **{"class": "joined"})  # fmt: skip
+        canvas.box(f"joined/{n}", (x + 14, slot[1]), (28, 20), str(n), style="filled", fillcolor=blend(FILL, 0.3),
+                   color=GREY, penwidth="0.8", tooltip=f"hidden nodes side by side: {joined}")  # fmt: skip
+    canvas.text((x + 14, 10.0 * hidden + 11), joined, size=8, colour=GREY, align="c")
+    words = f"1×1 convolution\n{hidden * channels} → {channels} ch"
+    stops = (x + 28, x + 28 + _GAP, x + 104 + _GAP, x + 104 + 2 * _GAP)
+    canvas.box("projection", ((stops[1] + stops[2]) / 2, 0), (stops[2] - stops[1], 30), words, penwidth="0.8",
+               fontsize="8.5", tooltip=words, **{"class": "projection"})  # fmt: skip
+    canvas.box("output", (stops[3] + _MAP[0] / 2, 0), _MAP, _shape(spec, cell.row, "\n"), color=INK, fillcolor=FILL,
+               penwidth="0.8", tooltip=f"output\n{_shape(spec, cell.row)}", **{"class": "output"})  # fmt: skip
+    for tail, head, start, end in (("joined/1", "projection", *stops[:2]), ("projection", "output", *stops[2:])):
+        canvas.curve(tail, head, (start, 0), (end, 0), color=GREY, penwidth="0.8")
+
+
+def _label(canvas: Canvas, name: str, centre: Point, words: str) -> None:
+    """Words that interrupt a line."""
+    size = _CHARACTER * len(words) + 4, 10.0
+    canvas.box(name, centre, size, words, style="filled", penwidth="0", fontsize="8", **{"class": "weight"})
+
+
+def _shape(spec: FabricSpec, row: int, between: str = ", ") -> str:
+    return f"1/{spec.strides[row]}{between}{spec.channels(row)} ch"

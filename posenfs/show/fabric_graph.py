@@ -26,11 +26,13 @@ class Layout:
     bar: Point = (190, 12)  # of the operation bars beneath a fabric
     margin: Point = (54, 62)  # left of and above the cells, for words
     words: bool = True
+    bars: bool = True  # whether the operation bars are drawn
 
 
 LARGE = Layout()
 LARGE_PER_CELL = Layout(column=120, gap=22, cell=(82, 0))
 SMALL = Layout(column=40, gap=14, cell=(18, 13), source=7, line=3, bar=(118, 6), margin=(0, 0), words=False)
+TINY = Layout(column=30, gap=7, cell=(17, 12), source=6, line=2.4, bar=(0, 0), margin=(0, 0), words=False, bars=False)
 
 
 class FabricGraph:
@@ -45,7 +47,8 @@ class FabricGraph:
         self.key, self.name = key, name.replace("_", " ")
         self.layers = range(spec.first - 1, spec.end)  # the first one is that of the maps read
         self.rows = max(spec.rows(layer) for layer in self.layers)
-        inside = 0 if not spec.alpha_per_cell else 9 * len(spec.edges) + 8
+        self.bars_inside = layout.bars and spec.alpha_per_cell
+        inside = 9 * len(spec.edges) + 8 if self.bars_inside else 0
         self.cell = layout.cell[0], max(layout.cell[1], inside)
         self.pitch = layout.cell[1] + layout.gap + max(inside - layout.cell[1], 0)
 
@@ -54,7 +57,7 @@ class FabricGraph:
         """(width, height)"""
         layout = self.layout
         width = layout.margin[0] + layout.source / 2 + layout.column * (len(self.layers) - 1) + self.cell[0] / 2
-        panel = 0 if self.spec.alpha_per_cell else self._panel_height
+        panel = self._panel_height if layout.bars and not self.bars_inside else 0
         return max(width, layout.bar[0]), layout.margin[1] + self.cell[1] + self.pitch * (self.rows - 1) + panel
 
     @property
@@ -69,16 +72,16 @@ class FabricGraph:
             self._place_words(canvas)
         self._place_edges(canvas)
         self._place_cells(canvas)
-        if not self.spec.alpha_per_cell:
+        if self.layout.bars and not self.bars_inside:
             self._place_panel(canvas)
 
-    def _at(self, layer: int, row: int) -> Point:
+    def at(self, layer: int, row: int) -> Point:
         """The middle of a cell or, one layer before the first, of a map."""
         margin = self.layout.margin
         x = self.corner[0] + margin[0] + self.layout.source / 2 + self.layout.column * (layer - self.spec.first + 1)
         return x, self.corner[1] + margin[1] + self.cell[1] / 2 + self.pitch * row
 
-    def _node(self, layer: int, row: int) -> str:
+    def node(self, layer: int, row: int) -> str:
         return f"{self.key}/{layer}/{row}"
 
     def _place_words(self, canvas: Canvas) -> None:
@@ -90,9 +93,9 @@ class FabricGraph:
         for layer in self.layers:
             before = "stem" if self.spec.first == 0 else "pyramid"
             words = f"layer {layer}" if layer >= self.spec.first else before
-            canvas.text((self._at(layer, 0)[0], top + self.layout.margin[1] - 13), words, colour=GREY, align="c")
+            canvas.text((self.at(layer, 0)[0], top + self.layout.margin[1] - 13), words, colour=GREY, align="c")
         for row in range(self.rows):
-            y = self._at(0, row)[1]
+            y = self.at(0, row)[1]
             canvas.text((left, y - 6), f"1/{self.spec.strides[row]}", size=10, bold=True)
             canvas.text((left, y + 7), f"{self.spec.channels(row)} ch", size=9, colour=GREY)
 
@@ -107,11 +110,11 @@ class FabricGraph:
                 weight = sum(terms.values())
                 kind = "down" if row < cell.row else "up" if row > cell.row else "same"
                 copies = "" if len(terms) < 2 else "\n" + " + ".join(f"{n} {w:.4f}" for n, w in terms.items())
-                (x0, y0), (x1, y1) = self._at(before, row), self._at(*cell)
+                (x0, y0), (x1, y1) = self.at(before, row), self.at(*cell)
                 fan = (cell.row - row) * self.cell[1] / 4  # lines leave and arrive apart, so that each can be followed
                 inputs = before < spec.first
                 canvas.curve(
-                    self._node(before, row), self._node(*cell),
+                    self.node(before, row), self.node(*cell),
                     (x0 + (self.layout.source if inputs else self.cell[0]) / 2, y0 + (0 if inputs else fan)),
                     (x1 - self.cell[0] / 2, y1 - fan),
                     bend=0.35,
@@ -126,23 +129,23 @@ class FabricGraph:
         for row in range(spec.input_rows):
             stride = f"1/{spec.strides[row]}"
             canvas.dot(
-                self._node(spec.first - 1, row), self._at(spec.first - 1, row), self.layout.source,
+                self.node(spec.first - 1, row), self.at(spec.first - 1, row), self.layout.source,
                 ["white" if words else PALE], stride if words else "", color=GREY, penwidth="0.6", fontsize="8",
                 tooltip=f"map at {stride} of the {'stem' if spec.first == 0 else 'pyramid'}", **{"class": "input"},
             )  # fmt: skip
         shares = path_shares(spec, self.architecture.scale_weights)
         operations = self.architecture.operation_weights.expand(len(spec.cells), -1, -1)
         for cell, weights in zip(spec.cells, operations, strict=True):
-            centre, share, channels = self._at(*cell), shares[cell], spec.channels(cell.row)
+            centre, share, channels = self.at(*cell), shares[cell], spec.channels(cell.row)
             canvas.box(
-                self._node(*cell), centre, self.cell, f"{channels} ch" if words and not spec.alpha_per_cell else "",
+                self.node(*cell), centre, self.cell, f"{channels} ch" if words and not spec.alpha_per_cell else "",
                 fillcolor=blend(FILL, share**0.5), color=blend(INK, 0.25 + 0.75 * share**0.5), penwidth="0.8",
                 tooltip=f"layer {cell.layer}, 1/{spec.strides[cell.row]}, {channels} channels\n"
                 f"share of the scale paths to the output {share:.4f}\n{operations_text(spec, weights)}",
                 **{"class": "cell"},
             )  # fmt: skip
-            if spec.alpha_per_cell:
-                self._place_bars(canvas, self._node(*cell), centre, weights)
+            if self.bars_inside:
+                self._place_bars(canvas, self.node(*cell), centre, weights)
 
     def _place_bars(self, canvas: Canvas, node: str, centre: Point, weights: Tensor) -> None:
         """The operation bars of one cell, inside it."""
@@ -223,7 +226,7 @@ def path_shares(spec: FabricSpec, scale_weights: Tensor) -> dict[CellIndex, floa
 
 
 def place_legend(canvas: Canvas, corner: Point, operations: Sequence[str], width: float) -> float:
-    """Colours of lines, operations and cells in lines of at most `width`; returns the height."""
+    """Colours of lines, operations (if any) and cells in lines of at most `width`; returns the height."""
     transfers = {"down": "down, from the finer map", "same": "same scale", "up": "up, from the coarser map"}
     rows = (
         ("scales", [(TRANSFER_COLOURS[kind], 3, words) for kind, words in transfers.items()]),
@@ -231,7 +234,7 @@ def place_legend(canvas: Canvas, corner: Point, operations: Sequence[str], width
         ("cells", [(blend(FILL, 0.3), 9, "few"), (FILL, 9, "all scale paths to the output pass here")]),
     )
     y = corner[1]
-    for title, items in rows:
+    for title, items in (row for row in rows if row[1]):
         canvas.text((corner[0], y), title, colour=GREY)
         x = corner[0] + 62
         for number, (colour, height, words) in enumerate(items):

@@ -6,7 +6,6 @@ import torch
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.space import CellIndex, FabricSpec
-from posenfs.show import cell_graph
 from posenfs.show.cell_graph import draw_cell
 
 pytestmark = pytest.mark.usefixtures("without_dot")
@@ -19,57 +18,76 @@ def architecture(spec):
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=["head", "H3", "Fabric-1", "per cell"])
-def test_every_weight_is_there(spec, groups):
-    found, cell = architecture(spec), spec.cells[-1]
-    graph = draw_cell(spec, found, "arms_part", cell)
+def test_every_operation_on_every_edge_has_its_weight(spec, groups):
+    found = architecture(spec)
+    graph = draw_cell(spec, found, "arms_part", spec.cells[-1])
     own = found.operation_weights[-1] if spec.alpha_per_cell else found.operation_weights
-    tips = {tip for _, tips, _ in groups(graph, "bar") for tip in tips}
-    for (start, end), weights in zip(spec.edges, own.tolist(), strict=True):
-        for operation, weight in zip(spec.operations, weights, strict=True):
-            assert f"{start} to {end}: {operation} {weight:.4f}" in tips
-    assert len(groups(graph, "mixed")) == len(spec.edges) and len(groups(graph, "node")) >= 1 + spec.hidden_nodes
-    scales = [(title, tips[0]) for title, tips, _ in groups(graph, "scale")]
-    for (title, tip), source, weight in zip(
-        scales, ("finer", "same", "coarser"), found.scale_weights[-1].tolist(), strict=True
-    ):
-        assert title == f"transfer/{source}->node/0" and tip == f"{source}: {weight:.4f}"
+    expected = [
+        ((f"node/{start}->node/{end}", f"{start} to {end}: {operation} {weight:.4f}"), 0.4 + 4.6 * weight)
+        for (start, end), weights in zip(spec.edges, own.tolist(), strict=True)
+        for operation, weight in zip(spec.operations, weights, strict=True)
+    ]
+    drawn = [((title, tips[0]), widths[0]) for title, tips, widths in groups(graph, "operation")]
+    assert len(drawn) == len(expected)
+    assert dict(drawn) == pytest.approx(dict(expected), abs=6e-3)
+    svg = graph.svg()
+    for operation, weight in zip(spec.operations, own[0].tolist(), strict=True):
+        assert f">{operation.replace('_', ' ').replace('3x3', '3×3')} {weight:.0%}<" in svg
 
 
-def test_the_cell_shown_has_three_sources_of_their_own_where_there_is_one():
+@pytest.mark.parametrize("spec", SPECS, ids=["head", "H3", "Fabric-1", "per cell"])
+@pytest.mark.parametrize("number", [0, -1])
+def test_three_sources_in_their_order_with_beta(spec, number, groups):
+    found = architecture(spec)
+    graph = draw_cell(spec, found, cell=spec.cells[number])
+    drawn = groups(graph, "scale")
+    assert [title for title, *_ in drawn] == [f"transfer/{s}->node/0" for s in ("finer", "same", "coarser")]
+    weights = found.scale_weights[number].tolist()
+    for (_, tips, widths), source, weight in zip(drawn, ("finer", "same", "coarser"), weights, strict=True):
+        assert tips == [f"{source}: {weight:.4f}"] and widths[0] == pytest.approx(0.4 + 4.6 * weight, abs=6e-3)
+        assert f">{weight:.0%}<" in graph.svg()
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=["head", "H3", "Fabric-1", "per cell"])
+def test_every_hidden_node_reaches_the_projection(spec, groups):
+    graph = draw_cell(spec, architecture(spec), cell=spec.cells[0])
+    hidden, channels = spec.hidden_nodes, spec.channels(0)
+    assert {title for title, *_ in groups(graph, "node")} >= {f"node/{n}" for n in range(hidden + 1)}
+    assert [t for t, *_ in groups(graph, "joined")] == [f"node/{n}->joined/{n}" for n in range(1, hidden + 1)]
+    assert groups(graph, "projection")[0][1] == [f"1×1 convolution\n{hidden * channels} → {channels} ch"]
+    assert groups(graph, "output")[0][1] == [f"output\n1/4, {channels} ch"]
+
+
+def test_the_cell_shown_has_three_sources_of_their_own_where_there_is_one(groups):
     spec = FabricSpec()
-    svg = draw_cell(spec, Architecture.zeros(spec)).svg()
-    for words in (
-        "layer 3, scale 1/8, 80 channels",
-        "1/4, 40 ch",
-        "1/8, 80 ch",
-        "1/16, 160 ch",
-        "stride 2",
-        "identity",
-    ):
-        assert words in svg
-    assert "a copy" not in svg
+    graph = draw_cell(spec, Architecture.zeros(spec))
+    assert ">layer 3, scale 1/8, 80 channels<" in graph.svg()
+    assert [tips[0] for _, tips, _ in groups(graph, "source")] == [
+        "finer: a map, from the pyramid\n1/4, 40 ch",
+        "same: a map, from the pyramid\n1/8, 80 ch",
+        "coarser: a map, from the pyramid\n1/16, 160 ch",
+    ]
+    assert [tips[0] for _, tips, _ in groups(graph, "transfer")] == [
+        "3×3 convolution\nstride 2, 40 → 80 ch",
+        "identity\n80 → 80 ch",
+        "1×1 convolution\nbilinear ×2, 160 → 80 ch",
+    ]
 
 
-def test_copies_are_called_copies():
+def test_copies_name_what_they_copy(groups):
     spec = FabricSpec(layers=6, first=0)
-    first = draw_cell(spec, Architecture.zeros(spec), cell=CellIndex(0, 0)).svg()
-    assert first.count(">finer (a copy)<") == first.count(">coarser (a copy)<") == 1 and first.count(">identity<") == 3
-    opens = draw_cell(spec, Architecture.zeros(spec), cell=CellIndex(1, 2)).svg()  # a new scale: three down transfers
-    assert opens.count(">3×3 conv, stride 2<") == 3
-    assert (
-        ">finer<" in opens.replace(" <", "<")
-        and opens.count(">same (a copy)<") == opens.count(">coarser (a copy)<") == 1
-    )
 
+    def drawn(*cell):
+        graph = draw_cell(spec, Architecture.zeros(spec), cell=CellIndex(*cell))
+        sources = [tips[0].split(",")[0] for _, tips, _ in groups(graph, "source")]
+        return graph.svg(), sources, [tips[0].split("\n")[0] for _, tips, _ in groups(graph, "transfer")]
 
-def test_long_edges_pass_no_box_of_another():
-    """No two edges share a lane where one's line would run through the other's box."""
-    spec = FabricSpec(hidden_nodes=4)
-    lanes = cell_graph._lanes(spec.edges)
-    for a, edge in lanes.items():
-        for b, other in lanes.items():
-            if a != b and edge == other > 0:
-                assert a[1] <= b[0] or b[1] <= a[0], (a, b)
+    svg, sources, transfers = drawn(0, 0)  # the stem's one map, three times
+    assert sources == ["finer: copy of same", "same: a map", "coarser: copy of same"] and transfers == ["identity"] * 3
+    assert svg.count(">copy of same<") == 2
+    svg, sources, transfers = drawn(1, 2)  # opens a scale: three transfers of the finer map
+    assert sources == ["finer: a map", "same: copy of finer", "coarser: copy of finer"]
+    assert svg.count(">copy of finer<") == 2 and transfers == ["3×3 convolution"] * 3
 
 
 def test_what_does_not_fit_is_named():
