@@ -29,7 +29,11 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
             ("MPII-16", "halves", "mean offset", "2.895M", "occluded"),
         ),
         ("02_fabric", {}, ("largest difference", "three hidden nodes", "Fabric-1: 9 cells", "4.090M", "entropy")),
-        ("03_vectors", SMALL, ("Its squashed length", "left_shoulder", "d = 1: PCKh", "Occlusion", "within keypoints")),
+        (
+            "03_vectors",
+            SMALL,
+            ("squashed length is score", "data:image/png", "d = 1: PCKh", "Occlusion", "within keypoints"),
+        ),
     ],
 )
 def test_notebooks_tell_their_story(name, parameters, seen, tmp_path, monkeypatch):
