@@ -147,7 +147,7 @@ def check(
 ) -> None:
     """Read every annotation and decode every picture of a folder: what is there, and what is wrong with it.
 
-    Exit code 1 where an annotation cannot be read.
+    Exit code 1 where an annotation cannot be read, or not one of its pictures.
 
     Args:
         path: A folder with MPII, COCO or LSP-extended files.
@@ -162,7 +162,7 @@ def check(
         print(json.dumps([found.json() for found in checks], indent=2))
     else:
         print("\n".join(found.text() for found in checks))
-    if any(found.wrong and (strict or not found.people) for found in checks):
+    if any(found.wrong and (strict or not found.widths) for found in checks):
         sys.exit(1)
 
 
@@ -174,7 +174,7 @@ def _status_line(name: str, status: dict, in_use: bool) -> str:
     state = status.get("state", "unknown")
     if state == "running" and not in_use:
         state = "gone"  # its process ended without a word
-    metric = status.get("headline", "")
+    metric = status.get("headline", "pckh@0.5")
     score = (status.get("metrics") or {}).get(metric)
     result = "-" if score is None else f"{metric_title(metric)} {score:.1f}"
     steps = f"{status.get('step', 0)}/{status.get('steps', 0)}"

@@ -70,6 +70,18 @@ def test_status_says_what_is_gone_and_what_failed(here, tiny, capsys):
     assert "the loss is nan" in capsys.readouterr().out
 
 
+def test_a_run_from_before_headlines_is_read_and_completed(here, tiny, capsys):
+    running = Search(replace(tiny, name="old"), progress=False)
+    score = running.finish()["pckh@0.5"]
+    for name in ("status.json", "metrics.json"):
+        old = {k: v for k, v in json.loads((running.run.folder / name).read_text()).items() if k != "headline"}
+        running.run.write_json(name, old)
+    running.close()
+    main(["status", "old"])
+    assert f"PCKh@0.5 {score:.1f}" in capsys.readouterr().out
+    assert Search("old", progress=False).run.metrics()["headline"] == "pckh@0.5"
+
+
 def test_no_runs_yet(here, capsys):
     main(["status"])
     assert "no runs yet" in capsys.readouterr().out
@@ -118,9 +130,12 @@ def test_data_is_drawn_and_checked(here, capsys):
     checks = {found["name"]: found for found in json.loads(capsys.readouterr().out)}
     assert "train_000001.jpg" in checks["mpii train"]["wrong"][0] and not checks["coco valid"]["wrong"]
     refused(["data", "check", folder, "--quiet", "--strict"], capsys)
+    for path in (here / "data" / "synthetic" / "plain_3_2_seed0" / "images").iterdir():
+        path.unlink()
+    refused(["data", "check", folder, "--quiet"], capsys)
     assert "holds no data set" in refused(["data", "check", str(here)], capsys)
     search = ["search", *SMALL, "--data.name", "mpii", "--data.root", folder]
-    assert "train_000001.jpg: not a whole picture" in refused([*search, "--strict"], capsys)
+    assert "pictures cannot be used" in refused([*search, "--strict"], capsys)
     assert not (here / "reports").exists()
 
 

@@ -17,7 +17,8 @@ ROOMS = {
         "augment", "loader",
     ],
     "model": [
-        "space", "operations", "architecture", "fabric", "vectors", "losses", "backbones.mobilenet_v2",
+        "space", "operations", "architecture", "fabric", "vectors", "losses",
+        "backbones.pretrained", "backbones.mobilenet_v2",
         "backbones.fabric", "backbones", "network", "cost",
     ],
     "evaluation": ["metrics", "predict"],

@@ -117,8 +117,8 @@ def _look(path: Path) -> _Look:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             unusual = {
                 "grey": image.mode in ("1", "L", "LA") or image.mode.startswith("I"),
-                "transparent in places": image.has_transparency_data,
-                "turned upright by their EXIF tag": orientation != 1,
+                "with an alpha channel": image.has_transparency_data,
+                "turned upright by an EXIF tag": orientation in range(2, 9),
             }
             size = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
     except FileNotFoundError:
@@ -148,7 +148,7 @@ def _check(people: People, annotation: Path, looks: dict[Path, _Look]) -> SplitC
         box_sides=_spread(people.boxes[:, 2:].max(1)),
         boxes=people.box_source,
         head_sizes=f"{people.head_source}, of {heads} people" if heads else "none: no PCKh, but PCK by torso or box",
-        notes=tuple(f"{notes.count(note)} pictures are {note}" for note in dict.fromkeys(notes)),
+        notes=tuple(f"{_many(notes.count(note), 'picture')} {note}" for note in dict.fromkeys(notes)),
         wrong=tuple(_wrong(people, paths, looks)),
     )
 
@@ -157,6 +157,16 @@ def _wrong(people: People, paths: list[Path], looks: dict[Path, _Look]) -> list[
     faults = {path: look.fault for path in paths if (look := looks[path]).fault is not None}
     found = [f"{len(faults)} of {len(paths)} pictures cannot be used: {named(faults)}"] if faults else []
     size = np.array([looks[path].size or (np.inf, np.inf) for path in paths])[people.image_index]  # [N, 2]
+    if people.image_sizes is not None:
+        seen = np.array([looks[path].size or (np.nan, np.nan) for path in paths])
+        other = (np.abs(seen - people.image_sizes) > 0).any(1)  # NaN, not known, is no difference
+        if other.any():
+            first = int(np.flatnonzero(other)[0])
+            sizes = [f"{width:.0f} x {height:.0f}" for width, height in (seen[first], people.image_sizes[first])]
+            found.append(
+                f"{_many(int(other.sum()), 'picture')} not of the annotated size: {people.images[first]} is "
+                f"{sizes[0]} px, annotated {sizes[1]}"
+            )
     labelled, points = people.visibility > 0, people.keypoints_image
     outside = labelled & ((points < -0.5) | (points > size[:, None] - 0.5)).any(-1)
     if outside.any():
@@ -165,15 +175,16 @@ def _wrong(people: People, paths: list[Path], looks: dict[Path, _Look]) -> list[
             f"({points[n, k, 0]:.0f}, {points[n, k, 1]:.0f})"
             for n, k in np.argwhere(outside)[:_EXAMPLES]
         ]
-        found.append(f"{outside.sum()} labelled keypoints lie outside their picture: {', '.join(examples)}")
+        count = _many(int(outside.sum()), "labelled keypoint")
+        found.append(f"{count} outside the picture: {', '.join(examples)}")
     corner, end = people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]
     if away := int(((end < 0) | (corner > size)).any(1).sum()):
-        found.append(f"{away} boxes lie wholly outside their picture")
+        found.append(f"{_many(away, 'box', 'boxes')} wholly outside the picture")
     if nobody := int((~labelled.any(1)).sum()):
-        found.append(f"{nobody} people have no labelled keypoint")
+        found.append(f"{_many(nobody, 'person', 'people')} without a labelled keypoint")
     rows = np.concatenate([people.image_index[:, None], points.reshape(len(people), -1)], 1)
     if twice := len(people) - len(np.unique(rows[labelled.any(1)], axis=0)) - nobody:
-        found.append(f"{twice} people are listed twice: same picture, same keypoints")
+        found.append(f"{_many(twice, 'person', 'people')} listed twice: same picture, same keypoints")
     return found
 
 
@@ -183,6 +194,10 @@ def _spread(values: np.ndarray) -> tuple[float, float, float] | None:
 
 def _range(spread: tuple[float, float, float]) -> str:
     return f"{spread[0]:.0f} to {spread[2]:.0f} (median {spread[1]:.0f})"
+
+
+def _many(count: int, one: str, several: str | None = None) -> str:
+    return f"{count} {one if count == 1 else several or one + 's'}"
 
 
 def _percent(part: int, whole: int) -> str:

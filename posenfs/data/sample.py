@@ -39,6 +39,7 @@ class People:
     person_ids: np.ndarray  # [N] int
     box_source: str = "annotated"  # where the boxes come from: every result says so
     head_source: str = "0.6 x head-box diagonal"  # what a head size is
+    image_sizes: np.ndarray | None = None  # [M, 2] width, height px as annotated, NaN where not; none: not annotated
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -48,6 +49,12 @@ class People:
         """Some of these people, in the given order."""
         rows = ("image_index", "keypoints_image", "visibility", "boxes", "head_sizes", "person_ids")
         return replace(self, **{row: getattr(self, row)[index] for row in rows})
+
+    def lengths(self, start: str, end: str) -> np.ndarray:
+        """[N] px from one keypoint to another; NaN unless both are labelled."""
+        ends = [self.skeleton.index(name) for name in (start, end)]
+        length = np.linalg.norm(np.diff(self.keypoints_image[:, ends], axis=1)[:, 0], axis=-1)
+        return np.where((self.visibility[:, ends] > 0).all(1), length, np.nan)
 
     def image_path(self, person: int) -> Path:
         return self.root / self.images[self.image_index[person]]

@@ -22,7 +22,7 @@ def head_sizes(people: People) -> np.ndarray:
 
 def torso_sizes(people: People, ends: tuple[str, str] = ("left_shoulder", "right_hip")) -> np.ndarray:
     """[N] px: left shoulder to right hip, by which LSP's PCK measures; NaN unless both are labelled."""
-    return _lengths(people, *ends)
+    return people.lengths(*ends)
 
 
 def head_segment_sizes(people: People) -> np.ndarray:
@@ -30,18 +30,12 @@ def head_segment_sizes(people: People) -> np.ndarray:
     neck = next((name for name in ("upper_neck", "neck") if name in people.skeleton.keypoints), None)
     if neck is None or "head_top" not in people.skeleton.keypoints:
         return np.full(len(people), np.nan)
-    return _lengths(people, neck, "head_top")
+    return people.lengths(neck, "head_top")
 
 
 def box_sizes(people: People) -> np.ndarray:
     """[N] px: the longer side of a person's box."""
     return people.boxes[:, 2:].max(1)
-
-
-def _lengths(people: People, start: str, end: str) -> np.ndarray:
-    ends = [people.skeleton.index(name) for name in (start, end)]
-    length = np.linalg.norm(np.diff(people.keypoints_image[:, ends], axis=1)[:, 0], axis=-1)
-    return np.where((people.visibility[:, ends] > 0).all(1), length, np.nan)
 
 
 # What an error is divided by, by the metric's name.

@@ -89,7 +89,7 @@ class Search:
         self._bar = tqdm(disable=True)
         heed(self.run.provenance(), self.device)
         self._go_back()
-        if self.finished and not self.run.metrics():
+        if self.finished and "headline" not in self.run.metrics():
             self._finish()
         self._status("finished" if self.finished else "ready")
 
@@ -295,7 +295,7 @@ class Search:
             "headline": self.headline,
             "metrics": self.metrics,
             "people": len(self.valid),
-            "left_out": dict(self.valid.left_out),
+            "left_out": {people.name: dict(people.left_out) for people in (self.train, self.valid) if people.left_out},
             "boxes": self.valid.box_source,
             "head_size": self.valid.head_source,
             "flip": True,

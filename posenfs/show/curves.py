@@ -37,7 +37,7 @@ def loss_curve(history: Sequence[Mapping]) -> go.Figure:
     return figure
 
 
-def score_curve(history: Sequence[Mapping], metric: str = "pckh@0.5", mean_pose: float | None = None) -> go.Figure:
+def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_pose: float | None = None) -> go.Figure:
     """A metric at each evaluation, its mean bold and by keypoint; the mean pose's as a dashed line."""
     rows = [row for row in history if metric in row]
     steps = [row["step"] for row in rows]

@@ -1,6 +1,7 @@
 """Vector in pixel (plotly): the squash function, and what occlusion does to score and loss."""
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import numpy as np
 import plotly.graph_objects as go
@@ -38,7 +39,7 @@ def squash_curves(longest: float = 6.0) -> go.Figure:
 
 
 def visibility_boxes(
-    found: Mapping[str, tuple[np.ndarray, np.ndarray]], visibility: np.ndarray, keypoints: str = "all keypoints"
+    found: Mapping[str, tuple[np.ndarray, np.ndarray]], visibility: np.ndarray, title: str = "Occlusion"
 ) -> go.Figure:
     """Score and loss at visible and at occluded keypoints: quartiles, tenths as whiskers, and the mean dashed.
 
@@ -46,7 +47,7 @@ def visibility_boxes(
     visibility [N, K] is the annotators'.
     """
     figure = make_subplots(1, 2, subplot_titles=("score where the keypoint is", "loss of its map (Eq. 6)"))
-    for (name, values), colour in zip(found.items(), _COLOURS, strict=False):
+    for (name, values), colour in zip(found.items(), cycle(_COLOURS), strict=False):
         for column, value in enumerate(values, 1):
             groups = [value[(visibility == level) & np.isfinite(value)] for level in _GROUPS.values()]
             low, first, middle, third, high = zip(*(_tenths(group) for group in groups), strict=True)
@@ -56,7 +57,7 @@ def visibility_boxes(
                 mean=[group.mean() if len(group) else None for group in groups],
                 name=name, legendgroup=name, showlegend=column == 1, marker_color=colour, row=1, col=column,
             )  # fmt: skip
-    figure.update_layout(layout(f"Occlusion: {keypoints}"), boxmode="group")
+    figure.update_layout(layout(title), boxmode="group")
     figure.update_yaxes(rangemode="tozero")
     return figure
 
@@ -67,13 +68,19 @@ def visibility_means(found: Mapping[str, tuple[np.ndarray, np.ndarray]], visibil
     lines = []
     for name, (scores, losses) in found.items():
         for what, values in (("score", scores), ("loss", losses)):
-            seen, hidden = (np.ma.masked_invalid(np.where(visibility == level, values, np.nan)) for level in (2, 1))
-            within = (hidden.mean(0) - seen.mean(0)).mean()
+            seen, hidden = (np.where(visibility == level, values, np.nan) for level in _GROUPS.values())
+            apart = [_mean(h) - _mean(s) for s, h in zip(seen.T, hidden.T, strict=True)]
             lines.append(
-                f"{name}  {what:5}  visible {seen.mean():6.3f}  occluded {hidden.mean():6.3f}  "
-                f"difference {hidden.mean() - seen.mean():+.3f}, within keypoints {within:+.3f}"
+                f"{name}  {what:5}  visible {_mean(seen):6.3f}  occluded {_mean(hidden):6.3f}  "
+                f"difference {_mean(hidden) - _mean(seen):+.3f}, within keypoints {_mean(np.array(apart)):+.3f}"
             )
     return "\n".join(lines)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Of the finite ones; NaN of none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")
 
 
 def _tenths(values: np.ndarray) -> tuple[float | None, ...]:

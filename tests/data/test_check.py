@@ -51,11 +51,21 @@ def test_what_is_wrong_is_counted_and_named(own):
     wrong = "\n".join(found.wrong)
     assert f"2 of 12 pictures cannot be used: {images[3].name}: " in wrong and f"{images[4].name}: missing" in wrong
     assert f"right_ankle of {entries[0]['image']} at (899, 4)" in wrong
-    assert "1 boxes lie wholly outside" in wrong
-    assert "1 people have no labelled keypoint" in wrong and "1 people are listed twice" in wrong
-    assert set(found.notes) == {"1 pictures are grey", "1 pictures are turned upright by their EXIF tag"}
+    assert "1 box wholly outside" in wrong
+    assert "1 person without a labelled keypoint" in wrong and "1 person listed twice" in wrong
+    assert set(found.notes) == {"1 picture grey", "1 picture turned upright by an EXIF tag"}
     for fault in found.wrong:
         assert fault in found.text()
+
+
+def test_pictures_of_another_size_than_annotated(own):
+    images = sorted((own / "images").glob("valid_*"))
+    size = Image.open(images[1]).size
+    Image.open(images[1]).resize((100, 90)).save(images[1])
+    found = {check.name: check for check in check_data(own, progress=False)}["coco valid"]
+    assert f"1 picture not of the annotated size: {images[1].name} is 100 x 90 px, annotated {size[0]} x {size[1]}" in (
+        "\n".join(found.wrong)
+    )
 
 
 def test_an_annotation_that_cannot_be_read_does_not_hide_the_others(own):

@@ -32,7 +32,7 @@ def write(folder, value, name="annotations/person_keypoints_val2017.json"):
 
 
 def test_the_protocols_people(tmp_path):
-    nobody = person(5, keypoints=[-3, -7, 0] * 17)
+    nobody = person(5, keypoints=[-3, -7, 0] * 17, bbox=None)
     some = [n for k in range(17) for n in ([-1e9, 7, 0] if k % 3 else [12 + k, 30, 2 - k % 2])]
     annotations = [
         person(9, 3), person(4, 1, iscrowd=1), nobody, person(7, 2, keypoints=some), person(6, 2, bbox=[1, 2, 0, 9]),
@@ -50,11 +50,13 @@ def test_the_protocols_people(tmp_path):
     assert np.isnan(people.head_sizes).all() and people.skeleton is COCO
 
 
-@pytest.mark.parametrize("name", ["val2017", "images/val2017", "images"])
+@pytest.mark.parametrize("name", ["val2017", "images/val2017", "images", "."])
 def test_pictures_lie_where_cocos_or_a_copys_do(tmp_path, name):
-    write(tmp_path, content([person()]))
-    (tmp_path / name).mkdir(parents=True)
-    (tmp_path / name / "000000000001.jpg").write_bytes(b"")
+    write(tmp_path, content([person(), person(2, 2)]))
+    (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    (tmp_path / name / "000000000002.jpg").write_bytes(
+        b""
+    )  # the first one is missing: that is no reason to look elsewhere
     assert read_coco(tmp_path, "valid").root == tmp_path / name
 
 
@@ -82,10 +84,18 @@ def test_small_copies_of_coco_are_found(tmp_path):
         (content([person(bbox=[1, 2, 3, float("inf")])]), "annotation 1 has bbox"),
         (content([person(2), person(2)]), "two annotations have the id 2"),
         (content([person()], images=[{"id": 1, "file_name": "a"}] * 2), "two images have the id 1"),
-        (content([person(image=12)]), "annotation 1 is of image 12, not there"),
-        (content([{"image_id": 1}]), "annotation number 0 has no id"),
-        (content([]), "no person with a labelled keypoint among 0"),
-        (content([person(keypoints=[0] * 51)]), "no person with a labelled keypoint among 1"),
+        (content([person(image=12)]), "annotation 1 is of image 12, which is not there"),
+        (content([person(image=[1])]), r"annotation 1 is of image \[1\], which is not there"),
+        (content([{"image_id": 1}]), "annotation number 0 needs a whole number as its id"),
+        (content([person(1.0)]), "annotation number 0 needs a whole number as its id"),
+        (content([]), "no person with a labelled keypoint and a box among 0 annotations of category 1"),
+        (content([person(category_id="1")]), "among 0 annotations of category 1"),
+        (content([person(keypoints=[0] * 51)]), "no person with a labelled keypoint and a box among 1"),
+        (content([person(keypoints=[None, None, 0] * 17), person(2, keypoints=[1] * 48)]), "annotation 2 must have 51"),
+        (content([person(keypoints=[10**400, 2, 2] * 17)]), "annotation 1 must have 51 numbers"),
+        (content([person(bbox=[10**400, 2, 2, 2])]), "annotation 1 has bbox"),
+        (content([person()], categories=5), "no category `person`"),
+        (content([person()], categories=[{"id": 1, "name": "person", "keypoints": 5}]), "no category `person`"),
         (content([person()], images=[{"id": 1, "file_name": "../up.jpg"}]), "image 1 .*must stay inside"),
         (content([person()], images=[{"id": 1}]), "image 1: no image name"),
     ],

@@ -61,6 +61,9 @@ def test_unsound_files_are_named(joints, tmp_path):
     (tmp_path / "joints.mat").write_bytes(b"no mat file")
     with pytest.raises(DataError, match="joints.mat is not LSP's annotation"):
         read_lsp(tmp_path, "train")
+    savemat(tmp_path / "joints.mat", {"joints": np.array([["a"], [1, 2]], dtype=object)})
+    with pytest.raises(DataError, match="joints.mat is not LSP's annotation"):
+        read_lsp(tmp_path, "train")
     savemat(tmp_path / "joints.mat", {"joints": joints[:13]})
     with pytest.raises(DataError, match=r"shape \(13, 3, 5003\), expected \(14, 3, images\)"):
         read_lsp(tmp_path, "train")

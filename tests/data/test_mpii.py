@@ -115,6 +115,30 @@ def test_missing_and_broken_files_are_named(own):
         read_mpii(own, "valid")
 
 
+def test_ground_truth_that_is_no_number_is_named(own, drawn):
+    whole = {k: v for k, v in loadmat(drawn / "annot" / "gt_valid.mat").items() if k[0] != "_"}
+    keypoint, person = np.argwhere(whole["jnt_missing"] == 0)[3]
+    for name, index, message in (
+        ("pos_gt_src", (keypoint, 0, person), rf"person {person}'s {FILE_NAMES[keypoint]} is labelled and no number"),
+        ("headboxes_src", (1, 0, 2), "person 2's head box is no number"),
+    ):
+        spoilt = {**whole, name: whole[name].astype(float)}
+        spoilt[name][index] = np.nan
+        savemat(own / "annot" / "gt_valid.mat", spoilt)
+        with pytest.raises(DataError, match=message):
+            read_mpii(own, "valid")
+    savemat(own / "annot" / "gt_valid.mat", {**whole, "pos_gt_src": np.array([[1], [2, 3]], dtype=object)})
+    with pytest.raises(DataError, match="is not MPII's ground truth"):
+        read_mpii(own, "valid")
+
+
+def test_without_ground_truth_head_sizes_come_from_the_scale(own, drawn):
+    (own / "annot" / "gt_valid.mat").unlink()
+    people, known = read_mpii(own, "valid"), read_mpii(drawn, "valid")
+    np.testing.assert_allclose(people.head_sizes, known.head_sizes, atol=2e-5)  # scales have six decimals
+    assert people.head_source == "20 x scale" and known.head_source == "0.6 x head-box diagonal"
+
+
 def test_a_truncated_image_is_named(own):
     people = read_mpii(own, "train")
     (own / "images").unlink()

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from pycocotools.coco import COCO as COCOFile
+from pycocotools.cocoeval import COCOeval
 from scipy.io import loadmat
 
 from posenfs.body.skeleton import COCO, MPII
@@ -170,6 +171,10 @@ def test_pycocotools_reads_the_coco_files(drawn, capsys):
         assert (
             annotation["num_keypoints"] == sum(v > 0 for v in annotation["keypoints"][2::3]) and annotation["area"] > 0
         )
+    truth = [{**annotation, "score": 1.0} for annotation in annotations]
+    scored = COCOeval(file, file.loadRes(truth), "keypoints")
+    scored.evaluate(), scored.accumulate(), scored.summarize()
+    assert scored.stats[0] == scored.stats[5] == 1  # AP and AR of the truth itself
     category = file.loadCats(file.getCatIds(["person"]))[0]
     names = category["keypoints"]
     assert ["left_shoulder", "left_elbow"] in [[names[a - 1], names[b - 1]] for a, b in category["skeleton"]]
@@ -183,9 +188,10 @@ def test_a_set_of_an_older_format_is_drawn_anew(tmp_path):
     shutil.rmtree(root / "annotations")
     write_synthetic(root, 2, 1, progress=False)
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == files
-    (root / "synthetic.json").write_text(json.dumps(held | {"format": 1, "seed": 5}))
-    with pytest.raises(FileExistsError):
-        write_synthetic(root, 2, 1, progress=False)
+    for damaged in (json.dumps(held | {"format": 1, "seed": 5}), "", "{}", "[1]"):
+        (root / "synthetic.json").write_text(damaged)
+        with pytest.raises(FileExistsError, match=str(root)):
+            write_synthetic(root, 2, 1, progress=False)
 
 
 def test_ground_truth_has_mpiis_own_form(drawn):

@@ -90,7 +90,7 @@ def test_backbone_weights_from_a_file(tmp_path):
     assert words == f"{len(old)} of {len(features)} tensors matched, of {len(old)} in weights.pth"
     torch.save({**old, "3.conv.0.0.weight": torch.zeros(3, 3)}, path)
     with pytest.raises(
-        ValueError, match=rf"{len(old) - 1} of the {len(features)} tensors .* shape: 3.conv.0.0.weight$"
+        ValueError, match=rf"{len(old) - 1} of the backbone's {len(features)} tensors .* shape: 3.conv.0.0.weight$"
     ):
         BACKBONES["mobilenet_v2"](path, PAPER)
     path.write_text("no weights")

@@ -316,8 +316,11 @@ def test_people_of_broken_images_are_left_out_and_every_result_says_so(tiny, dra
     assert not (tmp_path / "run").exists()
     running = search(experiment, tmp_path / "run")
     running.finish()
-    lost = running.run.metrics()["left_out"]["broken or missing picture"]
-    assert lost == running.run.provenance()["data"]["mpii valid"]["left_out"]["broken or missing picture"] > 0
+    left_out = {name: found["broken or missing picture"] for name, found in running.run.metrics()["left_out"].items()}
+    assert set(left_out) == {"mpii train", "mpii valid"}
+    recorded = running.run.provenance()["data"]
+    assert left_out == {name: data["left_out"]["broken or missing picture"] for name, data in recorded.items()}
+    lost = left_out["mpii valid"]
     assert running.run.metrics()["people"] + lost == len(read_mpii(drawn, "valid"))
     (data / "images" / "valid_000003.jpg").unlink()  # and a set that lost more people is another set
     with pytest.raises(RunError, match="data are not those"):

@@ -52,6 +52,7 @@ def test_means_by_loops():
 
 
 def test_nobody_occluded_is_an_empty_box():
+    assert "occluded    nan" in visibility_means({"d": (np.ones((3, 16)),) * 2}, np.full((3, 16), 2))
     figure = visibility_boxes({"d = 8": (np.ones((3, 16)),) * 2}, np.full((3, 16), 2))
     assert figure.data[0].x[1] == "occluded, n = 0" and figure.data[0].median[1] is None
 

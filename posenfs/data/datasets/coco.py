@@ -38,30 +38,32 @@ def read_coco(root: Path, split: str) -> People:
     people = [a for a in annotations.values() if a.get("category_id") == person]
     single = [a for a in people if not a.get("iscrowd")]
     points = _keypoints(path, single)
+    seen = (points[..., 2] > 0).any(1)
+    labelled_people = [single[i] for i in np.flatnonzero(seen)]
+    boxes, points = _boxes(path, labelled_people), points[seen]
     labelled = points[..., 2] > 0
-    boxes = _boxes(path, single)
-    seen, sized = labelled.any(1), (boxes[:, 2:] > 0).all(1)
-    kept = np.flatnonzero(seen & sized)
+    kept = np.flatnonzero((boxes[:, 2:] > 0).all(1))
     if not len(kept):
-        raise DataError(f"{path}: no person with a labelled keypoint among {len(people)} annotated people")
-    used = [single[i] for i in kept]
+        raise DataError(
+            f"{path}: no person with a labelled keypoint and a box among {len(people)} annotations of category {person}"
+        )
+    used = [labelled_people[i] for i in kept]
     for annotation in used:
-        if annotation.get("image_id") not in files:
-            raise DataError(
-                f"{path}: annotation {annotation['id']} is of image {annotation.get('image_id')!r}, not there"
-            )
+        image = annotation.get("image_id")
+        if not isinstance(image, int) or image not in files:
+            raise DataError(f"{path}: annotation {annotation['id']} is of image {image!r:.80}, which is not there")
     shown = sorted({annotation["image_id"] for annotation in used})
     position = {image: number for number, image in enumerate(shown)}
     names = tuple(image_name(f"{path}, image {image}", files[image].get("file_name")) for image in shown)
     reasons = {
         "crowd": len(people) - len(single),
         "no labelled keypoint": int((~seen).sum()),
-        "box of no size": int((seen & ~sized).sum()),
+        "box of no size": len(labelled_people) - len(kept),
     }
     return People(
         name=f"coco {split}",
         skeleton=COCO,
-        root=_pictures(root, split, names[0]),
+        root=_pictures(root, split, names),
         images=names,
         image_index=np.array([position[annotation["image_id"]] for annotation in used]),
         keypoints_image=np.where(labelled[..., None], points[..., :2], 0.0)[kept],
@@ -70,20 +72,28 @@ def read_coco(root: Path, split: str) -> People:
         head_sizes=np.full(len(kept), np.nan),
         person_ids=np.array([annotation["id"] for annotation in used]),
         head_source="none",
+        image_sizes=np.array([[_size(files[image], side) for side in ("width", "height")] for image in shown]),
         left_out={reason: count for reason, count in reasons.items() if count},
     )
 
 
-def _pictures(root: Path, split: str, name: str) -> Path:
-    """The folder that holds the first picture; where none does, the one in which COCO has it."""
-    folders = [root / inside / part for part in _SPLITS[split] for inside in (".", "images")] + [root / "images"]
-    return next((folder for folder in folders if (folder / name).is_file()), folders[0])
+def _pictures(root: Path, split: str, names: tuple[str, ...]) -> Path:
+    """The first folder that holds any of the pictures; where none does, the one in which COCO has them."""
+    folders = [root / inside / part for part in _SPLITS[split] for inside in (".", "images")] + [root / "images", root]
+    return next((folder for folder in folders if any((folder / name).is_file() for name in names)), folders[0])
+
+
+def _size(image: dict, side: str) -> float:
+    """A picture's width or height as annotated; NaN where the file does not say."""
+    value = image.get(side)
+    return float(value) if isinstance(value, int) and 0 < value < 10**6 else float("nan")
 
 
 def _person_category(path: Path, categories) -> int:
     """The id of the category person, whose keypoints must be COCO's."""
-    found = [c for c in categories or [] if isinstance(c, dict) and c.get("name") == "person"]
-    if not found or not found[0].get("keypoints"):
+    rows = categories if isinstance(categories, list) else []
+    found = [c for c in rows if isinstance(c, dict) and c.get("name") == "person"]
+    if not found or not found[0].get("keypoints") or not isinstance(found[0]["keypoints"], list):
         raise DataError(
             f"{path} has no category `person` with keypoints; person_keypoints_*.json has, instances_*.json not"
         )
@@ -99,7 +109,7 @@ def _by_id(path: Path, kind: str, rows: list) -> dict[int, dict]:
     found: dict[int, dict] = {}
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or not isinstance(row.get("id"), int):
-            raise DataError(f"{path}: {kind} number {number} has no id: {row!r:.80}")
+            raise DataError(f"{path}: {kind} number {number} needs a whole number as its id: {row!r:.80}")
         if row["id"] in found:
             raise DataError(f"{path}: two {kind}s have the id {row['id']}; each needs one of its own")
         found[row["id"]] = row
@@ -111,8 +121,8 @@ def _keypoints(path: Path, people: list[dict]) -> np.ndarray:
     rows = [annotation.get("keypoints") for annotation in people]
     try:
         points = np.array(rows, np.float64).reshape(len(rows), len(COCO), 3)
-    except (TypeError, ValueError):
-        bad = next(a for a, row in zip(people, rows, strict=True) if not _are_numbers(row, 3 * len(COCO)))
+    except (TypeError, ValueError, OverflowError):
+        bad = next(a for a, row in zip(people, rows, strict=True) if len(_numbers(row)) != 3 * len(COCO))
         raise DataError(
             f"{path}: annotation {bad['id']} must have {3 * len(COCO)} numbers as keypoints, x, y, visibility for each "
             f"of {len(COCO)}; it has {_count(bad.get('keypoints'))}; correct or drop it"
@@ -133,19 +143,21 @@ def _keypoints(path: Path, people: list[dict]) -> np.ndarray:
 def _boxes(path: Path, people: list[dict]) -> np.ndarray:
     """[N, 4] x, y, w, h."""
     for annotation in people:
-        if not _are_numbers(annotation.get("bbox"), 4):
+        box = _numbers(annotation.get("bbox"))
+        if box.shape != (4,) or not np.isfinite(box).all():
             raise DataError(
                 f"{path}: annotation {annotation['id']} has bbox {annotation.get('bbox')!r:.80}, not x, y, w, h"
             )
     return np.array([annotation["bbox"] for annotation in people], np.float64).reshape(-1, 4)
 
 
-def _are_numbers(values, count: int) -> bool:
+def _numbers(values: object) -> np.ndarray:
+    """A list of numbers as an array [n]; an empty one for anything else."""
     try:
         array = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        return False
-    return array.shape == (count,) and bool(np.isfinite(array).all())
+    except (TypeError, ValueError, OverflowError):
+        return np.zeros(0)
+    return array if array.ndim == 1 else np.zeros(0)
 
 
 def _count(values) -> str:

@@ -1,5 +1,6 @@
 """LSP-extended in its original layout: images/im00001.jpg …, joints.mat."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def read_lsp(root: Path, split: str) -> People:
             f"no LSP annotation at {root / 'joints.mat'}; `root` must hold images/ and joints.mat (see data/README.md)"
         )
     try:
-        joints = loadmat(path)["joints"]
+        joints = loadmat(path)["joints"].astype(np.float64)
     except Exception as error:  # of a broken file the parser raises nearly anything
         raise DataError(f"{path} is not LSP's annotation: {error}; copy it again") from None
     if joints.ndim != 3 or joints.shape[:2] != (14, 3):
@@ -44,7 +45,7 @@ def read_lsp(root: Path, split: str) -> People:
         raise DataError(
             f"{path}: no labelled person for {split}; it has {joints.shape[2]} images, {_TRAIN} to train on"
         )
-    points = joints[:, :2, numbers].transpose(2, 0, 1).astype(np.float64)
+    points = joints[:, :2, numbers].transpose(2, 0, 1)
     if not np.isfinite(points[labelled]).all():
         person = np.flatnonzero((labelled & ~np.isfinite(points).all(-1)).any(1))[0]
         raise DataError(f"{path}: image {numbers[person] + 1} has a labelled keypoint that is no number")
@@ -52,9 +53,7 @@ def read_lsp(root: Path, split: str) -> People:
     low = np.where(labelled[..., None], points, np.inf).min(1)
     high = np.where(labelled[..., None], points, -np.inf).max(1)
     size = np.maximum(high - low, _MIN_BOX)
-    neck, top = LSP.index("neck"), LSP.index("head_top")
-    head = np.linalg.norm(points[:, neck] - points[:, top], axis=-1)
-    return People(
+    people = People(
         name=f"lsp {split}",
         skeleton=LSP,
         root=root / "images",
@@ -63,9 +62,10 @@ def read_lsp(root: Path, split: str) -> People:
         keypoints_image=np.where(labelled[..., None], points, 0.0),
         visibility=np.where(labelled, 2, 0).astype(np.uint8),
         boxes=np.concatenate([(low + high - size) / 2, size], -1),
-        head_sizes=np.where(labelled[:, neck] & labelled[:, top], head, np.nan),
+        head_sizes=np.full(len(numbers), np.nan),
         person_ids=numbers + 1,
         box_source="labelled keypoints",
         head_source="neck to head top",
         left_out={"no labelled keypoint": empty} if empty else {},
     )
+    return replace(people, head_sizes=people.lengths("neck", "head_top"))

@@ -83,7 +83,7 @@ def _entry(path: Path, number: int, entry: dict) -> tuple:
 def _numbers(place: str, name: str, value, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{place}: {name} is not numbers of shape {shape}: {value!r:.80}") from None
     if array.shape != shape:
         raise DataError(f"{place}: {name} has shape {array.shape}, expected {shape}; correct or drop this person")
@@ -96,7 +96,8 @@ def _ground_truth(path: Path, people: int) -> tuple[np.ndarray, np.ndarray, np.n
     """keypoints [N, 16, 2] (1-based, file order), missing [N, 16], head sizes [N] of a gt_*.mat file."""
     try:
         file = loadmat(path)
-        keypoints, missing, heads = file["pos_gt_src"], file["jnt_missing"], file["headboxes_src"]
+        keypoints, heads = (file[name].astype(np.float64) for name in ("pos_gt_src", "headboxes_src"))
+        missing = file["jnt_missing"] > 0
     except Exception as error:  # of a broken file the parser raises nearly anything
         raise DataError(f"{path} is not MPII's ground truth: {error}; copy it again") from None
     if keypoints.shape != (16, 2, people) or missing.shape != (16, people) or heads.shape != (2, 2, people):
@@ -104,6 +105,12 @@ def _ground_truth(path: Path, people: int) -> tuple[np.ndarray, np.ndarray, np.n
             f"{path} has pos_gt_src {keypoints.shape}, jnt_missing {missing.shape}, headboxes_src {heads.shape}; "
             f"the annotation beside it lists {people} people: the two files must belong together"
         )
+    unsound = ~np.isfinite(keypoints).all(1) & ~missing
+    if unsound.any():
+        keypoint, person = np.argwhere(unsound)[0]
+        raise DataError(f"{path}: person {person}'s {MPII_FILE_KEYPOINTS[keypoint]} is labelled and no number")
+    if not np.isfinite(heads).all():
+        person = np.argwhere(~np.isfinite(heads).all((0, 1)))[0, 0]
+        raise DataError(f"{path}: person {person}'s head box is no number")
     # PCKh's head size is 0.6 of the head box's diagonal
-    head_sizes = 0.6 * np.linalg.norm(heads[1].astype(np.float64) - heads[0], axis=0)
-    return keypoints.transpose(2, 0, 1).astype(np.float64), missing.T > 0, head_sizes
+    return keypoints.transpose(2, 0, 1), missing.T, 0.6 * np.linalg.norm(heads[1] - heads[0], axis=0)

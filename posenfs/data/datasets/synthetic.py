@@ -79,8 +79,8 @@ def _is_there(root: Path, asked: dict) -> bool:
     advice = "Choose another folder, or delete this one to draw the set anew."
     for name in (_FINISHED, _UNFINISHED):
         if (root / name).exists():
-            held = json.loads((root / name).read_text())
-            if held["format"] < _FORMAT and held | {"format": _FORMAT} == asked:
+            held = _held(root / name)
+            if held.get("format", 0) < _FORMAT and held | {"format": _FORMAT} == asked:
                 return False
             if held != asked:
                 raise FileExistsError(f"{root} holds the drawn set {held}, but {asked} was asked for. {advice}")
@@ -90,6 +90,15 @@ def _is_there(root: Path, asked: dict) -> bool:
             f"{root} holds images or annotations that are no drawn set; {asked} was asked for. {advice}"
         )
     return False
+
+
+def _held(path: Path) -> dict:
+    """What a set's own file says of it; a damaged one is of no set that could be asked for."""
+    try:
+        held = json.loads(path.read_text())
+    except ValueError:
+        held = None
+    return held if isinstance(held, dict) else {"damaged": path.name}
 
 
 def _is_complete(root: Path, asked: dict) -> bool:
@@ -160,14 +169,15 @@ def _entry(image: str, person: DrawnPerson) -> dict:
 
 def _coco(pictures: list[_Labels]) -> dict:
     """The content of a person_keypoints_*.json file: 0-based, COCO's order, (0, 0, 0) where nothing is labelled."""
-    people = [(number, person) for number, picture in enumerate(pictures) for person in picture.people]
+    # from 1: to pycocotools a match with annotation 0 is no match
+    people = [(number, person) for number, picture in enumerate(pictures, 1) for person in picture.people]
     images = [
         {"id": number, "file_name": picture.name, "width": picture.size[0], "height": picture.size[1]}
-        for number, picture in enumerate(pictures)
+        for number, picture in enumerate(pictures, 1)
     ]
     annotations = [
         {"id": number, "image_id": image, "category_id": 1, "iscrowd": 0} | _coco_entry(person)
-        for number, (image, person) in enumerate(people)
+        for number, (image, person) in enumerate(people, 1)
     ]
     person = {
         "id": 1, "name": "person", "supercategory": "person",
@@ -213,10 +223,14 @@ def _to_json(content) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Beside, then renamed: a file is there whole or not at all."""
+    """Beside, synced unless it is one of thousands of pictures, renamed: a file is there whole or not at all."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_bytes(data)
+        with open(beside, "wb") as file:
+            file.write(data)
+            if path.suffix != ".jpg":
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
