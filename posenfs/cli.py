@@ -114,6 +114,22 @@ def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(n
         print(_status_line(run.name, run.status(), run.in_use()))
 
 
+@app.command
+def cost(items: Positional[tuple[str, ...]] = (), as_json: Annotated[bool, arg(name="json")] = False) -> None:
+    """Print the cost columns of Tables II to VIII: the paper's numbers, its rule recomputed, the honest count.
+
+    Args:
+        items: Some of the rows, by name; none: all.
+        as_json: Print JSON.
+    """
+    from posenfs.study.costs import ITEMS, cost_rows, cost_text
+
+    if unknown := [item for item in items if item not in ITEMS]:
+        raise ValueError(f"unknown item {unknown[0]!r}; known: {', '.join(ITEMS)}")
+    rows = cost_rows({name: item for name, item in ITEMS.items() if not items or name in items})
+    print(json.dumps(rows, indent=2) if as_json else cost_text(rows))
+
+
 @data.command
 def synthetic(
     root: Path | None = None,

@@ -18,12 +18,12 @@ ROOMS = {
     ],
     "model": [
         "space", "operations", "architecture", "fabric", "vectors", "losses",
-        "backbones.pretrained", "backbones.mobilenet_v2",
-        "backbones.fabric", "backbones", "network", "cost",
+        "backbones.pretrained", "backbones.mobilenet_v2", "backbones.resnet", "backbones.hrnet", "backbones.fabric",
+        "backbones", "network", "baselines", "cost",
     ],
     "evaluation": ["metrics", "predict"],
     "search": ["experiment", "provenance", "strategies", "run", "engine"],
-    "study": ["sweep"],
+    "study": ["sweep", "costs"],
     "show": [
         "canvas", "fabric_graph", "graphs", "cell_graph", "stick_body", "part_graph", "body_graph", "network_graph",
         "curves", "vectors", "poses", "report",

@@ -1,11 +1,13 @@
-"""Cost: parameters really used and multiply-adds."""
+"""Cost: parameters and multiply-adds, counted honestly and by the rule that made the paper's numbers."""
 
 import copy
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from posenfs.model.operations import DepthwiseSeparable, Separable
 
 
 @dataclass(frozen=True)
@@ -34,3 +36,62 @@ def honest_cost(model: nn.Module, height: int = 256, width: int = 256) -> Cost:
     maps = output if isinstance(output, (list, tuple)) else [output]
     used = torch.autograd.grad(sum(m.sum() for m in maps), list(model.parameters()), allow_unused=True)
     return Cost(sum(g.numel() for g in used if g is not None), multiply_adds)
+
+
+@dataclass(frozen=True)
+class PaperCost:
+    """What the tools that the paper used would print: parameters, and "FLOPs" in the tool's own unit of a billion."""
+
+    params: int
+    gflops: float
+
+
+def summary_cost(model: nn.Module, height: int = 256, width: int = 256) -> PaperCost:
+    """The rule of nearly all of the paper's numbers (S): the summary of HRNet's code.
+
+    It counts the parameters of every module whose class is named Conv or BatchNorm; the authors' classes of the
+    separable and the dilated operation are named so too, so that parameters inside them count twice; alpha and beta do
+    not count. FLOPs are convolution weights times output pixels, of a transposed convolution too (four times its
+    multiply-adds at stride 2), in units of 1024^3.
+    """
+    calls = _calls(model, height, width)
+    flops = sum(_weight(module) * _pixels(output) for module, output in calls if isinstance(module, _CONVOLUTIONS))
+    inside = {id(block) for module, _ in calls if isinstance(module, Separable) for block in module.children()}
+    named = [module for module, _ in calls if id(module) not in inside and isinstance(module, (*_LEAVES, *_WRAPPERS))]
+    return PaperCost(sum(p.numel() for module in named for p in module.parameters()), flops / 1024**3)
+
+
+def thop_cost(model: nn.Module, height: int = 256, width: int = 256) -> PaperCost:
+    """The rule of ours-2 alone (T): the package thop. Multiply-adds of convolutions, their biases, and two operations
+    for each number that a batch-norm gives; in units of 1e9. Every parameter counts once, alpha and beta not."""
+    calls = [(module, output) for module, output in _calls(model, height, width) if isinstance(module, _LEAVES)]
+    flops = 0
+    for module, output in calls:
+        if isinstance(module, _CONVOLUTIONS):
+            flops += _weight(module) * _pixels(output) + (output.numel() if module.bias is not None else 0)
+        else:
+            flops += 2 * output.numel()
+    return PaperCost(sum(p.numel() for module, _ in calls for p in module.parameters()), flops / 1e9)
+
+
+_CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+_LEAVES = (*_CONVOLUTIONS, nn.BatchNorm2d)
+_WRAPPERS = (Separable, DepthwiseSeparable)
+
+
+def _calls(model: nn.Module, height: int, width: int) -> list[tuple[nn.Module, Tensor]]:
+    """The convolutions, batch-norms and operations that an image of height x width px runs through, with their maps."""
+    model, calls = copy.deepcopy(model).to("meta").eval(), []
+    for module in model.modules():
+        if isinstance(module, (*_LEAVES, *_WRAPPERS)):
+            module.register_forward_hook(lambda module, inputs, output: calls.append((module, output)))
+    model(torch.empty(1, 3, height, width, device="meta"))
+    return calls
+
+
+def _weight(module: nn.Module) -> int:
+    return module.weight.numel()
+
+
+def _pixels(output: Tensor) -> int:
+    return output.shape[-2] * output.shape[-1]

@@ -28,42 +28,23 @@ class PartHead(nn.Module):
         return self.vectors(F.relu(finest)).unflatten(1, (self.keypoints, self.vector_dim))
 
 
-class PoseNFS(nn.Module):
-    """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride of the fabrics."""
+class PoseNetwork(nn.Module):
+    """Images [B, 3, H, W] -> score maps [B, K, H/4, W/4]; what a search asks of a network, searched or not.
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        parts: PartScheme,
-        spec: FabricSpec | None = None,
-        vector_dim: int = 8,
-        rules: Rules = PAPER,
-    ):
+    `initial_weights` says in words where its first weights come from.
+    """
+
+    initial_weights = "random"
+    stride = 32  # the largest one: it must divide an image
+
+    def __init__(self, parts: PartScheme):
         super().__init__()
-        spec = FabricSpec() if spec is None else spec
-        if vector_dim < 1:
-            raise ValueError(f"vector_dim must be at least 1; got {vector_dim}")
-        if spec.strides != backbone.strides:
-            raise ValueError(f"fabrics of strides {spec.strides} on a backbone of strides {backbone.strides}")
-        self.backbone, self.parts, self.spec = backbone, parts, spec
+        self.parts = parts
         self.keypoints = 1 + max(k for part in parts for k in part.keypoints)
-        self.heads = nn.ModuleList(PartHead(part, backbone.channels, spec, vector_dim, rules) for part in parts)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] -> score maps [B, K, H/4, W/4]; raises ValueError where the largest stride does not divide."""
-        return gather_parts((scores(v) for v in self.part_vectors(images)), self.parts, self.keypoints)
-
-    def part_vectors(self, images: Tensor) -> list[Tensor]:
-        """[B, 3, H, W] -> the vectors [B, J, d, H/4, W/4] of each part."""
-        check_image_size(images.shape[-2], images.shape[-1], self.spec)
-        pyramid = self.backbone(images)
-        return [head(pyramid) for head in self.heads]
 
     def fabrics(self) -> dict[str, Fabric]:
-        """Every fabric by name: the parts', and the backbone's own where it is one."""
-        named = {part.name: head.fabric for part, head in zip(self.parts, self.heads, strict=True)}
-        own = getattr(self.backbone, "fabric", None)
-        return named if own is None else {"backbone": own, **named}
+        """Every fabric by name; none where nothing is searched."""
+        return {}
 
     def architectures(self) -> dict[str, Architecture]:
         """The live alpha and beta of every fabric."""
@@ -78,10 +59,51 @@ class PoseNFS(nn.Module):
         architecture = {id(p) for p in self.architecture_parameters()}
         return [p for p in self.parameters() if id(p) not in architecture]
 
+    def check(self, images: Tensor) -> None:
+        """Raise ValueError where the largest stride does not divide the images."""
+        check_image_size(images.shape[-2], images.shape[-1], self.stride)
 
-def check_image_size(height: int, width: int, spec: FabricSpec) -> None:
+
+class PoseNFS(PoseNetwork):
+    """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride of the fabrics."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        parts: PartScheme,
+        spec: FabricSpec | None = None,
+        vector_dim: int = 8,
+        rules: Rules = PAPER,
+    ):
+        super().__init__(parts)
+        spec = FabricSpec() if spec is None else spec
+        if vector_dim < 1:
+            raise ValueError(f"vector_dim must be at least 1; got {vector_dim}")
+        if spec.strides != backbone.strides:
+            raise ValueError(f"fabrics of strides {spec.strides} on a backbone of strides {backbone.strides}")
+        self.backbone, self.spec, self.stride = backbone, spec, spec.strides[-1]
+        self.initial_weights = backbone.initial_weights
+        self.heads = nn.ModuleList(PartHead(part, backbone.channels, spec, vector_dim, rules) for part in parts)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] -> score maps [B, K, H/4, W/4]; raises ValueError where the largest stride does not divide."""
+        return gather_parts((scores(v) for v in self.part_vectors(images)), self.parts, self.keypoints)
+
+    def part_vectors(self, images: Tensor) -> list[Tensor]:
+        """[B, 3, H, W] -> the vectors [B, J, d, H/4, W/4] of each part."""
+        self.check(images)
+        pyramid = self.backbone(images)
+        return [head(pyramid) for head in self.heads]
+
+    def fabrics(self) -> dict[str, Fabric]:
+        """Every fabric by name: the parts', and the backbone's own where it is one."""
+        named = {part.name: head.fabric for part, head in zip(self.parts, self.heads, strict=True)}
+        own = getattr(self.backbone, "fabric", None)
+        return named if own is None else {"backbone": own, **named}
+
+
+def check_image_size(height: int, width: int, stride: int) -> None:
     """Raise ValueError where the image is empty or the largest stride does not divide it."""
-    stride = spec.strides[-1]
     if min(height, width) < 1 or height % stride or width % stride:
         near = f"{max(round(height / stride), 1) * stride} x {max(round(width / stride), 1) * stride}"
         raise ValueError(

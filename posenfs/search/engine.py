@@ -78,10 +78,10 @@ class Search:
         self._key = str(self.run.folder.resolve())
         if (before := _OPEN.get(self._key)) is not None:
             before.close()
-        weights = f"{experiment.backbone}: {built.model.backbone.initial_weights}"
         if progress:
-            tqdm.write(f"initial weights of {weights}", file=sys.stderr)
-        self.run.create(experiment, provenance(self.device, (self.train, self.valid), weights))
+            tqdm.write(f"initial weights: {built.model.initial_weights}", file=sys.stderr)
+        start = provenance(self.device, (self.train, self.valid), built.model.initial_weights)
+        self.run.create(experiment, start)
         self._held = contextlib.ExitStack()
         self._held.enter_context(self.run.lock())
         _OPEN[self._key] = self

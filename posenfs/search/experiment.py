@@ -1,12 +1,14 @@
 """An experiment: everything that rebuilds a search from its config.json."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from torch import nn
 
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.data import augment
@@ -14,7 +16,8 @@ from posenfs.data.augment import Augmentation
 from posenfs.data.datasets.catalogue import DataSpec, open_data, source_of
 from posenfs.data.sample import People
 from posenfs.model.backbones import BACKBONES
-from posenfs.model.network import PoseNFS, check_image_size
+from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
+from posenfs.model.network import PoseNetwork, PoseNFS, check_image_size
 from posenfs.model.space import PAPER, FabricSpec, Rules
 
 
@@ -55,7 +58,8 @@ class Experiment:
     data: DataSpec = field(default_factory=DataSpec)
     image_size: tuple[int, int] = (256, 256)  # height and width of a crop, px
     augmentation: Augmentation = augment.PAPER
-    backbone: str = "mobilenet_v2"  # or fabric_1, fabric_2, fabric_3
+    model: str = "pose_nfs"  # or a network that is not searched: simple_baseline_50, …, hrnet_w32, branchnet_1, …
+    backbone: str = "mobilenet_v2"  # or resnet50, hrnet_w32, fabric_1, fabric_2, fabric_3
     backbone_weights: str | None = None  # a file with pretrained weights, or "imagenet": torchvision downloads them
     parts: int | dict[str, tuple[str, ...]] = 3  # P of Table I (1, 3, 5, 8), or parts of one's own: keypoints by name
     vector_dim: int = 8  # d, the components of the vector in each pixel; 1: a plain score map
@@ -70,7 +74,9 @@ class Experiment:
             raise ValueError(f"an experiment's name is a folder's name, without slashes; got {self.name!r}")
         if self.backbone not in BACKBONES:
             raise ValueError(f"unknown backbone {self.backbone!r}; known: {', '.join(BACKBONES)}")
-        check_image_size(*self.image_size, self.fabric)
+        if self.model not in MODELS:
+            raise ValueError(f"unknown model {self.model!r}; known: {', '.join(MODELS)}")
+        check_image_size(*self.image_size, self.fabric.strides[-1])
 
     def to_json(self) -> str:
         return _ADAPTER.dump_json(self, indent=2, warnings=False).decode()  # lists become tuples when read
@@ -93,7 +99,7 @@ _ADAPTER = TypeAdapter(Experiment)
 class Built:
     """What an experiment builds: the network, its parts, and the people to train on and to validate on."""
 
-    model: PoseNFS
+    model: PoseNetwork
     parts: PartScheme
     train: People
     valid: People
@@ -113,12 +119,28 @@ def build(experiment: Experiment, progress: bool = True, strict: bool = False) -
     return Built(model, parts, train, valid)
 
 
-def build_model(experiment: Experiment, parts: PartScheme) -> PoseNFS:
+def build_model(experiment: Experiment, parts: PartScheme) -> PoseNetwork:
     """The network alone, on the CPU."""
     with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers as they were
         torch.manual_seed(experiment.run.seed)
-        backbone = BACKBONES[experiment.backbone](experiment.backbone_weights, experiment.rules)
-        return PoseNFS(backbone, parts, experiment.fabric, experiment.vector_dim, experiment.rules)
+        return MODELS[experiment.model](experiment, parts)
+
+
+def _backbone(experiment: Experiment) -> nn.Module:
+    return BACKBONES[experiment.backbone](experiment.backbone_weights, experiment.rules)
+
+
+# Networks by name: a function of the experiment and its parts. To add one, add a line.
+MODELS: dict[str, Callable[[Experiment, PartScheme], PoseNetwork]] = {
+    "pose_nfs": lambda e, parts: PoseNFS(_backbone(e), parts, e.fabric, e.vector_dim, e.rules),
+    "simple_baseline_50": lambda e, parts: SimpleBaseline(parts, 50, e.vector_dim, e.backbone_weights),
+    "simple_baseline_101": lambda e, parts: SimpleBaseline(parts, 101, e.vector_dim, e.backbone_weights),
+    "simple_baseline_152": lambda e, parts: SimpleBaseline(parts, 152, e.vector_dim, e.backbone_weights),
+    "hrnet_w32": lambda e, parts: HRNetPose(parts, 32, e.vector_dim, e.backbone_weights),
+    "hrnet_w48": lambda e, parts: HRNetPose(parts, 48, e.vector_dim, e.backbone_weights),
+    "branchnet_1": lambda e, parts: Branchnet(_backbone(e), parts, 400, 8, e.vector_dim),  # of Table VI: P = 3, HRNet
+    "branchnet_2": lambda e, parts: Branchnet(_backbone(e), parts, 296, 8, e.vector_dim),  # of Table VI: P = 5, HRNet
+}
 
 
 def data_fingerprint(people: People) -> str:

@@ -23,7 +23,7 @@ def draw_network(model: PoseNFS, skeleton: Skeleton, size: tuple[int, int] = (25
     A keypoint of several parts, whose score maps are summed (Eq. 7), is cut into their colours. Raises ValueError
     where the largest stride does not divide the size, or where the skeleton has not as many keypoints as the model.
     """
-    check_image_size(size[1], size[0], model.spec)
+    check_image_size(size[1], size[0], model.stride)
     if len(skeleton) != model.keypoints:
         raise ValueError(f"{skeleton.name} has {len(skeleton)} keypoints; the model predicts {model.keypoints}")
     return _NetworkGraph(model, skeleton, size).canvas

@@ -9,7 +9,9 @@ from pathlib import Path
 from torch import nn
 
 from posenfs.model.backbones.fabric import FABRIC_1, FABRIC_2, FABRIC_3, FabricBackbone
+from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.resnet import ResNet50
 from posenfs.model.space import FabricSpec, Rules
 
 
@@ -25,6 +27,8 @@ def _fabric(spec: FabricSpec) -> Callable[[str | Path | None, Rules], nn.Module]
 # Backbones by name: a function of pretrained weights (None: random) and rules. To add one, add a file and a line.
 BACKBONES: dict[str, Callable[[str | Path | None, Rules], nn.Module]] = {
     "mobilenet_v2": lambda weights, rules: MobileNetV2(weights),
+    "resnet50": lambda weights, rules: ResNet50(weights),
+    "hrnet_w32": lambda weights, rules: HRNet(weights),
     "fabric_1": _fabric(FABRIC_1),
     "fabric_2": _fabric(FABRIC_2),
     "fabric_3": _fabric(FABRIC_3),

@@ -1,0 +1,54 @@
+"""The paper's cost columns: every number of its own rules, and what is printed about them."""
+
+import json
+
+import pytest
+
+from posenfs.cli import main
+from posenfs.study.costs import ITEMS, cost_rows, cost_text
+
+# (parameters in M, billions) by the rule that made the paper's number, to the printed digit
+RULE = {
+    "t2_p3": (3.319, 1.164), "t4_d1": (3.315, 1.147), "t4_d4": (3.317, 1.154), "t4_d16": (3.325, 1.184),
+    "t3_p1": (2.002, 0.609), "t3_p5": (4.637, 1.719), "t3_p8": (6.615, 2.559), "mobilenet_v2": (1.338, 0.312),
+    "resnet50": (23.508, 4.972), "hrnet_w32_stage3": (8.128, 5.890), "fabric_1": (5.769, 1.183),
+    "fabric_2": (6.672, 1.150), "fabric_3": (9.558, 1.572), "ours_a": (5.147, 4.586), "ours_b": (16.412, 9.381),
+    "ours_c": (13.647, 8.348), "branchnet_1": (12.822, 23.675), "branchnet_2": (12.606, 22.822),
+    "ours_1": (6.126, 4.032), "ours_2": (27.466, 11.416), "ours_3": (16.413, 15.834),
+    "simple_baseline_50": (33.999, 11.987), "simple_baseline_50_vector8": (34.028, 12.097),
+    "simple_baseline_152": (68.635, 21.019), "hrnet_w32": (28.536, 9.493), "hrnet_w32_vector8": (28.540, 9.507),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return cost_rows()
+
+
+def test_the_papers_rules_to_the_digit(rows):
+    found = {row["item"]: (row["params_paper_rule"], row["gflops_paper_rule"]) for row in rows}
+    assert {item: (round(params / 1e6, 3), round(gflops, 3)) for item, (params, gflops) in found.items()} == RULE
+
+
+def test_what_the_rules_do_not_explain_is_said(rows):
+    for row in rows:
+        off = [
+            abs(rule / printed - 1)
+            for printed, rule in (
+                (row["paper_params_m"], row["params_paper_rule"] / 1e6),
+                (row["paper_gflops"], row["gflops_paper_rule"]),
+            )
+            if printed is not None and abs(rule - printed) > 0.05
+        ]
+        assert row["note"] or max(off, default=0) < 0.011, row["item"]
+
+
+def test_the_command(rows, capsys):
+    main(["cost", "t2_p3", "ours_2", "--json"])
+    assert json.loads(capsys.readouterr().out) == [row for row in rows if row["item"] in ("t2_p3", "ours_2")]
+    main(["cost", "t3_p8"])
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("t3_p8"))
+    assert "5.483" in line and "6.615" in line and "2.748" in line
+    assert all(item in cost_text(rows) for item in ITEMS)
+    with pytest.raises(SystemExit, match="unknown item 't9'; known: t2_p3"):
+        main(["cost", "t9"])
