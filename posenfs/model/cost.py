@@ -28,7 +28,7 @@ class Cost:
 
 def honest_cost(model: nn.Module, height: int = 256, width: int = 256) -> Cost:
     """The honest count for one image of height x width px: every parameter that the output depends on, once."""
-    model = copy.deepcopy(model).to("meta").eval()  # shapes only: nothing is computed
+    model = copy.deepcopy(model).to("meta", torch.float32).eval()  # shapes only: nothing is computed
     image = torch.empty(1, 3, height, width, device="meta")
     with FlopCounterMode(display=False) as counter:
         output = model(image)
@@ -81,7 +81,7 @@ _WRAPPERS = (Separable, DepthwiseSeparable)
 
 def _calls(model: nn.Module, height: int, width: int) -> list[tuple[nn.Module, Tensor]]:
     """The convolutions, batch-norms and operations that an image of height x width px runs through, with their maps."""
-    model, calls = copy.deepcopy(model).to("meta").eval(), []
+    model, calls = copy.deepcopy(model).to("meta", torch.float32).eval(), []
     for module in model.modules():
         if isinstance(module, (*_LEAVES, *_WRAPPERS)):
             module.register_forward_hook(lambda module, inputs, output: calls.append((module, output)))

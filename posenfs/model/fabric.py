@@ -110,14 +110,16 @@ class Fabric(nn.Module):
         """The live alpha and beta."""
         return Architecture(self.alpha, self.beta)
 
+    @property
+    def factors(self) -> tuple[int, int]:
+        """What the rules multiply the weights of edges and of sources by."""
+        return len(self.spec.operations) if self.rules.edge_factor else 1, 3 if self.rules.source_factor else 1
+
     def mixing_weights(self) -> tuple[Tensor, Tensor]:
         """alpha [N, E, |O|] and beta [N, 3] as the cells use them: softmax, then the rules' factors."""
         alpha, beta = self.architecture.operation_weights, self.architecture.scale_weights
-        if self.rules.edge_factor:
-            alpha = alpha * len(self.spec.operations)
-        if self.rules.source_factor:
-            beta = beta * 3
-        return alpha.expand(len(self.spec.cells), -1, -1), beta
+        edge, source = self.factors
+        return (alpha * edge).expand(len(self.spec.cells), -1, -1), beta * source
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The maps before the first kept layer, finest first -> the maps of the last kept layer, finest first."""

@@ -1,0 +1,167 @@
+"""The authors' checkpoints: one file of theirs, and files written here in their layout from networks of every kind."""
+
+import os
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from posenfs.body.parts import part_scheme
+from posenfs.body.skeleton import COCO, MPII
+from posenfs.model.backbones import BACKBONES
+from posenfs.model.backbones.fabric import FabricBackbone
+from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.network import PoseNFS
+from posenfs.model.reference import ReferenceNFS
+from posenfs.model.released import ReleasedError, load_released
+from posenfs.model.space import RELEASED, FabricSpec
+
+FOUR = ("zero", "skip", "dilated_3x3", "separable_3x3")
+SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
+
+
+def test_the_released_networks_output(real):
+    path = real("released_layout") / "mobilenet_v2_p8_mpii.pth"
+    file, model = torch.load(path, weights_only=True), load_released(path, FOUR)
+    plain = ReferenceNFS(MobileNetV2(), model.parts, model.spec, 8, RELEASED).eval()
+    plain.load_state_dict(model.state_dict())
+    for network in (model, plain):
+        with torch.no_grad():
+            torch.testing.assert_close(network(file["input"].float()), file["output"].float(), rtol=0, atol=1e-5)
+
+
+def authors_names(model: PoseNFS, dead_node: bool) -> dict[str, torch.Tensor]:
+    """A PoseNFS's tensors by the authors' names, written down cell by cell."""
+    state = {}
+
+    def put(key: str, module: nn.Module) -> None:
+        state.update({f"{key}.{name}": tensor for name, tensor in module.state_dict().items()})
+
+    def put_fabric(name, fabric):
+        state[f"{name}.alphas"], beta = fabric.alpha.detach(), fabric.beta.detach()
+        state[f"{name}.betas"] = torch.stack([beta[:, 1], beta[:, 0], beta[:, 2]], 1)  # same, finer, coarser
+        for layer, cells in enumerate(fabric.layers, start=fabric.spec.first):
+            for row, cell in enumerate(cells):
+                key = f"{name}.cell_{layer}_{row}"
+                for place, ours in (("0", 1), ("1", 0), ("2", 2)):
+                    transfer, source = cell.transfers[ours], cell.sources[ours]
+                    if source == row:
+                        continue
+                    down = source < row
+                    put(f"{key}.propress_list.{place}.{'operation.0' if down else 'conv_1x1'}", transfer.conv)
+                    put(f"{key}.propress_list.{place}.{'operation.1' if down else 'bn'}", transfer.norm)
+                for edge, candidates in enumerate(cell.edges):
+                    for number, (kind, operation) in enumerate(zip(fabric.spec.operations, candidates, strict=True)):
+                        start = f"{key}.cell_arch.{edge}.ops.{number}.operation"
+                        blocks = {"separable_3x3": ["first", "second"], "dilated_3x3": [""]}.get(kind, [])
+                        for n, block in enumerate(getattr(operation, b) if b else operation for b in blocks):
+                            for m, part in enumerate((block.depthwise, block.pointwise, block.norm)):
+                                put(f"{start}.{4 * n + m}", part)
+                        if "pool" in kind:
+                            put(f"{start}.1", operation.norm)
+                if dead_node:
+                    put(f"{key}.cell_arch.{len(cell.edges)}.ops.2.operation.0", nn.Conv2d(4, 4, 3))
+                put(f"{key}.channel_keep", cell.project)
+
+    for number, (part, head) in enumerate(zip(model.parts, model.heads, strict=True)):
+        put_fabric(part.name, head.fabric)
+        put(f"{part.name}.final_layer.1", head.vectors)
+        for level, entry in enumerate(head.entries):
+            put(f"reduce.{number}.{level}", entry)
+    backbone = model.backbone
+    if isinstance(backbone, FabricBackbone):
+        put("backbone.stem", backbone.stem)
+        put_fabric("backbone", backbone.fabric)
+    elif isinstance(backbone, MobileNetV2):  # another flat naming, the same tensors in the same order
+        for name, tensor in backbone.state_dict().items():
+            state[f"backbone.features.{name}"] = tensor
+        state["backbone.features.17.conv.0.weight"] = torch.zeros(960, 160, 1, 1)  # blocks that are not used
+    else:
+        put("backbone", backbone)
+        if hasattr(backbone, "stem"):  # ResNet-50 by its own names
+            own = {"stem.0": "conv1", "stem.1": "bn1", **{f"stages.{n}": f"layer{n + 1}" for n in range(4)}}
+            for key in [k for k in state if k.startswith("backbone.")]:
+                ours = next(o for o in own if key.startswith(f"backbone.{o}."))
+                state[key.replace(f"backbone.{ours}.", f"backbone.{own[ours]}.")] = state.pop(key)
+    return state
+
+
+CASES = {
+    "P1": ("mobilenet_v2", MPII, 1, 8, {}, FOUR, None),
+    "P3 COCO, d 4": ("mobilenet_v2", COCO, 3, 4, {"width": 3}, FOUR, None),
+    "P5 HRNet, H 3": ("hrnet_w32", MPII, 5, 8, {"hidden_nodes": 3}, ("skip", "separable_3x3", "dilated_3x3"), None),
+    "P8 ResNet, d 1": ("resnet50", COCO, 8, 1, {"hidden_nodes": 2}, FOUR, None),
+    "Fabric-1": ("fabric_1", MPII, 3, 8, {}, FOUR, SIX),
+    "alpha per cell": ("mobilenet_v2", MPII, 3, 8, {"alpha_per_cell": True, "layers": 7}, FOUR, None),
+}
+
+
+@pytest.mark.parametrize("dressed", [False, True], ids=["plain", "module., state_dict, counters, dead node"])
+@pytest.mark.parametrize("case", CASES)
+def test_every_kind_of_network(case, dressed, tmp_path):
+    name, skeleton, parts, vector_dim, options, operations, backbone_operations = CASES[case]
+    torch.manual_seed(0)
+    spec = FabricSpec(**{"width": 2, "operations": operations, **options})
+    model = PoseNFS(BACKBONES[name](None, RELEASED), part_scheme(skeleton, parts), spec, vector_dim, RELEASED).eval()
+    with torch.no_grad():
+        for parameter in model.architecture_parameters():
+            parameter.normal_()
+        for key, buffer in model.named_buffers():
+            if key.endswith(("running_mean", "running_var")):
+                buffer.uniform_(0.5, 1.5)
+    state = authors_names(model, dead_node=dressed)
+    if dressed:
+        state = {f"module.{key}": tensor for key, tensor in state.items()} | {
+            "module.total_ops": torch.zeros(1), "module.backbone.total_params": torch.zeros(1),
+        }  # fmt: skip
+        state = {"state_dict": state, "epoch": 3}
+    torch.save(state, tmp_path / "released.tar")
+    loaded = load_released(tmp_path / "released.tar", operations, backbone_operations)
+    assert not loaded.training and loaded.spec == spec
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images), model(images), rtol=1e-6, atol=1e-6)
+
+
+@pytest.fixture
+def state():
+    model = PoseNFS(MobileNetV2(), part_scheme(MPII, 3), FabricSpec(width=2, operations=FOUR), 8, RELEASED)
+    return authors_names(model, dead_node=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "operations", "message"),
+    [
+        (lambda s: s, SIX, r"alphas of upper_limb_part weigh 4 operations, but 6 were named"),
+        (lambda s: s, (*FOUR[:2], "separable_3x3", "dilated_3x3"), r"ops.2.operation.4.weight is not there"),
+        (lambda s: {k: v for k, v in s.items() if "reduce.1.2" not in k}, FOUR, r"reduce.1.2.weight is not there"),
+        (lambda s: {k: v for k, v in s.items() if "cell_4_1" not in k}, FOUR, r"not those of a fabric of 6 layers"),
+        (lambda s: {k.replace("head_part", "tail_part"): v for k, v in s.items()}, FOUR, "not those of Table I"),
+        (lambda s: {k: v for k, v in s.items() if "final_layer" not in k}, FOUR, "no released checkpoint"),
+        (lambda s: {k: v for k, v in s.items() if "backbone" not in k}, FOUR, "no known backbone"),
+        (lambda s: [1], FOUR, "holds a list"),
+    ],
+)
+def test_what_does_not_fit_is_named(state, change, operations, message, tmp_path):
+    torch.save(change(state), tmp_path / "bad.pth")
+    with pytest.raises(ReleasedError, match=message) as error:
+        load_released(tmp_path / "bad.pth", operations)
+    assert "bad.pth" in str(error.value)
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("broken_into",)
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Evil()}, "evil.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Evil()))
+    for name in ("evil.pth", "plain.pth"):
+        with pytest.raises(ReleasedError, match="would run code"):
+            load_released(name)
+    assert not (tmp_path / "broken_into").exists()
+    with pytest.raises(FileNotFoundError, match="no checkpoint at nowhere"):
+        load_released("nowhere.pth")
