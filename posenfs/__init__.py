@@ -51,6 +51,7 @@ _WHERE = {
     "draw_skeletons": "posenfs.show.poses",
     "draw_vectors": "posenfs.show.poses",
     "encode": "posenfs.data.heatmaps",
+    "expected_multiply_adds": "posenfs.model.expected_cost",
     "find_run": "posenfs.search.run",
     "gather_parts": "posenfs.model.vectors",
     "heatmap_to_crop": "posenfs.data.geometry",

@@ -19,7 +19,7 @@ ROOMS = {
     "model": [
         "space", "operations", "architecture", "fabric", "vectors", "losses",
         "backbones.pretrained", "backbones.mobilenet_v2", "backbones.resnet", "backbones.hrnet", "backbones.fabric",
-        "backbones", "network", "reference", "released", "baselines", "cost", "prune",
+        "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "prune",
     ],
     "evaluation": ["metrics", "predict"],
     "search": ["experiment", "provenance", "strategies", "run", "engine"],

@@ -172,7 +172,7 @@ class PrunedNFS(PoseNetwork):
         self.stride, self.initial_weights = model.stride, model.initial_weights
         self.heads = nn.ModuleList(PrunedHead(h, *mixing_weights(h.fabric, mode, threshold)) for h in model.heads)
         read = set().union(*(head.fabric.inputs for head in self.heads))
-        self.backbone = copy.deepcopy(model.backbone)
+        self.backbone = copy.deepcopy(model.backbone) if read else nn.Identity()  # which nothing runs
         if isinstance(model.backbone, FabricBackbone) and read:
             weights = mixing_weights(model.backbone.fabric, mode, threshold)
             self.backbone.fabric = PrunedFabric(model.backbone.fabric, *weights, read)
@@ -185,6 +185,8 @@ class PrunedNFS(PoseNetwork):
 
     def _pyramid(self, images: Tensor) -> dict[int, Tensor]:
         fabric = getattr(self.backbone, "fabric", None)
+        if isinstance(self.backbone, nn.Identity):
+            return {}
         if not isinstance(fabric, PrunedFabric):
             return dict(enumerate(self.backbone(images)))
         return fabric({0: self.backbone.stem(images)} if 0 in fabric.inputs else {}, images)

@@ -1,0 +1,77 @@
+"""Expected multiply-adds: the counter's number at every one-hot architecture, and a gradient that points downhill."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posenfs.body.parts import part_scheme
+from posenfs.body.skeleton import MPII
+from posenfs.model.backbones.fabric import FabricBackbone
+from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.cost import honest_cost
+from posenfs.model.expected_cost import expected_multiply_adds
+from posenfs.model.network import PoseNFS
+from posenfs.model.prune import prune
+from posenfs.model.space import FabricSpec
+
+SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
+
+
+def network(seed=0, parts=2, fabric_backbone=False, **options):
+    torch.manual_seed(seed)
+    spec = FabricSpec(width=1, **options)
+    whole = FabricSpec(width=1, first=0, last=3, operations=SIX, hidden_nodes=spec.hidden_nodes)
+    scheme = part_scheme(MPII, {1: 1, 2: 3}[parts])
+    return PoseNFS(FabricBackbone(whole) if fabric_backbone else MobileNetV2(), scheme, spec, 4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([1, 2, 3]), st.booleans(), st.booleans(), st.floats(0, 3))
+def test_the_counter_at_one_hot(seed, hidden, per_cell, fabric_backbone, zeros):
+    model = network(seed, fabric_backbone=fabric_backbone, hidden_nodes=hidden, alpha_per_cell=per_cell)
+    with torch.no_grad():
+        for fabric in model.fabrics().values():
+            for parameter in (fabric.alpha, fabric.beta):
+                parameter.normal_()
+            fabric.alpha[..., 0] += zeros  # some networks lose most of their cells
+            for parameter in (fabric.alpha, fabric.beta):
+                best = torch.nn.functional.one_hot(parameter.argmax(-1), parameter.shape[-1])
+                parameter.copy_(torch.where(best > 0, 0.0, -1000.0))
+    expected = expected_multiply_adds(model, 64, 96)
+    assert expected.item() == honest_cost(prune(model), 64, 96).multiply_adds
+
+
+def test_a_soft_network_costs_less_than_one_that_runs_everything():
+    model = network()
+    assert 0 < expected_multiply_adds(model, 64, 64).item() < honest_cost(model, 64, 64).multiply_adds
+
+
+@pytest.mark.parametrize("fabric_backbone", [False, True], ids=["MobileNet-V2", "fabric"])
+def test_the_gradient_by_finite_differences(fabric_backbone):
+    model = network(fabric_backbone=fabric_backbone).double()
+    with torch.no_grad():
+        for parameter in model.architecture_parameters():
+            parameter.normal_()
+    expected_multiply_adds(model, 64, 64).backward()
+    for parameter in model.architecture_parameters():
+        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
+        for place in range(0, len(flat), 5):
+            values = []
+            for step in (1e-4, -1e-4):
+                flat[place] += step
+                values.append(expected_multiply_adds(model, 64, 64).item())
+                flat[place] -= step
+            assert gradient[place].item() == pytest.approx((values[0] - values[1]) / 2e-4, rel=1e-4, abs=1e-1)
+
+
+def test_descending_it_makes_the_network_cheaper():
+    model = network()
+    optimizer = torch.optim.Adam(model.architecture_parameters(), lr=0.1)
+    before = expected_multiply_adds(model, 64, 64).item()
+    for _ in range(30):
+        optimizer.zero_grad()
+        expected_multiply_adds(model, 64, 64).backward()
+        optimizer.step()
+    fixed = honest_cost(model.backbone, 64, 64).multiply_adds
+    assert expected_multiply_adds(model, 64, 64).item() - fixed < 0.6 * (before - fixed)
