@@ -6,9 +6,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import AvoidSubcommands, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
 from posenfs.evaluation.metrics import metric_title
@@ -19,7 +19,7 @@ app, data = SubcommandApp(), SubcommandApp()
 
 @app.command
 def search(
-    experiment: Annotated[Experiment, arg(name="")],
+    experiment: Annotated[Experiment, arg(name=""), AvoidSubcommands],
     device: str = "auto",
     workers: int = 0,
     strict: bool = False,
@@ -128,6 +128,98 @@ def cost(items: Positional[tuple[str, ...]] = (), as_json: Annotated[bool, arg(n
         raise ValueError(f"unknown item {unknown[0]!r}; known: {', '.join(ITEMS)}")
     rows = cost_rows({name: item for name, item in ITEMS.items() if not items or name in items})
     print(json.dumps(rows, indent=2) if as_json else cost_text(rows))
+
+
+@app.command(name="import")
+def import_(
+    checkpoint: Positional[Path],
+    output: Path,
+    operations: tuple[str, ...] = ("zero", "skip", "dilated_3x3", "separable_3x3"),
+    backbone_operations: tuple[str, ...] | None = None,
+    skeleton: Literal["mpii", "coco"] | None = None,
+) -> None:
+    """Turn a checkpoint of the authors' released code into a model folder: config.json and model.safetensors.
+
+    Parts, width, hidden nodes, layers, vectors and backbone follow from the file.
+
+    Args:
+        checkpoint: The file, as their code saved it.
+        output: The folder to write.
+        operations: The candidate operations in the order of the configuration that trained it.
+        backbone_operations: Those of a fabric backbone, where they are others.
+        skeleton: Needed where the number of keypoints leaves a doubt.
+    """
+    from posenfs.body.skeleton import COCO, MPII
+    from posenfs.model.cost import honest_cost
+    from posenfs.model.released import load_released
+    from posenfs.search.saved import describe, save_model
+
+    known = {"mpii": MPII, "coco": COCO}
+    model = load_released(checkpoint, operations, backbone_operations, known.get(skeleton))
+    found = next(own for own in known.values() if len(own) == model.keypoints)
+    experiment = describe(model, output.name, found)
+    save_model(output, model, experiment)
+    spec = model.spec
+    print(
+        f"{found.name}, {len(model.parts)} parts; fabrics of {spec.layers} layers from layer {spec.first}, width "
+        f"{spec.width}, {spec.hidden_nodes} hidden nodes; vectors of {experiment.vector_dim}; backbone "
+        f"{'a fabric' if experiment.backbone_fabric else experiment.backbone}\n"
+        f"{honest_cost(model, *experiment.image_size)} at {experiment.image_size[0]} x {experiment.image_size[1]} px\n"
+        f"written to {output}"
+    )
+
+
+@app.command
+def prune(
+    source: Positional[str],
+    output: Path,
+    mode: Literal["exact", "threshold", "one-hot"] = "exact",
+    threshold: float = 0.0,
+    quiet: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Remove from a run's or a saved model what its alpha and beta make useless, and prove what that changes.
+
+    Args:
+        source: A run (its name or folder), or a model's folder.
+        output: The folder to write: config.json, model.safetensors, proof.json.
+        mode: exact removes weights of 0.0 alone; threshold those below it; one-hot all but the greatest.
+        threshold: Of softmax weights, in mode threshold.
+        quiet: No progress bar.
+        as_json: Print the proof as JSON.
+    """
+    from posenfs.study.pruning import prune_saved
+
+    proof = prune_saved(source, output, mode, threshold, progress=not quiet)
+    print(json.dumps(proof.json(), indent=2) if as_json else f"{proof}\nwritten to {output}")
+
+
+@app.command
+def child(
+    run: Positional[str],
+    start: tuple[Literal["weights", "scratch"], ...] = ("weights", "scratch"),
+    epochs: int | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    quiet: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Derive the discrete child of a finished run by argmax, evaluate it as it is, and train it: from the parent's
+    weights and from scratch, in runs of their own beside the parent's. Repeat the command to go on.
+
+    Args:
+        run: The parent (its name or folder).
+        start: From where the child is trained; none: it is only derived and evaluated.
+        epochs: Of each training; by default as many as the parent had.
+        device: auto, cpu, cuda or cuda:N.
+        workers: Processes that read and cut pictures.
+        quiet: No progress bar.
+        as_json: Print the rows as JSON.
+    """
+    from posenfs.study.children import parent_and_child
+
+    rows = parent_and_child(run, start, epochs, device, workers, progress=not quiet)
+    print(rows.to_json(orient="records", indent=2) if as_json else rows.to_string(index=False))
 
 
 @data.command

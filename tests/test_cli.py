@@ -10,6 +10,7 @@ from torchvision.models import mobilenet_v2
 from posenfs.cli import main
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.search.engine import Search
+from posenfs.search.saved import load_model
 
 
 @pytest.fixture
@@ -155,3 +156,36 @@ def test_matched_weights_are_logged(here, drawn, tmp_path, capsys):
     said = f"{used} of {used} tensors matched, of {len(features)} in all.pth"
     assert said in capsys.readouterr().err
     assert said in json.loads((here / "reports" / "runs" / "a" / "provenance.json").read_text())["initial_weights"]
+
+
+def test_import_prune_and_child(here, tiny, capsys):
+    search = Search(replace(tiny, name="parent"), progress=False)
+    with torch.no_grad():
+        for parameter in search.model.architecture_parameters():
+            parameter.normal_(std=3)
+    search.finish()
+    search.close()
+    main(["prune", "parent", "--output", "pruned", "--mode", "threshold", "--threshold", "0.1", "--quiet", "--json"])
+    proof = json.loads(capsys.readouterr().out)
+    assert set(proof["differences"]) == {"random", "crops"} and proof["after"]["params"] < proof["before"]["params"]
+    assert json.loads((here / "pruned" / "proof.json").read_text()) == proof | {"mode": "threshold", "threshold": 0.1}
+    assert "nothing to prune" in refused(["prune", "pruned", "--output", "twice", "--quiet"], capsys)
+    assert "lies in [0, 1)" in refused(
+        ["prune", "parent", "--output", "b", "--mode", "threshold", "--threshold", "2", "--quiet"], capsys
+    )
+    assert not (here / "b").exists() and not (here / "twice").exists()
+    main(["child", "parent", "--epochs", "1", "--quiet", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["run"] for row in rows] == ["parent", "", "", "parent_child_weights", "parent_child_scratch"]
+    assert "no run 'nobody'" in refused(["child", "nobody"], capsys)
+
+
+def test_import_a_checkpoint_in_the_authors_layout(here, real, capsys):
+    file = real("released_layout") / "mobilenet_v2_p8_mpii.pth"
+    main(["import", str(file), "--output", "imported"])
+    assert "MPII-16, 8 parts" in capsys.readouterr().out
+    assert load_model("imported").experiment.parts == 8
+    message = refused(["import", str(file), "--output", "other", "--operations", "skip"], capsys)
+    assert "weigh 4 operations, but 1 were named (skip)" in message and not (here / "other").exists()
+    (here / "bad.pth").write_bytes(b"nothing")
+    assert "bad.pth cannot be read as tensors" in refused(["import", "bad.pth", "--output", "other"], capsys)

@@ -19,11 +19,12 @@ ROOMS = {
     "model": [
         "space", "operations", "architecture", "fabric", "vectors", "losses",
         "backbones.pretrained", "backbones.mobilenet_v2", "backbones.resnet", "backbones.hrnet", "backbones.fabric",
-        "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "prune",
+        "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
+        "prune", "tensors",
     ],
     "evaluation": ["metrics", "predict"],
-    "search": ["experiment", "provenance", "strategies", "run", "engine"],
-    "study": ["sweep", "costs"],
+    "search": ["experiment", "provenance", "strategies", "run", "saved", "engine"],
+    "study": ["sweep", "costs", "pruning", "children"],
     "show": [
         "canvas", "fabric_graph", "graphs", "cell_graph", "stick_body", "part_graph", "body_graph", "network_graph",
         "curves", "vectors", "poses", "report",

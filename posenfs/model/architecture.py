@@ -1,11 +1,42 @@
 """Architecture: the alpha and beta of one fabric, and what can be read off them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from posenfs.model.space import FabricSpec
+from posenfs.model.space import FabricSpec, Sources
+
+_NEVER = -1000.0  # a score whose softmax weight beside 0 is exactly 0, in every precision
+
+
+@dataclass(frozen=True)
+class Genotype:
+    """A discrete reading of an architecture: one operation on every edge, one source for every cell.
+
+    `operations`: [E] names, or a row [E] for each cell where each has its own; written [1][E] or [N][E].
+    `sources`: [N] of finer, same, coarser; cells layer by layer, finest first.
+    """
+
+    operations: tuple[tuple[str, ...], ...]
+    sources: tuple[str, ...]
+
+    def architecture(self, spec: FabricSpec) -> "Architecture":
+        """Alpha and beta whose softmax weights are 1 for what is chosen and exactly 0 for all else.
+
+        Raises ValueError where the genotype is not one of such a fabric.
+        """
+        rows = len(spec.cells) if spec.alpha_per_cell else 1
+        if len(self.operations) != rows or any(len(row) != len(spec.edges) for row in self.operations):
+            raise ValueError(
+                f"a genotype of this fabric names {rows} x {len(spec.edges)} operations: {self.operations}"
+            )
+        if len(self.sources) != len(spec.cells):
+            raise ValueError(f"a genotype of this fabric names {len(spec.cells)} sources; got {len(self.sources)}")
+        alpha = [[_one_hot(o, spec.operations, "operation") for o in row] for row in self.operations]
+        beta = torch.stack([_one_hot(source, Sources._fields, "source") for source in self.sources])
+        return Architecture(torch.stack([torch.stack(row) for row in alpha]).reshape(spec.alpha_shape), beta)
 
 
 @dataclass(frozen=True)
@@ -23,6 +54,21 @@ class Architecture:
         """Equal weights everywhere: where a gradient search begins."""
         return Architecture(torch.zeros(spec.alpha_shape), torch.zeros(spec.beta_shape))
 
+    @staticmethod
+    def random(spec: FabricSpec, seed: int = 0, deviation: float = 1.0) -> "Architecture":
+        """Scores from N(0, deviation^2): the paper's random strategy for a deviation of 1."""
+        generator = torch.Generator().manual_seed(seed)
+        shapes = spec.alpha_shape, spec.beta_shape
+        return Architecture(*(deviation * torch.randn(shape, generator=generator) for shape in shapes))
+
+    @staticmethod
+    def mean(architectures: "Iterable[Architecture]") -> "Architecture":
+        """The architecture whose weights are the mean of theirs (weights, not scores)."""
+        found = [a.detach() for a in architectures]
+        operations = torch.stack([a.operation_weights for a in found]).mean(0)
+        scales = torch.stack([a.scale_weights for a in found]).mean(0)
+        return Architecture(*(weights.log().clamp(min=_NEVER) for weights in (operations, scales)))
+
     @property
     def operation_weights(self) -> Tensor:
         """softmax(alpha), shape of alpha: the weights of Eq. 1."""
@@ -37,6 +83,34 @@ class Architecture:
         """Mean entropy of the alpha and the beta weights in [0, 1]: 1 for equal weights, 0 for a discrete choice."""
         return _entropy(self.alpha), _entropy(self.beta)
 
+    def source_weights(self, spec: FabricSpec) -> Tensor:
+        """[N, R]: the weight with which each cell reads each row of the layer before; copies (footnote 2) summed."""
+        weights, rows = self.scale_weights, max(spec.rows(layer) for layer in range(spec.first - 1, spec.end))
+        sources = torch.tensor([spec.sources(c.row, spec.rows(c.layer - 1)) for c in spec.cells], device=weights.device)
+        return weights.new_zeros(len(weights), rows).scatter_add(1, sources, weights)
+
+    def distance(self, other: "Architecture", spec: FabricSpec) -> tuple[float, float]:
+        """How far two architectures of a fabric are apart, of operations and of sources: the share of weight that would
+        have to move (total variation), mean over edges and over cells; 0 where they are the same, at most 1."""
+        pairs = (
+            (self.operation_weights, other.operation_weights),
+            (self.source_weights(spec), other.source_weights(spec)),
+        )
+        operations, sources = ((a - b).detach().abs().sum(-1).mean().item() / 2 for a, b in pairs)
+        return operations, sources
+
+    def genotype(self, spec: FabricSpec) -> Genotype:
+        """What has the greatest weight on every edge and of every cell's sources; of equal ones the first."""
+        return _genotype(self.alpha.argmax(-1), self.beta.argmax(-1), spec)
+
+    def sample(self, spec: FabricSpec, generator: torch.Generator) -> Genotype:
+        """A discrete architecture, drawn with the probabilities softmax(alpha) and softmax(beta)."""
+        drawn = []
+        for weights in (self.detach().operation_weights, self.detach().scale_weights):
+            flat = torch.multinomial(weights.flatten(0, -2), 1, generator=generator)
+            drawn.append(flat.reshape(weights.shape[:-1]))
+        return _genotype(*drawn, spec)
+
     def detach(self) -> "Architecture":
         """A copy on the CPU, without gradient: what histories and pictures keep."""
         return Architecture(*(t.detach().to("cpu", torch.float32, copy=True) for t in (self.alpha, self.beta)))
@@ -48,3 +122,18 @@ def _entropy(scores: Tensor) -> float:
         return 0.0
     log = scores.detach().double().log_softmax(-1)
     return float(-(log.exp() * log).sum(-1).mean() / torch.tensor(float(choices)).log())
+
+
+def _genotype(operations: Tensor, sources: Tensor, spec: FabricSpec) -> Genotype:
+    """From the numbers of the operations [E] or [N, E] and of the sources [N]."""
+    rows = operations.reshape(-1, len(spec.edges)).tolist()
+    return Genotype(
+        tuple(tuple(spec.operations[o] for o in row) for row in rows),
+        tuple(Sources._fields[source] for source in sources.tolist()),
+    )
+
+
+def _one_hot(name: str, names: tuple[str, ...], what: str) -> Tensor:
+    if name not in names:
+        raise ValueError(f"unknown {what} {name!r} in a genotype; known: {', '.join(names)}")
+    return torch.tensor([0.0 if own == name else _NEVER for own in names])

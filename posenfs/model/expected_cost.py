@@ -59,10 +59,20 @@ def _fabric_cost(fabric: Fabric, pixels: int, outputs: dict[int, Tensor]) -> tup
 
 def _reads_input(spec: FabricSpec, alpha: Tensor) -> Tensor:
     """The chance that an edge from the cell's input has another operation than zero."""
+    return _any_but_zero(spec, alpha, [e for e, (start, _) in enumerate(spec.edges) if start == 0])
+
+
+def _nodes_reached(spec: FabricSpec, alpha: Tensor) -> Tensor:
+    """How many hidden nodes are reached by an edge with another operation than zero."""
+    nodes = range(1, spec.hidden_nodes + 1)
+    return sum(_any_but_zero(spec, alpha, [e for e, (_, end) in enumerate(spec.edges) if end == n]) for n in nodes)
+
+
+def _any_but_zero(spec: FabricSpec, alpha: Tensor, edges: list[int]) -> Tensor:
+    """The chance that one of these edges has another operation than zero."""
     if "zero" not in spec.operations:
         return torch.ones((), dtype=torch.float64)
-    zero = spec.operations.index("zero")
-    return 1 - torch.stack([alpha[e, zero] for e, (start, _) in enumerate(spec.edges) if start == 0]).prod()
+    return 1 - alpha[edges, spec.operations.index("zero")].prod()
 
 
 def _cell_cost(cell: Cell, alpha: Tensor, beta: Tensor, pixels: int, own: int, spec: FabricSpec) -> Tensor:
@@ -73,7 +83,8 @@ def _cell_cost(cell: Cell, alpha: Tensor, beta: Tensor, pixels: int, own: int, s
     for source, transfer in zip(cell.sources, cell.transfers, strict=True):
         at = own if isinstance(transfer, Down) else pixels // spec.strides[source] ** 2  # up: at the low resolution
         transfers.append(_macs(transfer, at))
-    return (alpha * operations).sum() + _macs(cell.project, own) + (beta * beta.new_tensor(transfers)).sum()
+    projected = _nodes_reached(spec, alpha) * _macs(cell.project, own) / spec.hidden_nodes
+    return (alpha * operations).sum() + projected + (beta * beta.new_tensor(transfers)).sum()
 
 
 def _macs(module: nn.Module, pixels: int) -> int:

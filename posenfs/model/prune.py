@@ -1,9 +1,10 @@
 """A PoseNFS without what alpha and beta make useless, and the proof that its score maps are the same."""
 
 import copy
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.cost import Cost, honest_cost
 from posenfs.model.fabric import Cell, Fabric
 from posenfs.model.network import PartHead, PoseNetwork, PoseNFS
-from posenfs.model.space import CellIndex
+from posenfs.model.space import CellIndex, FabricSpec
 from posenfs.model.vectors import gather_parts, scores
 
 Mode = Literal["exact", "threshold", "one-hot"]
@@ -44,13 +45,14 @@ def mixing_weights(fabric: Fabric, mode: Mode, threshold: float = 0.0) -> tuple[
     return found[0].expand(len(fabric.spec.cells), -1, -1), found[1]
 
 
-def reachable(fabric: Fabric, alpha: Tensor, beta: Tensor, outputs: set[int]) -> tuple[dict[CellIndex, Kept], set[int]]:
+def reachable(
+    spec: FabricSpec, alpha: Tensor, beta: Tensor, outputs: set[int]
+) -> tuple[dict[CellIndex, Kept], set[int]]:
     """The cells that reach the outputs (rows of the last layer), what stays of each, and the input rows they read.
 
     Goes backward from the outputs, over all three slots, copies among them (footnote 2). A cell whose operations from
     its input are all gone needs no source, but still stands: it emits the bias of its projection.
     """
-    spec = fabric.spec
     needed = {CellIndex(spec.end - 1, row) for row in outputs}
     zeros = [o for o, name in enumerate(spec.operations) if name == "zero"]
     kept: dict[CellIndex, Kept] = {}
@@ -70,91 +72,118 @@ def reachable(fabric: Fabric, alpha: Tensor, beta: Tensor, outputs: set[int]) ->
 
 
 class PrunedCell(nn.Module):
-    """A cell with the sources and operations that stay, its weights fixed."""
+    """A cell with the sources and operations that stay.
 
-    def __init__(self, cell: Cell, kept: Kept, alpha: Tensor, beta: Tensor, edges: list[tuple[int, int]], stride: int):
+    Hidden nodes that no operation reaches are 0, and so the projection has no columns for them; where none is reached
+    the cell gives the bias of its projection alone.
+    """
+
+    def __init__(self, cell: Cell, kept: Kept, edges: list[tuple[int, int]], stride: int):
         super().__init__()
         self.relu_after_fusion, self.hidden_nodes, self.stride = cell.rules.relu_after_fusion, cell.hidden_nodes, stride
+        self.kept, self.edges = kept, edges
         self.sources = [cell.sources[slot] for slot in kept.slots]
         self.transfers = nn.ModuleList(copy.deepcopy(cell.transfers[slot]) for slot in kept.slots)
-        self.edges = edges
         self.operations = nn.ModuleList(
             nn.ModuleList(copy.deepcopy(cell.edges[e][o]) for o in own) for e, own in enumerate(kept.operations)
         )
-        self.project = copy.deepcopy(cell.project)
-        self.register_buffer("beta", beta[list(kept.slots)].clone())
-        weights = [alpha[e, o] for e, own in enumerate(kept.operations) for o in own]
-        self.register_buffer("alpha", torch.stack(weights) if weights else alpha.new_zeros(0))
+        self.channels = cell.project.out_channels
+        self.reached = sorted({end for (_, end), own in zip(edges, kept.operations, strict=True) if own})
+        self.project = _columns(cell.project, [node - 1 for node in self.reached])
+        self.bias = None if self.reached else copy.deepcopy(cell.project.bias)
 
-    def forward(self, maps: Mapping[int, Tensor], like: Tensor) -> Tensor:
-        """Maps of the layer before by row; `like` [B, _, H, W] at stride 1 gives the shape of what has no source."""
+    @property
+    def narrowed(self) -> bool:
+        """Whether the projection sums over fewer channels than before, which may round differently."""
+        return 0 < len(self.reached) < self.hidden_nodes
+
+    def forward(self, maps: Mapping[int, Tensor], like: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
+        """Maps of the layer before by row; weights [E, |O|] and [3], of which those that stay are read. `like`
+        [B, _, H, W] at stride 1 gives the shape of what has no source."""
         x = None
-        for source, transfer, weight in zip(self.sources, self.transfers, self.beta, strict=True):
-            term = transfer(maps[source], weight)
+        for slot, source, transfer in zip(self.kept.slots, self.sources, self.transfers, strict=True):
+            term = transfer(maps[source], beta[slot])
             x = term if x is None else x + term
         if x is not None and self.relu_after_fusion:
             x = F.relu(x)
         nodes: list[Tensor | None] = [x]
-        weights = iter(self.alpha)
         for end in range(1, self.hidden_nodes + 1):
             total = None
-            for (start, stop), operations in zip(self.edges, self.operations, strict=True):
-                if stop != end or not len(operations):
+            for e, (start, stop) in enumerate(self.edges):
+                if stop != end or not self.kept.operations[e]:
                     continue
-                node = self._whole(nodes[start], like)
-                terms = [operation(node, next(weights)) for operation in operations]
+                node = self._zeros(like) if nodes[start] is None else nodes[start]
+                own = zip(self.operations[e], self.kept.operations[e], strict=True)
+                terms = [operation(node, alpha[e, o]) for operation, o in own]
                 mixed = sum(terms[1:], start=terms[0])
                 total = mixed if total is None else total + mixed
             nodes.append(total)
-        return self.project(torch.cat([self._whole(node, like) for node in nodes[1:]], 1))
+        if self.project is None:
+            return self._zeros(like) + self.bias[:, None, None]
+        return self.project(torch.cat([nodes[n] for n in self.reached], 1))
 
-    def _whole(self, node: Tensor | None, like: Tensor) -> Tensor:
-        """A node that nothing reaches is 0."""
-        if node is not None:
-            return node
-        channels = self.project.in_channels // self.hidden_nodes
-        return like.new_zeros(len(like), channels, like.shape[-2] // self.stride, like.shape[-1] // self.stride)
+    def _zeros(self, like: Tensor) -> Tensor:
+        """A node that nothing reaches: its operations still give what their batch-norms make of 0."""
+        return like.new_zeros(len(like), self.channels, like.shape[-2] // self.stride, like.shape[-1] // self.stride)
+
+
+def _columns(project: nn.Conv2d, nodes: list[int]) -> nn.Conv2d | None:
+    """A 1x1 projection that reads some of its hidden nodes; None where it reads none."""
+    channels = project.out_channels
+    if len(nodes) * channels == project.in_channels:
+        return copy.deepcopy(project)
+    if not nodes:
+        return None
+    narrow = nn.Conv2d(len(nodes) * channels, channels, 1).to(project.weight)
+    with torch.no_grad():
+        columns = project.weight.unflatten(1, (-1, channels))[:, nodes]
+        narrow.weight.copy_(columns.flatten(1, 2))
+        narrow.bias.copy_(project.bias)
+    return narrow
 
 
 class PrunedFabric(nn.Module):
-    """The cells that stay; `inputs` are the rows read, `outputs` the rows given."""
+    """The cells that stay; `inputs` are the rows read, `outputs` the rows given. Its weights are fixed: 0 is gone."""
 
-    def __init__(self, fabric: Fabric, alpha: Tensor, beta: Tensor, outputs: set[int]):
+    def __init__(self, fabric: Fabric, weights: tuple[Tensor, Tensor], outputs: set[int]):
         super().__init__()
-        spec = fabric.spec
-        self.spec, self.outputs = spec, sorted(outputs)
-        self.kept, self.inputs = reachable(fabric, alpha, beta, outputs)
-        self.layers = nn.ModuleList()
-        own = [cell for layer in fabric.layers for cell in layer]
-        numbers = {index: number for number, index in enumerate(spec.cells)}
-        for layer in spec.grid():
-            self.layers.append(
-                nn.ModuleDict(
-                    {
-                        str(index.row): PrunedCell(
-                            own[numbers[index]], self.kept[index], alpha[numbers[index]], beta[numbers[index]],
-                            spec.edges, spec.strides[index.row],
-                        )
-                        for index in layer
-                        if index in self.kept
-                    }
-                )
-            )  # fmt: skip
+        self.spec, self.outputs = fabric.spec, sorted(outputs)
+        for name, weight in zip(("operation_weights", "scale_weights"), weights, strict=True):
+            self.register_buffer(name, weight.detach().contiguous())
+        self.kept, self.inputs = reachable(fabric.spec, *weights, outputs)
+        self.numbers = {index: number for number, index in enumerate(fabric.spec.cells)}
+        cells = dict(zip(fabric.spec.cells, (cell for layer in fabric.layers for cell in layer), strict=True))
+        self.layers = nn.ModuleList(
+            nn.ModuleDict({str(index.row): self._cell(cells[index], index) for index in layer if index in self.kept})
+            for layer in fabric.spec.grid()
+        )
+
+    def _cell(self, cell: Cell, index: CellIndex) -> PrunedCell:
+        return PrunedCell(cell, self.kept[index], self.spec.edges, self.spec.strides[index.row])
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether a convolution sums over fewer channels than before."""
+        return any(cell.narrowed for layer in self.layers for cell in layer.values())
 
     def forward(self, maps: Mapping[int, Tensor], like: Tensor) -> dict[int, Tensor]:
         """{row: map} before the first kept layer -> {row: map} of the outputs."""
-        for layer in self.layers:
-            maps = {int(row): cell(maps, like) for row, cell in layer.items()}
+        for number, layer in enumerate(self.layers, start=self.spec.first):
+            places = {int(row): self.numbers[CellIndex(number, int(row))] for row in layer}
+            maps = {
+                row: layer[str(row)](maps, like, self.operation_weights[n], self.scale_weights[n])
+                for row, n in places.items()
+            }
         return maps
 
 
 class PrunedHead(nn.Module):
     """Entries that are read, the pruned fabric, the vectors."""
 
-    def __init__(self, head: PartHead, alpha: Tensor, beta: Tensor):
+    def __init__(self, head: PartHead, weights: tuple[Tensor, Tensor]):
         super().__init__()
         self.keypoints, self.vector_dim = head.keypoints, head.vector_dim
-        self.fabric = PrunedFabric(head.fabric, alpha, beta, {0})
+        self.fabric = PrunedFabric(head.fabric, weights, {0})
         self.entries = nn.ModuleDict({str(row): copy.deepcopy(head.entries[row]) for row in sorted(self.fabric.inputs)})
         self.vectors = copy.deepcopy(head.vectors)
 
@@ -167,15 +196,23 @@ class PrunedHead(nn.Module):
 class PrunedNFS(PoseNetwork):
     """What is left of a PoseNFS; nothing in it is searched any more."""
 
-    def __init__(self, model: PoseNFS, mode: Mode = "exact", threshold: float = 0.0):
+    def __init__(self, model: PoseNFS, weights: Mapping[str, tuple[Tensor, Tensor]]):
+        """`weights`: by fabric the alpha [N, E, |O|] and beta [N, 3] its cells use; what is 0 there goes."""
         super().__init__(model.parts)
         self.stride, self.initial_weights = model.stride, model.initial_weights
-        self.heads = nn.ModuleList(PrunedHead(h, *mixing_weights(h.fabric, mode, threshold)) for h in model.heads)
+        named = zip(model.parts, model.heads, strict=True)
+        self.heads = nn.ModuleList(PrunedHead(head, weights[part.name]) for part, head in named)
         read = set().union(*(head.fabric.inputs for head in self.heads))
         self.backbone = copy.deepcopy(model.backbone) if read else nn.Identity()  # which nothing runs
         if isinstance(model.backbone, FabricBackbone) and read:
-            weights = mixing_weights(model.backbone.fabric, mode, threshold)
-            self.backbone.fabric = PrunedFabric(model.backbone.fabric, *weights, read)
+            self.backbone.fabric = PrunedFabric(model.backbone.fabric, weights["backbone"], read)
+
+    @property
+    def pruned_fabrics(self) -> dict[str, PrunedFabric]:
+        """What is left of every fabric by name; the backbone's own is missing where nothing of it is read."""
+        named = {part.name: head.fabric for part, head in zip(self.parts, self.heads, strict=True)}
+        own = getattr(self.backbone, "fabric", None)
+        return named if own is None else {"backbone": own, **named}
 
     def forward(self, images: Tensor) -> Tensor:
         """[B, 3, H, W] -> score maps [B, K, H/4, W/4]; raises ValueError where the largest stride does not divide."""
@@ -192,30 +229,72 @@ class PrunedNFS(PoseNetwork):
         return fabric({0: self.backbone.stem(images)} if 0 in fabric.inputs else {}, images)
 
 
-@dataclass(frozen=True)
-class Proof:
-    """The greatest difference of score maps in eval mode, and the honest cost before and after."""
-
-    difference: float
-    before: Cost
-    after: Cost
-
-
 def prune(model: PoseNFS, mode: Mode = "exact", threshold: float = 0.0) -> PrunedNFS:
     """A model without what alpha and beta make useless; the given one is left as it is, the new one in eval mode.
 
     exact removes what has weight 0.0, and changes nothing; threshold what lies below it, and one-hot all but the
-    greatest weight on every edge and of every cell's sources: `prove` says what that changes.
+    greatest weight on every edge and of every cell's sources: `prove` says what that changes. Raises ValueError for
+    another mode, and for a threshold outside [0, 1).
     """
-    return PrunedNFS(model, mode, threshold).eval()
+    if mode not in get_args(Mode):
+        raise ValueError(f"unknown pruning mode {mode!r}; known: {', '.join(get_args(Mode))}")
+    if not 0 <= threshold < 1:
+        raise ValueError(f"a threshold of weights lies in [0, 1); got {threshold}")
+    weights = {name: mixing_weights(fabric, mode, threshold) for name, fabric in model.fabrics().items()}
+    return PrunedNFS(model, weights).eval()
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What pruning changed: the greatest difference of score maps in eval mode, for each kind of images compared, and
+    the honest cost. The hashes name the two sets of weights that were compared.
+
+    In mode exact the difference is 0.0, unless a convolution `narrowed`: then at most 1e-6 in float32, 1e-14 in
+    float64.
+    """
+
+    differences: dict[str, float]
+    narrowed: bool
+    before: Cost
+    after: Cost
+    hash_before: str
+    hash_after: str
+
+    @property
+    def difference(self) -> float:
+        return max(self.differences.values())
+
+    def json(self) -> dict:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        found = ", ".join(f"{difference:.2g} on {name} images" for name, difference in self.differences.items())
+        return (
+            f"before {self.before} (weights {self.hash_before})\nafter  {self.after} (weights {self.hash_after})\n"
+            f"greatest difference of score maps: {found}"
+        )
 
 
 @torch.no_grad()
-def prove(model: PoseNFS, pruned: PrunedNFS, images: Tensor) -> Proof:
-    """Compare both in eval mode on images [B, 3, H, W]; the model is left in its mode."""
+def prove(model: PoseNFS, pruned: PrunedNFS, images: Tensor | Mapping[str, Tensor]) -> Proof:
+    """Compare both in eval mode on images [B, 3, H, W] of one size, or on several kinds of them by name; the model is
+    left in its mode."""
+    kinds = images if isinstance(images, Mapping) else {"the given": images}
     training = model.training
-    difference = (model.eval()(images) - pruned.eval()(images)).abs().max().item()
+    model.eval(), pruned.eval()
+    differences = {name: (model(batch) - pruned(batch)).abs().max().item() for name, batch in kinds.items()}
     model.train(training)
     with torch.enable_grad():
-        costs = [honest_cost(network, *images.shape[-2:]) for network in (model, pruned)]
-    return Proof(difference, *costs)
+        size = next(iter(kinds.values())).shape[-2:]
+        costs = [honest_cost(network, *size) for network in (model, pruned)]
+    narrowed = any(fabric.narrowed for fabric in pruned.pruned_fabrics.values())
+    return Proof(differences, narrowed, *costs, weights_hash(model), weights_hash(pruned))
+
+
+def weights_hash(model: nn.Module) -> str:
+    """Twelve hexadecimal digits that change with any name, type, shape or number of the model's tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -68,10 +68,10 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of a foreign file torch raises nearly anything
+    except Exception:  # of a foreign file torch raises nearly anything, and advises what is not safe
         raise ReleasedError(
-            f"{path} cannot be read as tensors alone ({str(error).splitlines()[0]}); a file that would run code when "
-            "loaded is refused: ask its author for a state dict"
+            f"{path} cannot be read as tensors alone: it is no file of torch.save, or holds other things too. A file "
+            "that would run code when loaded is refused: ask its author for a state dict"
         ) from None
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]

@@ -25,6 +25,7 @@ from posenfs.model.cost import honest_cost
 from posenfs.search.experiment import Experiment, build, build_model
 from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.run import Run, RunError, find_run, runs_home
+from posenfs.search.saved import save_model
 from posenfs.search.strategies import STRATEGIES
 
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
@@ -304,6 +305,7 @@ class Search:
             "params": cost.params,
             "multiply_adds": cost.multiply_adds,
         }
+        save_model(self.run.folder, self.model, self.experiment)
         self.run.write_json("metrics.json", summary)
         self._status("finished")
 

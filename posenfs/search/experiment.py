@@ -1,7 +1,8 @@
 """An experiment: everything that rebuilds a search from its config.json."""
 
+import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +16,16 @@ from posenfs.data import augment
 from posenfs.data.augment import Augmentation
 from posenfs.data.datasets.catalogue import DataSpec, open_data, source_of
 from posenfs.data.sample import People
+from posenfs.model.architecture import Genotype
 from posenfs.model.backbones import BACKBONES
+from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
 from posenfs.model.network import PoseNetwork, PoseNFS, check_image_size
+from posenfs.model.prune import PrunedNFS, prune
 from posenfs.model.space import PAPER, FabricSpec, Rules
+from posenfs.model.tensors import fill, read_tensors
+
+TENSORS = "model.safetensors"  # the weights, beside the config.json that builds their network
 
 
 @dataclass(frozen=True)
@@ -60,11 +67,14 @@ class Experiment:
     augmentation: Augmentation = augment.PAPER
     model: str = "pose_nfs"  # or a network that is not searched: simple_baseline_50, …, hrnet_w32, branchnet_1, …
     backbone: str = "mobilenet_v2"  # or resnet50, hrnet_w32, fabric_1, fabric_2, fabric_3
+    backbone_fabric: FabricSpec | None = None  # a fabric of one's own in the place of that backbone
     backbone_weights: str | None = None  # a file with pretrained weights, or "imagenet": torchvision downloads them
     parts: int | dict[str, tuple[str, ...]] = 3  # P of Table I (1, 3, 5, 8), or parts of one's own: keypoints by name
     vector_dim: int = 8  # d, the components of the vector in each pixel; 1: a plain score map
     fabric: FabricSpec = field(default_factory=FabricSpec)
     rules: Rules = PAPER
+    genotype: dict[str, Genotype] | None = None  # by fabric: the network is this discrete child; nothing is searched
+    start: str | None = None  # a run's or saved model's folder, whose weights the network starts with
     run: RunConfig = field(default_factory=RunConfig)
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -120,13 +130,33 @@ def build(experiment: Experiment, progress: bool = True, strict: bool = False) -
 
 
 def build_model(experiment: Experiment, parts: PartScheme) -> PoseNetwork:
-    """The network alone, on the CPU."""
+    """The network alone, on the CPU. Raises ValueError where the start's weights or the genotype do not fit it."""
     with torch.random.fork_rng(devices=[]):  # leaves the caller's random numbers as they were
         torch.manual_seed(experiment.run.seed)
-        return MODELS[experiment.model](experiment, parts)
+        model = MODELS[experiment.model](experiment, parts)
+    if experiment.start is not None:
+        path = Path(experiment.start) / TENSORS
+        fill(model, read_tensors(path)[0], path)
+        model.initial_weights = f"saved in {experiment.start}"
+    return model if experiment.genotype is None else child(model, experiment.genotype)
+
+
+def child(model: PoseNetwork, genotypes: Mapping[str, Genotype]) -> PrunedNFS:
+    """The discrete network that a soft one becomes by the genotype of each of its fabrics; with its weights."""
+    fabrics = model.fabrics()
+    if set(fabrics) != set(genotypes) or not isinstance(model, PoseNFS):
+        raise ValueError(f"genotypes of {', '.join(genotypes)} for fabrics {', '.join(fabrics) or '(none)'}")
+    model = copy.deepcopy(model)
+    for name, fabric in model.fabrics().items():
+        discrete = genotypes[name].architecture(fabric.spec)
+        fabric.alpha.data.copy_(discrete.alpha)
+        fabric.beta.data.copy_(discrete.beta)
+    return prune(model, "one-hot")
 
 
 def _backbone(experiment: Experiment) -> nn.Module:
+    if experiment.backbone_fabric is not None:
+        return FabricBackbone(experiment.backbone_fabric, experiment.rules)
     return BACKBONES[experiment.backbone](experiment.backbone_weights, experiment.rules)
 
 

@@ -171,8 +171,8 @@ class Run:
         self.write_json("status.json", {**fields, **host})
 
     def write_errors(self, errors: np.ndarray) -> None:
-        with _beside(self.folder / "errors.npz") as beside:
-            np.savez_compressed(beside, errors=errors.astype(np.float32))
+        with beside(self.folder / "errors.npz") as path:
+            np.savez_compressed(path, errors=errors.astype(np.float32))
 
     def append(self, name: str, rows: list[dict]) -> None:
         """Rows to history.jsonl or timing.jsonl."""
@@ -189,22 +189,22 @@ class Run:
             chunk[f"{name}.beta"] = np.stack([a[name].beta.numpy() for a in architectures])
         folder = self.folder / "architecture"
         folder.mkdir(exist_ok=True)
-        with _beside(folder / f"{steps[-1]:08d}.npz") as beside:
-            np.savez(beside, **chunk)
+        with beside(folder / f"{steps[-1]:08d}.npz") as path:
+            np.savez(path, **chunk)
 
     def write_snapshot(self, step: int, state: dict, keep: int) -> None:
         """A snapshot folder, whole or not at all; only the last `keep` stay."""
         target = self._snapshot(step)
         if target.exists():  # the same step of the same run is the same state
             return
-        beside = target.with_name(f".{target.name}")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        with open(beside / "state.pt", "wb") as file:
+        unfinished = target.with_name(f".{target.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        with open(unfinished / "state.pt", "wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, target)
+        os.replace(unfinished, target)
         for old in self.snapshots()[:-keep]:
             shutil.rmtree(self._snapshot(old))
 
@@ -237,20 +237,21 @@ def read_lines(path: Path) -> list[dict]:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file beside, sync, rename: readers see the old one or the new one."""
-    with _beside(path) as beside:
-        beside.write_text(text)
+    with beside(path) as written:
+        written.write_text(text)
 
 
 @contextlib.contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def beside(path: Path) -> Iterator[Path]:
+    """A file to write in the place of `path`: it takes that place once it is whole, and goes where writing fails."""
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
-    beside = Path(name)
+    written = Path(name)
     try:
-        yield beside
-        with open(beside, "rb") as file:
+        yield written
+        with open(written, "rb") as file:
             os.fsync(file.fileno())
-        beside.chmod(0o644)
-        os.replace(beside, path)
+        written.chmod(0o644)
+        os.replace(written, path)
     finally:
-        beside.unlink(missing_ok=True)
+        written.unlink(missing_ok=True)

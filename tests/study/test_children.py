@@ -1,0 +1,60 @@
+"""Parent and child: what is compared, that it goes on, and who has no child."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from posenfs.search.engine import Search
+from posenfs.search.run import Run
+from posenfs.search.saved import load_model
+from posenfs.study.children import child_experiment, parent_and_child
+
+
+@pytest.fixture(scope="module")
+def parent(tiny, tmp_path_factory) -> Run:
+    search = Search(tiny, tmp_path_factory.mktemp("runs") / "parent", progress=False)
+    with torch.no_grad():  # searched for longer than this test has time for
+        for parameter in search.model.architecture_parameters():
+            parameter.normal_(std=3)
+    search.finish()
+    search.close()
+    return search.run
+
+
+def test_rows_costs_and_runs(parent):
+    table = parent_and_child(parent, epochs=1, progress=False)
+    assert table["network"].tolist() == [
+        "parent, soft", "child, as derived", "child, running means anew", "child, retrained from the parent's weights",
+        "child, trained from scratch",
+    ]  # fmt: skip
+    soft, *discrete = table["GMAC"].tolist()
+    assert all(gmac < soft for gmac in discrete) and len(set(discrete)) == 1
+    assert table["PCKh@0.5"].between(0, 100).all()
+    for start in ("weights", "scratch"):
+        run = Run(parent.folder.with_name(f"parent_child_{start}"))
+        assert run.status()["state"] == "finished" and run.experiment().run.epochs == 1
+        assert not run.architectures()[1]
+        assert load_model(run).experiment.genotype == child_experiment(parent, start).genotype
+    again = parent_and_child(parent, epochs=1, progress=False)
+    assert again.equals(table)
+
+
+def test_where_the_child_starts(parent):
+    soft = load_model(parent).model
+    kept = soft.heads[0].vectors.weight
+    for start in ("weights", "scratch"):
+        experiment = replace(child_experiment(parent, start), name="again")
+        search = Search(experiment, parent.folder.with_name(f"again_{start}"), progress=False)
+        assert torch.equal(search.model.heads[0].vectors.weight, kept) == (start == "weights")
+        search.close()
+
+
+def test_who_has_no_child(parent, tiny, tmp_path):
+    search = Search(tiny, tmp_path / "young", progress=False)
+    search.close()
+    with pytest.raises(ValueError, match=r"young is not finished \(step 0 of 8\)"):
+        parent_and_child(tmp_path / "young", progress=False)
+    child = parent.folder.with_name("parent_child_weights")
+    with pytest.raises(ValueError, match="nothing was searched in parent_child_weights"):
+        parent_and_child(child, progress=False)
