@@ -115,19 +115,38 @@ def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(n
 
 
 @app.command
-def cost(items: Positional[tuple[str, ...]] = (), as_json: Annotated[bool, arg(name="json")] = False) -> None:
+def cost(
+    items: Positional[tuple[str, ...]] = (),
+    modules: bool = False,
+    measure: tuple[int, ...] = (),
+    device: str = "auto",
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
     """Print the cost columns of Tables II to VIII: the paper's numbers, its rule recomputed, the honest count.
 
     Args:
-        items: Some of the rows, by name; none: all.
+        items: Some of the rows, by name, and runs or models of your own (a run's name, or a folder); none: all rows.
+        modules: Also the honest cost of every module.
+        measure: Batch sizes: for each also the estimated memory of a training step, and the measured latency.
+        device: Where latency is measured: auto, cpu, cuda or cuda:N.
         as_json: Print JSON.
     """
-    from posenfs.study.costs import ITEMS, cost_rows, cost_text
+    from posenfs.search.provenance import find_device
+    from posenfs.study.costs import chosen_items, cost_rows, cost_text, measured_rows, measured_text, module_text
 
-    if unknown := [item for item in items if item not in ITEMS]:
-        raise ValueError(f"unknown item {unknown[0]!r}; known: {', '.join(ITEMS)}")
-    rows = cost_rows({name: item for name, item in ITEMS.items() if not items or name in items})
-    print(json.dumps(rows, indent=2) if as_json else cost_text(rows))
+    chosen = chosen_items(items)
+    rows = cost_rows(chosen, modules)
+    measured = measured_rows(chosen, measure, find_device(device)) if measure else []
+    if as_json:
+        print(
+            json.dumps([row | ({"measured": measured[n]} if measure else {}) for n, row in enumerate(rows)], indent=2)
+        )
+        return
+    print(cost_text(rows, chosen))
+    if modules:
+        print("\n".join(f"\n{row['item']}\n{module_text(row['modules'])}" for row in rows))
+    if measure:
+        print(f"\n{measured_text(rows, measured)}")
 
 
 @app.command(name="import")

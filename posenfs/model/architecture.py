@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posenfs.model.space import FabricSpec, Sources
+from posenfs.model.space import CellIndex, FabricSpec, Sources
 
 _NEVER = -1000.0  # a score whose softmax weight beside 0 is exactly 0, in every precision
 
@@ -99,6 +99,30 @@ class Architecture:
         operations, sources = ((a - b).detach().abs().sum(-1).mean().item() / 2 for a, b in pairs)
         return operations, sources
 
+    def with_operation(
+        self,
+        spec: FabricSpec,
+        operation: str,
+        weight: float,
+        edge: tuple[int, int] = (0, 1),
+        cell: CellIndex | tuple[int, int] | None = None,
+    ) -> "Architecture":
+        """The same but for one edge inside the cells (inside one, where each has its own alpha: `cell` (layer, row)):
+        an operation has this weight in [0, 1] there, and the others share the rest as they did."""
+        row = (spec.edges.index(edge),)
+        if spec.alpha_per_cell != (cell is not None):
+            raise ValueError("name a cell where, and only where, each cell has its own alpha")
+        place = row if cell is None else (spec.cells.index(cell), *row)
+        return Architecture(_with_weight(self.alpha, place, spec.operations.index(operation), weight), self.beta)
+
+    def with_source(
+        self, spec: FabricSpec, source: str, weight: float, cell: CellIndex | tuple[int, int]
+    ) -> "Architecture":
+        """The same but for one cell (layer, row): a source (finer, same, coarser) has this weight in [0, 1] there, and
+        the others share the rest as they did."""
+        place = (spec.cells.index(cell),)
+        return Architecture(self.alpha, _with_weight(self.beta, place, Sources._fields.index(source), weight))
+
     def genotype(self, spec: FabricSpec) -> Genotype:
         """What has the greatest weight on every edge and of every cell's sources; of equal ones the first."""
         return _genotype(self.alpha.argmax(-1), self.beta.argmax(-1), spec)
@@ -122,6 +146,21 @@ def _entropy(scores: Tensor) -> float:
         return 0.0
     log = scores.detach().double().log_softmax(-1)
     return float(-(log.exp() * log).sum(-1).mean() / torch.tensor(float(choices)).log())
+
+
+def _with_weight(scores: Tensor, place: tuple[int, ...], choice: int, weight: float) -> Tensor:
+    """Scores where the choice at a place has another softmax weight."""
+    if not 0 <= weight <= 1:
+        raise ValueError(f"a weight lies in [0, 1]; got {weight}")
+    weights = scores.detach()[place].double().softmax(-1)
+    others = weights.index_fill(0, torch.tensor(choice, device=weights.device), 0.0)
+    rest = others.sum()
+    others = others / rest if rest > 0 else (1 - torch.eye(len(weights))[choice]).to(weights) / (len(weights) - 1)
+    changed = others * (1 - weight)
+    changed[choice] = weight
+    scores = scores.detach().clone()
+    scores[place] = changed.log().clamp(min=_NEVER).to(scores)
+    return scores
 
 
 def _genotype(operations: Tensor, sources: Tensor, spec: FabricSpec) -> Genotype:

@@ -1,6 +1,7 @@
 """Cost: parameters and multiply-adds, counted honestly and by the rule that made the paper's numbers."""
 
 import copy
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -28,14 +29,48 @@ class Cost:
 
 def honest_cost(model: nn.Module, height: int = 256, width: int = 256) -> Cost:
     """The honest count for one image of height x width px: every parameter that the output depends on, once."""
+    used, counted = _count(model, height, width)
+    return Cost(sum(used.values()), counted[""])
+
+
+def module_costs(model: nn.Module, height: int = 256, width: int = 256) -> dict[str, Cost]:
+    """The honest count of every submodule that costs anything, by its dotted name and in the model's order; a parent
+    holds its children, and "" is the whole.
+
+    A container that is not called itself (a ModuleList, a backbone of which pruning left the stem) has the
+    multiply-adds of its children.
+    """
+    used, counted = _count(model, height, width)
+    names = [name for name, _ in model.named_modules() if name]
+    params, multiply_adds = Counter(), Counter()
+    for name, numbers in used.items():
+        params[_parent(name)] += numbers
+    for name in reversed(names):  # children come before their parents
+        multiply_adds[name] = counted.get(name, multiply_adds[name])
+        params[_parent(name)] += params[name]
+        multiply_adds[_parent(name)] += multiply_adds[name]
+    costs = {name: Cost(params[name], multiply_adds[name]) for name in names if params[name] or multiply_adds[name]}
+    return {"": Cost(params[""], counted[""]), **costs}
+
+
+def _count(model: nn.Module, height: int, width: int) -> tuple[dict[str, int], dict[str, int]]:
+    """The numbers in every parameter that the output depends on, and the multiply-adds of every module that is called,
+    both by dotted name; "" is the whole."""
     model = copy.deepcopy(model).to("meta", torch.float32).eval()  # shapes only: nothing is computed
     image = torch.empty(1, 3, height, width, device="meta")
     with FlopCounterMode(display=False) as counter:
         output = model(image)
-        multiply_adds = counter.get_total_flops() // 2
     maps = output if isinstance(output, (list, tuple)) else [output]
-    used = torch.autograd.grad(sum(m.sum() for m in maps), list(model.parameters()), allow_unused=True)
-    return Cost(sum(g.numel() for g in used if g is not None), multiply_adds)
+    parameters = dict(model.named_parameters())
+    gradients = torch.autograd.grad(sum(m.sum() for m in maps), list(parameters.values()), allow_unused=True)
+    used = {name: g.numel() for name, g in zip(parameters, gradients, strict=True) if g is not None}
+    # the counter's names begin with the class of the outermost module
+    flops = {name.partition(".")[2]: sum(own.values()) for name, own in counter.get_flop_counts().items()}
+    return used, {**{name: count // 2 for name, count in flops.items()}, "": counter.get_total_flops() // 2}
+
+
+def _parent(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,9 @@
 """The whole network (Fig. 3): a shared backbone, and for each body part a fabric that ends in vectors."""
 
+import copy
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -94,6 +98,19 @@ class PoseNFS(PoseNetwork):
         self.check(images)
         pyramid = self.backbone(images)
         return [head(pyramid) for head in self.heads]
+
+    def with_architectures(self, architectures: Mapping[str, Architecture]) -> "PoseNFS":
+        """A copy whose fabrics of these names have this alpha and beta; raises ValueError for an unknown name."""
+        fabrics = self.fabrics()
+        if unknown := [name for name in architectures if name not in fabrics]:
+            raise ValueError(f"no fabric {unknown[0]!r}; there are {', '.join(fabrics)}")
+        model = copy.deepcopy(self)
+        with torch.no_grad():
+            for name, architecture in architectures.items():
+                fabric = model.fabrics()[name]
+                fabric.alpha.copy_(architecture.alpha)
+                fabric.beta.copy_(architecture.beta)
+        return model
 
     def fabrics(self) -> dict[str, Fabric]:
         """Every fabric by name: the parts', and the backbone's own where it is one."""

@@ -1,6 +1,5 @@
 """An experiment: everything that rebuilds a search from its config.json."""
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -146,12 +145,8 @@ def child(model: PoseNetwork, genotypes: Mapping[str, Genotype]) -> PrunedNFS:
     fabrics = model.fabrics()
     if set(fabrics) != set(genotypes) or not isinstance(model, PoseNFS):
         raise ValueError(f"genotypes of {', '.join(genotypes)} for fabrics {', '.join(fabrics) or '(none)'}")
-    model = copy.deepcopy(model)
-    for name, fabric in model.fabrics().items():
-        discrete = genotypes[name].architecture(fabric.spec)
-        fabric.alpha.data.copy_(discrete.alpha)
-        fabric.beta.data.copy_(discrete.beta)
-    return prune(model, "one-hot")
+    discrete = {name: genotypes[name].architecture(fabric.spec) for name, fabric in fabrics.items()}
+    return prune(model.with_architectures(discrete), "one-hot")
 
 
 def _backbone(experiment: Experiment) -> nn.Module:

@@ -100,8 +100,7 @@ def draw_score_map(
     right.set_title(f"score of {_plain(keypoint)}", fontsize=11)
     for axes in (left, right):
         if true is not None:
-            axes.plot(*true, "o", ms=13, mfc="none", mec="white", mew=2.4)
-            axes.plot(*true, "o", ms=13, mfc="none", mec="black", mew=1.1)
+            _ring(axes, true)
     bar = figure.colorbar(artist, ax=right, fraction=0.046)
     bar.set_label("score")
     return figure
@@ -132,6 +131,36 @@ def draw_person_maps(model: nn.Module, people: People, person: int, size: tuple[
     maps = score_maps(model.eval(), batch.images.to(device))[0].cpu().numpy()
     model.train(training)
     return draw_score_maps(batch.images[0], maps, people.skeleton)
+
+
+def draw_map_change(
+    before: nn.Module, after: nn.Module, people: People, person: int, keypoints: Sequence[str], size: tuple[int, int]
+) -> Picture:
+    """Score maps of one person by two networks, a row for each keypoint: before, after, and what changed, without flip.
+    A ring marks the true place."""
+    batch = crop_people(people.select([person]), size)
+    device = next(before.parameters()).device
+    modes = before.training, after.training
+    maps = [score_maps(m.eval(), batch.images.to(device))[0].cpu().numpy() for m in (before, after)]
+    before.train(modes[0]), after.train(modes[1])
+    indices = [people.skeleton.index(keypoint) for keypoint in keypoints]
+    figure = Picture((9, 0.3 + len(indices) * 3.1), layout="constrained")
+    grid = figure.subplots(len(indices), 3, squeeze=False)
+    top = max(float(maps[0][indices].max()), float(maps[1][indices].max()), 1e-6)
+    changes = maps[1][indices] - maps[0][indices]
+    reach = max(float(np.abs(changes).max()), 1e-6)
+    for row, keypoint, index, change in zip(grid, keypoints, indices, changes, strict=True):
+        for axes, own, word in zip(row, maps, ("before", "after"), strict=False):
+            scores = _overlay(axes, batch.images[0], own[index], top)
+            axes.set_title(f"{_plain(keypoint)} {word}, peak {own[index].max():.2f}", fontsize=9)
+            if batch.visibility[0, index]:
+                _ring(axes, batch.keypoints_crop[0, index])
+        differences = row[2].imshow(change, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
+        row[2].set_title(f"change, at most {np.abs(change).max():.2g}", fontsize=9)
+        row[2].set_axis_off()
+    figure.colorbar(scores, ax=grid[:, 1], fraction=0.046).set_label("score")
+    figure.colorbar(differences, ax=grid[:, 2], fraction=0.046).set_label("change of score")
+    return figure
 
 
 @torch.no_grad()
@@ -170,8 +199,7 @@ def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, s
             axes.imshow(component, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
             axes.set_title(f"component {number + 1}", fontsize=9)
         if true is not None:
-            grid[top, 0].plot(*true, "o", ms=11, mfc="none", mec="white", mew=2.4)
-            grid[top, 0].plot(*true, "o", ms=11, mfc="none", mec="black", mew=1.1)
+            _ring(grid[top, 0], true)
     return figure
 
 
@@ -217,6 +245,12 @@ def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float | Non
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axes.set_axis_off()
     return artist
+
+
+def _ring(axes: Axes, point) -> None:
+    """Round a true place (x, y), crop px."""
+    axes.plot(*point, "o", ms=12, mfc="none", mec="white", mew=2.4)
+    axes.plot(*point, "o", ms=12, mfc="none", mec="black", mew=1.1)
 
 
 def _side(skeleton: Skeleton, *keypoints: int) -> str:

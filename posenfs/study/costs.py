@@ -1,8 +1,9 @@
 """The cost columns of Tables II to VIII: the paper's numbers, its counting rules recomputed, and the honest count."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
+import torch
 from torch import nn
 
 from posenfs.body.parts import part_scheme
@@ -12,9 +13,13 @@ from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.model.backbones.resnet import ResNet50
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
-from posenfs.model.cost import PaperCost, honest_cost, summary_cost, thop_cost
+from posenfs.model.cost import PaperCost, module_costs, summary_cost, thop_cost
+from posenfs.model.latency import measure_latency
+from posenfs.model.memory import training_memory
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
+from posenfs.search.run import RunError
+from posenfs.search.saved import load_model
 
 
 @dataclass(frozen=True)
@@ -101,29 +106,86 @@ ITEMS: dict[str, CostItem] = {
 }  # fmt: skip
 
 
-def cost_rows(items: dict[str, CostItem] = ITEMS) -> list[dict]:
+def chosen_items(names: Sequence[str]) -> dict[str, CostItem]:
+    """The named rows of ITEMS, all where none is named; other names are those of runs or of saved models.
+
+    Raises ValueError where a name is neither.
+    """
+    return {name: ITEMS[name] if name in ITEMS else _saved(name) for name in names or ITEMS}
+
+
+def _saved(name: str) -> CostItem:
+    try:
+        saved = load_model(name)
+    except RunError:
+        raise ValueError(f"{name!r} is neither a run nor a model's folder, nor one of: {', '.join(ITEMS)}") from None
+    return CostItem("", lambda: saved.model, saved.experiment.image_size)
+
+
+def cost_rows(items: Mapping[str, CostItem] = ITEMS, modules: bool = False) -> list[dict]:
     """One row an item: item, params, gmac (honest), params_paper_rule, gflops_paper_rule, paper_params_m, paper_gflops,
-    note."""
+    note; if asked, `modules`, the honest cost of each: module, params, multiply_adds."""
     rows = []
     for name, item in items.items():
         model = item.build()
-        honest, paper = honest_cost(model, *item.size), item.rule(model, *item.size)
-        rows.append(
-            {
-                "item": name,
-                "params": honest.params,
-                "gmac": honest.gmac,
-                "params_paper_rule": paper.params,
-                "gflops_paper_rule": paper.gflops,
-                "paper_params_m": item.params_m,
-                "paper_gflops": item.gflops,
-                "note": item.note,
-            }
-        )
+        costs, paper = module_costs(model, *item.size), item.rule(model, *item.size)
+        row = {
+            "item": name,
+            "params": costs[""].params,
+            "gmac": costs[""].gmac,
+            "params_paper_rule": paper.params,
+            "gflops_paper_rule": paper.gflops,
+            "paper_params_m": item.params_m,
+            "paper_gflops": item.gflops,
+            "note": item.note,
+        }
+        own = [{"module": name, "params": c.params, "multiply_adds": c.multiply_adds} for name, c in costs.items()]
+        rows.append(row | ({"modules": own} if modules else {}))
     return rows
 
 
-def cost_text(rows: list[dict], items: dict[str, CostItem] = ITEMS) -> str:
+def measured_rows(items: Mapping[str, CostItem], batch_sizes: Sequence[int], device: torch.device) -> list[list[dict]]:
+    """For each item and batch size: batch_size, the estimated bytes of a training step in float32, and of one forward
+    pass in eval mode median_s, low_s, high_s (10 and 90 %) and images_per_s, measured on the device."""
+    found = []
+    for item in items.values():
+        model = item.build()
+        memory = [training_memory(model, size, *item.size).total for size in batch_sizes]
+        latencies = measure_latency(model.to(device, memory_format=torch.channels_last), batch_sizes, *item.size)
+        found.append(
+            [
+                {"training_bytes": total, **asdict(latency), "images_per_s": latency.images_per_s}
+                for total, latency in zip(memory, latencies, strict=True)
+            ]
+        )
+    return found
+
+
+def module_text(modules: Sequence[Mapping], depth: int = 4) -> str:
+    """Modules as a table, names of up to `depth` words, with each one's share of all multiply-adds."""
+    whole = modules[0]["multiply_adds"]
+    lines = [f"{'module':44} {'parameters':>12} {'multiply-adds':>15} {'share':>7}"]
+    lines += [
+        f"{m['module'] or '(all)':44} {m['params']:12,} {m['multiply_adds']:15,} {m['multiply_adds'] / whole:7.1%}"
+        for m in modules
+        if m["module"].count(".") < depth
+    ]
+    return "\n".join(lines)
+
+
+def measured_text(rows: Sequence[Mapping], measured: Sequence[Sequence[Mapping]]) -> str:
+    """The measured rows as a table."""
+    lines = [f"{'item':27} {'batch':>5} {'training step':>14} {'forward pass: median (10-90 %)':>32} {'images/s':>9}"]
+    for row, found in zip(rows, measured, strict=True):
+        for m in found:
+            times = f"{1e3 * m['median_s']:.1f} ms ({1e3 * m['low_s']:.1f}-{1e3 * m['high_s']:.1f})"
+            memory = f"{m['training_bytes'] / 2**20:.0f} MiB"
+            lines.append(f"{row['item']:27} {m['batch_size']:5} {memory:>14} {times:>32} {m['images_per_s']:9.1f}")
+    lines.append("training step: estimated memory, float32; forward pass: measured here, warm, eval mode")
+    return "\n".join(lines)
+
+
+def cost_text(rows: Sequence[Mapping], items: Mapping[str, CostItem] = ITEMS) -> str:
     """The rows as a table: the paper's numbers, its rule recomputed, their difference, and the honest count."""
     lines = [
         f"{'':27} {'':10} {'':10} | {'parameters, M':^31} | {'multiply-adds, G':^31} |",

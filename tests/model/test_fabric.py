@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.fabric import Cell, Down, Fabric, Same, Up, fuse_scales, mix_operations
 from posenfs.model.operations import OPERATIONS, Zero
@@ -176,10 +175,3 @@ def test_impossible_fabrics_are_refused(change, message):
 def test_unknown_operation_is_named():
     with pytest.raises(ValueError, match=r"'conv_9x9'.*separable_3x3"):
         Fabric(FabricSpec(operations=("conv_9x9",)))
-
-
-def test_entropy_is_one_at_the_start_and_zero_when_decided():
-    spec = FabricSpec()
-    assert Architecture.zeros(spec).entropy() == pytest.approx((1.0, 1.0))
-    decided = Architecture(torch.eye(4)[:1] * 1000, torch.eye(3).repeat(2, 1) * 1000)
-    assert decided.entropy() == pytest.approx((0.0, 0.0))

@@ -4,6 +4,7 @@ from torch import nn
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import LSP, MPII
+from posenfs.model.architecture import Architecture
 from posenfs.model.backbones import BACKBONES, FabricBackbone, MobileNetV2
 from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.network import PoseNFS
@@ -103,3 +104,14 @@ def test_backbone_weights_from_a_file(tmp_path):
         BACKBONES["mobilenet_v2"](tmp_path / "nowhere.pth", PAPER)
     with pytest.raises(ValueError, match="random weights"):
         BACKBONES["fabric_1"](path, PAPER)
+
+
+def test_a_copy_with_another_architecture():
+    spec = FabricSpec(width=2)
+    model = PoseNFS(MobileNetV2(), part_scheme(MPII, 3), spec)
+    other = Architecture.random(spec, 4)
+    changed = model.with_architectures({"head_part": other})
+    assert torch.equal(changed.fabrics()["head_part"].beta, other.beta)
+    assert not model.fabrics()["head_part"].beta.any() and not changed.fabrics()["lower_limb_part"].beta.any()
+    with pytest.raises(ValueError, match="no fabric 'tail'; there are upper_limb_part"):
+        model.with_architectures({"tail": other})

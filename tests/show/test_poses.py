@@ -7,7 +7,14 @@ import torch
 from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.search.experiment import build
-from posenfs.show.poses import draw_people, draw_person_maps, draw_score_map, draw_score_maps, draw_skeletons
+from posenfs.show.poses import (
+    draw_map_change,
+    draw_people,
+    draw_person_maps,
+    draw_score_map,
+    draw_score_maps,
+    draw_skeletons,
+)
 
 
 @pytest.fixture
@@ -68,3 +75,20 @@ def test_of_a_model(tiny, drawn, tmp_path):
     assert drawn_whole(draw_people(model, people.select([0, 1, 2]), (64, 64)), tmp_path)
     assert drawn_whole(draw_person_maps(model, people, 1, (64, 64)), tmp_path)
     assert model.training  # left as it was
+
+
+def test_what_another_architecture_changes(tiny, drawn, tmp_path):
+    model, people = build(tiny, progress=False).model.eval(), read_mpii(drawn, "valid")
+    name, fabric = next(iter(model.fabrics().items()))
+    edited = fabric.architecture.with_source(fabric.spec, "coarser", 1.0, (5, 0))
+    changed = model.with_architectures({name: edited}).train()
+    shown = [people.skeleton.keypoints[k] for k in model.parts[0].keypoints[:2]]
+    figure = draw_map_change(model, changed, people, 0, shown, (64, 64))
+    assert drawn_whole(figure, tmp_path) and changed.training and not model.training
+    titles = [axes.get_title() for axes in figure.axes[:6]]
+    assert titles[0].startswith(f"{shown[0].replace('_', ' ')} before, peak") and titles[2].startswith(
+        "change, at most"
+    )
+    assert np.abs(figure.axes[2].images[0].get_array()).max() > 0
+    same = draw_map_change(model, model, people, 0, shown[:1], (64, 64))
+    assert same.axes[2].get_title() == "change, at most 0"

@@ -1,0 +1,64 @@
+"""Architectures beside each other: what each fabric would choose, how decided it is, how far they are apart."""
+
+from collections.abc import Mapping
+
+import pandas
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from posenfs.model.architecture import Architecture
+from posenfs.model.space import FabricSpec
+from posenfs.show.canvas import INK
+from posenfs.show.curves import layout
+from posenfs.show.fabric_graph import TRANSFER_COLOURS, check_fit, operation_name
+
+
+def genotype_table(
+    spec: FabricSpec | Mapping[str, FabricSpec], architectures: Mapping[str, Architecture]
+) -> pandas.DataFrame:
+    """A row for each fabric, a column for each edge inside the cells and for each cell: the choice of greatest weight,
+    and that weight. `spec` is theirs in common, or {name: spec}. Raises ValueError where alpha or beta does not fit."""
+    rows = {}
+    for name, architecture in architectures.items():
+        own = spec[name] if isinstance(spec, Mapping) else spec
+        check_fit(own, architecture, name)
+        genotype, cells = architecture.genotype(own), [f"layer {c.layer}, 1/{own.strides[c.row]}" for c in own.cells]
+        places = [f"{cell}: " for cell in cells] if own.alpha_per_cell else [""]
+        weights = architecture.operation_weights.detach().reshape(len(places), len(own.edges), -1).amax(-1)
+        row = {
+            f"{place}edge {start} → {end}": f"{operation_name(operation)} {weight:.0%}"
+            for place, operations, found in zip(places, genotype.operations, weights.tolist(), strict=True)
+            for (start, end), operation, weight in zip(own.edges, operations, found, strict=True)
+        }
+        scales = architecture.scale_weights.detach().amax(-1).tolist()
+        row |= {c: f"{s} {w:.0%}" for c, s, w in zip(cells, genotype.sources, scales, strict=True)}
+        rows[_plain(name)] = row
+    return pandas.DataFrame.from_dict(rows, orient="index").fillna("")
+
+
+def distance_maps(spec: FabricSpec, architectures: Mapping[str, Architecture]) -> go.Figure:
+    """How far fabrics of one spec are apart, two by two (share of weight that would have to move, copies of one map
+    summed), of operations and of sources; and the entropy of each: 1 where all weights are equal, 0 where decided."""
+    names = [_plain(name) for name in architectures]
+    pairs = [[a.distance(b, spec) for b in architectures.values()] for a in architectures.values()]
+    titles = ("distance of operations", "distance of sources", "entropy")
+    figure = make_subplots(cols=3, column_titles=titles, horizontal_spacing=0.12)
+    top = max(max(max(pair) for pair in row) for row in pairs) or 1.0
+    for column in (0, 1):
+        values = [[pair[column] for pair in row] for row in pairs]
+        figure.add_heatmap(
+            z=values, x=names, y=names, colorscale="Blues", zmin=0, zmax=top, showscale=False, texttemplate="%{z:.2f}",
+            hovertemplate="%{y} and %{x}: %{z:.4f}<extra></extra>", row=1, col=column + 1,
+        )  # fmt: skip
+        figure.update_yaxes(autorange="reversed", row=1, col=column + 1)
+    colours = {"operations": TRANSFER_COLOURS["up"], "sources": INK}
+    for number, (kind, colour) in enumerate(colours.items()):
+        values = [a.entropy()[number] for a in architectures.values()]
+        figure.add_bar(x=names, y=values, name=kind, marker_color=colour, row=1, col=3)
+    figure.update_yaxes(range=[0, 1], row=1, col=3)
+    figure.update_layout(layout("Parts beside each other"), height=330 + 12 * len(names))
+    return figure
+
+
+def _plain(name: str) -> str:
+    return name.removesuffix("_part").replace("_", " ")
