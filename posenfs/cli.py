@@ -218,6 +218,7 @@ def child(
     run: Positional[str],
     start: tuple[Literal["weights", "scratch"], ...] = ("weights", "scratch"),
     epochs: int | None = None,
+    zero: bool = False,
     device: str = "auto",
     workers: int = 0,
     quiet: bool = False,
@@ -230,6 +231,7 @@ def child(
         run: The parent (its name or folder).
         start: From where the child is trained; none: it is only derived and evaluated.
         epochs: Of each training; by default as many as the parent had.
+        zero: Let an edge choose the operation zero where it has the greatest weight; DARTS leaves it out.
         device: auto, cpu, cuda or cuda:N.
         workers: Processes that read and cut pictures.
         quiet: No progress bar.
@@ -237,7 +239,7 @@ def child(
     """
     from posenfs.study.children import parent_and_child
 
-    rows = parent_and_child(run, start, epochs, device, workers, progress=not quiet)
+    rows = parent_and_child(run, start, epochs, device, workers, progress=not quiet, zero=zero)
     print(rows.to_json(orient="records", indent=2) if as_json else rows.to_string(index=False))
 
 

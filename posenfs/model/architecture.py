@@ -123,9 +123,16 @@ class Architecture:
         place = (spec.cells.index(cell),)
         return Architecture(self.alpha, _with_weight(self.beta, place, Sources._fields.index(source), weight))
 
-    def genotype(self, spec: FabricSpec) -> Genotype:
-        """What has the greatest weight on every edge and of every cell's sources; of equal ones the first."""
-        return _genotype(self.alpha.argmax(-1), self.beta.argmax(-1), spec)
+    def genotype(self, spec: FabricSpec, zero: bool = True) -> Genotype:
+        """What has the greatest weight on every edge and of every cell's sources; of equal ones the first.
+
+        Without `zero` the operation zero is never chosen, as DARTS derives networks: in a mixture it costs others
+        nothing but their scale, and batch-norms undo that, so that its weight says little.
+        """
+        alpha = self.alpha.detach().clone()
+        if not zero and len(spec.operations) > 1 and "zero" in spec.operations:
+            alpha[..., spec.operations.index("zero")] = -torch.inf
+        return _genotype(alpha.argmax(-1), self.beta.argmax(-1), spec)
 
     def sample(self, spec: FabricSpec, generator: torch.Generator) -> Genotype:
         """A discrete architecture, drawn with the probabilities softmax(alpha) and softmax(beta)."""

@@ -268,7 +268,7 @@ class Proof:
         return asdict(self)
 
     def __str__(self) -> str:
-        found = ", ".join(f"{difference:.2g} on {name} images" for name, difference in self.differences.items())
+        found = ", ".join(f"{difference:.2g} ({name})" for name, difference in self.differences.items())
         return (
             f"before {self.before} (weights {self.hash_before})\nafter  {self.after} (weights {self.hash_after})\n"
             f"greatest difference of score maps: {found}"

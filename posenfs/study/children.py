@@ -3,6 +3,7 @@
 The paper keeps the soft architecture and so avoids the gap between the two; here it is measured.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -18,7 +19,7 @@ from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import People, normalise
 from posenfs.evaluation.metrics import headline, metric_name, metric_title
 from posenfs.evaluation.predict import evaluate, predict
-from posenfs.model.cost import Cost, honest_cost
+from posenfs.model.cost import honest_cost
 from posenfs.model.network import PoseNetwork
 from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment, child
@@ -31,9 +32,12 @@ _NAMES = {"weights": "child, retrained from the parent's weights", "scratch": "c
 _BATCHES = 50  # after which running means of momentum 0.1 have forgotten 99.5 % of what they were
 
 
-def child_experiment(parent: Run, start: Start, epochs: int | None = None) -> Experiment:
+def child_experiment(parent: Run, start: Start, epochs: int | None = None, zero: bool = False) -> Experiment:
     """The experiment that trains a run's discrete child, from the parent's weights or from scratch; by default for as
-    many epochs as the parent had. Raises ValueError where the run is not finished, or nothing was searched in it."""
+    many epochs as the parent had. Whether `zero` may be an edge's choice: as in Architecture.genotype.
+
+    Raises ValueError where the run is not finished, or nothing was searched in it.
+    """
     experiment, status = parent.experiment(), parent.status()
     if status.get("state") != "finished":
         raise ValueError(f"{parent.name} is not finished (step {status.get('step')} of {status.get('steps')})")
@@ -43,7 +47,7 @@ def child_experiment(parent: Run, start: Start, epochs: int | None = None) -> Ex
     return replace(
         experiment,
         name=f"{parent.name}_child_{start}",
-        genotype={name: fabric.architecture.genotype(fabric.spec) for name, fabric in fabrics.items()},
+        genotype={name: fabric.architecture.genotype(fabric.spec, zero) for name, fabric in fabrics.items()},
         start=str(parent.folder) if start == "weights" else None,
         run=experiment.run if epochs is None else replace(experiment.run, epochs=epochs),
     )
@@ -56,43 +60,50 @@ def parent_and_child(
     device: str = "auto",
     workers: int = 0,
     progress: bool = True,
+    zero: bool = False,
 ) -> pandas.DataFrame:
     """A row for the parent, for its child as derived (also with the running means of its batch-norms taken anew), and
     for the child trained further or from scratch, in runs of their own that go on where they were: network, run,
-    params, GMAC, and the headline metric in percent.
+    params, GMAC, and the headline metric in percent. Whether `zero` may be chosen: as in Architecture.genotype; where
+    it may not but has the greatest weight somewhere, the child that has it is one more row.
 
     Raises RunError where there is no such run, ValueError where it has no child.
     """
     parent = parent if isinstance(parent, Run) else find_run(parent)
-    experiments = {start: child_experiment(parent, start, epochs) for start in starts}
-    saved, found = load_model(parent), parent.metrics()
-    name, size = found["headline"], saved.experiment.image_size
-    rows = [_row("parent, soft", parent.name, Cost(found["params"], found["multiply_adds"]), found["metrics"][name])]
-
+    experiments = {start: child_experiment(parent, start, epochs, zero) for start in starts}
+    saved, found = load_model(parent), find_device(device)
     train, valid = open_data(saved.experiment.data, progress)
-    genotypes = {n: f.architecture.genotype(f.spec) for n, f in saved.model.fabrics().items()}
-    derived = child(saved.model, genotypes).to(find_device(device), memory_format=torch.channels_last)
-    cost = honest_cost(derived, *size)
-    rows.append(_row("child, as derived", "", cost, _score(derived, valid, size, workers, progress)))
-    _renew_running_means(derived, train, saved.experiment, workers)
-    rows.append(_row("child, running means anew", "", cost, _score(derived, valid, size, workers, progress)))
+    soft = saved.model
+    genotypes, with_zero = (
+        {name: f.architecture.genotype(f.spec, chosen) for name, f in soft.fabrics().items()} for chosen in (zero, True)
+    )
+    derived = child(soft, genotypes)
+    height, width = saved.experiment.image_size
+    rows = []
 
+    def add(network: str, run: str, model: PoseNetwork) -> None:
+        model = model.to(found, memory_format=torch.channels_last)
+        predictions = predict(model, valid, (width, height), workers=workers, progress=progress)
+        score, cost = evaluate(predictions, valid)[0][name], honest_cost(model, height, width)
+        rows.append(
+            {"network": network, "run": run, "params": cost.params, "GMAC": cost.gmac, metric_title(name): score}
+        )
+
+    name = metric_name(*headline(valid))
+    add("parent, soft", parent.name, soft)
+    if with_zero != genotypes:
+        add("child with zero, as derived", "", child(soft, with_zero))
+    add("child, as derived", "", derived)
+    _renew_running_means(derived, train, saved.experiment, workers)
+    add("child, running means anew", "", derived)
     for start, experiment in experiments.items():
         if progress:
-            tqdm.write(f"{_NAMES[start]}: {experiment.run.epochs} epochs, run {experiment.name}")
+            tqdm.write(f"{_NAMES[start]}: {experiment.run.epochs} epochs, run {experiment.name}", file=sys.stderr)
         search = Search(experiment, parent.folder.with_name(experiment.name), device, workers, progress)
-        rows.append(_row(_NAMES[start], experiment.name, cost, search.finish()[name]))
+        search.finish()
+        add(_NAMES[start], experiment.name, search.model)
         search.close()
-    return pandas.DataFrame(rows).rename(columns={"score": metric_title(name)})
-
-
-def _row(network: str, run: str, cost: Cost, score: float | None) -> dict:
-    return {"network": network, "run": run, "params": cost.params, "GMAC": cost.gmac, "score": score}
-
-
-def _score(model: PoseNetwork, valid: People, size: tuple[int, int], workers: int, progress: bool) -> float:
-    predictions = predict(model, valid, (size[1], size[0]), workers=workers, progress=progress)
-    return evaluate(predictions, valid)[0][metric_name(*headline(valid))]
+    return pandas.DataFrame(rows)
 
 
 @torch.no_grad()

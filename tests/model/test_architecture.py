@@ -35,6 +35,16 @@ def test_a_genotype_is_its_own_architectures(spec):
 
 
 @pytest.mark.parametrize("spec", SPECS)
+def test_a_genotype_without_zero_takes_the_best_of_the_others(spec):
+    architecture = Architecture.random(spec, seed=4, deviation=2)
+    chosen = [name for row in architecture.genotype(spec, zero=False).operations for name in row]
+    weights = architecture.operation_weights.reshape(-1, len(spec.operations))
+    for name, own in zip(chosen, weights, strict=True):
+        assert name != "zero" and own[spec.operations.index(name)] == own[1:].max()
+    assert architecture.genotype(spec, zero=False).sources == architecture.genotype(spec).sources
+
+
+@pytest.mark.parametrize("spec", SPECS)
 def test_source_weights_are_those_of_the_rows_they_come_from(spec):
     architecture = Architecture.random(spec, seed=1, deviation=2)
     found = architecture.source_weights(spec)

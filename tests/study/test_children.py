@@ -15,8 +15,9 @@ from posenfs.study.children import child_experiment, parent_and_child
 def parent(tiny, tmp_path_factory) -> Run:
     search = Search(tiny, tmp_path_factory.mktemp("runs") / "parent", progress=False)
     with torch.no_grad():  # searched for longer than this test has time for
-        for parameter in search.model.architecture_parameters():
-            parameter.normal_(std=3)
+        for number, parameter in enumerate(search.model.architecture_parameters()):
+            parameter.normal_(std=3, generator=torch.Generator().manual_seed(number))
+        search.model.heads[0].fabric.alpha[:] = torch.tensor([9.0, 0, 1, 0])  # zero, then separable
     search.finish()
     search.close()
     return search.run
@@ -25,17 +26,20 @@ def parent(tiny, tmp_path_factory) -> Run:
 def test_rows_costs_and_runs(parent):
     table = parent_and_child(parent, epochs=1, progress=False)
     assert table["network"].tolist() == [
-        "parent, soft", "child, as derived", "child, running means anew", "child, retrained from the parent's weights",
-        "child, trained from scratch",
+        "parent, soft", "child with zero, as derived", "child, as derived", "child, running means anew",
+        "child, retrained from the parent's weights", "child, trained from scratch",
     ]  # fmt: skip
-    soft, *discrete = table["GMAC"].tolist()
-    assert all(gmac < soft for gmac in discrete) and len(set(discrete)) == 1
+    soft, with_zero, *discrete = table["GMAC"].tolist()
+    assert with_zero < discrete[0] < soft and len(set(discrete)) == 1
     assert table["PCKh@0.5"].between(0, 100).all()
     for start in ("weights", "scratch"):
         run = Run(parent.folder.with_name(f"parent_child_{start}"))
         assert run.status()["state"] == "finished" and run.experiment().run.epochs == 1
         assert not run.architectures()[1]
-        assert load_model(run).experiment.genotype == child_experiment(parent, start).genotype
+        genotype = load_model(run).experiment.genotype
+        assert genotype == child_experiment(parent, start).genotype
+        assert genotype["upper_limb_part"].operations == (("separable_3x3",),)
+    assert child_experiment(parent, "scratch", zero=True).genotype["upper_limb_part"].operations == (("zero",),)
     again = parent_and_child(parent, epochs=1, progress=False)
     assert again.equals(table)
 
