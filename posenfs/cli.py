@@ -14,7 +14,7 @@ from tyro.extras import SubcommandApp
 from posenfs.evaluation.metrics import metric_title
 from posenfs.search.experiment import Experiment
 
-app, data = SubcommandApp(), SubcommandApp()
+app, data, evaluation = SubcommandApp(), SubcommandApp(), SubcommandApp()
 
 
 @app.command
@@ -295,7 +295,66 @@ def check(
         sys.exit(1)
 
 
+@evaluation.command
+def mpii(
+    predictions: Path,
+    ground_truth: Path,
+    one_based: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """PCKh of predictions [N, 16, 2] in MPII's file order, as the literature reports it.
+
+    Args:
+        predictions: A .npy, .mat, .h5 or .json file.
+        ground_truth: gt_valid.mat.
+        one_based: The predictions count pixels from 1, as MPII's files do; otherwise from 0.
+        as_json: Print JSON.
+    """
+    from posenfs.body.skeleton import MPII_FILE_KEYPOINTS
+    from posenfs.evaluation.scoring import read_predictions, score_mpii
+
+    found, skipped = score_mpii(read_predictions(predictions, MPII_FILE_KEYPOINTS), ground_truth, one_based)
+    if skipped:
+        print(f"note: {skipped} people without a head size are skipped", file=sys.stderr)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    columns = next(iter(found.values()))
+    print(f"{'%':12}" + "".join(f"{column:>10}" for column in columns))
+    for metric, values in found.items():
+        print(f"{metric_title(metric):12}" + "".join(f"{value:10.3f}" for value in values.values()))
+
+
+@evaluation.command
+def coco(
+    predictions: Path,
+    annotations: Path,
+    rescore: bool = False,
+    nms: float | None = None,
+    aspect: float = 0.75,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Average precision of COCO results, by pycocotools.
+
+    Args:
+        predictions: A results file: a list of {image_id, category_id, keypoints, score}.
+        annotations: person_keypoints_*.json.
+        rescore: Scores are box scores: multiply them by the mean of the keypoint scores above 0.2. Each result carries
+            its bbox [x, y, w, h], and keypoints carry raw scores.
+        nms: With --rescore: of poses more similar (OKS) than this the lower one goes; 0.9 is customary.
+        aspect: With --nms: width / height of the crops, by which suppression measures poses.
+        as_json: Print JSON.
+    """
+    from posenfs.evaluation.scoring import score_coco
+
+    found = score_coco(predictions, annotations, rescore, nms, aspect)
+    print(
+        json.dumps(found, indent=2) if as_json else "\n".join(f"{name:5} {100 * v:6.2f}" for name, v in found.items())
+    )
+
+
 app.command(data, name="data", help="Draw people, or check a folder of data.")
+app.command(evaluation, name="evaluate", help="Score anyone's predictions.")
 
 
 def _status_line(name: str, status: dict, in_use: bool) -> str:

@@ -22,12 +22,12 @@ ROOMS = {
         "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
         "prune", "tensors",
     ],
-    "evaluation": ["metrics", "predict"],
+    "evaluation": ["stats", "oks", "metrics", "scoring", "predict"],
     "search": ["experiment", "provenance", "strategies", "run", "saved", "engine"],
     "study": ["sweep", "costs", "pruning", "children"],
     "show": [
-        "canvas", "fabric_graph", "graphs", "cell_graph", "stick_body", "part_graph", "body_graph", "network_graph",
-        "curves", "vectors", "poses", "report",
+        "canvas", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph", "body_graph",
+        "network_graph", "curves", "costs", "architectures", "vectors", "poses", "report",
     ],
 }  # fmt: skip
 HOUSE = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files] + ["posenfs.cli"]

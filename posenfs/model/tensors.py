@@ -17,8 +17,10 @@ def write_tensors(path: Path, model: nn.Module) -> None:
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
     """The tensors by name, and the name of the class they are of; numbers of half precision as float32.
 
-    Raises ValueError for a file that is no such one, or broken.
+    Raises FileNotFoundError, and ValueError for a file that is no such one, or broken.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}; a run writes them when it finishes")
     try:
         with safe_open(path, "pt") as file:
             network = (file.metadata() or {}).get("network", "")

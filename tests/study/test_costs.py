@@ -4,7 +4,14 @@ import json
 
 import pytest
 
+from posenfs.body.parts import part_scheme
+from posenfs.body.skeleton import MPII
 from posenfs.cli import main
+from posenfs.model.cost import honest_cost
+from posenfs.model.memory import training_memory
+from posenfs.model.space import FabricSpec
+from posenfs.search.experiment import Experiment, build_model
+from posenfs.search.saved import save_model
 from posenfs.study.costs import ITEMS, cost_rows, cost_text
 
 # (parameters in M, billions) by the rule that made the paper's number, to the printed digit
@@ -50,5 +57,22 @@ def test_the_command(rows, capsys):
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("t3_p8"))
     assert "5.483" in line and "6.615" in line and "2.748" in line
     assert all(item in cost_text(rows) for item in ITEMS)
-    with pytest.raises(SystemExit, match="unknown item 't9'; known: t2_p3"):
+    with pytest.raises(SystemExit, match="'t9' is neither a run nor a model's folder, nor one of: t2_p3"):
         main(["cost", "t9"])
+
+
+def test_modules_memory_and_latency_of_a_saved_model(tmp_path, capsys):
+    experiment = Experiment(fabric=FabricSpec(width=2), image_size=(64, 64))
+    model = build_model(experiment, part_scheme(MPII, 3))
+    save_model(tmp_path / "mine", model, experiment)
+    own = str(tmp_path / "mine")
+    main(["cost", own, "t2_p3", "--modules", "--measure", "1", "2", "--json"])
+    mine, table = json.loads(capsys.readouterr().out)
+    assert mine["params"] == honest_cost(model, 64, 64).params and mine["paper_params_m"] is None
+    assert {"module": "", "params": mine["params"], "multiply_adds": round(mine["gmac"] * 1e9)} == mine["modules"][0]
+    assert [m["batch_size"] for m in mine["measured"]] == [1, 2] and table["item"] == "t2_p3"
+    assert mine["measured"][1]["training_bytes"] == training_memory(model, 2, 64, 64).total
+    assert all(m["low_s"] <= m["median_s"] <= m["high_s"] for m in mine["measured"])
+    main(["cost", own, "--modules", "--measure", "2"])
+    text = capsys.readouterr().out
+    assert "heads.0.fabric" in text and "MiB" in text and "100.0%" in text

@@ -42,7 +42,7 @@ def read_mpii(root: Path, split: str) -> People:
     truth = path.with_name(f"gt_{split}.mat")
     if truth.is_file():
         head_source = "0.6 x head-box diagonal"
-        joints, missing, head_sizes = _ground_truth(truth, len(rows))
+        joints, missing, head_sizes = mpii_truth(truth, len(rows))
         visibility = np.where(missing, 0, np.maximum(visibility, 1))
     keypoints = np.where(visibility[..., None] > 0, joints - 1, 0)[:, FILE_ORDER]
     center = centers + np.stack([np.zeros_like(scales), 15 * scales], -1) - 1
@@ -92,8 +92,11 @@ def _numbers(place: str, name: str, value, shape: tuple[int, ...]) -> np.ndarray
     return array
 
 
-def _ground_truth(path: Path, people: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """keypoints [N, 16, 2] (1-based, file order), missing [N, 16], head sizes [N] of a gt_*.mat file."""
+def mpii_truth(path: Path, people: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """keypoints [N, 16, 2] (1-based, file order), missing [N, 16], head sizes [N] of a gt_*.mat file of so many people.
+
+    Raises DataError for an unsound file, or one of other people.
+    """
     try:
         file = loadmat(path)
         keypoints, heads = (file[name].astype(np.float64) for name in ("pos_gt_src", "headboxes_src"))
@@ -103,7 +106,7 @@ def _ground_truth(path: Path, people: int) -> tuple[np.ndarray, np.ndarray, np.n
     if keypoints.shape != (16, 2, people) or missing.shape != (16, people) or heads.shape != (2, 2, people):
         raise DataError(
             f"{path} has pos_gt_src {keypoints.shape}, jnt_missing {missing.shape}, headboxes_src {heads.shape}; "
-            f"the annotation beside it lists {people} people: the two files must belong together"
+            f"it should be of {people} people: the two files must belong together"
         )
     unsound = ~np.isfinite(keypoints).all(1) & ~missing
     if unsound.any():

@@ -1,0 +1,180 @@
+"""Anyone's predictions: published ones to three decimals, COCO's results, and files that are not as they should be."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from posenfs.body.skeleton import COCO, MPII_FILE_KEYPOINTS
+from posenfs.cli import main
+from posenfs.data.sample import DataError
+from posenfs.evaluation.oks import average_precision, nms_areas
+from posenfs.evaluation.scoring import read_predictions, rescored, score_mpii
+from tests.evaluation.test_oks import plain_nms
+
+
+def test_the_published_hourglass(real, capsys):
+    folder = real("mpii_valid")
+    files = ["--predictions", str(folder / "hourglass_valid_preds.npy"), "--ground-truth", str(folder / "gt_valid.mat")]
+    main(["evaluate", "mpii", *files, "--one-based", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    published = {"head": 95.941, "shoulder": 94.684, "elbow": 88.529, "wrist": 83.382, "hip": 87.485, "knee": 83.094,
+                 "ankle": 79.050, "mean": 88.035}  # fmt: skip
+    assert {name: round(value, 3) for name, value in found["pckh@0.5"].items()} == published
+    assert round(found["pckh@0.1"]["mean"], 3) == 28.647 and round(found["pckh@0.11"]["mean"], 3) == 32.805
+    main(["evaluate", "mpii", *files])
+    shifted = capsys.readouterr().out  # taken as 0-based they are a pixel off
+    assert "PCKh@0.1 " in shifted and "88.035" not in shifted
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """Three people with every joint at (10, 20), 1-based, heads of 0.6 x 5 px; the last one has no head size."""
+    joints = np.tile(np.array([10.0, 20.0])[None, :, None], (16, 1, 3))
+    heads = np.zeros((2, 2, 3))
+    heads[1, :, :2] = [[3], [4]]
+    missing = np.zeros((16, 3), np.uint8)
+    missing[9, 0] = 1
+    path = tmp_path / "gt_valid.mat"
+    savemat(path, {"pos_gt_src": joints, "headboxes_src": heads, "jnt_missing": missing})
+    return path
+
+
+def test_by_hand(truth):
+    predictions = np.tile([9.0, 19.0], (3, 16, 1))  # 0-based: on the spot
+    predictions[1, 10] = [9 + 1.6, 19]  # the right wrist beyond half of three px
+    predictions[1, 6] = 999  # the pelvis does not count
+    found, skipped = score_mpii(predictions, truth)
+    assert skipped == 1 and found["pckh@0.5"]["mean"] == pytest.approx(100 * 26 / 27)
+    assert found["pckh@0.5"]["wrist"] == 75 and found["pckh@0.5"]["head"] == 100
+    assert score_mpii(predictions + 1, truth, one_based=True)[0] == found
+
+
+@pytest.mark.parametrize("form", ["npy", "mat", "h5", "json"])
+def test_every_form_of_predictions(form, tmp_path):
+    array, path = np.random.default_rng(0).uniform(0, 99, (3, 16, 2)), tmp_path / f"preds.{form}"
+    if form == "npy":
+        np.save(path, array)
+    elif form == "mat":
+        savemat(path, {"preds": array, "more": 1})
+    elif form == "h5":
+        with h5py.File(path, "w") as file:
+            file["preds"] = array
+    else:
+        path.write_text(json.dumps(array.tolist()))
+    assert read_predictions(path, MPII_FILE_KEYPOINTS) == pytest.approx(array)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros((3, 15, 2)), r"\[3, 15, 2\]; expected \[N, 16, 2\]"),
+        (np.zeros((0, 16, 2)), r"\[0, 16, 2\]"),
+        (np.full((3, 16, 2), np.nan), r"person 0's right_ankle is \[nan, nan\]"),
+        (np.full((3, 16, 2), np.inf), r"\[inf, inf\]"),
+        (np.array([["a"]]), "does not hold numbers"),
+        (np.array([{}], dtype=object), "cannot be read"),
+    ],
+)
+def test_predictions_that_are_none(content, message, tmp_path):
+    np.save(tmp_path / "bad.npy", content)
+    with pytest.raises(DataError, match=message) as error:
+        read_predictions(tmp_path / "bad.npy", MPII_FILE_KEYPOINTS)
+    assert "bad.npy" in str(error.value)
+
+
+def test_files_that_are_none(tmp_path, truth):
+    for name, message in (("a.npy", "cannot be read"), ("a.h5", "cannot be read"), ("a.txt", "are read from .npy")):
+        (tmp_path / name).write_bytes(b"nothing")
+        with pytest.raises(DataError, match=message):
+            read_predictions(tmp_path / name, MPII_FILE_KEYPOINTS)
+    savemat(tmp_path / "b.mat", {"one": 1, "two": 2})
+    with pytest.raises(DataError, match="one, two; name the predictions `preds`"):
+        read_predictions(tmp_path / "b.mat", MPII_FILE_KEYPOINTS)
+    with pytest.raises(DataError, match="it should be of 4 people"):
+        score_mpii(np.zeros((4, 16, 2)), truth)
+
+
+@pytest.fixture
+def annotations(real):
+    return json.loads((real("coco_mini") / "person_keypoints_val.json").read_text())
+
+
+def results_of(annotations, seed):
+    """Perturbed ground truth with duplicates: box scores, raw keypoint scores, boxes."""
+    random, results = np.random.default_rng(seed), []
+    for annotation in annotations["annotations"]:
+        if annotation["iscrowd"] or not annotation["num_keypoints"]:
+            continue
+        for _ in range(random.integers(1, 4)):
+            points = np.array(annotation["keypoints"], float).reshape(-1, 3)
+            points[:, :2] += random.choice([0, 0.01, 0.05]) * annotation["area"] ** 0.5 * random.normal(size=(17, 2))
+            points[:, 2] = random.random(17)
+            results.append(
+                {
+                    "image_id": annotation["image_id"], "category_id": 1, "bbox": annotation["bbox"],
+                    "score": float(random.integers(1, 5) / 4), "keypoints": points.ravel().tolist(),
+                }
+            )  # fmt: skip
+    return results
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rescoring_and_suppression_are_plain_loops(seed, annotations, real, tmp_path, capsys):
+    results, plain = results_of(annotations, seed), []
+    for image in dict.fromkeys(result["image_id"] for result in results):
+        own = [result for result in results if result["image_id"] == image]
+        scores = []
+        for result in own:
+            total, count = np.float32(0), 0
+            for score in result["keypoints"][2::3]:
+                if np.float32(score) > 0.2:
+                    total, count = total + np.float32(score), count + 1
+            scores.append(total / np.float32(max(count, 1)) * np.float32(result["score"]))
+        poses = [np.array(result["keypoints"]).reshape(-1, 3)[:, :2] for result in own]
+        areas = nms_areas(np.array([result["bbox"] for result in own]))
+        plain += [{**own[n], "score": float(scores[n])} for n in plain_nms(poses, scores, areas, 0.9)]
+    found = rescored(results, COCO.oks_sigmas, 0.9)
+    key = lambda r: (r["image_id"], r["score"], r["keypoints"])  # noqa: E731
+    assert sorted(found, key=key) == sorted(plain, key=key) and len(found) < len(results)
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    truth = real("coco_mini") / "person_keypoints_val.json"
+    files = ["--predictions", str(tmp_path / "results.json"), "--annotations", str(truth)]
+    main(["evaluate", "coco", *files, "--rescore", "--nms", "0.9", "--json"])
+    assert json.loads(capsys.readouterr().out) == average_precision(annotations, plain)
+    main(["evaluate", "coco", *files, "--json"])
+    assert json.loads(capsys.readouterr().out) == average_precision(annotations, results)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: r.update(image_id=-5), "is of image -5, which the annotations do not have"),
+        (lambda r: r.update(keypoints=r["keypoints"][:48]), "keypoints must be 51 numbers"),
+        (lambda r: r["keypoints"].__setitem__(0, float("nan")), "keypoints holds nan"),
+        (lambda r: r.update(score=float("inf")), "score holds inf"),
+        (lambda r: r.pop("score"), "score must be a number"),
+        (lambda r: r.pop("bbox"), "bbox must be 4 numbers"),
+    ],
+)
+def test_results_that_cannot_be_used(change, message, annotations, real, tmp_path):
+    results = results_of(annotations, 0)
+    change(results[2])
+    (tmp_path / "bad.json").write_text(json.dumps(results))
+    truth = real("coco_mini") / "person_keypoints_val.json"
+    with pytest.raises(SystemExit) as error:
+        main(
+            ["evaluate", "coco", "--predictions", str(tmp_path / "bad.json"), "--annotations", str(truth), "--rescore"]
+        )
+    assert message in str(error.value.code) and "result 2" in str(error.value.code)
+
+
+def test_an_empty_results_file(real, tmp_path):
+    truth = real("coco_mini") / "person_keypoints_val.json"
+    (tmp_path / "empty.json").write_text("[]")
+    with pytest.raises(SystemExit, match="at least one result"):
+        main(["evaluate", "coco", "--predictions", str(tmp_path / "empty.json"), "--annotations", str(truth)])
+    with pytest.raises(SystemExit, match="give --rescore with it"):
+        main(["evaluate", "coco", "--predictions", str(truth), "--annotations", str(truth), "--nms", "0.9"])
