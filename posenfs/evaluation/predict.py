@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from posenfs.data.geometry import crop_to_heatmap, crop_to_image, heatmap_to_crop
-from posenfs.data.heatmaps import decode, encode, mirror_maps
+from posenfs.data.heatmaps import encode, mirror_maps, quarter_offset
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import People, normalise
 from posenfs.evaluation.metrics import MEASURES, REPORTED, correct_share, headline, normalised_errors
@@ -52,7 +52,7 @@ def predict(
         with tqdm(total=len(people), desc="evaluate", unit="img", disable=not progress, leave=False) as bar:
             for batch in loader.once():
                 maps = score_maps(model, batch.images.to(device), flip_order)
-                peaks, peak_scores = decode(maps)
+                peaks, peak_scores = quarter_offset(maps)
                 crop_px = heatmap_to_crop(peaks.cpu().double().numpy(), size[0] // maps.shape[-1])
                 keypoints.append(crop_to_image(crop_px, batch.crop))
                 scores.append(peak_scores.cpu().numpy())

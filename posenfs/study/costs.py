@@ -161,7 +161,7 @@ def measured_rows(items: Mapping[str, CostItem], batch_sizes: Sequence[int], dev
     return found
 
 
-def module_text(modules: Sequence[Mapping], depth: int = 4) -> str:
+def module_text(modules: Sequence[Mapping], depth: int = 3) -> str:
     """Modules as a table, names of up to `depth` words, with each one's share of all multiply-adds."""
     whole = modules[0]["multiply_adds"]
     lines = [f"{'module':44} {'parameters':>12} {'multiply-adds':>15} {'share':>7}"]
