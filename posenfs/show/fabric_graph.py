@@ -1,17 +1,19 @@
 """One fabric on a canvas: cells by layer and stride (Fig. 5, 7), beta as lines, alpha as bars."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from posenfs.model.architecture import Architecture
+from posenfs.model.prune import Kept
 from posenfs.model.space import CellIndex, FabricSpec
 from posenfs.show.canvas import GREY, INK, PALE, Canvas, Point, blend, operation_colour, text_on
 
 # The paper's colours for the transfers of Eq. 2, in shades that differ in lightness as well as in hue.
 TRANSFER_COLOURS = {"down": "#6A2FA0", "same": "#1A1A1A", "up": "#E0602B"}
 FILL = "#8FB4D6"
+_GONE = {"color": "#9A9A9A", "fontcolor": "#9A9A9A", "penwidth": "0.8"}  # beside a dashed style, on white
 
 
 @dataclass(frozen=True)
@@ -35,16 +37,50 @@ SMALL = Layout(column=40, gap=14, cell=(18, 13), source=7, line=3, bar=(118, 6),
 TINY = Layout(column=30, gap=7, cell=(17, 12), source=6, line=2.4, bar=(0, 0), margin=(0, 0), words=False, bars=False)
 
 
+@dataclass(frozen=True)
+class Left:
+    """What pruning left of a fabric: what stays of each cell, and the input rows that are read."""
+
+    kept: Mapping[CellIndex, Kept]
+    inputs: Collection[int]
+
+    def reads(self, spec: FabricSpec, cell: CellIndex, row: int) -> bool:
+        """Whether a cell still reads a row of the layer before, from any of its slots."""
+        sources = spec.sources(cell.row, spec.rows(cell.layer - 1))
+        return cell in self.kept and any(sources[slot] == row for slot in self.kept[cell].slots)
+
+    def words(self, spec: FabricSpec) -> str:
+        cells, doing = len(spec.cells), len([o for o in spec.operations if o != "zero"])
+        slots = sum(len(kept.slots) for kept in self.kept.values())
+        operations = sum(len(own) for kept in self.kept.values() for own in kept.operations)
+        return (
+            f"stay: {len(self.kept)} of {cells} cells, {slots} of {3 * cells} sources, "
+            f"{operations} of {doing * len(spec.edges) * cells} operations"
+        )
+
+
 class FabricGraph:
     """Where everything of one fabric stands on a canvas; its nodes are named key/layer/row.
 
     Raises ValueError where alpha or beta does not fit the spec.
     """
 
-    def __init__(self, spec: FabricSpec, architecture: Architecture, layout: Layout, key: str, name: str = ""):
+    def __init__(
+        self,
+        spec: FabricSpec,
+        architecture: Architecture,
+        layout: Layout,
+        key: str,
+        name: str = "",
+        left: Left | None = None,
+    ):
         check_fit(spec, architecture, name or key)
-        self.spec, self.architecture, self.layout = spec, architecture.detach(), layout
+        self.spec, self.architecture, self.layout, self.left = spec, architecture.detach(), layout, left
         self.key, self.name = key, name.replace("_", " ")
+        alpha, beta = self.architecture.entropy()
+        self.subtitle = f"entropy: operations {alpha:.2f}, scales {beta:.2f}"
+        if left is not None:
+            self.subtitle = left.words(spec)
         self.layers = range(spec.first - 1, spec.end)  # the first one is that of the maps read
         self.rows = max(spec.rows(layer) for layer in self.layers)
         self.bars_inside = layout.bars and spec.alpha_per_cell
@@ -65,11 +101,17 @@ class FabricGraph:
         above, line = (34, self.layout.bar[1] + 5) if self.layout.words else (12, self.layout.bar[1] + 2)
         return above + line * len(self.spec.edges)
 
+    @property
+    def panel_top(self) -> float:
+        """Where the first of the operation bars beneath the fabric begins."""
+        above = 34 if self.layout.words else 12
+        return self.corner[1] + self.size[1] - self._panel_height + above
+
     def place(self, canvas: Canvas, corner: Point) -> None:
         """Draw with the left upper corner there."""
         self.corner = corner
         if self.layout.words:
-            self._place_words(canvas)
+            self.place_words(canvas)
         self._place_edges(canvas)
         self._place_cells(canvas)
         if self.layout.bars and not self.bars_inside:
@@ -84,12 +126,11 @@ class FabricGraph:
     def node(self, layer: int, row: int) -> str:
         return f"{self.key}/{layer}/{row}"
 
-    def _place_words(self, canvas: Canvas) -> None:
+    def place_words(self, canvas: Canvas) -> None:
         """Title, entropy, layers above, strides at the left."""
         left, top = self.corner
-        alpha, beta = self.architecture.entropy()
         canvas.text((left, top + 8), self.name or "fabric", size=13, bold=True)
-        canvas.text((left, top + 24), f"entropy: operations {alpha:.2f}, scales {beta:.2f}", colour=GREY)
+        canvas.text((left, top + 24), self.subtitle, colour=GREY)
         for layer in self.layers:
             before = "stem" if self.spec.first == 0 else "pyramid"
             words = f"layer {layer}" if layer >= self.spec.first else before
@@ -110,44 +151,73 @@ class FabricGraph:
                 weight = sum(terms.values())
                 kind = "down" if row < cell.row else "up" if row > cell.row else "same"
                 copies = "" if len(terms) < 2 else "\n" + " + ".join(f"{n} {w:.4f}" for n, w in terms.items())
-                (x0, y0), (x1, y1) = self.at(before, row), self.at(*cell)
-                fan = (cell.row - row) * self.cell[1] / 4  # lines leave and arrive apart, so that each can be followed
-                inputs = before < spec.first
-                canvas.curve(
-                    self.node(before, row), self.node(*cell),
-                    (x0 + (self.layout.source if inputs else self.cell[0]) / 2, y0 + (0 if inputs else fan)),
-                    (x1 - self.cell[0] / 2, y1 - fan),
-                    bend=0.35,
-                    penwidth=f"{line_width(weight, self.layout):.3f}",
-                    color=TRANSFER_COLOURS[kind] + f"{round(255 * (0.12 + 0.88 * weight**0.5)):02X}",
-                    tooltip=f"1/{strides[row]} to 1/{strides[cell.row]}, layer {cell.layer}: {weight:.4f}{copies}",
-                    **{"class": kind},
-                )  # fmt: skip
+                words = f"1/{strides[row]} to 1/{strides[cell.row]}, layer {cell.layer}: {weight:.4f}{copies}"
+                style = {
+                    "penwidth": f"{line_width(weight, self.layout):.3f}",
+                    "color": TRANSFER_COLOURS[kind] + f"{round(255 * (0.12 + 0.88 * weight**0.5)):02X}",
+                    "class": kind,
+                }
+                if self.left is not None and not self.left.reads(spec, cell, row):
+                    style = {"penwidth": "1.1", "color": "#A8A8A8", "style": "dotted", "class": "gone"}
+                    words += "\npruned"
+                self.line(canvas, cell, row, tooltip=words, **style)
 
-    def _place_cells(self, canvas: Canvas) -> None:
+    def line(self, canvas: Canvas, cell: CellIndex, row: int, **style: str) -> None:
+        """A line to a cell from a row of the layer before; lines leave and arrive apart, so that each can be told."""
+        (x0, y0), (x1, y1) = self.at(cell.layer - 1, row), self.at(*cell)
+        fan, inputs = (cell.row - row) * self.cell[1] / 4, cell.layer == self.spec.first
+        start = x0 + (self.layout.source if inputs else self.cell[0]) / 2, y0 + (0 if inputs else fan)
+        end = x1 - self.cell[0] / 2, y1 - fan
+        canvas.curve(self.node(cell.layer - 1, row), self.node(*cell), start, end, bend=0.35, **style)
+
+    def place_inputs(self, canvas: Canvas) -> None:
+        """The maps before the first layer."""
         spec, words = self.spec, self.layout.words
         for row in range(spec.input_rows):
             stride = f"1/{spec.strides[row]}"
+            tooltip = f"map at {stride} of the {'stem' if spec.first == 0 else 'pyramid'}"
+            style = {"color": GREY, "penwidth": "0.6", "class": "input"}
+            if self.left is not None and row not in self.left.inputs:
+                style = {"style": "filled,dashed", "class": "gone"} | _GONE
+                tooltip += "\npruned: nothing reads it"
             canvas.dot(
                 self.node(spec.first - 1, row), self.at(spec.first - 1, row), self.layout.source,
-                ["white" if words else PALE], stride if words else "", color=GREY, penwidth="0.6", fontsize="8",
-                tooltip=f"map at {stride} of the {'stem' if spec.first == 0 else 'pyramid'}", **{"class": "input"},
+                ["white" if words else PALE], stride if words else "", fontsize="8", tooltip=tooltip, **style,
             )  # fmt: skip
+
+    def _place_cells(self, canvas: Canvas) -> None:
+        spec, words = self.spec, self.layout.words
+        self.place_inputs(canvas)
         shares = path_shares(spec, self.architecture.scale_weights)
         operations = self.architecture.operation_weights.expand(len(spec.cells), -1, -1)
         for cell, weights in zip(spec.cells, operations, strict=True):
             centre, share, channels = self.at(*cell), shares[cell], spec.channels(cell.row)
-            canvas.box(
-                self.node(*cell), centre, self.cell, f"{channels} ch" if words and not spec.alpha_per_cell else "",
-                fillcolor=blend(FILL, share**0.5), color=blend(INK, 0.25 + 0.75 * share**0.5), penwidth="0.8",
-                tooltip=f"layer {cell.layer}, 1/{spec.strides[cell.row]}, {channels} channels\n"
-                f"share of the scale paths to the output {share:.4f}\n{operations_text(spec, weights)}",
-                **{"class": "cell"},
-            )  # fmt: skip
+            fill, border = blend(FILL, share**0.5), blend(INK, 0.25 + 0.75 * share**0.5)
+            style = {"fillcolor": fill, "color": border, "penwidth": "0.8", "class": "cell"}
+            tooltip = (
+                f"layer {cell.layer}, 1/{spec.strides[cell.row]}, {channels} channels\n"
+                f"share of the scale paths to the output {share:.4f}\n{operations_text(spec, weights)}"
+            )
+            if self._gone(cell):
+                style = {"style": "rounded,filled,dashed", "fillcolor": "white", "class": "gone"} | _GONE
+                tooltip += "\npruned"
+            label = f"{channels} ch" if words and not spec.alpha_per_cell else ""
+            canvas.box(self.node(*cell), centre, self.cell, label, tooltip=tooltip, **style)
             if self.bars_inside:
-                self._place_bars(canvas, self.node(*cell), centre, weights)
+                self._place_bars(canvas, cell, centre, weights)
 
-    def _place_bars(self, canvas: Canvas, node: str, centre: Point, weights: Tensor) -> None:
+    def _gone(self, cell: CellIndex) -> bool:
+        return self.left is not None and cell not in self.left.kept
+
+    def _operations_gone(self, cell: CellIndex | None, edge: int) -> set[int]:
+        """Operations that an edge lost, in one cell or in all that stay; zero cannot be lost, as it does nothing."""
+        if self.left is None:
+            return set()
+        kept = self.left.kept.values() if cell is None else [k for index, k in self.left.kept.items() if index == cell]
+        stay = {o for own in kept for o in own.operations[edge]}
+        return {o for o, name in enumerate(self.spec.operations) if name != "zero"} - stay
+
+    def _place_bars(self, canvas: Canvas, cell: CellIndex, centre: Point, weights: Tensor) -> None:
         """The operation bars of one cell, inside it."""
         label = 22 if self.layout.words else 0
         left, width = centre[0] - self.cell[0] / 2 + 3 + label, self.cell[0] - 6 - label
@@ -156,13 +226,13 @@ class FabricGraph:
             y = top + 9 * number
             if label:
                 canvas.text((left - label, y), f"{start}→{end}", size=8)
-            _bar(canvas, f"{node}/{start}-{end}", self.spec, edge, (start, end), (left, y - 3), (width, 6))
+            name, gone = f"{self.node(*cell)}/{start}-{end}", self._operations_gone(cell, number)
+            _bar(canvas, name, self.spec, edge, (start, end), (left, y - 3), (width, 6), gone)
 
     def _place_panel(self, canvas: Canvas) -> None:
         """The operation bars that all cells share, beneath the fabric."""
         words, (width, height) = self.layout.words, self.layout.bar
-        left, bottom = self.corner[0], self.corner[1] + self.size[1]
-        top = bottom - self._panel_height + (34 if words else 12)
+        left, top = self.corner[0], self.panel_top
         if words:
             canvas.text((left, top - 10), "inside every cell", colour=GREY)
             left += 30
@@ -171,7 +241,8 @@ class FabricGraph:
             edge, y = self.architecture.operation_weights[number], top + line * number
             if words:
                 canvas.text((left - 30, y + height / 2), f"{start} → {end}")
-            _bar(canvas, f"{self.key}/{start}-{end}", self.spec, edge, (start, end), (left, y), (width, height), words)
+            name, gone = f"{self.key}/{start}-{end}", self._operations_gone(None, number)
+            _bar(canvas, name, self.spec, edge, (start, end), (left, y), (width, height), gone, words)
 
 
 def check_fit(spec: FabricSpec, architecture: Architecture, name: str) -> None:
@@ -182,10 +253,14 @@ def check_fit(spec: FabricSpec, architecture: Architecture, name: str) -> None:
             raise ValueError(f"{letter} of fabric {name!r} is {list(found)}; its spec asks {list(wanted)}")
 
 
-def _bar(canvas, name, spec, weights, edge, corner, size, numbers=False) -> None:
-    """A stacked bar of softmax(alpha) [|O|], with percentages in it where asked and where there is room."""
+def _bar(canvas, name, spec, weights, edge, corner, size, gone=frozenset(), numbers=False) -> None:
+    """A stacked bar of softmax(alpha) [|O|], with percentages in it where asked and where there is room; of operations
+    that are gone a shadow."""
     colours = [operation_colour(o, spec.operations) for o in spec.operations]
+    colours = [blend(colour, 0.15) if number in gone else colour for number, colour in enumerate(colours)]
     tooltip = f"{edge[0]} to {edge[1]}: {operation_words(spec, weights)}"
+    if gone:
+        tooltip += f"\npruned: {', '.join(spec.operations[o] for o in sorted(gone))}"
     canvas.bar(name, corner, size, list(zip(colours, weights.tolist(), strict=True)), tooltip=tooltip)
     x = corner[0]
     for colour, weight in zip(colours, weights.tolist(), strict=True):
@@ -225,7 +300,7 @@ def path_shares(spec: FabricSpec, scale_weights: Tensor) -> dict[CellIndex, floa
     return shares
 
 
-def place_legend(canvas: Canvas, corner: Point, operations: Sequence[str], width: float) -> float:
+def place_legend(canvas: Canvas, corner: Point, operations: Sequence[str], width: float, pruned: bool = False) -> float:
     """Colours of lines, operations (if any) and cells in lines of at most `width`; returns the height."""
     transfers = {"down": "down, from the finer map", "same": "same scale", "up": "up, from the coarser map"}
     rows = (
@@ -245,6 +320,13 @@ def place_legend(canvas: Canvas, corner: Point, operations: Sequence[str], width
                        penwidth="0" if height < 9 else "0.4", color=GREY)  # fmt: skip
             canvas.text((x + 18, y), words)
             x += room
+        y += 15
+    if pruned:
+        canvas.text((corner[0], y), "pruned", colour=GREY)
+        canvas.box(
+            "legend/pruned", (corner[0] + 69, y), (14, 9), style="rounded,filled,dashed", fillcolor="white", **_GONE
+        )
+        canvas.text((corner[0] + 80, y), "dashed, dotted or pale: gone")
         y += 15
     return y - corner[1]
 

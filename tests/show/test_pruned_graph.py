@@ -1,0 +1,88 @@
+"""What pruning took away is drawn as gone, and nothing else is."""
+
+import pytest
+import torch
+
+from posenfs.body.parts import part_scheme
+from posenfs.body.skeleton import MPII
+from posenfs.model.architecture import Architecture
+from posenfs.model.backbones.fabric import FabricBackbone
+from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.network import PoseNFS
+from posenfs.model.prune import prune
+from posenfs.model.space import CellIndex, FabricSpec
+from posenfs.show.graphs import draw_pruned
+
+pytestmark = pytest.mark.usefixtures("without_dot")
+
+
+def network(spec, backbone=None, parts=1):
+    model = PoseNFS(backbone or MobileNetV2(), part_scheme(MPII, parts), spec, 4)
+    return model.with_architectures(
+        {name: Architecture.random(f.spec, seed, 2) for seed, (name, f) in enumerate(model.fabrics().items())}
+    )
+
+
+def drawn(graph, groups, kind):
+    return {title for title, *_ in groups(graph, kind)}
+
+
+@pytest.mark.parametrize("mode", ["exact", "threshold", "one-hot"])
+@pytest.mark.parametrize("per_cell", [False, True])
+def test_what_stays_and_what_went(mode, per_cell, groups):
+    spec = FabricSpec(width=1, hidden_nodes=2, alpha_per_cell=per_cell)
+    model = network(spec, parts=3)
+    pruned = prune(model, mode, 0.2 if mode == "threshold" else 0)
+    graph = draw_pruned(model, pruned)
+    lines = {"down", "same", "up"}
+    gone = drawn(graph, groups, "gone")
+    for number, fabric in enumerate(pruned.pruned_fabrics.values()):
+        cells = {f"{number}/{c.layer}/{c.row}" for c in fabric.kept}
+        assert cells == {t for t in drawn(graph, groups, "cell") if t.startswith(f"{number}/")}
+        assert cells.isdisjoint(gone)
+        reads = {
+            f"{number}/{c.layer - 1}/{spec.sources(c.row, spec.rows(c.layer - 1))[slot]}->{number}/{c.layer}/{c.row}"
+            for c, kept in fabric.kept.items()
+            for slot in kept.slots
+        }
+        assert reads == {t for kind in lines for t in drawn(graph, groups, kind) if t.startswith(f"{number}/")}
+        assert {f"{number}/2/{row}" for row in range(4) if row not in fabric.inputs} == {
+            t for t in gone if t.startswith(f"{number}/2/") and "->" not in t
+        }
+
+
+def test_a_line_stays_while_any_copy_does(groups):
+    """The finest cells hold a copy of their own scale in the slot `finer`: that alone keeps the line."""
+    spec = FabricSpec(width=1)
+    model = network(spec)
+    name = model.parts[0].name
+    only = model.heads[0].fabric.architecture.with_source(spec, "finer", 1.0, (5, 0))
+    model = model.with_architectures({name: only})
+    graph = draw_pruned(model, prune(model))
+    assert "0/4/0->0/5/0" in drawn(graph, groups, "same")
+    assert {"0/4/1->0/5/0", "0/4/1"} <= drawn(graph, groups, "gone")
+    assert prune(model).heads[0].fabric.kept[CellIndex(5, 0)].slots == (0,)
+
+
+def test_zero_is_no_loss_and_the_words_count(groups):
+    model = network(FabricSpec(width=1))
+    graph = draw_pruned(model, prune(model))
+    assert not drawn(graph, groups, "gone")
+    assert "stay: 6 of 6 cells, 18 of 18 sources, 18 of 18 operations" in graph.svg()
+    assert not any("pruned" in tip for _, tips, _ in groups(graph, "bar") for tip in tips)
+    sparse = prune(model, "one-hot")
+    tips = [tip for _, tips, _ in groups(draw_pruned(model, sparse), "bar") for tip in tips]
+    best = model.spec.operations[int(model.heads[0].fabric.alpha.argmax())]
+    lost = [o for o in model.spec.operations if o not in ("zero", best)]
+    assert any(f"pruned: {', '.join(lost)}" in tip for tip in tips)
+
+
+def test_a_fabric_backbone_of_which_nothing_is_read(groups):
+    spec = FabricSpec(width=1)
+    model = network(spec, FabricBackbone(FabricSpec(width=1, first=0, last=3)))
+    nothing = model.heads[0].fabric.architecture.with_operation(spec, "zero", 1.0)
+    model = model.with_architectures({model.parts[0].name: nothing})
+    graph = draw_pruned(model, prune(model))
+    assert {f"0/{c.layer}/{c.row}" for c in model.backbone.fabric.spec.cells} <= drawn(graph, groups, "gone")
+    assert drawn(graph, groups, "cell") == {"1/5/0"}
+    assert torch.equal(model.heads[0].fabric.alpha.argmax(-1), torch.tensor([0]))
