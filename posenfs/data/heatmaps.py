@@ -30,7 +30,7 @@ def argmax(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def quarter_offset(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """The highest pixel, moved a quarter of a pixel along each axis towards its higher neighbour (the paper's decoding).
+    """The highest pixel, moved a quarter of a pixel along each axis towards its higher neighbour: the paper's decoding.
 
     At the border, where one neighbour is missing, that axis is left alone.
     """

@@ -10,46 +10,75 @@ from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.cost import honest_cost
 from posenfs.model.fabric import Cell, Down, Fabric
 from posenfs.model.network import PoseNFS
-from posenfs.model.space import CellIndex, FabricSpec
-
-_SURE = torch.ones((), dtype=torch.float64)
+from posenfs.model.space import FabricSpec
 
 
 class ExpectedCost:
     """Multiply-adds for one image of height x width px of a network whose edges and cells choose one operation and one
-    source each, with the probabilities softmax(alpha) and softmax(beta), on average.
+    source each, with the probabilities softmax(alpha) and softmax(beta): the mean over all such networks, exactly.
 
-    At a one-hot architecture it is the count of what `prune` leaves. In between it takes the choices of a cell's
-    readers to be independent, which they are not quite where paths meet again.
+    At a one-hot architecture it is the count of what `prune` leaves.
     """
 
     def __init__(self, model: PoseNFS, height: int = 256, width: int = 256):
         pixels = height * width
-        self.heads: dict[str, tuple[_FabricCost, list[int], int]] = {}
+        self.heads: dict[str, tuple[_FabricCost, Tensor, int]] = {}
         for part, head in zip(model.parts, model.heads, strict=True):
             strides = head.fabric.spec.strides
             entries = [_macs(e, pixels // s**2) for e, s in zip(head.entries, strides, strict=False)]
+            entries = _numbers(entries + [0] * (len(strides) - len(entries)))
             vectors = _macs(head.vectors, pixels // strides[0] ** 2)
             self.heads[part.name] = _FabricCost(head.fabric, pixels), entries, vectors
         own = model.backbone.fabric if isinstance(model.backbone, FabricBackbone) else None
         self.backbone_fabric = None if own is None else _FabricCost(own, pixels)
         self.fixed = honest_cost(model.backbone if own is None else model.backbone.stem, height, width).multiply_adds
+        self.sets = _Sets(len(model.spec.strides))
 
     def __call__(self, architectures: Mapping[str, Architecture]) -> Tensor:
         """{fabric: Architecture} -> a scalar, float64 on the CPU."""
-        total, unread = torch.zeros((), dtype=torch.float64), {}
+        total, finest = torch.zeros((), dtype=torch.float64), self.sets.only(0)
+        within: Tensor | float = 1.0  # the chance that all rows that any head reads lie in a set, for each set
         for name, (fabric, entries, vectors) in self.heads.items():
-            cost, reads = fabric(architectures[name], {0: _SURE})
-            total = total + cost + vectors
-            for row, chance in reads.items():
-                total = total + chance * entries[row]
-                unread[row] = unread.get(row, 1.0) * (1 - chance)
-        if self.backbone_fabric is None:  # run whole if any of its maps is read
-            nothing_read = torch.stack(list(unread.values())).prod()
-            return total + (1 - nothing_read) * self.fixed
-        outputs = {row: 1 - chance for row, chance in unread.items()}
-        cost, reads = self.backbone_fabric(architectures["backbone"], outputs)
-        return total + cost + reads.get(0, 0.0) * self.fixed
+            cost, read = fabric(architectures[name], finest, self.sets)
+            total = total + cost + vectors + (read @ self.sets.members) @ entries
+            within = within * self.sets.within(read)
+        read = self.sets.of_within(within)
+        if self.backbone_fabric is not None:
+            cost, read = self.backbone_fabric(architectures["backbone"], read, self.sets)
+            total = total + cost
+        return total + (1 - read[0]) * self.fixed  # the backbone, or its stem, runs if anything of it is read
+
+
+class _Sets:
+    """Chances [2^R] over the sets of R rows; row r is in set number s where bit r of s is 1."""
+
+    def __init__(self, rows: int):
+        numbers = torch.arange(2**rows)
+        self.rows = rows
+        self.members = ((numbers[:, None] >> torch.arange(rows)) & 1).double()  # [2^R, R]
+        self._inside = ((numbers[:, None] & ~numbers[None]) == 0).double()  # [s, t]: whether s lies in t
+        self._undo = torch.linalg.inv(self._inside).round()  # whole numbers: inclusion and exclusion
+
+    def only(self, row: int) -> Tensor:
+        return torch.eye(2**self.rows, dtype=torch.float64)[1 << row]
+
+    def within(self, chances: Tensor) -> Tensor:
+        """Chances of sets -> for each set the chance that the drawn one lies in it."""
+        return chances @ self._inside
+
+    def of_within(self, within: Tensor) -> Tensor:
+        """The inverse of `within`."""
+        return within @ self._undo
+
+    def step(self, used: Tensor, choices: list[Tensor]) -> Tensor:
+        """Chances of the sets of used cells of a layer -> of the sets of rows before it that they read. `choices`: for
+        each cell the chance of every row [R] that it reads that one; what lacks to 1 is the chance that it reads none.
+        """
+        table = torch.ones(1, 2**self.rows, dtype=torch.float64)  # of each set of cells: all they read lies in t
+        for chance in choices:
+            own = 1 - chance.sum() + self.members @ chance
+            table = torch.cat([table, table * own])
+        return self.of_within(used[: len(table)] @ table)
 
 
 def expected_multiply_adds(model: PoseNFS, height: int = 256, width: int = 256) -> Tensor:
@@ -70,28 +99,39 @@ class _FabricCost:
             self.transfers.append(_numbers(_transfer_costs(spec, cell, pixels, own)))
             self.projections.append(_macs(cell.project, own) / spec.hidden_nodes)  # for each hidden node
 
-    def __call__(self, architecture: Architecture, outputs: dict[int, Tensor]) -> tuple[Tensor, dict[int, Tensor]]:
-        """The expected sum, and the chance that each row of the input is read; `outputs` is that of the rows of the
-        last layer. Goes backward, as pruning does."""
-        spec = self.spec
+    def __call__(self, architecture: Architecture, outputs: Tensor, sets: _Sets) -> tuple[Tensor, Tensor]:
+        """The expected sum, and the chances of the sets of input rows that are read; `outputs` are those of the sets of
+        rows of the last layer. Goes backward, as pruning does.
+
+        Cells that share their alpha choose alike: they all read their input or none does, and where none does only the
+        cells of the last layer stand.
+        """
+        spec, shared = self.spec, not self.spec.alpha_per_cell
         alpha = architecture.operation_weights.cpu().double().expand(len(spec.cells), -1, -1)
         beta = architecture.scale_weights.cpu().double()
-        # the chance that nobody reads a map, by the cell that gives it
-        unread = {CellIndex(spec.end - 1, row): 1 - chance for row, chance in outputs.items()}
-        total = torch.zeros((), dtype=torch.float64)
-        for number, index in reversed(list(enumerate(spec.cells))):
-            if index not in unread:
-                continue
-            used, reads = 1 - unread[index], _reads_input(spec, alpha[number])
-            inside = (alpha[number] * self.operations[number]).sum()
-            inside = inside + _nodes_reached(spec, alpha[number]) * self.projections[number]
-            total = total + used * (inside + reads * (beta[number] * self.transfers[number]).sum())
-            sources = spec.sources(index.row, spec.rows(index.layer - 1))
-            for row in dict.fromkeys(sources):
-                chance = sum(beta[number, slot] for slot, source in enumerate(sources) if source == row)
-                before = CellIndex(index.layer - 1, row)
-                unread[before] = unread.get(before, 1.0) * (1 - used * reads * chance)
-        return total, {index.row: 1 - chance for index, chance in unread.items() if index.layer == spec.first - 1}
+        reads = [_reads_input(spec, own) for own in (alpha[:1] if shared else alpha)] * (len(alpha) if shared else 1)
+        used, total, number = outputs, torch.zeros((), dtype=torch.float64), len(spec.cells)
+        for layer in reversed(spec.grid()):
+            number -= len(layer)
+            marginal, choices = used @ sets.members, []
+            for n, index in enumerate(layer, start=number):
+                inside = self._inside(n, alpha[n])
+                if shared and index.layer < spec.end - 1:
+                    inside = inside - (1 - reads[n]) * self._inside(n, _without_input(spec, alpha[n]))
+                own = inside + reads[n] * (beta[n] * self.transfers[n]).sum()
+                total = total + marginal[index.row] * own
+                sources = spec.sources(index.row, spec.rows(index.layer - 1))
+                rows = torch.zeros(sets.rows, dtype=torch.float64).index_add(0, torch.tensor(sources), beta[n])
+                choices.append(rows if shared else reads[n] * rows)
+            used = sets.step(used, choices)
+        if shared:
+            nothing = torch.zeros_like(used).index_fill(0, torch.tensor(0), 1.0)
+            used = reads[0] * used + (1 - reads[0]) * nothing
+        return total, used
+
+    def _inside(self, number: int, alpha: Tensor) -> Tensor:
+        """Expected multiply-adds of the operations and the projection of a cell that is used."""
+        return (alpha * self.operations[number]).sum() + _nodes_reached(self.spec, alpha) * self.projections[number]
 
 
 def _transfer_costs(spec: FabricSpec, cell: Cell, pixels: int, own: int) -> list[int]:
@@ -111,10 +151,19 @@ def _nodes_reached(spec: FabricSpec, alpha: Tensor) -> Tensor:
     return sum(_any_but_zero(spec, alpha, [e for e, (_, end) in enumerate(spec.edges) if end == n]) for n in nodes)
 
 
+def _without_input(spec: FabricSpec, alpha: Tensor) -> Tensor:
+    """Alpha where every edge from the cell's input is zero."""
+    if "zero" not in spec.operations:
+        return torch.zeros_like(alpha)  # never so: its factor is 0
+    edges = [e for e, (start, _) in enumerate(spec.edges) if start == 0]
+    zero = torch.eye(len(spec.operations), dtype=alpha.dtype)[spec.operations.index("zero")]
+    return alpha.index_copy(0, torch.tensor(edges), zero.expand(len(edges), -1))
+
+
 def _any_but_zero(spec: FabricSpec, alpha: Tensor, edges: list[int]) -> Tensor:
     """The chance that one of these edges has another operation than zero."""
     if "zero" not in spec.operations:
-        return _SURE
+        return torch.ones((), dtype=torch.float64)
     return 1 - alpha[edges, spec.operations.index("zero")].prod()
 
 

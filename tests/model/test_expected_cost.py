@@ -1,5 +1,7 @@
 """Expected multiply-adds: the counter's number at every one-hot architecture, and a gradient that points downhill."""
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,13 +9,14 @@ from hypothesis import strategies as st
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
+from posenfs.model.architecture import Architecture, Genotype
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.model.cost import honest_cost
-from posenfs.model.expected_cost import expected_multiply_adds
+from posenfs.model.expected_cost import ExpectedCost, expected_multiply_adds
 from posenfs.model.network import PoseNFS
 from posenfs.model.prune import prune
-from posenfs.model.space import FabricSpec
+from posenfs.model.space import FabricSpec, Sources
 
 SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
 
@@ -75,3 +78,29 @@ def test_descending_it_makes_the_network_cheaper():
         optimizer.step()
     fixed = honest_cost(model.backbone, 64, 64).multiply_adds
     assert expected_multiply_adds(model, 64, 64).item() - fixed < 0.6 * (before - fixed)
+
+
+def test_the_mean_over_every_discrete_network():
+    """All 1,458 of a head that may choose between two operations, each counted and weighed by its chance."""
+    model = network(parts=1, operations=("zero", "separable_3x3"))
+    (name, fabric), cost = next(iter(model.fabrics().items())), ExpectedCost(model, 64, 64)
+    soft = Architecture.random(fabric.spec, 3)
+    alpha, beta = soft.operation_weights[0].double(), soft.scale_weights.double()
+    total = 0.0
+    for operation, *choices in itertools.product(range(2), *[range(3)] * 6):
+        genotype = Genotype(((fabric.spec.operations[operation],),), tuple(Sources._fields[c] for c in choices))
+        chance = alpha[operation] * torch.stack([beta[n, c] for n, c in enumerate(choices)]).prod()
+        total += (chance * cost({name: genotype.architecture(fabric.spec)})).item()
+    assert cost({name: soft}).item() == pytest.approx(total, rel=1e-6)
+
+
+@pytest.mark.parametrize("per_cell", [False, True])
+@pytest.mark.parametrize("fabric_backbone", [False, True])
+def test_the_mean_of_drawn_networks(per_cell, fabric_backbone):
+    model = network(fabric_backbone=fabric_backbone, hidden_nodes=2, alpha_per_cell=per_cell)
+    cost, generator = ExpectedCost(model, 64, 64), torch.Generator().manual_seed(0)
+    specs = {name: fabric.spec for name, fabric in model.fabrics().items()}
+    soft = {name: Architecture.random(spec, number) for number, (name, spec) in enumerate(specs.items())}
+    drawn = [{n: soft[n].sample(spec, generator).architecture(spec) for n, spec in specs.items()} for _ in range(300)]
+    costs = torch.stack([cost(architectures) for architectures in drawn])
+    assert abs(cost(soft) - costs.mean()) < 4 * costs.std() / len(drawn) ** 0.5

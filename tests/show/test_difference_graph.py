@@ -24,7 +24,11 @@ def test_lines_and_strips_carry_the_differences(spec, groups):
         for row in set(spec.sources(cell.row, spec.rows(cell.layer - 1))):
             value = sources[number, row].item()
             kind, tip, width = found.pop(f"0/{cell.layer - 1}/{row}->0/{cell.layer}/{cell.row}")
-            assert f"{value:+.4f}" in tip and kind == ("more" if value > 0 else "less")
+            assert f"{value:+.4f}" in tip
+            if abs(value) < 1e-4:  # of a cell with one source all weight is on it
+                assert kind == "same"
+                continue
+            assert kind == ("more" if value > 0 else "less")
             assert width == pytest.approx(0.6 + 4.4 * abs(value) / largest, abs=6e-3)
     assert not found
     tips = [tip for _, tips, _ in groups(graph, "strip") for tip in tips]
