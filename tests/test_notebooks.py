@@ -61,6 +61,21 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
             SMALL,
             (r"= score 0\.628", r"d = 1: PCKh@0.5 \d", "Occlusion", r"d = 8  loss .* within keypoints [+-]\d"),
         ),
+        (
+            "05_architectures",
+            {**SMALL, "child_epochs": 1},
+            (
+                r"edge 0 → 2",
+                r"two random fabrics: operations 0\.4",
+                r">more weight than the mean of the parts<",
+                r"largest batch in 8 GiB: \d+ crops",
+                r"expected 0\.\d+ GMAC; mean of 200",
+                r"greatest difference of score maps: 0 \(random\), 0 \(validation\)",
+                r">stay: 4 of 6 cells, 10 of 18 sources, 36 of 54 operations<",
+                r"weights below 0\.25 gone",
+                r"child, trained from scratch",
+            ),
+        ),
     ],
 )
 def test_notebooks_tell_their_story(name, parameters, seen, tmp_path, monkeypatch):

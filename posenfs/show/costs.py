@@ -11,12 +11,12 @@ from posenfs.model.expected_cost import ExpectedCost
 from posenfs.show.curves import layout
 
 
-def cost_treemap(costs: Mapping[str, Cost], depth: int = 4) -> go.Figure:
+def cost_treemap(costs: Mapping[str, Cost], names: Mapping[str, str] | None = None, depth: int = 6) -> go.Figure:
     """Multiply-adds of every module (from `module_costs`), each area a share of the whole, `depth` names deep; click to
-    go into one."""
-    whole = costs[""]
+    go into one. `names` are words for some of the modules, e.g. {"heads.0": "upper limb"}."""
+    whole, names = costs[""], {"": "network", **(names or {})}
     shown = {name: cost for name, cost in costs.items() if name.count(".") < depth and cost.multiply_adds}
-    labels = [name.rpartition(".")[2] or "network" for name in shown]
+    labels = [names.get(name, name.rpartition(".")[2]) for name in shown]
     words = [f"{name or 'network'}: {c} ({c.multiply_adds / whole.multiply_adds:.1%})" for name, c in shown.items()]
     figure = go.Figure(
         go.Treemap(

@@ -144,7 +144,7 @@ def draw_map_change(
     maps = [score_maps(m.eval(), batch.images.to(device))[0].cpu().numpy() for m in (before, after)]
     before.train(modes[0]), after.train(modes[1])
     indices = [people.skeleton.index(keypoint) for keypoint in keypoints]
-    figure = Picture((9, 0.3 + len(indices) * 3.1), layout="constrained")
+    figure = Picture((9.6, 0.3 + len(indices) * 2.8), layout="constrained")
     grid = figure.subplots(len(indices), 3, squeeze=False)
     top = max(float(maps[0][indices].max()), float(maps[1][indices].max()), 1e-6)
     changes = maps[1][indices] - maps[0][indices]
@@ -158,8 +158,8 @@ def draw_map_change(
         differences = row[2].imshow(change, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
         row[2].set_title(f"change, at most {np.abs(change).max():.2g}", fontsize=9)
         row[2].set_axis_off()
-    figure.colorbar(scores, ax=grid[:, 1], fraction=0.046).set_label("score")
-    figure.colorbar(differences, ax=grid[:, 2], fraction=0.046).set_label("change of score")
+    for artist, words in ((scores, "score"), (differences, "change of score")):
+        figure.colorbar(artist, ax=grid, fraction=0.03, shrink=0.8).set_label(words)
     return figure
 
 

@@ -99,6 +99,7 @@ def test_the_mean_over_every_discrete_network():
 def test_the_mean_of_drawn_networks(per_cell, fabric_backbone):
     model = network(fabric_backbone=fabric_backbone, hidden_nodes=2, alpha_per_cell=per_cell)
     cost, generator = ExpectedCost(model, 64, 64), torch.Generator().manual_seed(0)
+    cost.fixed = 0  # a backbone that nothing reads is rare and dear: the mean of a few hundred draws would not show it
     specs = {name: fabric.spec for name, fabric in model.fabrics().items()}
     soft = {name: Architecture.random(spec, number) for number, (name, spec) in enumerate(specs.items())}
     drawn = [{n: soft[n].sample(spec, generator).architecture(spec) for n, spec in specs.items()} for _ in range(300)]
