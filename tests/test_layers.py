@@ -13,7 +13,7 @@ ROOMS = {
     "data": [
         "geometry", "heatmaps", "sample", "pictures",
         "datasets.figures", "datasets.scenery", "datasets.drawing", "datasets.synthetic",
-        "datasets.mpii", "datasets.coco", "datasets.lsp", "datasets.catalogue", "check",
+        "datasets.mpii", "datasets.coco", "datasets.lsp", "datasets.own", "datasets.catalogue", "check",
         "augment", "loader",
     ],
     "model": [

@@ -65,7 +65,7 @@ def check_data(root: Path, progress: bool = True) -> list[SplitCheck]:
 
     A split whose annotation cannot be read is there with the reason in `wrong`.
     """
-    if not root.is_dir():
+    if not root.exists():
         raise DataError(f"no folder {root}; give the one that holds a data set (see data/README.md)")
     kinds = {name: source for name, source in DATASETS.items() if not source.drawn}
     found = [

@@ -15,13 +15,22 @@ COLUMNS = {
 _NOT_IN_PCKH = ("thorax", "pelvis")
 
 
+def columns_of(skeleton: Skeleton) -> dict[str, tuple[str, ...]]:
+    """The columns of a person's skeleton; of another one every keypoint is a column of its own."""
+    whole = all(any(name in skeleton.keypoints for name in names) for names in COLUMNS.values())
+    return COLUMNS if whole else {name: (name,) for name in skeleton.keypoints}
+
+
 def head_sizes(people: People) -> np.ndarray:
     """[N] px: what PCKh measures by; `people.head_source` says what that is."""
     return people.head_sizes
 
 
 def torso_sizes(people: People, ends: tuple[str, str] = ("left_shoulder", "right_hip")) -> np.ndarray:
-    """[N] px: left shoulder to right hip, by which LSP's PCK measures; NaN unless both are labelled."""
+    """[N] px: left shoulder to right hip, by which LSP's PCK measures; NaN unless both are labelled, or where the
+    skeleton lacks one."""
+    if not set(ends) <= set(people.skeleton.keypoints):
+        return np.full(len(people), np.nan)
     return people.lengths(*ends)
 
 
@@ -88,7 +97,8 @@ def correct_share(errors: np.ndarray, skeleton: Skeleton, measure: str, threshol
     name, left_out = metric_name(measure, threshold), _NOT_IN_PCKH if measure == "pckh" else ()
     counted = [k for k, keypoint in enumerate(skeleton.keypoints) if keypoint not in left_out]
     per_keypoint = {keypoint: pck(errors[:, k], threshold) for k, keypoint in enumerate(skeleton.keypoints)}
-    columns = {f"{name}/{column}": _mean(per_keypoint, keypoints) for column, keypoints in COLUMNS.items()}
+    own = columns_of(skeleton).items()
+    columns = {f"{name}/{column}": _mean(per_keypoint, keypoints) for column, keypoints in own}
     return {name: pck(errors[:, counted], threshold)} | columns
 
 

@@ -10,10 +10,10 @@ import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import nn
 
-from posenfs.body.parts import PartScheme, part_scheme
+from posenfs.body.parts import PartScheme
 from posenfs.data import augment
 from posenfs.data.augment import Augmentation
-from posenfs.data.datasets.catalogue import DataSpec, open_data, source_of
+from posenfs.data.datasets.catalogue import DataSpec, open_data, parts_of
 from posenfs.data.sample import People
 from posenfs.model.architecture import Genotype
 from posenfs.model.backbones import BACKBONES
@@ -120,7 +120,7 @@ def build(experiment: Experiment, progress: bool = True, strict: bool = False) -
     People whose pictures are broken are left out, and named; if strict, they are an error. Raises ValueError for what
     the experiment asks wrongly and DataError for files that cannot be used.
     """
-    parts = part_scheme(source_of(experiment.data).skeleton, experiment.parts)
+    parts = parts_of(experiment.data, experiment.parts)
     model = build_model(experiment, parts)  # before the data, which may have to be drawn first
     train, valid = open_data(experiment.data, progress, strict)
     if len(train) < experiment.run.batch_size:

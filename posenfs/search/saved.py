@@ -5,7 +5,7 @@ from pathlib import Path
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, Skeleton
-from posenfs.data.datasets.catalogue import DataSpec, source_of
+from posenfs.data.datasets.catalogue import DataSpec, parts_of
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
@@ -51,7 +51,7 @@ def load_model(source: str | Path | Run) -> Saved:
     run = source if isinstance(source, Run) else find_run(source)
     experiment, path = run.experiment(), run.folder / TENSORS
     fresh = replace(experiment, backbone_weights=None, start=None)
-    model = build_model(fresh, part_scheme(source_of(experiment.data).skeleton, experiment.parts))
+    model = build_model(fresh, parts_of(experiment.data, experiment.parts))
     if path.is_file():
         state, network = read_tensors(path)
         if network == PrunedNFS.__name__ and isinstance(model, PoseNFS):

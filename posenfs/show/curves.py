@@ -1,12 +1,13 @@
 """Curves over a search (plotly): loss, PCKh, alpha and beta."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from posenfs.evaluation.metrics import COLUMNS, metric_title
+from posenfs.evaluation.metrics import metric_title
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
 from posenfs.show.canvas import operation_colour
@@ -42,7 +43,8 @@ def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_po
     rows = [row for row in history if metric in row]
     steps = [row["step"] for row in rows]
     figure = go.Figure(layout=layout(f"{metric_title(metric)} on people the network has not seen"))
-    for column, colour in zip(COLUMNS, _COLUMN_COLOURS, strict=True):
+    columns = [key.removeprefix(f"{metric}/") for key in (rows[0] if rows else ()) if key.startswith(f"{metric}/")]
+    for column, colour in zip(columns, itertools.cycle(_COLUMN_COLOURS), strict=False):
         values = [row.get(f"{metric}/{column}") for row in rows]
         if any(value is not None for value in values):
             line = {"color": colour, "width": 1.2}

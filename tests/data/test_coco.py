@@ -72,7 +72,7 @@ def test_small_copies_of_coco_are_found(tmp_path):
         (content([person()], categories=[{"id": 1, "name": "person"}]), r"no category `person` with .*instances"),
         (
             content([person()], categories=[{"id": 1, "name": "person", "keypoints": ["nose", "tail"]}]),
-            r"labels 2 keypoints \(nose, tail\), not COCO's 17",
+            r"labels 2 keypoints \(nose, tail\), not COCO-17's 17",
         ),
         (content([person(), person(2, keypoints=[1, 2, 2] * 16)]), "annotation 2 must have 51 numbers .* it has 48"),
         (content([person(keypoints=[1, 2, 2] * 16)]), "annotation 1 must have 51 numbers .* it has 48"),

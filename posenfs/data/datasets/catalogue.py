@@ -1,13 +1,15 @@
 """Data sets by name: their skeleton and their reader."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
 from posenfs.data.datasets.coco import find_coco, read_coco
 from posenfs.data.datasets.lsp import find_lsp, read_lsp
 from posenfs.data.datasets.mpii import find_mpii, read_mpii
+from posenfs.data.datasets.own import find_own, read_description, read_own
 from posenfs.data.datasets.synthetic import write_synthetic
 from posenfs.data.pictures import without_broken_pictures
 from posenfs.data.sample import People
@@ -15,10 +17,11 @@ from posenfs.data.sample import People
 
 @dataclass(frozen=True)
 class DataSource:
-    """A kind of data: the skeleton it labels, a reader from a folder and a split (train, valid) to People, and where
-    the annotation of that split lies, if it is there. A drawn one is drawn when it is not there yet."""
+    """A kind of data: the skeleton it labels (None: its file says), a reader from a folder and a split (train, valid)
+    to People, and where the annotation of that split lies, if it is there. A drawn one is drawn when it is not there.
+    """
 
-    skeleton: Skeleton
+    skeleton: Skeleton | None
     read: Callable[[Path, str], People]
     find: Callable[[Path, str], Path | None]
     drawn: bool = False
@@ -31,6 +34,7 @@ DATASETS: dict[str, DataSource] = {
     "mpii": DataSource(MPII, read_mpii, find_mpii),
     "coco": DataSource(COCO, read_coco, find_coco),
     "lsp": DataSource(LSP, read_lsp, find_lsp),
+    "own": DataSource(None, read_own, find_own),
 }
 
 
@@ -38,8 +42,8 @@ DATASETS: dict[str, DataSource] = {
 class DataSpec:
     """Which people to train and to validate on. Drawn people are drawn when they are not there yet."""
 
-    name: str = "synthetic"  # drawn people, as MPII's 16 keypoints; or synthetic_coco, mpii, coco, lsp
-    root: str | None = None  # the data set's folder; none: data/<name> of the project
+    name: str = "synthetic"  # drawn people, as MPII's 16 keypoints; or synthetic_coco, mpii, coco, lsp, own
+    root: str | None = None  # the data set's folder, of own data the TOML file; none: data/<name> of the project
     pictures: tuple[int, int] = (2000, 400)  # drawn for training and for validation
     difficulty: str = "default"  # of drawn people: plain, default or hard
     seed: int = 0  # of drawn people
@@ -61,10 +65,25 @@ def source_of(spec: DataSpec) -> DataSource:
     return DATASETS[spec.name]
 
 
+def skeleton_of(spec: DataSpec) -> Skeleton:
+    """The keypoints of a data set. Raises ValueError for an unknown one, DataError for an unsound description."""
+    return source_of(spec).skeleton or read_description(data_root(spec)).skeleton
+
+
+def parts_of(spec: DataSpec, parts: int | Mapping[str, Iterable[str]]) -> PartScheme:
+    """The part scheme P of Table I, or one's own as {part name: keypoint names}; data of one's own bring theirs, which
+    every P but 1 stands for. Raises ValueError as part_scheme does."""
+    if isinstance(parts, int) and parts != 1 and source_of(spec).skeleton is None:
+        parts = read_description(data_root(spec)).parts or 1
+    return part_scheme(skeleton_of(spec), parts)
+
+
 def data_root(spec: DataSpec) -> Path:
     """The folder of a data set."""
     if spec.root is not None:
         return Path(spec.root)
+    if spec.name == "own":
+        raise ValueError("data `own` needs root: the TOML file that describes it (see data/README.md)")
     if source_of(spec).drawn:
         train, valid = spec.pictures
         return home() / "data" / "synthetic" / f"{spec.difficulty}_{train}_{valid}_seed{spec.seed}"

@@ -1,10 +1,11 @@
 """COCO's person keypoints: annotations/person_keypoints_{train,val}2017.json beside train2017/ and val2017/."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from posenfs.body.skeleton import COCO
+from posenfs.body.skeleton import COCO, Skeleton
 from posenfs.data.sample import DataError, People, image_name, read_json
 
 _SPLITS = {"train": ("train2017", "train"), "valid": ("val2017", "val")}  # what COCO calls them, and small copies of it
@@ -29,15 +30,25 @@ def read_coco(root: Path, split: str) -> People:
             f"no COCO annotation at {root / 'annotations'}/person_keypoints_{_SPLITS[split][0]}.json; `root` must hold "
             "annotations/ and the pictures (see data/README.md)"
         )
+    return people_of_file(path, COCO, f"coco {split}", "person", lambda names: _pictures(root, split, names))
+
+
+def people_of_file(
+    path: Path, skeleton: Skeleton, name: str, category: str, pictures: Callable[[tuple[str, ...]], Path]
+) -> People:
+    """The people of a file in COCO's form whose category of this name labels the keypoints of this skeleton.
+
+    `pictures` gives the folder of the named pictures. Raises DataError for an unsound file.
+    """
     content = read_json(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
         raise DataError(f"{path} must hold lists `images` and `annotations`, as COCO's files do")
-    person = _person_category(path, content.get("categories"))
+    person = _category(path, content.get("categories"), category, skeleton)
     files = _by_id(path, "image", content["images"])
     annotations = _by_id(path, "annotation", content["annotations"])
     people = [a for a in annotations.values() if a.get("category_id") == person]
     single = [a for a in people if not a.get("iscrowd")]
-    points = _keypoints(path, single)
+    points = _keypoints(path, single, skeleton)
     seen = (points[..., 2] > 0).any(1)
     labelled_people = [single[i] for i in np.flatnonzero(seen)]
     boxes, points = _boxes(path, labelled_people), points[seen]
@@ -61,9 +72,9 @@ def read_coco(root: Path, split: str) -> People:
         "box of no size": len(labelled_people) - len(kept),
     }
     return People(
-        name=f"coco {split}",
-        skeleton=COCO,
-        root=_pictures(root, split, names),
+        name=name,
+        skeleton=skeleton,
+        root=pictures(names),
         images=names,
         image_index=np.array([position[annotation["image_id"]] for annotation in used]),
         keypoints_image=np.where(labelled[..., None], points[..., :2], 0.0)[kept],
@@ -89,18 +100,19 @@ def _size(image: dict, side: str) -> float:
     return float(value) if isinstance(value, int) and 0 < value < 10**6 else float("nan")
 
 
-def _person_category(path: Path, categories) -> int:
-    """The id of the category person, whose keypoints must be COCO's."""
+def _category(path: Path, categories, name: str, skeleton: Skeleton) -> int:
+    """The id of the category of that name, whose keypoints must be the skeleton's."""
     rows = categories if isinstance(categories, list) else []
-    found = [c for c in rows if isinstance(c, dict) and c.get("name") == "person"]
+    found = [c for c in rows if isinstance(c, dict) and c.get("name") == name]
     if not found or not found[0].get("keypoints") or not isinstance(found[0]["keypoints"], list):
         raise DataError(
-            f"{path} has no category `person` with keypoints; person_keypoints_*.json has, instances_*.json not"
+            f"{path} has no category `{name}` with keypoints; person_keypoints_*.json has, instances_*.json not"
         )
     names = tuple(found[0]["keypoints"])
-    if names != COCO.keypoints:
+    if names != skeleton.keypoints:
         raise DataError(
-            f"{path} labels {len(names)} keypoints ({', '.join(map(str, names)):.100}), not COCO's {len(COCO)}"
+            f"{path} labels {len(names)} keypoints ({', '.join(map(str, names)):.100}), not {skeleton.name}'s "
+            f"{len(skeleton)} ({', '.join(skeleton.keypoints):.100})"
         )
     return found[0].get("id")
 
@@ -116,28 +128,28 @@ def _by_id(path: Path, kind: str, rows: list) -> dict[int, dict]:
     return found
 
 
-def _keypoints(path: Path, people: list[dict]) -> np.ndarray:
-    """[N, 17, 3] x, y, visibility; what is labelled is a number."""
-    rows = [annotation.get("keypoints") for annotation in people]
+def _keypoints(path: Path, people: list[dict], skeleton: Skeleton) -> np.ndarray:
+    """[N, K, 3] x, y, visibility; what is labelled is a number."""
+    rows, count = [annotation.get("keypoints") for annotation in people], len(skeleton)
     try:
-        points = np.array(rows, np.float64).reshape(len(rows), len(COCO), 3)
+        points = np.array(rows, np.float64).reshape(len(rows), count, 3)
     except (TypeError, ValueError, OverflowError):
-        bad = next(a for a, row in zip(people, rows, strict=True) if len(_numbers(row)) != 3 * len(COCO))
+        bad = next(a for a, row in zip(people, rows, strict=True) if len(_numbers(row)) != 3 * count)
         raise DataError(
-            f"{path}: annotation {bad['id']} must have {3 * len(COCO)} numbers as keypoints, x, y, visibility for each "
-            f"of {len(COCO)}; it has {_count(bad.get('keypoints'))}; correct or drop it"
+            f"{path}: annotation {bad['id']} must have {3 * count} numbers as keypoints, x, y, visibility for each "
+            f"of {count}; it has {_count(bad.get('keypoints'))}; correct or drop it"
         ) from None
     known, finite = np.isin(points[..., 2], (0, 1, 2)), np.isfinite(points[..., :2]).all(-1)
     if not known.all():
         person, k = np.argwhere(~known)[0]
         raise DataError(
             f"{path}: annotation {people[person]['id']} has visibility {points[person, k, 2]:g} at "
-            f"{COCO.keypoints[k]}; it must be 0 (not labelled), 1 (not visible) or 2"
+            f"{skeleton.keypoints[k]}; it must be 0 (not labelled), 1 (not visible) or 2"
         )
     if not (unsound := (points[..., 2] > 0) & ~finite).any():
         return points
     person, k = np.argwhere(unsound)[0]
-    raise DataError(f"{path}: annotation {people[person]['id']} has no number at its labelled {COCO.keypoints[k]}")
+    raise DataError(f"{path}: annotation {people[person]['id']} has no number at its labelled {skeleton.keypoints[k]}")
 
 
 def _boxes(path: Path, people: list[dict]) -> np.ndarray:

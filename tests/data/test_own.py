@@ -1,0 +1,101 @@
+"""Data of one's own: a TOML file, annotations in COCO's form, any keypoints; through a search and the check."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posenfs.cli import main
+from posenfs.data.datasets.catalogue import DataSpec, open_data, parts_of
+from posenfs.data.datasets.own import read_description, read_own
+from posenfs.data.sample import DataError
+from posenfs.search.engine import Search
+from posenfs.search.saved import load_model
+
+NAMES = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"]  # of COCO's: 0, 9, 10, 15, 16
+TOML = """
+name = "tips"
+category = "acrobat"
+train = "train.json"
+valid = "valid.json"
+images = "IMAGES"
+keypoints = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"]
+limbs = [["nose", "left_wrist"], ["nose", "right_wrist"]]
+mirrored = [["left_wrist", "right_wrist"], ["left_ankle", "right_ankle"]]
+sigmas = [0.026, 0.062, 0.062, 0.089, 0.089]
+
+[parts]
+hands = ["nose", "left_wrist", "right_wrist"]
+feet = ["left_ankle", "right_ankle"]
+"""
+
+
+@pytest.fixture
+def own(drawn, tmp_path) -> Path:
+    """The drawn people's COCO files with five of the keypoints, under another category."""
+    for split, name in (("train", "train"), ("valid", "val")):
+        content = json.loads((drawn / "annotations" / f"person_keypoints_{name}.json").read_text())
+        for annotation in content["annotations"]:
+            points = np.array(annotation["keypoints"]).reshape(-1, 3)[[0, 9, 10, 15, 16]]
+            annotation["keypoints"] = points.ravel().tolist()
+        content["categories"] = [{"id": 1, "name": "acrobat", "keypoints": NAMES}]
+        (tmp_path / f"{split}.json").write_text(json.dumps(content))
+    (tmp_path / "own.toml").write_text(TOML.replace("IMAGES", str(drawn / "images")))
+    return tmp_path / "own.toml"
+
+
+def test_people_skeleton_and_parts(own):
+    people = read_own(own, "valid")
+    assert people.skeleton.keypoints == tuple(NAMES) and people.name == "tips valid"
+    assert people.skeleton.flip_order == (0, 2, 1, 4, 3) and people.skeleton.limbs == ((0, 1), (0, 2))
+    assert people.skeleton.oks_sigmas[1] == 0.062 and people.keypoints_image.shape[1:] == (5, 2)
+    spec = DataSpec("own", str(own))
+    assert [(part.name, part.keypoints) for part in parts_of(spec, 3)] == [("hands", (0, 1, 2)), ("feet", (3, 4))]
+    assert len(parts_of(spec, 1)) == 1 and len(open_data(spec, progress=False)[0]) > 0
+
+
+def test_through_a_search_and_the_check(own, tiny, tmp_path, capsys):
+    experiment = replace(tiny, data=DataSpec("own", str(own)), run=replace(tiny.run, epochs=1))
+    search = Search(experiment, tmp_path / "run", progress=False)
+    search.finish()
+    search.close()
+    assert search.headline == "pck_box@0.2" and [part.name for part in search.parts] == ["hands", "feet"]
+    assert load_model(tmp_path / "run").model.keypoints == 5
+    main(["data", "check", str(own), "--quiet", "--json"])
+    train, valid = json.loads(capsys.readouterr().out)
+    assert train["people"] == len(search.train) and not valid["wrong"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.replace('name = "tips"', "name = tips"), "is not TOML"),
+        (lambda t: t.replace('train = "train.json"', ""), "train: Field required"),
+        (lambda t: t + "\n[more]\nx = 1", "more: Unexpected keyword argument"),
+        (lambda t: t.replace('"nose", "left_wrist"],', '"nose", "tail"],'), "limbs name 'tail', which is no keypoint"),
+        (lambda t: t.replace("0.089, 0.089", "0.089"), "4 sigmas for 5 keypoints"),
+        (lambda t: t.replace("0.026", "-1"), "sigmas.0: Input should be greater than 0"),
+        (lambda t: t.replace('feet = ["left_ankle", "right_ankle"]', ""), "no part covers left_ankle, right_ankle"),
+        (lambda t: t.replace('"right_ankle"]\nlimbs', '"nose"]\nlimbs'), "keypoints are named twice"),
+        (
+            lambda t: t.replace('["left_ankle", "right_ankle"]]', '["left_wrist", "right_ankle"]]'),
+            "name a keypoint twice",
+        ),
+        (lambda t: t.replace('"train.json"', '"away.json"'), "train = 'away.json', but there is no"),
+        (lambda t: t.replace('category = "acrobat"', ""), "has no category `person`"),
+    ],
+)
+def test_descriptions_that_cannot_be_used(change, message, own):
+    own.write_text(change(own.read_text()))
+    with pytest.raises(DataError, match=message) as error:
+        read_own(own, "train")
+    assert str(own.parent) in str(error.value)
+
+
+def test_no_description(tmp_path):
+    with pytest.raises(DataError, match="no description of data"):
+        read_description(tmp_path / "own.toml")
+    with pytest.raises(ValueError, match="needs root: the TOML file"):
+        open_data(DataSpec("own"), progress=False)
