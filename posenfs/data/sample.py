@@ -19,6 +19,16 @@ class DataError(Exception):
 
 
 @dataclass(frozen=True)
+class CocoFile:
+    """The file in COCO's form that people come from: what AP is computed against."""
+
+    path: Path
+    image_ids: np.ndarray  # [M] of the people's pictures
+    category: int
+    every_image: bool = False  # whether all pictures of the file are judged, or those of these people alone
+
+
+@dataclass(frozen=True)
 class People:
     """N annotated people in M images, in compact arrays.
 
@@ -41,13 +51,16 @@ class People:
     head_source: str = "0.6 x head-box diagonal"  # what a head size is
     image_sizes: np.ndarray | None = None  # [M, 2] width, height px as annotated, NaN where not; none: not annotated
     left_out: Mapping[str, int] = field(default_factory=dict)
+    box_scores: np.ndarray | None = None  # [N] of detected boxes; none: the boxes are given
+    coco: CocoFile | None = None
 
     def __len__(self) -> int:
         return len(self.image_index)
 
     def select(self, index: np.ndarray | slice | Sequence[int]) -> "People":
         """Some of these people, in the given order."""
-        rows = ("image_index", "keypoints_image", "visibility", "boxes", "head_sizes", "person_ids")
+        rows = ["image_index", "keypoints_image", "visibility", "boxes", "head_sizes", "person_ids"]
+        rows += ["box_scores"] if self.box_scores is not None else []
         return replace(self, **{row: getattr(self, row)[index] for row in rows})
 
     def lengths(self, start: str, end: str) -> np.ndarray:

@@ -13,6 +13,7 @@ COLUMNS = {
     **{k: (f"left_{k}", f"right_{k}") for k in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")},
 }
 _NOT_IN_PCKH = ("thorax", "pelvis")
+_HARD = ("ankle", "knee", "hip", "wrist", "elbow")  # left and right: the ten hard keypoints of Table VI
 
 
 def columns_of(skeleton: Skeleton) -> dict[str, tuple[str, ...]]:
@@ -62,9 +63,18 @@ REPORTED = (
 _HEADLINES = (("pckh", 0.5), ("pck_torso", 0.2), ("pck_box", 0.2))
 
 
-def headline(people: People) -> tuple[str, float]:
-    """Measure and threshold that stand for a result on these people: PCKh@0.5 where heads have a size, else PCK@0.2 by
-    the torso, else by the box."""
+def headline(people: People) -> str:
+    """The metric that stands for a result on these people: OKS-AP by a COCO file with sigmas, PCKh@0.5 where heads have
+    a size, else PCK@0.2 by the torso, else by the box."""
+    return "ap" if judged_by_ap(people) else metric_name(*distance_headline(people))
+
+
+def judged_by_ap(people: People) -> bool:
+    return people.coco is not None and people.skeleton.oks_sigmas is not None
+
+
+def distance_headline(people: People) -> tuple[str, float]:
+    """Of the measures of distance the one, and its threshold, that stands for a result; its errors are kept."""
     return next((measure, threshold) for measure, threshold in _HEADLINES if (MEASURES[measure](people) > 0).any())
 
 
@@ -73,7 +83,9 @@ def metric_name(measure: str, threshold: float) -> str:
 
 
 def metric_title(metric: str) -> str:
-    """pckh@0.5 -> PCKh@0.5, pck_head_segment@0.5 -> PCK@0.5 (head segment)"""
+    """pckh@0.5 -> PCKh@0.5, pck_head_segment@0.5 -> PCK@0.5 (head segment), ap -> OKS-AP"""
+    if metric == "ap":
+        return "OKS-AP"
     name, _, rest = metric.partition("@")
     kind, _, measure = name.partition("_")
     return f"{kind.replace('pck', 'PCK')}@{rest}" + (f" ({measure.replace('_', ' ')})" if measure else "")
@@ -91,15 +103,17 @@ def normalised_errors(predicted: np.ndarray, people: People, sizes: np.ndarray) 
 def correct_share(errors: np.ndarray, skeleton: Skeleton, measure: str, threshold: float) -> dict[str, float]:
     """Share of labelled keypoints, in percent, whose error [N, K], in this measure, is at most the threshold.
 
-    {"pckh@0.5": mean, "pckh@0.5/head": …, …}; the mean runs over all labelled keypoints, PCKh's but thorax and pelvis
-    (HRNet's protocol). A value without any labelled keypoint is NaN.
+    {"pckh@0.5": mean, "pckh@0.5/head": …, …, "pckh@0.5/hard": of Table VI's ten hard keypoints}; the mean runs over all
+    labelled keypoints, PCKh's but thorax and pelvis (HRNet's protocol). A value without any labelled keypoint is NaN.
     """
     name, left_out = metric_name(measure, threshold), _NOT_IN_PCKH if measure == "pckh" else ()
     counted = [k for k, keypoint in enumerate(skeleton.keypoints) if keypoint not in left_out]
     per_keypoint = {keypoint: pck(errors[:, k], threshold) for k, keypoint in enumerate(skeleton.keypoints)}
     own = columns_of(skeleton).items()
     columns = {f"{name}/{column}": _mean(per_keypoint, keypoints) for column, keypoints in own}
-    return {name: pck(errors[:, counted], threshold)} | columns
+    hard = [k for k, keypoint in enumerate(skeleton.keypoints) if keypoint.partition("_")[2] in _HARD]
+    extra = {f"{name}/hard": pck(errors[:, hard], threshold)} if measure == "pckh" and len(hard) == 10 else {}
+    return {name: pck(errors[:, counted], threshold)} | columns | extra
 
 
 def pck(errors: np.ndarray, threshold: float) -> float:
@@ -107,6 +121,14 @@ def pck(errors: np.ndarray, threshold: float) -> float:
     labelled = np.isfinite(errors)
     correct = np.where(labelled, errors, np.inf) <= threshold
     return 100 * float(correct.sum()) / int(labelled.sum()) if labelled.any() else float("nan")
+
+
+def pck_curve(errors: np.ndarray, most: float = 0.5, steps: int = 51) -> tuple[np.ndarray, np.ndarray, float]:
+    """PCK in percent of errors [N, K] over thresholds from 0 to `most`: thresholds [steps], PCK [steps], and the area
+    below, in percent of what perfect predictions would have."""
+    thresholds = np.linspace(0, most, steps)
+    shares = np.array([pck(errors, threshold) for threshold in thresholds])
+    return thresholds, shares, float(np.trapezoid(shares, thresholds) / most)
 
 
 def _mean(values: Mapping[str, float], names: tuple[str, ...]) -> float:

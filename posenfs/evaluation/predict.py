@@ -10,17 +10,27 @@ from tqdm import tqdm
 from posenfs.data.geometry import crop_to_heatmap, crop_to_image, heatmap_to_crop
 from posenfs.data.heatmaps import encode, mirror_maps, quarter_offset
 from posenfs.data.loader import Crops, Loader
-from posenfs.data.sample import People, normalise
-from posenfs.evaluation.metrics import MEASURES, REPORTED, correct_share, headline, normalised_errors
+from posenfs.data.sample import People, normalise, read_json
+from posenfs.evaluation.metrics import (
+    MEASURES,
+    REPORTED,
+    correct_share,
+    distance_headline,
+    judged_by_ap,
+    normalised_errors,
+)
+from posenfs.evaluation.oks import average_precision
+from posenfs.evaluation.scoring import rescored
 from posenfs.model.losses import keypoint_losses
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """keypoints_image [N, K, 2] image px and their peak scores [N, K]."""
+    """keypoints_image [N, K, 2] image px and their peak scores [N, K]; width / height of the crops they come from."""
 
     keypoints_image: np.ndarray
     scores: np.ndarray
+    aspect: float = 0.75
 
 
 @torch.no_grad()
@@ -59,7 +69,7 @@ def predict(
                 bar.update(len(batch.index))
     finally:
         model.train(training)
-    return Predictions(np.concatenate(keypoints), np.concatenate(scores))
+    return Predictions(np.concatenate(keypoints), np.concatenate(scores), size[0] / size[1])
 
 
 @torch.no_grad()
@@ -88,17 +98,49 @@ def at_keypoints(
 
 
 def evaluate(predictions: Predictions, people: People) -> tuple[dict[str, float], np.ndarray]:
-    """All metrics that these people allow, by name and in percent, and the errors [N, K] in the headline's measure."""
+    """All metrics that these people allow, by name and in percent, and the errors [N, K] in the measure of distance
+    that stands for a result; NaN where nothing is labelled."""
     errors = {
         name: normalised_errors(predictions.keypoints_image, people, sizes)
         for name, measure in MEASURES.items()
         if ((sizes := measure(people)) > 0).any()
     }
-    found: dict[str, float] = {}
+    found = coco_metrics(predictions, people) if judged_by_ap(people) else {}
     for measure, threshold in REPORTED:
         if measure in errors:
             found |= correct_share(errors[measure], people.skeleton, measure, threshold)
-    return found, errors[headline(people)[0]]
+    return found, errors[distance_headline(people)[0]]
+
+
+def coco_metrics(predictions: Predictions, people: People) -> dict[str, float]:
+    """OKS-AP in percent by pycocotools: {"ap": …, "ap/AP50": …, …, "ap/AR_L": …}; NaN where there is nobody to find.
+
+    Of detected boxes double poses are removed (OKS above 0.9). Pictures are those of these people; of detected boxes
+    all of the file, but those left out as broken are none of them.
+    """
+    sigmas, truth = people.skeleton.oks_sigmas, read_json(people.coco.path)
+    nms = None if people.box_scores is None else 0.9
+    results = rescored(coco_results(predictions, people), sigmas, nms, aspect=predictions.aspect)
+    images = None if people.coco.every_image else people.coco.image_ids[np.unique(people.image_index)]
+    found = average_precision(truth, results, sigmas, images)
+    values = {name: 100 * value if value >= 0 else float("nan") for name, value in found.items()}
+    return {"ap": values.pop("AP")} | {f"ap/{name}": value for name, value in values.items()}
+
+
+def coco_results(predictions: Predictions, people: People) -> list[dict]:
+    """COCO's results: keypoints with their raw scores, the box and its score (1 where boxes are given)."""
+    scores = np.ones(len(people)) if people.box_scores is None else people.box_scores
+    points = np.concatenate([predictions.keypoints_image, predictions.scores[..., None]], -1)
+    return [
+        {
+            "image_id": int(people.coco.image_ids[image]),
+            "category_id": int(people.coco.category),
+            "keypoints": own.ravel().tolist(),
+            "score": float(score),
+            "bbox": box.tolist(),
+        }
+        for image, own, score, box in zip(people.image_index, points, scores, people.boxes, strict=True)
+    ]
 
 
 def mean_pose(train: People, people: People) -> Predictions:

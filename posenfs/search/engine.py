@@ -19,7 +19,7 @@ from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Batch, normalise
-from posenfs.evaluation.metrics import headline, metric_name, metric_title
+from posenfs.evaluation.metrics import headline, metric_title
 from posenfs.evaluation.predict import evaluate, mean_pose, predict
 from posenfs.model.cost import honest_cost
 from posenfs.search.experiment import Experiment, build, build_model
@@ -67,7 +67,7 @@ class Search:
         self.device = find_device(device)
         built = build(experiment, progress, strict)
         self.parts, self.train, self.valid = built.parts, built.train, built.valid
-        self.headline = metric_name(*headline(self.valid))  # the metric that stands for the result
+        self.headline = headline(self.valid)  # the metric that stands for the result
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
         height, width = experiment.image_size
         crops = Crops(self.train, (width, height), experiment.augmentation, self.config.seed)

@@ -44,10 +44,11 @@ def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_po
     steps = [row["step"] for row in rows]
     figure = go.Figure(layout=layout(f"{metric_title(metric)} on people the network has not seen"))
     columns = [key.removeprefix(f"{metric}/") for key in (rows[0] if rows else ()) if key.startswith(f"{metric}/")]
-    for column, colour in zip(columns, itertools.cycle(_COLUMN_COLOURS), strict=False):
+    styles = itertools.product(("solid", "dot", "dash"), _COLUMN_COLOURS)
+    for column, (dash, colour) in zip(columns, styles, strict=False):
         values = [row.get(f"{metric}/{column}") for row in rows]
         if any(value is not None for value in values):
-            line = {"color": colour, "width": 1.2}
+            line = {"color": colour, "width": 1.2, "dash": dash}
             figure.add_scatter(x=steps, y=values, name=column, line=line, mode="lines+markers", marker={"size": 4})
     figure.add_scatter(
         x=steps, y=[row[metric] for row in rows], name="mean", line={"color": "#000000", "width": 3.5},

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from posenfs.data.datasets.catalogue import open_data
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import People, normalise
-from posenfs.evaluation.metrics import headline, metric_name, metric_title
+from posenfs.evaluation.metrics import headline, metric_title
 from posenfs.evaluation.predict import evaluate, predict
 from posenfs.model.cost import honest_cost
 from posenfs.model.network import PoseNetwork
@@ -89,7 +89,7 @@ def parent_and_child(
             {"network": network, "run": run, "params": cost.params, "GMAC": cost.gmac, metric_title(name): score}
         )
 
-    name = metric_name(*headline(valid))
+    name = headline(valid)
     add("parent, soft", parent.name, soft)
     if with_zero != genotypes:
         add("child with zero, as derived", "", child(soft, with_zero))

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from posenfs.data.datasets.catalogue import open_data
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import DataError, People, normalise
-from posenfs.evaluation.metrics import headline, metric_name, metric_title
+from posenfs.evaluation.metrics import headline, metric_title
 from posenfs.evaluation.predict import evaluate, predict
 from posenfs.model.network import PoseNFS
 from posenfs.model.prune import Mode, Proof, prove, prune
@@ -56,7 +56,7 @@ def pruning_table(
     GMAC, the greatest difference of score maps on these people, and their headline metric in percent; `size`: (width,
     height) of a crop, px."""
     crops = normalise(crop_people(people.select(slice(_IMAGES)), size).images)
-    name = metric_name(*headline(people))
+    name = headline(people)
     rows = []
     for mode, threshold in [("exact", 0.0), *(("threshold", t) for t in thresholds), ("one-hot", 0.0)]:
         pruned = prune(model, mode, threshold)

@@ -61,7 +61,7 @@ def test_through_a_search_and_the_check(own, tiny, tmp_path, capsys):
     search = Search(experiment, tmp_path / "run", progress=False)
     search.finish()
     search.close()
-    assert search.headline == "pck_box@0.2" and [part.name for part in search.parts] == ["hands", "feet"]
+    assert search.headline == "ap" and [part.name for part in search.parts] == ["hands", "feet"]
     assert load_model(tmp_path / "run").model.keypoints == 5
     main(["data", "check", str(own), "--quiet", "--json"])
     train, valid = json.loads(capsys.readouterr().out)

@@ -6,7 +6,16 @@ import pytest
 from posenfs.body.skeleton import COCO, MPII
 from posenfs.data.datasets.coco import read_coco
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
-from posenfs.evaluation.metrics import correct_share, headline, metric_title, normalised_errors, pck, torso_sizes
+from posenfs.evaluation.metrics import (
+    correct_share,
+    distance_headline,
+    headline,
+    metric_title,
+    normalised_errors,
+    pck,
+    pck_curve,
+    torso_sizes,
+)
 from posenfs.evaluation.predict import Predictions, evaluate
 
 HOURGLASS = {
@@ -22,7 +31,7 @@ def test_published_predictions_score_as_published(real):
     values, errors = evaluate(Predictions(predicted, np.ones(people.visibility.shape)), people)
     for name, expected in HOURGLASS.items():
         assert round(values[name], 3) == expected, name
-    assert headline(people) == ("pckh", 0.5) and errors.shape == (2958, 16)
+    assert headline(people) == "pckh@0.5" and errors.shape == (2958, 16)
 
 
 def test_by_loops():
@@ -98,14 +107,16 @@ def test_each_measure_by_its_name(drawn):
 def test_people_without_heads_are_judged_by_their_torso_or_box(drawn):
     people = read_coco(drawn, "valid")
     values, errors = evaluate(Predictions(people.keypoints_image, np.ones(people.visibility.shape)), people)
-    assert headline(people) == ("pck_torso", 0.2)
-    assert {name.partition("@")[0] for name in values} == {"pck_torso", "pck_box"}
+    assert headline(people) == "ap" and distance_headline(people) == ("pck_torso", 0.2)
+    assert {name.partition("@")[0].partition("/")[0] for name in values} == {"pck_torso", "pck_box", "ap"}
+    assert values["ap"] == 100 and metric_title("ap") == "OKS-AP"
     assert values["pck_torso@0.2"] == values["pck_box@0.2"] == values["pck_box@0.2/head"] == 100
     torso = COCO.index("left_shoulder"), COCO.index("right_hip")
     measured = (people.visibility[:, torso] > 0).all(1)
     assert (np.isfinite(errors) == (people.visibility > 0) & measured[:, None]).all() and measured.sum() > 0
     nobody = replace(people, visibility=people.visibility * (np.arange(17) < 5).astype(np.uint8))
-    assert headline(nobody) == ("pck_box", 0.2)
+    assert distance_headline(nobody) == ("pck_box", 0.2)
+    assert headline(replace(people, coco=None)) == "pck_torso@0.2"
 
 
 def test_what_is_not_labelled_reaches_no_metric(drawn):
@@ -115,3 +126,22 @@ def test_what_is_not_labelled_reaches_no_metric(drawn):
     expected, _ = evaluate(predictions, people)
     found, errors = evaluate(predictions, replace(people, keypoints_image=garbage))
     assert found == expected and np.nanmax(errors) < 10
+
+
+def test_the_ten_hard_keypoints(drawn):
+    people = read_mpii(drawn, "valid")
+    errors = np.random.default_rng(0).uniform(0, 1, people.visibility.shape)
+    found = correct_share(errors, MPII, "pckh", 0.5)["pckh@0.5/hard"]
+    hard = [
+        k for k, name in enumerate(MPII.keypoints) if name.split("_")[-1] in ["ankle", "knee", "hip", "wrist", "elbow"]
+    ]
+    assert len(hard) == 10 and found == pytest.approx(100 * (errors[:, hard] <= 0.5).mean())
+    assert "pck_box@0.2/hard" not in correct_share(errors, MPII, "pck_box", 0.2)
+
+
+def test_the_curve_over_thresholds_and_its_area():
+    errors = np.array([[0.1, 0.3], [0.2, np.nan]])
+    thresholds, shares, area = pck_curve(errors, 0.4, 401)
+    assert shares[0] == 0 and shares[-1] == 100 and shares[250] == pytest.approx(200 / 3)
+    assert area == pytest.approx(100 * (0.3 + 0.1 + 0.2) / 3 / 0.4, abs=0.2) and len(thresholds) == 401
+    assert pck_curve(np.zeros((2, 2)))[2] == 100

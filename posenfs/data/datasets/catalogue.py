@@ -6,7 +6,7 @@ from pathlib import Path
 
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
-from posenfs.data.datasets.coco import find_coco, read_coco
+from posenfs.data.datasets.coco import find_coco, read_coco, with_detections
 from posenfs.data.datasets.lsp import find_lsp, read_lsp
 from posenfs.data.datasets.mpii import find_mpii, read_mpii
 from posenfs.data.datasets.own import find_own, read_description, read_own
@@ -47,6 +47,7 @@ class DataSpec:
     pictures: tuple[int, int] = (2000, 400)  # drawn for training and for validation
     difficulty: str = "default"  # of drawn people: plain, default or hard
     seed: int = 0  # of drawn people
+    detections: str | None = None  # a file of detected boxes to validate on, for COCO's form; none: annotated boxes
 
 
 def home() -> Path:
@@ -98,5 +99,7 @@ def open_data(spec: DataSpec, progress: bool = True, strict: bool = False) -> tu
     source, root = source_of(spec), data_root(spec)
     if source.drawn:
         write_synthetic(root, *spec.pictures, spec.seed, spec.difficulty, progress=progress)
-    train, valid = (without_broken_pictures(source.read(root, split), strict, progress) for split in ("train", "valid"))
-    return train, valid
+    train, valid = source.read(root, "train"), source.read(root, "valid")
+    if spec.detections is not None:
+        valid = with_detections(valid, Path(spec.detections))
+    return without_broken_pictures(train, strict, progress), without_broken_pictures(valid, strict, progress)

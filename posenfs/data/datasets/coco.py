@@ -1,12 +1,13 @@
 """COCO's person keypoints: annotations/person_keypoints_{train,val}2017.json beside train2017/ and val2017/."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from posenfs.body.skeleton import COCO, Skeleton
-from posenfs.data.sample import DataError, People, image_name, read_json
+from posenfs.data.sample import CocoFile, DataError, People, image_name, read_json
 
 _SPLITS = {"train": ("train2017", "train"), "valid": ("val2017", "val")}  # what COCO calls them, and small copies of it
 
@@ -85,6 +86,50 @@ def people_of_file(
         head_source="none",
         image_sizes=np.array([[_size(files[image], side) for side in ("width", "height")] for image in shown]),
         left_out={reason: count for reason, count in reasons.items() if count},
+        coco=CocoFile(path, np.array(shown), person),
+    )
+
+
+def with_detections(people: People, path: Path) -> People:
+    """The detected boxes of a file [{image_id, category_id, bbox, score}] in the place of the annotated people of a
+    COCO file: no keypoints, the boxes' scores. Raises DataError for an unsound file, or an unknown picture."""
+    if people.coco is None:
+        raise DataError(f"{people.name} is not in COCO's form: detected boxes go with files that are")
+    rows, content = read_json(path), read_json(people.coco.path)
+    if not isinstance(rows, list) or not rows:
+        raise DataError(f"{path} must be a list with at least one detection {{image_id, category_id, bbox, score}}")
+    files = {image["id"]: image for image in content["images"]}
+    found = []
+    for number, row in enumerate(rows):
+        place = f"{path}, detection {number}"
+        if not isinstance(row, dict) or row.get("image_id") not in files:
+            image = row.get("image_id") if isinstance(row, dict) else row
+            raise DataError(f"{place} is of image {image!r:.40}, which {people.coco.path} does not have")
+        values = _numbers([*row["bbox"], row.get("score")] if isinstance(row.get("bbox"), list) else None)
+        if values.shape != (5,) or not np.isfinite(values).all():
+            raise DataError(f"{place} has bbox {row.get('bbox')!r:.60} and score {row.get('score')!r:.20}, not numbers")
+        if row.get("category_id") == people.coco.category and (values[2:4] > 0).all():
+            found.append((row["image_id"], values))
+    if not found:
+        raise DataError(f"{path} has no box of category {people.coco.category} among {len(rows)} detections")
+    shown = sorted({image for image, _ in found})
+    position, values = {image: n for n, image in enumerate(shown)}, np.stack([own for _, own in found])
+    names = tuple(image_name(f"{people.coco.path}, image {image}", files[image].get("file_name")) for image in shown)
+    count, keypoints = len(found), len(people.skeleton)
+    return replace(
+        people,
+        images=names,
+        image_index=np.array([position[image] for image, _ in found]),
+        keypoints_image=np.zeros((count, keypoints, 2)),
+        visibility=np.zeros((count, keypoints), np.uint8),
+        boxes=values[:, :4],
+        head_sizes=np.full(count, np.nan),
+        person_ids=np.arange(count),
+        box_source=f"detected ({path.name})",
+        image_sizes=None,
+        left_out={"of another category, or of no size": len(rows) - count} if len(rows) > count else {},
+        box_scores=values[:, 4],
+        coco=replace(people.coco, image_ids=np.array(shown), every_image=True),
     )
 
 

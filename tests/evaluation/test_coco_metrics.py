@@ -1,0 +1,109 @@
+"""AP of a run's people: pycocotools' own number for annotated boxes and for detected ones."""
+
+import contextlib
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO as CocoAnnotations
+from pycocotools.cocoeval import COCOeval
+
+from posenfs.data.datasets.catalogue import DataSpec, open_data
+from posenfs.data.datasets.coco import read_coco, with_detections
+from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.sample import DataError
+from posenfs.evaluation.predict import Predictions, coco_results, evaluate, predict
+from posenfs.search.experiment import build
+
+
+def by_hand(file, results):
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = CocoAnnotations(str(file))
+        own = COCOeval(truth, truth.loadRes(results), "keypoints")
+        own.evaluate(), own.accumulate(), own.summarize()
+    return own.stats.tolist()
+
+
+def guess(people, seed, scale=0.03):
+    random = np.random.default_rng(seed)
+    spread = scale * np.sqrt(people.boxes[:, 2] * people.boxes[:, 3])[:, None, None]
+    keypoints = people.keypoints_image + spread * random.normal(size=people.keypoints_image.shape)
+    return Predictions(keypoints, random.uniform(0.1, 1, people.visibility.shape))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_annotated_boxes(seed, real):
+    people = read_coco(real("coco_mini"), "valid")
+    predictions = guess(people, seed)
+    results = coco_results(predictions, people)
+    for result, scores in zip(results, predictions.scores, strict=True):
+        counted = scores[scores.astype(np.float32) > 0.2]
+        result["score"] = float(counted.mean()) if len(counted) else 0.0
+    metrics, errors = evaluate(predictions, people)
+    stats = by_hand(real("coco_mini") / "person_keypoints_val.json", results)
+    assert [metrics["ap"], metrics["ap/AP50"], metrics["ap/AR_L"]] == pytest.approx(
+        [100 * stats[0], 100 * stats[1], 100 * stats[9]]
+    )
+    assert 10 < metrics["ap"] < 95 and errors.shape == people.visibility.shape
+
+
+def test_some_of_the_people_are_judged_on_their_pictures(real):
+    people = read_coco(real("coco_mini"), "valid")
+    some = people.select(people.image_index < 10)
+    assert evaluate(Predictions(some.keypoints_image, np.ones(some.visibility.shape)), some)[0]["ap"] > 99
+
+
+@pytest.fixture
+def detections(drawn, tmp_path):
+    """The annotated boxes as detections, each twice with a lower score, and one of another category."""
+    people = read_coco(drawn, "valid")
+    rows = [
+        {"image_id": int(people.coco.image_ids[image]), "category_id": 1, "bbox": box.tolist(), "score": score}
+        for score in (0.9, 0.5)
+        for image, box in zip(people.image_index, people.boxes, strict=True)
+    ]
+    rows.append({**rows[0], "category_id": 3})
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    return tmp_path / "boxes.json"
+
+
+def test_detected_boxes(drawn, detections, tiny):
+    annotated = read_coco(drawn, "valid")
+    people = with_detections(annotated, detections)
+    assert len(people) == 2 * len(annotated) and people.box_source == "detected (boxes.json)"
+    assert people.left_out == {"of another category, or of no size": 1} and not people.visibility.any()
+    twice = np.concatenate([annotated.keypoints_image] * 2)
+    metrics, errors = evaluate(Predictions(twice, np.ones(people.visibility.shape)), people)
+    assert metrics["ap"] == 100 and np.isnan(errors).all()  # the doubles are suppressed
+    _, valid = open_data(DataSpec("coco", str(drawn), detections=str(detections)), progress=False)
+    assert (valid.boxes == people.boxes).all()
+    experiment = replace(tiny, data=DataSpec("coco", str(drawn), detections=str(detections)))
+    built = build(experiment, progress=False)
+    predictions = predict(built.model, built.valid, (64, 64))
+    assert predictions.aspect == 1 and 0 <= evaluate(predictions, built.valid)[0]["ap"] <= 100
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[1].update(image_id=99999), "detection 1 is of image 99999"),
+        (lambda rows: rows[1].update(bbox=[1, 2, 3]), r"detection 1 has bbox \[1, 2, 3\]"),
+        (lambda rows: rows[1].update(score=None), "detection 1 has bbox .* and score None"),
+        (lambda rows: rows[1]["bbox"].__setitem__(0, float("nan")), "detection 1 has bbox"),
+        (lambda rows: rows.clear(), "at least one detection"),
+        (lambda rows: [row.update(category_id=7) for row in rows], "no box of category 1 among"),
+    ],
+)
+def test_detections_that_cannot_be_used(change, message, drawn, detections):
+    rows = json.loads(detections.read_text())
+    change(rows)
+    detections.write_text(json.dumps(rows))
+    with pytest.raises(DataError, match=message):
+        with_detections(read_coco(drawn, "valid"), detections)
+
+
+def test_detections_go_with_coco_alone(drawn, detections):
+    with pytest.raises(DataError, match="not in COCO's form"):
+        with_detections(read_mpii(drawn, "valid"), detections)
