@@ -1,9 +1,11 @@
 """Small drawn data and small experiments that tests share."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,3 +46,35 @@ def tiny(drawn) -> Experiment:
         fabric=FabricSpec(width=2),
         run=RunConfig(epochs=2, batch_size=6, log_every=2),
     )
+
+
+_NAMES = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"]  # of COCO's: 0, 9, 10, 15, 16
+_TOML = """
+name = "tips"
+category = "acrobat"
+train = "train.json"
+valid = "valid.json"
+images = "IMAGES"
+keypoints = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"]
+limbs = [["nose", "left_wrist"], ["nose", "right_wrist"]]
+mirrored = [["left_wrist", "right_wrist"], ["left_ankle", "right_ankle"]]
+sigmas = [0.026, 0.062, 0.062, 0.089, 0.089]
+
+[parts]
+hands = ["nose", "left_wrist", "right_wrist"]
+feet = ["left_ankle", "right_ankle"]
+"""
+
+
+@pytest.fixture
+def own(drawn, tmp_path) -> Path:
+    """The drawn people's COCO files with five of the keypoints, under another category."""
+    for split, name in (("train", "train"), ("valid", "val")):
+        content = json.loads((drawn / "annotations" / f"person_keypoints_{name}.json").read_text())
+        for annotation in content["annotations"]:
+            points = np.array(annotation["keypoints"]).reshape(-1, 3)[[0, 9, 10, 15, 16]]
+            annotation["keypoints"] = points.ravel().tolist()
+        content["categories"] = [{"id": 1, "name": "acrobat", "keypoints": _NAMES}]
+        (tmp_path / f"{split}.json").write_text(json.dumps(content))
+    (tmp_path / "own.toml").write_text(_TOML.replace("IMAGES", str(drawn / "images")))
+    return tmp_path / "own.toml"

@@ -2,9 +2,7 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from posenfs.cli import main
@@ -14,41 +12,13 @@ from posenfs.data.sample import DataError
 from posenfs.search.engine import Search
 from posenfs.search.saved import load_model
 
-NAMES = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"]  # of COCO's: 0, 9, 10, 15, 16
-TOML = """
-name = "tips"
-category = "acrobat"
-train = "train.json"
-valid = "valid.json"
-images = "IMAGES"
-keypoints = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"]
-limbs = [["nose", "left_wrist"], ["nose", "right_wrist"]]
-mirrored = [["left_wrist", "right_wrist"], ["left_ankle", "right_ankle"]]
-sigmas = [0.026, 0.062, 0.062, 0.089, 0.089]
-
-[parts]
-hands = ["nose", "left_wrist", "right_wrist"]
-feet = ["left_ankle", "right_ankle"]
-"""
-
-
-@pytest.fixture
-def own(drawn, tmp_path) -> Path:
-    """The drawn people's COCO files with five of the keypoints, under another category."""
-    for split, name in (("train", "train"), ("valid", "val")):
-        content = json.loads((drawn / "annotations" / f"person_keypoints_{name}.json").read_text())
-        for annotation in content["annotations"]:
-            points = np.array(annotation["keypoints"]).reshape(-1, 3)[[0, 9, 10, 15, 16]]
-            annotation["keypoints"] = points.ravel().tolist()
-        content["categories"] = [{"id": 1, "name": "acrobat", "keypoints": NAMES}]
-        (tmp_path / f"{split}.json").write_text(json.dumps(content))
-    (tmp_path / "own.toml").write_text(TOML.replace("IMAGES", str(drawn / "images")))
-    return tmp_path / "own.toml"
-
 
 def test_people_skeleton_and_parts(own):
     people = read_own(own, "valid")
-    assert people.skeleton.keypoints == tuple(NAMES) and people.name == "tips valid"
+    assert (
+        people.skeleton.keypoints == ("nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle")
+        and people.name == "tips valid"
+    )
     assert people.skeleton.flip_order == (0, 2, 1, 4, 3) and people.skeleton.limbs == ((0, 1), (0, 2))
     assert people.skeleton.oks_sigmas[1] == 0.062 and people.keypoints_image.shape[1:] == (5, 2)
     spec = DataSpec("own", str(own))

@@ -17,6 +17,8 @@ def root(request, drawn, real, tmp_path) -> Path:
     """The folder of the data set of this name: drawn, or a real sample."""
     if request.param in ("synthetic", "synthetic_coco"):
         return drawn
+    if request.param == "own":
+        return request.getfixturevalue("own")
     if request.param != "mpii":
         return real({"coco": "coco_mini", "lsp": "lspet"}[request.param])
     sample = real("mpii_sample")  # five people and no others: they both train and validate
@@ -29,7 +31,7 @@ def root(request, drawn, real, tmp_path) -> Path:
 
 @pytest.mark.parametrize(("name", "root"), [(name, name) for name in DATASETS], indirect=["root"], ids=list(DATASETS))
 def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
-    kind = {"synthetic": "mpii", "synthetic_coco": "coco"}.get(name, name)
+    kind = {"synthetic": "mpii", "synthetic_coco": "coco", "own": "tips"}.get(name, name)
     checks = [found for found in check_data(root, progress=False) if found.name.startswith(kind)]
     assert [found.name for found in checks] == [f"{kind} train", f"{kind} valid"]
     spec = DataSpec(name, str(root), pictures=(12, 6))
@@ -44,7 +46,7 @@ def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
     metrics = search.finish()
     assert any((p != before[name]).any() for name, p in search.model.named_parameters())
     assert 0 <= metrics[search.headline] <= 100
-    assert search.headline == ("ap" if kind == "coco" else "pckh@0.5")
+    assert search.headline == ("ap" if kind in ("coco", "tips") else "pckh@0.5")
     found = search.run.metrics()
     assert found["headline"] == search.headline and found["boxes"] == search.valid.box_source
     losses = [row["loss"] for row in search.run.history() if "loss" in row]
