@@ -149,6 +149,40 @@ def cost(
         print(f"\n{measured_text(rows, measured)}")
 
 
+@app.command
+def predict(
+    pictures: Positional[tuple[Path, ...]],
+    model: str,
+    output: Path,
+    boxes: str = "whole",
+    detector_weights: str = "coco",
+    decoding: str = "quarter offset",
+    threshold: float = 0.2,
+    device: str = "auto",
+    quiet: bool = False,
+) -> None:
+    """Find the keypoints of people in pictures: predictions.json, in COCO's form, and the pictures with skeletons.
+
+    Args:
+        pictures: Picture files.
+        model: A run (its name or folder), or a model's folder.
+        output: The folder to write.
+        boxes: whole (one person fills each picture), detector (torchvision's Faster R-CNN finds people), or a JSON file
+            [{file_name, bbox [x, y, w, h], score}].
+        detector_weights: coco (torchvision downloads them), or a file with the detector's state dict.
+        decoding: argmax, quarter offset or dark.
+        threshold: Keypoints with lower scores are not drawn; predictions.json has them all.
+        device: auto, cpu, cuda or cuda:N.
+        quiet: No progress bar.
+    """
+    from posenfs.show.predictions import predict_pictures
+
+    people = predict_pictures(
+        pictures, model, output, boxes, detector_weights, decoding, threshold, device, progress=not quiet
+    )
+    print(f"{people} people in {len(pictures)} pictures; everything is in {output}")
+
+
 @app.command(name="import")
 def import_(
     checkpoint: Positional[Path],

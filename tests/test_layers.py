@@ -22,12 +22,13 @@ ROOMS = {
         "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
         "prune", "tensors",
     ],
-    "evaluation": ["stats", "oks", "metrics", "scoring", "predict"],
+    "evaluation": ["stats", "oks", "metrics", "scoring", "predict", "pictures"],
     "search": ["experiment", "provenance", "strategies", "run", "saved", "engine"],
     "study": ["sweep", "costs", "pruning", "children"],
     "show": [
         "canvas", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph", "body_graph",
-        "network_graph", "curves", "costs", "architectures", "vectors", "poses", "report",
+        "network_graph", "curves", "costs", "architectures", "vectors", "poses", "predictions",
+        "report",
     ],
 }  # fmt: skip
 HOUSE = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files] + ["posenfs.cli"]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from posenfs.data.geometry import crop_to_heatmap, crop_to_image, heatmap_to_crop
-from posenfs.data.heatmaps import encode, mirror_maps, quarter_offset
+from posenfs.data.heatmaps import DECODINGS, encode, mirror_maps
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import People, normalise, read_json
 from posenfs.evaluation.metrics import (
@@ -51,8 +51,14 @@ def predict(
     flip: bool = True,
     workers: int = 0,
     progress: bool = False,
+    decoding: str = "quarter offset",
 ) -> Predictions:
-    """Keypoints of people, each cropped at its box to size (width, height); the model is left in its mode."""
+    """Keypoints of people, each cropped at its box to size (width, height); the model is left in its mode.
+
+    `decoding` is one of DECODINGS: argmax, quarter offset (the paper's), dark. Raises ValueError for another.
+    """
+    if decoding not in DECODINGS:
+        raise ValueError(f"unknown decoding {decoding!r}; known: {', '.join(DECODINGS)}")
     device = next(model.parameters()).device
     loader = Loader(Crops(people, size), batch_size, workers)
     flip_order = people.skeleton.flip_order if flip else None
@@ -62,7 +68,7 @@ def predict(
         with tqdm(total=len(people), desc="evaluate", unit="img", disable=not progress, leave=False) as bar:
             for batch in loader.once():
                 maps = score_maps(model, batch.images.to(device), flip_order)
-                peaks, peak_scores = quarter_offset(maps)
+                peaks, peak_scores = DECODINGS[decoding](maps)
                 crop_px = heatmap_to_crop(peaks.cpu().double().numpy(), size[0] // maps.shape[-1])
                 keypoints.append(crop_to_image(crop_px, batch.crop))
                 scores.append(peak_scores.cpu().numpy())

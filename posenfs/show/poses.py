@@ -85,6 +85,20 @@ def draw_people(
     return draw_skeletons(batch.images, people.skeleton, predicted, truth, visibility, titles)
 
 
+def draw_on_picture(
+    image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, scores: np.ndarray, threshold: float = 0.2
+) -> Picture:
+    """A whole picture uint8 [3, H, W] with the skeletons of N people: keypoints [N, K, 2] image px, those with scores
+    [N, K] at or below the threshold left out."""
+    height, width = image.shape[-2:]
+    figure = Picture((8, 8 * height / width))
+    axes = figure.add_axes((0, 0, 1, 1))
+    _image(axes, image, "")
+    for own, seen in zip(keypoints, scores > threshold, strict=True):
+        _skeleton_on(axes, skeleton, own, np.where(seen, 2, 0))
+    return figure
+
+
 def draw_score_map(
     image: Tensor,
     score_map: np.ndarray,
@@ -205,6 +219,10 @@ def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, s
 
 def _panel(axes: Axes, image: Tensor, skeleton: Skeleton, keypoints, visibility, title: str) -> None:
     _image(axes, image, title)
+    _skeleton_on(axes, skeleton, keypoints, visibility)
+
+
+def _skeleton_on(axes: Axes, skeleton: Skeleton, keypoints: np.ndarray, visibility: np.ndarray | None) -> None:
     shown = np.ones(len(skeleton), bool) if visibility is None else visibility > 0
     for a, b in skeleton.limbs:
         if shown[a] and shown[b]:

@@ -1,0 +1,107 @@
+"""People in pictures of one's own: whole pictures, boxes from a file, or those that a detector finds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_V2_Weights, fasterrcnn_resnet50_fpn_v2
+from tqdm import tqdm
+
+from posenfs.body.skeleton import Skeleton
+from posenfs.data.sample import DataError, People, load_image, read_json
+
+_PERSON = 1  # of the detector's classes, COCO's
+
+
+def whole_pictures(pictures: Sequence[Path], skeleton: Skeleton) -> People:
+    """One person a picture, whose box is the whole of it. Raises DataError for what is no picture."""
+    boxes = [[0, 0, *load_image(path).shape[:0:-1]] for path in pictures]
+    return _people(pictures, skeleton, range(len(pictures)), boxes, np.ones(len(pictures)), "whole pictures")
+
+
+def boxes_from_file(pictures: Sequence[Path], skeleton: Skeleton, path: Path) -> People:
+    """The boxes of a file [{file_name, bbox [x, y, w, h], score}] for these pictures, by the pictures' names; those of
+    other pictures are left aside. Raises DataError for an unsound file, or where no box is of one of the pictures."""
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise DataError(f"{path} must be a list of {{file_name, bbox, score}}")
+    places, found = {picture.name: number for number, picture in enumerate(pictures)}, []
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+            raise DataError(f"{path}, box {number} names no file: {row!r:.80}")
+        try:
+            values = np.array([*row["bbox"], row.get("score", 1.0)], np.float64)
+        except (KeyError, TypeError, ValueError):
+            values = np.zeros(0)
+        if values.shape != (5,) or not np.isfinite(values).all() or (values[2:4] <= 0).any():
+            raise DataError(f"{path}, box {number} ({row['file_name']}): bbox must be x, y, w, h: {row!r:.100}")
+        if (place := places.get(Path(row["file_name"]).name)) is not None:
+            found.append((place, values))
+    if not found:
+        raise DataError(f"{path} has {len(rows)} boxes, none of {', '.join(places)}")
+    index, values = [place for place, _ in found], np.stack([values for _, values in found])
+    return _people(pictures, skeleton, index, values[:, :4], values[:, 4], path.name)
+
+
+@torch.inference_mode()
+def detected_people(
+    pictures: Sequence[Path],
+    skeleton: Skeleton,
+    weights: str | Path = "coco",
+    threshold: float = 0.5,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> People:
+    """People that torchvision's Faster R-CNN (ResNet-50 FPN v2) finds with a score above the threshold.
+
+    `weights`: "coco" (torchvision downloads them) or a file with its state dict. Raises DataError where nobody is
+    found, FileNotFoundError or ValueError for the weights.
+    """
+    model = _detector(weights).to(device).eval()
+    index, boxes, scores = [], [], []
+    for number, path in enumerate(tqdm(pictures, "finding people", unit="picture", disable=not progress)):
+        found = model([load_image(path).to(device).float() / 255])[0]
+        kept = (found["labels"] == _PERSON) & (found["scores"] > threshold)
+        index += [number] * int(kept.sum())
+        boxes += found["boxes"][kept].tolist()
+        scores += found["scores"][kept].tolist()
+    if not boxes:
+        raise DataError(f"no person found in {len(pictures)} pictures with a score above {threshold}; lower it")
+    corners = np.array(boxes)
+    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
+    return _people(pictures, skeleton, index, boxes, np.array(scores), "detected (Faster R-CNN)")
+
+
+def _detector(weights: str | Path) -> torch.nn.Module:
+    if weights == "coco":
+        return fasterrcnn_resnet50_fpn_v2(weights=FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1)
+    model, path = fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None), Path(weights)
+    if not path.is_file():
+        raise FileNotFoundError(f"no detector weights at {path}; give torchvision's file, or coco to download them")
+    try:
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:  # of a foreign file torch raises nearly anything
+        raise ValueError(
+            f"{path} does not fit torchvision's fasterrcnn_resnet50_fpn_v2: {str(error).splitlines()[0]}"
+        ) from None
+    return model
+
+
+def _people(pictures: Sequence[Path], skeleton: Skeleton, index, boxes, scores: np.ndarray, source: str) -> People:
+    count = len(boxes)
+    return People(
+        name="pictures",
+        skeleton=skeleton,
+        root=Path(),
+        images=tuple(map(str, pictures)),
+        image_index=np.array(index, int),
+        keypoints_image=np.zeros((count, len(skeleton), 2)),
+        visibility=np.zeros((count, len(skeleton)), np.uint8),
+        boxes=np.array(boxes, np.float64),
+        head_sizes=np.full(count, np.nan),
+        person_ids=np.arange(count),
+        box_source=source,
+        head_source="none",
+        box_scores=scores,
+    )

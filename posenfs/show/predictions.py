@@ -1,0 +1,81 @@
+"""A saved model's predictions for pictures of one's own, as COCO results and as drawn pictures in a folder."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from posenfs.data.datasets.catalogue import skeleton_of
+from posenfs.data.sample import DataError, People, load_image
+from posenfs.evaluation.pictures import boxes_from_file, detected_people, whole_pictures
+from posenfs.evaluation.predict import Predictions, predict
+from posenfs.search.provenance import find_device
+from posenfs.search.run import Run, write_whole
+from posenfs.search.saved import load_model
+from posenfs.show.poses import draw_on_picture
+
+
+def predict_pictures(
+    pictures: Sequence[Path],
+    model: str | Path | Run,
+    output: Path,
+    boxes: str = "whole",
+    detector_weights: str = "coco",
+    decoding: str = "quarter offset",
+    threshold: float = 0.2,
+    device: str = "auto",
+    progress: bool = True,
+) -> int:
+    """Write predictions.json and a drawn PNG for each picture into `output`; returns how many people there are.
+
+    `boxes`: whole, detector, or a JSON file of boxes (`boxes_from_file`). A result is {image_id (the number of the
+    picture), file_name, category_id 1, keypoints [x, y, score, …], score (box score times mean keypoint score), bbox}.
+    Raises DataError for pictures or boxes that cannot be used, before anything is written.
+    """
+    if not pictures:
+        raise DataError("no pictures given; name at least one file")
+    names = [path.stem for path in pictures]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"two pictures are named {twice!r}; their drawings would take each other's place")
+    saved, where = load_model(model), find_device(device)
+    people = _people(pictures, skeleton_of(saved.experiment.data), boxes, detector_weights, where, progress)
+    network, (height, width) = saved.model.to(where, memory_format=torch.channels_last), saved.experiment.image_size
+    found = predict(network, people, (width, height), progress=progress, decoding=decoding)
+    output.mkdir(parents=True, exist_ok=True)
+    write_whole(output / "predictions.json", json.dumps(_results(people, found), indent=1) + "\n")
+    for number, path in enumerate(tqdm(pictures, "drawing", unit="picture", disable=not progress)):
+        own = people.image_index == number
+        drawn = draw_on_picture(
+            load_image(path), people.skeleton, found.keypoints_image[own], found.scores[own], threshold
+        )
+        drawn.savefig(output / f"{path.stem}.png", dpi=110)
+    return len(people)
+
+
+def _people(pictures, skeleton, boxes: str, detector_weights: str, device: torch.device, progress: bool) -> People:
+    if boxes == "whole":
+        return whole_pictures(pictures, skeleton)
+    if boxes == "detector":
+        return detected_people(pictures, skeleton, detector_weights, device=device, progress=progress)
+    if not Path(boxes).is_file():
+        raise DataError(f"boxes are `whole`, `detector`, or a JSON file; there is no file {boxes}")
+    return boxes_from_file(pictures, skeleton, Path(boxes))
+
+
+def _results(people: People, found: Predictions) -> list[dict]:
+    return [
+        {
+            "image_id": int(image) + 1,
+            "file_name": Path(people.images[image]).name,
+            "category_id": 1,
+            "keypoints": [float(v) for point, s in zip(own, scores, strict=True) for v in (*point, s)],
+            "score": float(box_score * scores.mean()),
+            "bbox": box.tolist(),
+        }
+        for image, own, scores, box, box_score in zip(
+            people.image_index, found.keypoints_image, found.scores, people.boxes, people.box_scores, strict=True
+        )
+    ]
