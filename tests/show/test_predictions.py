@@ -10,7 +10,8 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
 
 from posenfs.cli import main
 from posenfs.data.datasets.mpii import read_mpii
-from posenfs.evaluation.pictures import boxes_from_file, detected_people, whole_pictures
+from posenfs.data.sample import DataError
+from posenfs.evaluation.pictures import _detector, boxes_from_file, detected_people, whole_pictures
 from posenfs.evaluation.predict import predict
 from posenfs.search.engine import Search
 from posenfs.search.saved import load_model
@@ -66,15 +67,27 @@ def test_whole_pictures_and_other_decodings(model, pictures, people, tmp_path):
         predict(network, whole, (64, 64), decoding="best")
 
 
-def test_a_detectors_people(pictures, people, tmp_path):
-    torch.manual_seed(0)
-    detector = fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None)
-    detector.roi_heads.box_predictor.cls_score.bias.data[1] = 5  # it takes everything for a person
-    torch.save(detector.state_dict(), tmp_path / "random.pth")
-    found = detected_people(pictures[:1], people.skeleton, tmp_path / "random.pth", threshold=0.0, progress=False)
-    assert len(found) and (found.boxes[:, 2:] > 0).all() and found.box_source == "detected (Faster R-CNN)"
-    with pytest.raises(Exception, match="no person found in 1 pictures"):
-        detected_people(pictures[:1], people.skeleton, tmp_path / "random.pth", threshold=1.0, progress=False)
+class Finds(torch.nn.Module):
+    """A detector that finds two people and a dog in every picture."""
+
+    def forward(self, images):
+        boxes = torch.tensor([[1.0, 2, 31, 62], [5, 5, 15, 25], [0, 0, 9, 9]])
+        return [{"labels": torch.tensor([1, 1, 18]), "boxes": boxes, "scores": torch.tensor([0.9, 0.6, 0.99])}]
+
+
+def test_a_detectors_people(pictures, people, monkeypatch):
+    monkeypatch.setattr("posenfs.evaluation.pictures._detector", lambda weights: Finds())
+    found = detected_people(pictures[:2], people.skeleton, progress=False)
+    assert found.boxes.tolist() == [[1, 2, 30, 60], [5, 5, 10, 20]] * 2 and found.image_index.tolist() == [0, 0, 1, 1]
+    assert found.box_scores == pytest.approx([0.9, 0.6] * 2) and found.box_source == "detected (Faster R-CNN)"
+    assert len(detected_people(pictures[:1], people.skeleton, threshold=0.7, progress=False)) == 1
+    with pytest.raises(DataError, match="no person found in 1 pictures with a score above 0.95"):
+        detected_people(pictures[:1], people.skeleton, threshold=0.95, progress=False)
+
+
+def test_a_detectors_weights(pictures, people, tmp_path):
+    torch.save(fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None).state_dict(), tmp_path / "random.pth")
+    assert not _detector(tmp_path / "random.pth").eval()([torch.rand(3, 64, 64)])[0]["boxes"].isnan().any()
     (tmp_path / "bad.pth").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="does not fit torchvision's"):
         detected_people(pictures[:1], people.skeleton, tmp_path / "bad.pth", progress=False)
