@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -112,6 +113,28 @@ def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(n
     print(f"{'run':24} {'state':12} {'step':>15} {'score':>22} {'heartbeat':>12}")
     for run in runs:
         print(_status_line(run.name, run.status(), run.in_use()))
+
+
+@app.command
+def compare(run: Positional[str], other: Positional[str], as_json: Annotated[bool, arg(name="json")] = False) -> None:
+    """Compare two finished runs on the same people, person by person: the difference, its interval, a verdict.
+
+    Args:
+        run: A run (its name or folder).
+        other: Another one.
+        as_json: Print JSON.
+    """
+    from posenfs.search.run import find_run
+    from posenfs.study.comparing import compare_runs
+
+    found, metric = compare_runs(find_run(run), find_run(other))
+    if as_json:
+        verdict = {"distinguishable": found.distinguishable, "people": found.people}
+        print(json.dumps({"metric": metric, **asdict(found.difference), **verdict}, indent=2))
+    else:
+        print(
+            f"{metric} of {other} less that of {run}: {found}\n(bootstrap over people; of other seeds it says nothing)"
+        )
 
 
 @app.command

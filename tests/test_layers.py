@@ -24,7 +24,7 @@ ROOMS = {
     ],
     "evaluation": ["stats", "oks", "metrics", "scoring", "predict", "pictures"],
     "search": ["experiment", "provenance", "strategies", "run", "saved", "engine"],
-    "study": ["sweep", "costs", "pruning", "children"],
+    "study": ["sweep", "costs", "pruning", "children", "comparing"],
     "show": [
         "canvas", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph", "body_graph",
         "network_graph", "curves", "costs", "architectures", "vectors", "poses", "predictions",

@@ -106,14 +106,19 @@ def correct_share(errors: np.ndarray, skeleton: Skeleton, measure: str, threshol
     {"pckh@0.5": mean, "pckh@0.5/head": …, …, "pckh@0.5/hard": of Table VI's ten hard keypoints}; the mean runs over all
     labelled keypoints, PCKh's but thorax and pelvis (HRNet's protocol). A value without any labelled keypoint is NaN.
     """
-    name, left_out = metric_name(measure, threshold), _NOT_IN_PCKH if measure == "pckh" else ()
-    counted = [k for k, keypoint in enumerate(skeleton.keypoints) if keypoint not in left_out]
+    name, counted = metric_name(measure, threshold), counted_keypoints(skeleton, measure)
     per_keypoint = {keypoint: pck(errors[:, k], threshold) for k, keypoint in enumerate(skeleton.keypoints)}
     own = columns_of(skeleton).items()
     columns = {f"{name}/{column}": _mean(per_keypoint, keypoints) for column, keypoints in own}
     hard = [k for k, keypoint in enumerate(skeleton.keypoints) if keypoint.partition("_")[2] in _HARD]
     extra = {f"{name}/hard": pck(errors[:, hard], threshold)} if measure == "pckh" and len(hard) == 10 else {}
     return {name: pck(errors[:, counted], threshold)} | columns | extra
+
+
+def counted_keypoints(skeleton: Skeleton, measure: str) -> list[int]:
+    """Those over which a measure's mean runs."""
+    left_out = _NOT_IN_PCKH if measure == "pckh" else ()
+    return [k for k, keypoint in enumerate(skeleton.keypoints) if keypoint not in left_out]
 
 
 def pck(errors: np.ndarray, threshold: float) -> float:

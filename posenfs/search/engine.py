@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -19,8 +20,9 @@ from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Batch, normalise
-from posenfs.evaluation.metrics import headline, metric_title
+from posenfs.evaluation.metrics import counted_keypoints, distance_headline, headline, metric_name, metric_title
 from posenfs.evaluation.predict import evaluate, mean_pose, predict
+from posenfs.evaluation.stats import pck_interval
 from posenfs.model.cost import honest_cost
 from posenfs.search.experiment import Experiment, build, build_model
 from posenfs.search.provenance import find_device, heed, provenance
@@ -90,7 +92,7 @@ class Search:
         self._bar = tqdm(disable=True)
         heed(self.run.provenance(), self.device)
         self._go_back()
-        if self.finished and "headline" not in self.run.metrics():
+        if self.finished and "interval" not in self.run.metrics():
             self._finish()
         self._status("finished" if self.finished else "ready")
 
@@ -267,7 +269,7 @@ class Search:
         with self._autocast():
             predictions = predict(self.model, self.valid, (width, height), workers=self.workers)
         metrics, errors = evaluate(predictions, self.valid)
-        self.metrics = {name: None if math.isnan(value) else value for name, value in metrics.items()}
+        self.metrics = _without_nan(metrics)
         self.run.write_errors(errors)
         self.run.append("history.jsonl", [{"step": self.step_number, "epoch": self.epoch_number, **self.metrics}])
         self._history_rows += 1
@@ -292,6 +294,9 @@ class Search:
     def _finish(self) -> None:
         trivial, _ = evaluate(mean_pose(self.train, self.valid), self.valid)
         cost = honest_cost(self.model, *self.experiment.image_size)
+        measure, threshold = distance_headline(self.valid)
+        counted = counted_keypoints(self.valid.skeleton, measure)
+        interval = pck_interval(self.run.errors()[:, counted], threshold)
         summary = {
             "headline": self.headline,
             "metrics": self.metrics,
@@ -301,6 +306,7 @@ class Search:
             "head_size": self.valid.head_source,
             "flip": True,
             "decoding": "quarter offset",
+            "interval": {"metric": metric_name(measure, threshold), "over": "people", **_without_nan(asdict(interval))},
             "mean_pose": {name: value for name, value in trivial.items() if not math.isnan(value)},
             "params": cost.params,
             "multiply_adds": cost.multiply_adds,
@@ -395,3 +401,8 @@ class Search:
             metrics=self.metrics,
             **fields,
         )
+
+
+def _without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
+    """JSON knows no NaN."""
+    return {name: None if math.isnan(value) else value for name, value in values.items()}

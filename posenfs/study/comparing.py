@@ -1,0 +1,30 @@
+"""Two runs on the same people: the difference of their scores, paired, with its interval."""
+
+from posenfs.data.datasets.catalogue import skeleton_of
+from posenfs.evaluation.metrics import counted_keypoints, metric_title
+from posenfs.evaluation.stats import Comparison, compare_pck
+from posenfs.search.run import Run, RunError
+
+
+def compare_runs(run: Run, other: Run) -> tuple[Comparison, str]:
+    """The second run's score less the first's, from the stored errors of every person, and the metric's name.
+
+    It tells what other people would have changed, not what other seeds would. Raises RunError for a run that is not
+    finished, ValueError where the two were not evaluated on the same people by the same measure.
+    """
+    metrics = [_interval(own)["metric"] for own in (run, other)]
+    if metrics[0] != metrics[1]:
+        raise ValueError(f"{run.name} is judged by {metrics[0]}, {other.name} by {metrics[1]}: they cannot be compared")
+    validation = [list(own.provenance()["data"].values())[-1]["fingerprint"] for own in (run, other)]
+    if validation[0] != validation[1]:
+        raise ValueError(f"{run.name} and {other.name} were not evaluated on the same people")
+    measure, _, threshold = metrics[0].partition("@")
+    counted = counted_keypoints(skeleton_of(run.experiment().data), measure)
+    return compare_pck(run.errors()[:, counted], other.errors()[:, counted], float(threshold)), metric_title(metrics[0])
+
+
+def _interval(run: Run) -> dict:
+    found = run.metrics().get("interval")
+    if found is None:
+        raise RunError(f"{run.name} has no result yet; finish it: posenfs search, with the same options, goes on")
+    return found
