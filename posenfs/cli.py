@@ -373,13 +373,40 @@ def mpii(
     found, skipped = score_mpii(read_predictions(predictions, MPII_FILE_KEYPOINTS), ground_truth, one_based)
     if skipped:
         print(f"note: {skipped} people without a head size are skipped", file=sys.stderr)
-    if as_json:
-        print(json.dumps(found, indent=2))
-        return
-    columns = next(iter(found.values()))
-    print(f"{'%':12}" + "".join(f"{column:>10}" for column in columns))
-    for metric, values in found.items():
-        print(f"{metric_title(metric):12}" + "".join(f"{value:10.3f}" for value in values.values()))
+    _print_scores(found, as_json)
+
+
+@evaluation.command
+def pck(
+    predictions: Path,
+    ground_truth: Path,
+    normalise: Literal["torso", "box", "head"] = "torso",
+    threshold: float = 0.2,
+    torso: tuple[str, str] = ("left_shoulder", "right_hip"),
+    one_based: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """PCK of predictions [N, K, 2], in the ground truth's own order of people and keypoints.
+
+    Args:
+        predictions: A .npy, .mat, .h5 or .json file.
+        ground_truth: MPII's gt_*.mat or JSON, LSP's joints.mat, or a JSON file in COCO's form.
+        normalise: By what an error is divided: the torso, the longer side of the box, or the head.
+        threshold: Up to which a keypoint is right.
+        torso: The two keypoints from which to which the torso is measured.
+        one_based: The predictions count pixels from 1; otherwise from 0.
+        as_json: Print JSON.
+    """
+    from posenfs.evaluation.scoring import read_predictions, score_pck
+    from posenfs.evaluation.truth import read_truth
+
+    truth = read_truth(ground_truth)
+    found, skipped = score_pck(
+        read_predictions(predictions, truth.skeleton.keypoints) - one_based, truth, normalise, threshold, torso
+    )
+    if skipped:
+        print(f"note: {skipped} people whose {normalise} has no size are skipped", file=sys.stderr)
+    _print_scores(found, as_json)
 
 
 @evaluation.command
@@ -412,6 +439,17 @@ def coco(
 
 app.command(data, name="data", help="Draw people, or check a folder of data.")
 app.command(evaluation, name="evaluate", help="Score anyone's predictions.")
+
+
+def _print_scores(found: dict[str, dict[str, float]], as_json: bool) -> None:
+    """A row for each metric, a column for each kind of keypoint."""
+    if as_json:
+        print(json.dumps({m: {c: None if v != v else v for c, v in own.items()} for m, own in found.items()}, indent=2))
+        return
+    columns = next(iter(found.values()))
+    print(f"{'%':16}" + "".join(f"{column:>10}" for column in columns))
+    for metric, values in found.items():
+        print(f"{metric_title(metric):16}" + "".join(f"{value:10.3f}" for value in values.values()))
 
 
 def _status_line(name: str, status: dict, in_use: bool) -> str:

@@ -22,7 +22,7 @@ ROOMS = {
         "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
         "prune", "tensors",
     ],
-    "evaluation": ["stats", "oks", "metrics", "scoring", "predict", "pictures"],
+    "evaluation": ["stats", "oks", "metrics", "scoring", "truth", "predict", "pictures"],
     "search": ["experiment", "provenance", "strategies", "run", "saved", "engine"],
     "study": ["sweep", "costs", "pruning", "children", "comparing"],
     "show": [

@@ -27,7 +27,10 @@ def head_sizes(people: People) -> np.ndarray:
     return people.head_sizes
 
 
-def torso_sizes(people: People, ends: tuple[str, str] = ("left_shoulder", "right_hip")) -> np.ndarray:
+TORSO = ("left_shoulder", "right_hip")  # LSP's custom
+
+
+def torso_sizes(people: People, ends: tuple[str, str] = TORSO) -> np.ndarray:
     """[N] px: left shoulder to right hip, by which LSP's PCK measures; NaN unless both are labelled, or where the
     skeleton lacks one."""
     if not set(ends) <= set(people.skeleton.keypoints):

@@ -8,8 +8,18 @@ from scipy.io import loadmat
 
 from posenfs.body.skeleton import COCO, MPII
 from posenfs.data.datasets.mpii import FILE_ORDER, mpii_truth
-from posenfs.data.sample import DataError, read_json
-from posenfs.evaluation.metrics import COLUMNS, correct_share, metric_name
+from posenfs.data.sample import DataError, People, read_json
+from posenfs.evaluation.metrics import (
+    COLUMNS,
+    TORSO,
+    box_sizes,
+    columns_of,
+    correct_share,
+    head_segment_sizes,
+    head_sizes,
+    metric_name,
+    normalised_errors,
+)
 from posenfs.evaluation.oks import average_precision, nms_areas, oks_nms, rescore
 
 
@@ -57,6 +67,36 @@ def score_mpii(
         shares = correct_share(errors, MPII, "pckh", threshold)
         found[name] = {column: shares[f"{name}/{column}"] for column in COLUMNS} | {"mean": shares[name]}
     return found, int((heads <= 0).sum())
+
+
+def score_pck(
+    predictions: np.ndarray, truth: People, normalise: str, threshold: float, torso: tuple[str, str] = TORSO
+) -> tuple[dict[str, dict[str, float]], int]:
+    """PCK of predictions [N, K, 2] image px, 0-based, in the truth's order of people and keypoints.
+
+    `normalise`: torso (from one to the other of the two named keypoints), box (its longer side), or head (its size, or
+    neck to head top). Returns {"pck_torso@0.2": {column: …, "mean": …}} in percent, and how many people were skipped
+    because they have no such size. Raises ValueError for another measure or an unknown keypoint, DataError where the
+    predictions are of other people.
+    """
+    if normalise not in ("torso", "box", "head"):
+        raise ValueError(f"errors are normalised by torso, box or head; not by {normalise!r}")
+    if predictions.shape != truth.keypoints_image.shape:
+        raise DataError(
+            f"predictions of shape {list(predictions.shape)} for {truth.name}, which has {len(truth)} people with "
+            f"{len(truth.skeleton)} keypoints"
+        )
+    if normalise == "torso":
+        sizes = truth.lengths(*torso)
+    elif normalise == "box":
+        sizes = box_sizes(truth)
+    else:
+        known = (truth.head_sizes > 0).any()
+        sizes = head_sizes(truth) if known else head_segment_sizes(truth)
+    errors, measure = normalised_errors(predictions, truth, sizes), f"pck_{normalise}"
+    name, shares = metric_name(measure, threshold), correct_share(errors, truth.skeleton, measure, threshold)
+    columns = {column: shares[f"{name}/{column}"] for column in columns_of(truth.skeleton)}
+    return {name: columns | {"mean": shares[name]}}, int((~(sizes > 0)).sum())
 
 
 def read_results(path: Path, annotations: Mapping, keypoints: int) -> list[dict]:

@@ -92,7 +92,7 @@ class Search:
         self._bar = tqdm(disable=True)
         heed(self.run.provenance(), self.device)
         self._go_back()
-        if self.finished and "interval" not in self.run.metrics():
+        if self.finished and not {"headline", "interval"} <= set(self.run.metrics()):
             self._finish()
         self._status("finished" if self.finished else "ready")
 

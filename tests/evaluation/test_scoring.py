@@ -11,7 +11,8 @@ from posenfs.body.skeleton import COCO, MPII_FILE_KEYPOINTS
 from posenfs.cli import main
 from posenfs.data.sample import DataError
 from posenfs.evaluation.oks import average_precision, nms_areas
-from posenfs.evaluation.scoring import read_predictions, rescored, score_mpii
+from posenfs.evaluation.scoring import read_predictions, rescored, score_mpii, score_pck
+from posenfs.evaluation.truth import read_truth
 from tests.evaluation.test_oks import plain_nms
 
 
@@ -178,3 +179,51 @@ def test_an_empty_results_file(real, tmp_path):
         main(["evaluate", "coco", "--predictions", str(tmp_path / "empty.json"), "--annotations", str(truth)])
     with pytest.raises(SystemExit, match="give --rescore with it"):
         main(["evaluate", "coco", "--predictions", str(truth), "--annotations", str(truth), "--nms", "0.9"])
+
+
+def test_pck_of_lsp(real, tmp_path, capsys):
+    truth = read_truth(real("lspet") / "joints.mat")
+    predictions = truth.keypoints_image + np.random.default_rng(0).normal(0, 6, truth.keypoints_image.shape)
+    np.save(tmp_path / "preds.npy", predictions)
+    files = ["--predictions", str(tmp_path / "preds.npy"), "--ground-truth", str(real("lspet") / "joints.mat")]
+    main(["evaluate", "pck", *files, "--threshold", "0.1", "--json"])
+    found = json.loads(capsys.readouterr().out)["pck_torso@0.1"]
+    hits = []
+    shoulder, hip = (truth.skeleton.index(name) for name in ("left_shoulder", "right_hip"))
+    for points, guess, seen in zip(truth.keypoints_image, predictions, truth.visibility > 0, strict=True):
+        torso = np.hypot(*(points[shoulder] - points[hip])) if seen[shoulder] and seen[hip] else 0
+        if torso > 0:
+            hits += [np.hypot(*(points[k] - guess[k])) <= 0.1 * torso for k in np.flatnonzero(seen)]
+    assert found["mean"] == pytest.approx(100 * np.mean(hits)) and 5 < found["mean"] < 95
+    main(["evaluate", "pck", *files, "--torso", "right_shoulder", "left_hip", "--json"])
+    assert json.loads(capsys.readouterr().out)["pck_torso@0.2"]["mean"] != found["mean"]
+    main(["evaluate", "pck", *files, "--normalise", "head"])
+    assert "PCK@0.2 (head)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["gt_valid.mat", "valid.json", "person_keypoints_val.json"])
+@pytest.mark.parametrize("normalise", ["torso", "box", "head"])
+def test_pck_of_every_form_of_truth(form, normalise, drawn, tmp_path, capsys):
+    folder = "annotations" if form.startswith("person") else "annot"
+    truth = read_truth(drawn / folder / form)
+    np.save(tmp_path / "preds.npy", truth.keypoints_image + 1)
+    files = ["--predictions", str(tmp_path / "preds.npy"), "--ground-truth", str(drawn / folder / form)]
+    main(["evaluate", "pck", *files, "--normalise", normalise, "--one-based", "--json"])
+    mean = json.loads(capsys.readouterr().out)[f"pck_{normalise}@0.2"]["mean"]
+    assert mean == 100 or (mean is None and normalise == "head" and form.startswith("person"))
+
+
+def test_truth_that_cannot_be_used(tmp_path, real):
+    with pytest.raises(FileNotFoundError, match="no ground truth"):
+        read_truth(tmp_path / "none.mat")
+    for name, message in (("a.mat", "cannot be read"), ("a.txt", "ground truth is"), ("a.json", "not JSON")):
+        (tmp_path / name).write_bytes(b"nothing")
+        with pytest.raises(DataError, match=message):
+            read_truth(tmp_path / name)
+    truth = read_truth(real("lspet") / "joints.mat")
+    with pytest.raises(DataError, match=r"shape \[5, 14, 2\] for joints.mat, which has 6000 people"):
+        score_pck(np.zeros((5, 14, 2)), truth, "torso", 0.2)
+    with pytest.raises(ValueError, match="has no keypoint 'tail'"):
+        score_pck(truth.keypoints_image, truth, "torso", 0.2, ("tail", "neck"))
+    with pytest.raises(ValueError, match="not by 'size'"):
+        score_pck(truth.keypoints_image, truth, "size", 0.2)

@@ -30,25 +30,14 @@ def read_lsp(root: Path, split: str) -> People:
         raise DataError(
             f"no LSP annotation at {root / 'joints.mat'}; `root` must hold images/ and joints.mat (see data/README.md)"
         )
-    try:
-        joints = loadmat(path)["joints"].astype(np.float64)
-    except Exception as error:  # of a broken file the parser raises nearly anything
-        raise DataError(f"{path} is not LSP's annotation: {error}; copy it again") from None
-    if joints.ndim != 3 or joints.shape[:2] != (14, 3):
-        raise DataError(f"{path} holds joints of shape {joints.shape}, expected (14, 3, images): x, y, label")
-    numbers = np.arange(joints.shape[2])
+    points, labelled = read_joints(path)
+    numbers = np.arange(len(points))
     numbers = numbers[:_TRAIN] if split == "train" else numbers[_TRAIN:]
-    labelled = joints[:, 2, numbers].T > 0
-    empty = int((~labelled.any(1)).sum())
-    numbers, labelled = numbers[labelled.any(1)], labelled[labelled.any(1)]
+    seen = labelled[numbers].any(1)
+    empty, numbers = int((~seen).sum()), numbers[seen]
     if not len(numbers):
-        raise DataError(
-            f"{path}: no labelled person for {split}; it has {joints.shape[2]} images, {_TRAIN} to train on"
-        )
-    points = joints[:, :2, numbers].transpose(2, 0, 1)
-    if not np.isfinite(points[labelled]).all():
-        person = np.flatnonzero((labelled & ~np.isfinite(points).all(-1)).any(1))[0]
-        raise DataError(f"{path}: image {numbers[person] + 1} has a labelled keypoint that is no number")
+        raise DataError(f"{path}: no labelled person for {split}; it has {len(points)} images, {_TRAIN} to train on")
+    points, labelled = points[numbers], labelled[numbers]
     # what is not labelled holds garbage, negative mostly: it must reach no box, target or metric
     low = np.where(labelled[..., None], points, np.inf).min(1)
     high = np.where(labelled[..., None], points, -np.inf).max(1)
@@ -69,3 +58,21 @@ def read_lsp(root: Path, split: str) -> People:
         left_out={"no labelled keypoint": empty} if empty else {},
     )
     return replace(people, head_sizes=people.lengths("neck", "head_top"))
+
+
+def read_joints(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """joints.mat: keypoints [N, 14, 2] px and whether each is labelled [N, 14]; what is not labelled holds garbage.
+
+    Raises DataError for an unsound file.
+    """
+    try:
+        joints = loadmat(path)["joints"].astype(np.float64)
+    except Exception as error:  # of a broken file the parser raises nearly anything
+        raise DataError(f"{path} is not LSP's annotation: {error}; copy it again") from None
+    if joints.ndim != 3 or joints.shape[:2] != (14, 3):
+        raise DataError(f"{path} holds joints of shape {joints.shape}, expected (14, 3, images): x, y, label")
+    points, labelled = joints[:, :2].transpose(2, 0, 1), joints[:, 2].T > 0
+    if (unsound := (labelled & ~np.isfinite(points).all(-1)).any(1)).any():
+        image = np.flatnonzero(unsound)[0] + 1
+        raise DataError(f"{path}: image {image} has a labelled keypoint that is no number")
+    return points, labelled

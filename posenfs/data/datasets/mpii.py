@@ -92,8 +92,9 @@ def _numbers(place: str, name: str, value, shape: tuple[int, ...]) -> np.ndarray
     return array
 
 
-def mpii_truth(path: Path, people: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """keypoints [N, 16, 2] (1-based, file order), missing [N, 16], head sizes [N] of a gt_*.mat file of so many people.
+def mpii_truth(path: Path, people: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """keypoints [N, 16, 2] (1-based, file order), missing [N, 16], head sizes [N] of a gt_*.mat file, of so many people
+    where their number is known.
 
     Raises DataError for an unsound file, or one of other people.
     """
@@ -103,6 +104,7 @@ def mpii_truth(path: Path, people: int) -> tuple[np.ndarray, np.ndarray, np.ndar
         missing = file["jnt_missing"] > 0
     except Exception as error:  # of a broken file the parser raises nearly anything
         raise DataError(f"{path} is not MPII's ground truth: {error}; copy it again") from None
+    people = keypoints.shape[-1] if people is None else people
     if keypoints.shape != (16, 2, people) or missing.shape != (16, people) or heads.shape != (2, 2, people):
         raise DataError(
             f"{path} has pos_gt_src {keypoints.shape}, jnt_missing {missing.shape}, headboxes_src {heads.shape}; "

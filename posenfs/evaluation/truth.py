@@ -1,0 +1,73 @@
+"""Ground truth from a file, in the file's own order of people and keypoints: what anyone's predictions follow."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+
+from posenfs.body.skeleton import LSP, MPII, MPII_FILE_KEYPOINTS, Skeleton
+from posenfs.data.datasets.coco import people_of_file
+from posenfs.data.datasets.lsp import read_joints
+from posenfs.data.datasets.mpii import mpii_truth, read_mpii
+from posenfs.data.sample import DataError, People, read_json
+
+_MPII = Skeleton("MPII-16 in file order", MPII_FILE_KEYPOINTS, (), ())
+
+
+def read_truth(path: Path) -> People:
+    """MPII's gt_*.mat or JSON, LSP's joints.mat (one person an image, from the first to the last), or a JSON file in
+    COCO's form (people that are no crowd and have a labelled keypoint). There are no pictures to it.
+
+    Raises FileNotFoundError, or DataError for another or an unsound file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no ground truth at {path}")
+    if path.suffix == ".json":
+        content = read_json(path)
+        return _coco(path, content) if isinstance(content, dict) else _mpii_json(path)
+    if path.suffix != ".mat":
+        raise DataError(f"{path}: ground truth is gt_*.mat, joints.mat, or a JSON file of MPII's or COCO's form")
+    try:
+        names = set(loadmat(path, variable_names=["joints", "pos_gt_src"]))
+    except Exception as error:  # of a broken file the parser raises nearly anything
+        raise DataError(f"{path} cannot be read ({error}); copy it again") from None
+    if "joints" in names:
+        points, labelled = read_joints(path)
+        return _people(path, LSP, points, labelled)
+    joints, missing, heads = mpii_truth(path)
+    return _people(path, _MPII, joints - 1, ~missing, heads)
+
+
+def _mpii_json(path: Path) -> People:
+    people = read_mpii(path.parent, path.stem)
+    order = [MPII.index(name) for name in MPII_FILE_KEYPOINTS]
+    return _people(path, _MPII, people.keypoints_image[:, order], people.visibility[:, order] > 0, people.head_sizes)
+
+
+def _coco(path: Path, content: dict) -> People:
+    rows = content.get("categories")
+    found = [c for c in rows if isinstance(c, dict) and c.get("keypoints")] if isinstance(rows, list) else []
+    if not found or not isinstance(found[0].get("name"), str):
+        raise DataError(f"{path} has no category with keypoints; person_keypoints_*.json has, instances_*.json not")
+    skeleton = Skeleton(found[0]["name"], tuple(map(str, found[0]["keypoints"])), (), ())
+    return people_of_file(path, skeleton, path.name, found[0]["name"], lambda names: path.parent)
+
+
+def _people(path: Path, skeleton: Skeleton, points, labelled, heads: np.ndarray | None = None) -> People:
+    """Boxes are those of the labelled keypoints."""
+    low = np.where(labelled[..., None], points, np.inf).min(1)
+    high = np.where(labelled[..., None], points, -np.inf).max(1)
+    boxes = np.where(labelled.any(1)[:, None], np.concatenate([low, high - low], 1), 0.0)
+    return People(
+        name=path.name,
+        skeleton=skeleton,
+        root=path.parent,
+        images=(path.name,),
+        image_index=np.zeros(len(points), int),
+        keypoints_image=np.where(labelled[..., None], points, 0.0),
+        visibility=np.where(labelled, 2, 0).astype(np.uint8),
+        boxes=boxes,
+        head_sizes=np.full(len(points), np.nan) if heads is None else heads,
+        person_ids=np.arange(len(points)),
+        box_source="labelled keypoints",
+    )
