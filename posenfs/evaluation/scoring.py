@@ -109,13 +109,17 @@ def read_results(path: Path, annotations: Mapping, keypoints: int) -> list[dict]
     results = read_json(path)
     if not isinstance(results, list) or not results:
         raise DataError(f"{path} must be a list with at least one result {{image_id, category_id, keypoints, score}}")
-    images = {image["id"] for image in annotations["images"]}
+    images, categories = (
+        {row.get("id") for row in annotations[key] if isinstance(row, dict) and isinstance(row.get("id"), int)}
+        for key in ("images", "categories")
+    )
     for number, result in enumerate(results):
         place = f"{path}, result {number}"
         if not isinstance(result, dict):
             raise DataError(f"{place} is {result!r:.80}, not {{image_id, category_id, keypoints, score}}")
-        if result.get("image_id") not in images:
-            raise DataError(f"{place} is of image {result.get('image_id')!r:.40}, which the annotations do not have")
+        for key, known, of in (("image_id", images, "image"), ("category_id", categories, "category")):
+            if not isinstance(result.get(key), int) or result[key] not in known:
+                raise DataError(f"{place} is of {of} {result.get(key)!r:.40}, which the annotations do not have")
         _check(place, "keypoints", result.get("keypoints"), 3 * keypoints)
         _check(place, "score", [result.get("score")], 1)
     return results
@@ -163,7 +167,10 @@ def score_coco(
     found = read_results(results, truth, keypoints)
     if rescoring:
         found = rescored(found, sigmas, nms, aspect=aspect)
-    return average_precision(truth, found, sigmas)
+    try:
+        return average_precision(truth, found, sigmas)
+    except Exception as error:  # of an annotation it cannot use pycocotools raises nearly anything
+        raise DataError(f"{annotations} is not as COCO's files are: pycocotools says {error!r:.120}") from None
 
 
 def _person(path: Path, truth) -> tuple[int, np.ndarray | None]:
