@@ -102,7 +102,7 @@ def with_detections(people: People, path: Path) -> People:
     found = []
     for number, row in enumerate(rows):
         place = f"{path}, detection {number}"
-        image = row.get("image_id") if isinstance(row, dict) else row
+        image = row.get("image_id") if isinstance(row, dict) else None
         if not isinstance(image, int) or image not in files:
             raise DataError(f"{place} is of image {image!r:.40}, which {people.coco.path} does not have")
         values = _numbers([*row["bbox"], row.get("score")] if isinstance(row.get("bbox"), list) else None)
