@@ -24,10 +24,10 @@ ROOMS = {
     ],
     "evaluation": ["stats", "oks", "metrics", "scoring", "truth", "predict", "pictures"],
     "search": ["experiment", "provenance", "strategies", "run", "saved", "engine"],
-    "study": ["sweep", "costs", "pruning", "children", "comparing"],
+    "study": ["sweep", "costs", "pruning", "children", "comparing", "decoding"],
     "show": [
-        "canvas", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph", "body_graph",
-        "network_graph", "curves", "costs", "architectures", "vectors", "poses", "predictions",
+        "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
+        "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "predictions",
         "report",
     ],
 }  # fmt: skip

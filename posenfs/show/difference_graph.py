@@ -1,24 +1,38 @@
 """Where one architecture gives more or less weight than another, on the graph of its fabric."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 
-from torch import Tensor
+import torch
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec
-from posenfs.show.canvas import GREY, INK, PALE, Canvas, Point, blend, operation_colour, text_on
-from posenfs.show.fabric_graph import LARGE, LARGE_PER_CELL, FabricGraph, check_fit, operation_name
+from posenfs.show.canvas import GREY, INK, PALE, Canvas, Point, operation_colour
+from posenfs.show.fabric_graph import (
+    LARGE,
+    LARGE_PER_CELL,
+    FabricGraph,
+    check_fit,
+    operation_name,
+    operation_samples,
+    side_by_side,
+)
+from posenfs.show.legend import place_samples, stroke
 
-# Tol's green and purple: told apart without full colour vision, and neither means a transfer or an operation.
-MORE, LESS = "#117733", "#AA4499"
-_LEAST = 0.0005  # a difference that no number shows
+# Tol's green and purple: told apart without full colour vision, and neither means a transfer or an operation. Less is
+# dashed too, so that it is told in print without colour.
+_MORE = {"color": "#117733", "style": "solid"}
+_LESS = {"color": "#AA4499", "style": "dashed"}
+_SAME = {"color": PALE, "penwidth": "0.5"}
+_LEAST = 0.00005  # a difference that four digits do not show
+_SWATCH, _NUMBER = 12, 30  # room left and right of the signed bars, where there are words
 
 
 def draw_difference(
     spec: FabricSpec, architecture: Architecture, other: Architecture, name: str = "", other_name: str = "the other"
 ) -> Canvas:
     """One architecture less another of the same fabric: lines are differences of scale weights (copies of one map
-    summed), cells of the strips those of operation weights. Raises ValueError where one does not fit the spec."""
+    summed), bars those of operation weights. Raises ValueError where one does not fit the spec."""
     return draw_differences(spec, {name: architecture}, other, other_name)
 
 
@@ -31,132 +45,140 @@ def draw_differences(
 ) -> Canvas:
     """Several architectures of one spec, each less the other, or less its own other: {name: Architecture}.
 
-    All lines have one scale, and all strips one: that of the greatest difference on the picture.
+    All lines have one scale, and all bars one: that of the greatest difference on the picture. Raises ValueError where
+    one does not fit the spec or has no other.
     """
     if not architectures:
         raise ValueError("no fabric to draw: architectures is empty")
-    others = {name: other[name] if isinstance(other, Mapping) else other for name in architectures}
-    for name, architecture in architectures.items():
-        check_fit(spec, architecture, name)
-        check_fit(spec, others[name], other_name)
-    differences = [_Difference(spec, a, others[name], name, n) for n, (name, a) in enumerate(architectures.items())]
-    lines = max(abs(value) for d in differences for row in d.sources for value in row)
-    strips = max(d.operations.abs().max().item() for d in differences)
-    canvas, x, top, bottom, right = Canvas("differences"), 0.0, 0.0, 0.0, 0.0
-    for number, difference in enumerate(differences):
-        if number and number % columns == 0:
-            x, top = 0.0, bottom + 34
-        difference.place(canvas, (x, top), max(lines, _LEAST), max(strips, _LEAST))
-        width, height = difference.graph.size
-        right, bottom = max(right, x + width), max(bottom, top + height)
-        x += width + 40
-    _place_legend(canvas, (0.0, bottom + 34), spec, other_name, lines, strips)
+    if isinstance(other, Mapping) and (alone := [name for name in architectures if name not in other]):
+        raise ValueError(f"nothing to compare {', '.join(alone)} with; there are {', '.join(other)}")
+    differences = [
+        _Difference(spec, a, other[name] if isinstance(other, Mapping) else other, (name, other_name), str(number))
+        for number, (name, a) in enumerate(architectures.items())
+    ]
+    lines, bars = (max(d.greatest[n] for d in differences) for n in range(2))
+    canvas, (corners, (right, bottom)) = Canvas("differences"), side_by_side([d.graph for d in differences], columns)
+    for difference, corner in zip(differences, corners, strict=True):
+        difference.place(canvas, corner, max(lines, _LEAST), max(bars, _LEAST))
+    _place_legend(canvas, (0.0, bottom + 34), spec, _plain(other_name), (lines, bars), max(right, 430))
     return canvas
 
 
 class _Difference:
     """One architecture less another, on the places where FabricGraph puts things."""
 
-    def __init__(self, spec: FabricSpec, architecture: Architecture, other: Architecture, name: str, number: int):
-        layout = LARGE_PER_CELL if spec.alpha_per_cell else LARGE
-        self.spec, self.graph = spec, FabricGraph(spec, architecture, layout, str(number), name)
-        operations, sources = architecture.distance(other, spec)
-        self.graph.subtitle = f"apart: operations {operations:.2f}, sources {sources:.2f}"
+    def __init__(
+        self, spec: FabricSpec, architecture: Architecture, other: Architecture, names: tuple[str, str], key: str
+    ):
+        count = len(spec.operations)
+        whole = LARGE_PER_CELL if spec.alpha_per_cell else LARGE
+        layout = replace(whole, bar=(135, 9 * count), columns=2, inside=3.5 * count)
+        self.spec, self.graph = spec, FabricGraph(spec, architecture, layout, key, names[0])
+        check_fit(spec, other, names[1])
         pair = architecture.detach(), other.detach()
-        self.sources = (pair[0].source_weights(spec) - pair[1].source_weights(spec)).tolist()  # [N][R]
-        self.operations = pair[0].operation_weights - pair[1].operation_weights  # [E, |O|] or [N, E, |O|]
+        operations, sources = pair[0].distance(pair[1], spec)
+        self.graph.subtitle = f"apart from {_plain(names[1])}: operations {operations:.2f}, sources {sources:.2f}"
+        self.sources = torch.stack([a.source_weights(spec) for a in pair])  # [2, N, R]
+        cells = len(spec.cells)
+        self.operations = torch.stack([a.operation_weights.expand(cells, -1, -1) for a in pair])  # [2, N, E, |O|]
 
-    def place(self, canvas: Canvas, corner: Point, lines: float, strips: float) -> None:
+    @property
+    def greatest(self) -> tuple[float, float]:
+        """The greatest difference of a source, and of an operation."""
+        return tuple((own - other).abs().max().item() for own, other in (self.sources, self.operations))
+
+    def place(self, canvas: Canvas, corner: Point, lines: float, bars: float) -> None:
+        """Draw with the left upper corner there; a difference of `lines` is the widest, of `bars` the longest."""
         self.graph.corner = corner
         self.graph.place_words(canvas)
-        for cell, row in zip(self.spec.cells, self.sources, strict=True):
-            self._place_lines(canvas, cell, row, lines)
-        self.graph.place_inputs(canvas)
         for number, cell in enumerate(self.spec.cells):
-            self._place_cell(canvas, cell, number, strips)
-        if not self.spec.alpha_per_cell:
-            self._place_panel(canvas, strips)
+            self._place_lines(canvas, cell, number, lines)
+        self.graph.place_inputs(canvas)
+        for cell in self.spec.cells:
+            label = "" if self.spec.alpha_per_cell else f"{self.spec.channels(cell.row)} ch"
+            canvas.box(
+                self.graph.node(*cell), self.graph.at(*cell), self.graph.cell, label, color=GREY, penwidth="0.8",
+                tooltip=f"layer {cell.layer}, 1/{self.spec.strides[cell.row]}", **{"class": "cell"},
+            )  # fmt: skip
+        self.graph.place_bars(canvas, lambda *place: self._place_bars(*place, scale=bars))
 
-    def _place_lines(self, canvas: Canvas, cell: CellIndex, differences: Sequence[float], scale: float) -> None:
+    def _place_lines(self, canvas: Canvas, cell: CellIndex, number: int, scale: float) -> None:
         strides, before = self.spec.strides, self.spec.rows(cell.layer - 1)
         for row in dict.fromkeys(self.spec.sources(cell.row, before)):
-            value = differences[row]
-            style = {"color": PALE, "penwidth": "0.5", "class": "same"}
-            if abs(value) >= _LEAST:
-                kind, colour, dashes = ("more", MORE, "solid") if value > 0 else ("less", LESS, "dashed")
-                width = 0.6 + 4.4 * abs(value) / scale
-                style = {"color": colour, "penwidth": f"{width:.3f}", "style": dashes, "class": kind}
-            words = f"1/{strides[row]} to 1/{strides[cell.row]}, layer {cell.layer}: {value:+.4f}"
-            self.graph.line(canvas, cell, row, tooltip=words, **style)
+            own, other = self.sources[:, number, row].tolist()
+            style = {"class": "same"} | _SAME
+            if abs(own - other) >= _LEAST:
+                style = {"class": "more"} | _MORE if own > other else {"class": "less"} | _LESS
+                style["penwidth"] = f"{0.6 + 4.4 * abs(own - other) / scale:.3f}"
+            where = f"1/{strides[row]} to 1/{strides[cell.row]}, layer {cell.layer}"
+            self.graph.line(canvas, cell, row, tooltip=_words(where, own, other), **style)
 
-    def _place_cell(self, canvas: Canvas, cell: CellIndex, number: int, scale: float) -> None:
-        centre, size, per_cell = self.graph.at(*cell), self.graph.cell, self.spec.alpha_per_cell
-        label = "" if per_cell else f"{self.spec.channels(cell.row)} ch"
-        words = f"layer {cell.layer}, 1/{self.spec.strides[cell.row]}"
-        canvas.box(self.graph.node(*cell), centre, size, label, color=GREY, penwidth="0.8", tooltip=words)
-        if not per_cell:
-            return
-        left, top = centre[0] - size[0] / 2 + 25, centre[1] - 9 * (len(self.spec.edges) - 1) / 2
-        for e, edge in enumerate(self.spec.edges):
-            start, own = (left, top + 9 * e), self.operations[number, e]
-            canvas.text((left - 22, start[1]), f"{edge[0]}→{edge[1]}", size=8)
-            self._place_strip(canvas, self.graph.node(*cell), own, edge, start, (size[0] - 28, 7), scale, False)
-
-    def _place_panel(self, canvas: Canvas, scale: float) -> None:
-        """The differences of the operation weights that all cells share, beneath the fabric."""
-        width, height = self.graph.layout.bar
-        top, left = self.graph.panel_top, self.graph.corner[0] + 30
-        canvas.text((self.graph.corner[0], top - 19), "inside every cell", colour=GREY)
-        step = width / len(self.spec.operations)
-        for number, operation in enumerate(self.spec.operations):
-            colour = operation_colour(operation, self.spec.operations)
-            canvas.box(
-                f"{self.graph.key}/operation/{number}", (left + step * (number + 0.5), top - 6), (step - 3, 4),
-                style="filled", fillcolor=colour, color=GREY, penwidth="0.3", tooltip=operation_name(operation),
-            )  # fmt: skip
-        for e, edge in enumerate(self.spec.edges):
-            y = top + (height + 5) * e + height / 2
-            canvas.text((left - 30, y), f"{edge[0]} → {edge[1]}")
-            self._place_strip(
-                canvas, self.graph.key, self.operations[e], edge, (left, y), (width, height), scale, True
-            )  # fmt: skip
-
-    def _place_strip(
-        self, canvas: Canvas, key: str, differences: Tensor, edge: tuple[int, int], start: Point, size: Point,
-        scale: float, numbers: bool,
-    ) -> None:  # fmt: skip
-        """A cell for each operation, from the left end `start`: the deeper its colour, the greater the difference."""
-        step = size[0] / len(self.spec.operations)
-        for number, (operation, value) in enumerate(zip(self.spec.operations, differences.tolist(), strict=True)):
-            colour = blend(MORE if value > 0 else LESS, abs(value) / scale)
-            words = f"{edge[0]} to {edge[1]}, {operation_name(operation)}: {value:+.4f}"
-            canvas.box(
-                f"{key}/{edge[0]}-{edge[1]}/{number}", (start[0] + step * (number + 0.5), start[1]), (step, size[1]),
-                f"{value:+.2f}" if numbers else "", style="filled", fillcolor=colour, color=GREY, penwidth="0.3",
-                fontsize="8", fontcolor=text_on(colour), tooltip=words, **{"class": "strip"},
-            )  # fmt: skip
+    def _place_bars(
+        self, canvas: Canvas, name: str, cell: CellIndex | None, edge: int, corner: Point, size: Point, scale: float
+    ) -> None:
+        """A bar for each operation, one beneath another: to the right of the middle where it has more weight."""
+        number, words = 0 if cell is None else self.spec.cells.index(cell), cell is None
+        (start, end), (left, right) = self.spec.edges[edge], (_SWATCH, _NUMBER) if words else (0, 0)
+        half, height = (size[0] - left - right) / 2, size[1] / len(self.spec.operations)
+        middle = corner[0] + left + half
+        pairs = self.operations[:, number, edge].T.tolist()
+        for o, (operation, (own, other)) in enumerate(zip(self.spec.operations, pairs, strict=True)):
+            y, colour = corner[1] + height * (o + 0.5), operation_colour(operation, self.spec.operations)
+            tooltip = _words(f"{start} to {end}, {operation_name(operation)}", own, other)
+            fill = {"style": "filled", "fillcolor": colour, "color": GREY, "penwidth": "0.3", "tooltip": tooltip}
+            ground = fill | {"fillcolor": "white", "penwidth": "0", "class": "operation"}  # shows the tooltip all along
+            canvas.box(f"{name}/{o}", (corner[0] + size[0] / 2, y), (size[0], height), **ground)
+            length = half * (own - other) / scale
+            if abs(own - other) >= _LEAST:
+                canvas.box(f"{name}/{o}/bar", (middle + length / 2, y), (abs(length), 0.72 * height), **fill,
+                           **{"class": "signed"})  # fmt: skip
+            if words:
+                canvas.box(f"{name}/{o}/swatch", (corner[0] + 3, y), (6, 6), **fill)
+                ink = INK if abs(own - other) >= 0.005 else GREY
+                canvas.text((corner[0] + size[0], y), _signed(own - other, 2), size=8, colour=ink, align="r")
+        canvas.box(f"{name}/middle", (middle, corner[1] + size[1] / 2), (0.6, size[1]), style="filled", fillcolor=GREY,
+                   penwidth="0")  # fmt: skip
 
 
 def _place_legend(
-    canvas: Canvas, corner: Point, spec: FabricSpec, other_name: str, lines: float, strips: float
+    canvas: Canvas, corner: Point, spec: FabricSpec, other_name: str, greatest: tuple[float, float], width: float
 ) -> None:
-    x, y = corner
-    other = other_name.replace("_", " ")
-    for colour, dashes, words in ((MORE, "solid", f"more weight than {other}"), (LESS, "dashed", "less")):
-        name = f"legend/{dashes}"
-        canvas.box(f"{name}/a", (x, y), (0.1, 0.1), penwidth="0")
-        canvas.box(f"{name}/b", (x + 26, y), (0.1, 0.1), penwidth="0")
-        canvas.curve(f"{name}/a", f"{name}/b", (x, y), (x + 26, y), color=colour, penwidth="3", style=dashes)
-        canvas.text((x + 32, y), words)
-        x += 32 + 4.6 * len(words) + 26
-    widest = f"widest line {lines:.2f}, deepest cell {strips:.2f}" if max(lines, strips) >= _LEAST else "no difference"
-    canvas.text((x, y), widest, colour=INK)
-    x, y = corner[0], y + 16
-    canvas.text((x, y), "operations", colour=GREY)
-    x += 62
-    for number, operation in enumerate(spec.operations):
-        colour, words = operation_colour(operation, spec.operations), operation_name(operation)
-        canvas.box(f"legend/operation/{number}", (x + 7, y), (14, 9), style="filled", fillcolor=colour, color=GREY,
-                   penwidth="0.4")  # fmt: skip
-        canvas.text((x + 18, y), words)
-        x += 32 + 4.6 * len(words)
+    lines, bars = greatest
+    scale = []
+    if lines >= _LEAST:
+        scale.append((stroke(**_MORE, penwidth="5"), f"widest line = {lines:.2f}"))
+    if bars >= _LEAST:
+        scale.append((_place_pair, f"longest bar = {bars:.2f}: less to the left, more to the right"))
+    rows = {
+        "sources": [
+            (stroke(**_MORE, penwidth="3"), f"more weight than in {other_name}"),
+            (stroke(**_LESS, penwidth="3"), "less"),
+            (stroke(**_SAME), "as much"),
+        ],
+        "scale": scale or [(stroke(**_SAME), "no difference")],
+        "operations": operation_samples(spec.operations),
+    }
+    place_samples(canvas, corner, rows, width)
+
+
+def _place_pair(canvas: Canvas, name: str, centre: Point) -> None:
+    """Two bars round a middle line."""
+    x, y = centre
+    for side, offset in (("less", -3.5), ("more", 3.5)):
+        canvas.box(f"{name}/{side}", (x + offset, y + offset * 0.7), (7, 4), style="filled", fillcolor=PALE, color=GREY,
+                   penwidth="0.3")  # fmt: skip
+    canvas.box(name, centre, (0.6, 10), style="filled", fillcolor=GREY, penwidth="0")
+
+
+def _signed(value: float, digits: int) -> str:
+    """With its sign; without one where only zeros would be seen."""
+    words = f"{abs(value):.{digits}f}"
+    return words if float(words) == 0 else ("+" if value > 0 else "−") + words
+
+
+def _words(where: str, own: float, other: float) -> str:
+    return f"{where}: {_signed(own - other, 4)}\n{own:.4f} against {other:.4f}"
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")

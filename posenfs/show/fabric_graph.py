@@ -1,19 +1,21 @@
 """One fabric on a canvas: cells by layer and stride (Fig. 5, 7), beta as lines, alpha as bars."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.prune import Kept
-from posenfs.model.space import CellIndex, FabricSpec
-from posenfs.show.canvas import GREY, INK, PALE, Canvas, Point, blend, operation_colour, text_on
+from posenfs.model.space import CellIndex, FabricSpec, Sources
+from posenfs.show.canvas import GREY, INK, OPERATION_COLOURS, PALE, Canvas, Point, blend, operation_colour, text_on
+from posenfs.show.legend import Sample, patch, place_samples, stroke
 
 # The paper's colours for the transfers of Eq. 2, in shades that differ in lightness as well as in hue.
 TRANSFER_COLOURS = {"down": "#6A2FA0", "same": "#1A1A1A", "up": "#E0602B"}
 FILL = "#8FB4D6"
 _GONE = {"color": "#9A9A9A", "fontcolor": "#9A9A9A", "penwidth": "0.8"}  # beside a dashed style, on white
+_GONE_LINE = {"penwidth": "1.1", "color": "#A8A8A8", "style": "dotted"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Layout:
     source: float = 26  # diameter of the maps before the first layer
     line: float = 5  # width of an edge of weight 1
     bar: Point = (190, 12)  # of the operation bars beneath a fabric
+    columns: int = 1  # in which those bars stand
+    inside: float = 6  # height of the operation bars within a cell
     margin: Point = (54, 62)  # left of and above the cells, for words
     words: bool = True
     bars: bool = True  # whether the operation bars are drawn
@@ -48,6 +52,11 @@ class Left:
         """Whether a cell still reads a row of the layer before, from any of its slots."""
         sources = spec.sources(cell.row, spec.rows(cell.layer - 1))
         return cell in self.kept and any(sources[slot] == row for slot in self.kept[cell].slots)
+
+    def lost_slots(self, cell: CellIndex) -> set[str]:
+        """finer, same, coarser: those that a cell no longer reads."""
+        own = self.kept[cell].slots if cell in self.kept else ()
+        return {name for slot, name in enumerate(Sources._fields) if slot not in own}
 
     def words(self, spec: FabricSpec) -> str:
         cells, doing = len(spec.cells), len([o for o in spec.operations if o != "zero"])
@@ -84,7 +93,7 @@ class FabricGraph:
         self.layers = range(spec.first - 1, spec.end)  # the first one is that of the maps read
         self.rows = max(spec.rows(layer) for layer in self.layers)
         self.bars_inside = layout.bars and spec.alpha_per_cell
-        inside = 9 * len(spec.edges) + 8 if self.bars_inside else 0
+        inside = (layout.inside + 3) * len(spec.edges) + 8 if self.bars_inside else 0
         self.cell = layout.cell[0], max(layout.cell[1], inside)
         self.pitch = layout.cell[1] + layout.gap + max(inside - layout.cell[1], 0)
 
@@ -93,19 +102,23 @@ class FabricGraph:
         """(width, height)"""
         layout = self.layout
         width = layout.margin[0] + layout.source / 2 + layout.column * (len(self.layers) - 1) + self.cell[0] / 2
-        panel = self._panel_height if layout.bars and not self.bars_inside else 0
-        return max(width, layout.bar[0]), layout.margin[1] + self.cell[1] + self.pitch * (self.rows - 1) + panel
+        if layout.words:  # measured generously
+            width = max(width, 7.4 * len(self.name), 4.7 * len(self.subtitle))
+        panel = self._panel if layout.bars and not self.bars_inside else (0.0, 0.0)
+        return max(width, panel[0]), layout.margin[1] + self.cell[1] + self.pitch * (self.rows - 1) + panel[1]
 
     @property
-    def _panel_height(self) -> float:
-        above, line = (34, self.layout.bar[1] + 5) if self.layout.words else (12, self.layout.bar[1] + 2)
-        return above + line * len(self.spec.edges)
+    def _panel(self) -> Point:
+        """(width, height) of the operation bars beneath the fabric."""
+        edges, columns = len(self.spec.edges), min(self.layout.columns, len(self.spec.edges))
+        step, above = self._panel_step
+        return columns * step[0] - 16, above + step[1] * -(-edges // columns)
 
     @property
-    def panel_top(self) -> float:
-        """Where the first of the operation bars beneath the fabric begins."""
-        above = 34 if self.layout.words else 12
-        return self.corner[1] + self.size[1] - self._panel_height + above
+    def _panel_step(self) -> tuple[Point, float]:
+        """From one operation bar beneath the fabric to the next, and the room above the first."""
+        width, height = self.layout.bar
+        return ((30 + width + 16, height + 5), 34) if self.layout.words else ((width + 16, height + 2), 12)
 
     def place(self, canvas: Canvas, corner: Point) -> None:
         """Draw with the left upper corner there."""
@@ -114,8 +127,8 @@ class FabricGraph:
             self.place_words(canvas)
         self._place_edges(canvas)
         self._place_cells(canvas)
-        if self.layout.bars and not self.bars_inside:
-            self._place_panel(canvas)
+        if self.layout.bars:
+            self.place_bars(canvas, self._place_bar)
 
     def at(self, layer: int, row: int) -> Point:
         """The middle of a cell or, one layer before the first, of a map."""
@@ -150,7 +163,9 @@ class FabricGraph:
                 terms = {n: w for n, s, w in zip(sources._fields, sources, weights, strict=True) if s == row}
                 weight = sum(terms.values())
                 kind = "down" if row < cell.row else "up" if row > cell.row else "same"
-                copies = "" if len(terms) < 2 else "\n" + " + ".join(f"{n} {w:.4f}" for n, w in terms.items())
+                lost = set() if self.left is None else self.left.lost_slots(cell)
+                parts = [f"{n} {w:.4f}" + (" pruned" if n in lost else "") for n, w in terms.items()]
+                copies = "\n" + " + ".join(parts) if len(parts) > 1 else ""
                 words = f"1/{strides[row]} to 1/{strides[cell.row]}, layer {cell.layer}: {weight:.4f}{copies}"
                 style = {
                     "penwidth": f"{line_width(weight, self.layout):.3f}",
@@ -158,7 +173,7 @@ class FabricGraph:
                     "class": kind,
                 }
                 if self.left is not None and not self.left.reads(spec, cell, row):
-                    style = {"penwidth": "1.1", "color": "#A8A8A8", "style": "dotted", "class": "gone"}
+                    style = {"class": "gone"} | _GONE_LINE
                     words += "\npruned"
                 self.line(canvas, cell, row, tooltip=words, **style)
 
@@ -189,8 +204,7 @@ class FabricGraph:
         spec, words = self.spec, self.layout.words
         self.place_inputs(canvas)
         shares = path_shares(spec, self.architecture.scale_weights)
-        operations = self.architecture.operation_weights.expand(len(spec.cells), -1, -1)
-        for cell, weights in zip(spec.cells, operations, strict=True):
+        for cell, weights in zip(spec.cells, self._operation_weights, strict=True):
             centre, share, channels = self.at(*cell), shares[cell], spec.channels(cell.row)
             fill, border = blend(FILL, share**0.5), blend(INK, 0.25 + 0.75 * share**0.5)
             style = {"fillcolor": fill, "color": border, "penwidth": "0.8", "class": "cell"}
@@ -203,8 +217,11 @@ class FabricGraph:
                 tooltip += "\npruned"
             label = f"{channels} ch" if words and not spec.alpha_per_cell else ""
             canvas.box(self.node(*cell), centre, self.cell, label, tooltip=tooltip, **style)
-            if self.bars_inside:
-                self._place_bars(canvas, cell, centre, weights)
+
+    @property
+    def _operation_weights(self) -> Tensor:
+        """softmax(alpha) of every cell [N, E, |O|]."""
+        return self.architecture.operation_weights.expand(len(self.spec.cells), -1, -1)
 
     def _gone(self, cell: CellIndex) -> bool:
         return self.left is not None and cell not in self.left.kept
@@ -217,32 +234,58 @@ class FabricGraph:
         stay = {o for own in kept for o in own.operations[edge]}
         return {o for o, name in enumerate(self.spec.operations) if name != "zero"} - stay
 
-    def _place_bars(self, canvas: Canvas, cell: CellIndex, centre: Point, weights: Tensor) -> None:
-        """The operation bars of one cell, inside it."""
-        label = 22 if self.layout.words else 0
-        left, width = centre[0] - self.cell[0] / 2 + 3 + label, self.cell[0] - 6 - label
-        top = centre[1] - 9 * (len(self.spec.edges) - 1) / 2
-        for number, ((start, end), edge) in enumerate(zip(self.spec.edges, weights, strict=True)):
-            y = top + 9 * number
-            if label:
-                canvas.text((left - label, y), f"{start}→{end}", size=8)
-            name, gone = f"{self.node(*cell)}/{start}-{end}", self._operations_gone(cell, number)
-            _bar(canvas, name, self.spec, edge, (start, end), (left, y - 3), (width, 6), gone)
+    def place_bars(self, canvas: Canvas, place_bar: "PlaceBar") -> None:
+        """Every edge's name and operations: within each cell or, where all cells share alpha, once beneath the fabric.
 
-    def _place_panel(self, canvas: Canvas) -> None:
-        """The operation bars that all cells share, beneath the fabric."""
-        words, (width, height) = self.layout.words, self.layout.bar
-        left, top = self.corner[0], self.panel_top
-        if words:
-            canvas.text((left, top - 10), "inside every cell", colour=GREY)
-            left += 30
-        line = height + (5 if words else 2)
+        The operations are drawn by place_bar(canvas, name, cell, edge, corner, size); the cell is None for all cells.
+        """
         for number, (start, end) in enumerate(self.spec.edges):
-            edge, y = self.architecture.operation_weights[number], top + line * number
-            if words:
-                canvas.text((left - 30, y + height / 2), f"{start} → {end}")
-            name, gone = f"{self.key}/{start}-{end}", self._operations_gone(None, number)
-            _bar(canvas, name, self.spec, edge, (start, end), (left, y), (width, height), gone, words)
+            for cell in self.spec.cells if self.bars_inside else (None,):
+                corner, size, label = self._bar_place(cell, number)
+                if self.layout.words:
+                    ink = _GONE["fontcolor"] if cell is not None and self._gone(cell) else INK
+                    words, fontsize = (f"{start} → {end}", 9) if cell is None else (f"{start}→{end}", 8)
+                    canvas.text((corner[0] - label, corner[1] + size[1] / 2), words, size=fontsize, colour=ink)
+                name = f"{self.key if cell is None else self.node(*cell)}/{start}-{end}"
+                place_bar(canvas, name, cell, number, corner, size)
+        if self.layout.words and not self.bars_inside:
+            y = self.corner[1] + self.size[1] - self._panel[1] + self._panel_step[1] - 10
+            canvas.text((self.corner[0], y), "inside every cell", colour=GREY)
+
+    def _bar_place(self, cell: CellIndex | None, edge: int) -> tuple[Point, Point, float]:
+        """Left upper corner and (width, height) of an edge's operations, and the room to the left for its name."""
+        words = self.layout.words
+        if cell is None:
+            (step, above), label = self._panel_step, 30 if words else 0
+            line, column = divmod(edge, self.layout.columns)
+            top = self.corner[1] + self.size[1] - self._panel[1] + above
+            return (self.corner[0] + label + step[0] * column, top + step[1] * line), self.layout.bar, label
+        (x, y), height, label = self.at(*cell), self.layout.inside, 22 if words else 0
+        top = y - height / 2 + (height + 3) * (edge - (len(self.spec.edges) - 1) / 2)
+        return (x - self.cell[0] / 2 + 3 + label, top), (self.cell[0] - 6 - label, height), label
+
+    def _place_bar(
+        self, canvas: Canvas, name: str, cell: CellIndex | None, edge: int, corner: Point, size: Point
+    ) -> None:
+        """A stacked bar of softmax(alpha), with percentages in the bars beneath the fabric where there is room."""
+        weights = self._operation_weights[0 if cell is None else self.spec.cells.index(cell), edge]
+        gone, numbers = self._operations_gone(cell, edge), self.layout.words and cell is None
+        _bar(canvas, name, self.spec, weights, self.spec.edges[edge], corner, size, gone, numbers)
+
+
+PlaceBar = Callable[[Canvas, str, CellIndex | None, int, Point, Point], None]
+
+
+def side_by_side(fabrics: Sequence[FabricGraph], columns: int) -> tuple[list[Point], Point]:
+    """The left upper corners of fabrics in rows of `columns`, and the right lower corner of all."""
+    corners, (x, top, right, bottom) = [], (0.0, 0.0, 0.0, 0.0)
+    for number, (width, height) in enumerate(fabric.size for fabric in fabrics):
+        if number and number % columns == 0:
+            x, top = 0.0, bottom + 34
+        corners.append((x, top))
+        right, bottom = max(right, x + width), max(bottom, top + height)
+        x += width + 40
+    return corners, (right, bottom)
 
 
 def check_fit(spec: FabricSpec, architecture: Architecture, name: str) -> None:
@@ -253,21 +296,38 @@ def check_fit(spec: FabricSpec, architecture: Architecture, name: str) -> None:
             raise ValueError(f"{letter} of fabric {name!r} is {list(found)}; its spec asks {list(wanted)}")
 
 
-def _bar(canvas, name, spec, weights, edge, corner, size, gone=frozenset(), numbers=False) -> None:
-    """A stacked bar of softmax(alpha) [|O|], with percentages in it where asked and where there is room; of operations
-    that are gone a shadow."""
-    colours = [operation_colour(o, spec.operations) for o in spec.operations]
-    colours = [blend(colour, 0.15) if number in gone else colour for number, colour in enumerate(colours)]
+def _bar(canvas, name, spec, weights, edge, corner, size, gone, numbers) -> None:
+    """A stacked bar of weights [|O|], with percentages where asked and where there is room; what is gone lies flat."""
+    colours = (operation_colour(o, spec.operations) for o in spec.operations)
+    stripes = list(zip(colours, weights.tolist(), strict=True))
     tooltip = f"{edge[0]} to {edge[1]}: {operation_words(spec, weights)}"
     if gone:
         tooltip += f"\npruned: {', '.join(spec.operations[o] for o in sorted(gone))}"
-    canvas.bar(name, corner, size, list(zip(colours, weights.tolist(), strict=True)), tooltip=tooltip)
+        _place_stripes(canvas, name, stripes, corner, size, gone, tooltip)
+    else:
+        canvas.bar(name, corner, size, stripes, tooltip=tooltip)
     x = corner[0]
-    for colour, weight in zip(colours, weights.tolist(), strict=True):
+    for number, (colour, weight) in enumerate(stripes):
         if numbers and weight * size[0] > 22:
-            middle = x + weight * size[0] / 2, corner[1] + size[1] / 2
-            canvas.text(middle, f"{weight:.0%}", size=8, colour=text_on(colour), align="c")
+            high, ink = (0.38, _GONE["fontcolor"]) if number in gone else (0.5, text_on(colour))
+            middle = x + weight * size[0] / 2, corner[1] + high * size[1]
+            canvas.text(middle, f"{weight:.0%}", size=8, colour=ink, align="c")
         x += weight * size[0]
+
+
+def _place_stripes(canvas, name, stripes, corner, size, gone, tooltip) -> None:
+    """The (colour, share) of a bar in a pale frame. What is gone keeps its width, pale and a quarter as high, so that
+    it is told from a light colour in print too."""
+    canvas.bar(name, corner, size, [("#FFFFFF", 1)], tooltip=tooltip, color=PALE)
+    x, low = corner[0], 0.25 * size[1]
+    for number, (colour, share) in enumerate(stripes):
+        width = share * size[0]
+        if width >= 0.25:  # a thinner one cannot be seen
+            top, height, style = corner[1], size[1], {}
+            if number in gone:
+                top, height, style, colour = top + height - low, low, {"penwidth": "0"}, blend(colour, 0.5)
+            canvas.bar(f"{name}/{number}", (x, top), (width, height), [(colour, 1)], tooltip=tooltip, **style)
+        x += width
 
 
 def line_width(weight: float, layout: Layout) -> float:
@@ -303,32 +363,28 @@ def path_shares(spec: FabricSpec, scale_weights: Tensor) -> dict[CellIndex, floa
 def place_legend(canvas: Canvas, corner: Point, operations: Sequence[str], width: float, pruned: bool = False) -> float:
     """Colours of lines, operations (if any) and cells in lines of at most `width`; returns the height."""
     transfers = {"down": "down, from the finer map", "same": "same scale", "up": "up, from the coarser map"}
-    rows = (
-        ("scales", [(TRANSFER_COLOURS[kind], 3, words) for kind, words in transfers.items()]),
-        ("operations", [(operation_colour(o, operations), 9, operation_name(o)) for o in operations]),
-        ("cells", [(blend(FILL, 0.3), 9, "few"), (FILL, 9, "all scale paths to the output pass here")]),
-    )
-    y = corner[1]
-    for title, items in (row for row in rows if row[1]):
-        canvas.text((corner[0], y), title, colour=GREY)
-        x = corner[0] + 62
-        for number, (colour, height, words) in enumerate(items):
-            room = 18 + 4.6 * len(words) + 14
-            if x + room > corner[0] + width and x > corner[0] + 62:
-                x, y = corner[0] + 62, y + 15
-            canvas.box(f"legend/{title}/{number}", (x + 7, y), (14, height), style="filled", fillcolor=colour,
-                       penwidth="0" if height < 9 else "0.4", color=GREY)  # fmt: skip
-            canvas.text((x + 18, y), words)
-            x += room
-        y += 15
+    cells = {"few": blend(FILL, 0.3), "all scale paths to the output pass here": FILL}
+    rows = {
+        "scales": [(patch(TRANSFER_COLOURS[kind], 3, penwidth="0"), words) for kind, words in transfers.items()],
+        "operations": operation_samples(operations),
+        "cells": [(patch(colour), words) for words, colour in cells.items()],
+    }
     if pruned:
-        canvas.text((corner[0], y), "pruned", colour=GREY)
-        canvas.box(
-            "legend/pruned", (corner[0] + 69, y), (14, 9), style="rounded,filled,dashed", fillcolor="white", **_GONE
-        )
-        canvas.text((corner[0] + 80, y), "dashed, dotted or pale: gone")
-        y += 15
-    return y - corner[1]
+        rows["pruned"] = [
+            (patch("white", style="rounded,filled,dashed", **_GONE), "a cell or map that went"),
+            (stroke(**_GONE_LINE), "a source"),
+            (_place_gone_operation, "an operation (zero computes nothing, and cannot be lost)"),
+        ]
+    return place_samples(canvas, corner, rows, width)
+
+
+def _place_gone_operation(canvas: Canvas, name: str, centre: Point) -> None:
+    colour, corner = OPERATION_COLOURS["separable_3x3"], (centre[0] - 7, centre[1] - 4.5)
+    _place_stripes(canvas, name, [(colour, 1.0)], corner, (14, 9), {0}, " ")
+
+
+def operation_samples(operations: Sequence[str]) -> list[tuple[Sample, str]]:
+    return [(patch(operation_colour(o, operations)), operation_name(o)) for o in operations]
 
 
 def operation_name(operation: str) -> str:

@@ -7,7 +7,7 @@ from posenfs.model.network import PoseNFS
 from posenfs.model.prune import PrunedNFS
 from posenfs.model.space import FabricSpec
 from posenfs.show.canvas import Canvas
-from posenfs.show.fabric_graph import LARGE, LARGE_PER_CELL, FabricGraph, Left, place_legend
+from posenfs.show.fabric_graph import LARGE, LARGE_PER_CELL, FabricGraph, Left, place_legend, side_by_side
 
 
 def draw_fabric(spec: FabricSpec, architecture: Architecture, name: str = "") -> Canvas:
@@ -32,27 +32,27 @@ def draw_fabrics(
     """
     if not architectures:
         raise ValueError("no fabric to draw: architectures is empty")
-    canvas = Canvas("fabrics")
-    x = top = bottom = right = 0.0
-    operations: dict[str, None] = {}
+    fabrics = []
     for number, (name, architecture) in enumerate(architectures.items()):
         own = spec[name] if isinstance(spec, Mapping) else spec
         layout, rest = LARGE_PER_CELL if own.alpha_per_cell else LARGE, None if left is None else left[name]
-        fabric = FabricGraph(own, architecture, layout, str(number), name, rest)
-        if number and number % columns == 0:
-            x, top = 0.0, bottom + 34
-        fabric.place(canvas, (x, top))
-        width, height = fabric.size
-        right, bottom = max(right, x + width), max(bottom, top + height)
-        x += width + 40
-        operations |= dict.fromkeys(own.operations)
-    place_legend(canvas, (0.0, bottom + 34), tuple(operations), max(right, 430), left is not None)
+        fabrics.append(FabricGraph(own, architecture, layout, str(number), name, rest))
+    canvas, (corners, (right, bottom)) = Canvas("fabrics"), side_by_side(fabrics, columns)
+    for fabric, corner in zip(fabrics, corners, strict=True):
+        fabric.place(canvas, corner)
+    operations = tuple(dict.fromkeys(o for fabric in fabrics for o in fabric.spec.operations))
+    place_legend(canvas, (0.0, bottom + 34), operations, max(right, 430), left is not None)
     return canvas
 
 
 def draw_pruned(model: PoseNFS, pruned: PrunedNFS, columns: int = 3) -> Canvas:
-    """Every fabric of a model, what pruning took away dashed, dotted or pale; its weights are those before."""
-    rest = {name: Left(fabric.kept, fabric.inputs) for name, fabric in pruned.pruned_fabrics.items()}
-    specs = {name: fabric.spec for name, fabric in model.fabrics().items()}
-    left = {name: rest.get(name, Left({}, ())) for name in specs}
+    """Every fabric of a model, what pruning took away dashed, dotted or flat; its weights are those before.
+
+    Raises ValueError where the second is not a pruned form of the first.
+    """
+    specs, rest = {name: fabric.spec for name, fabric in model.fabrics().items()}, pruned.pruned_fabrics
+    missing = specs.keys() - rest.keys() - {"backbone"}  # of a backbone perhaps nothing is read
+    if missing or any(fabric.spec != specs.get(name) for name, fabric in rest.items()):
+        raise ValueError(f"the pruned model, of {', '.join(rest)}, is not one of this model, of {', '.join(specs)}")
+    left = {name: Left(rest[name].kept, rest[name].inputs) if name in rest else Left({}, ()) for name in specs}
     return draw_fabrics(specs, model.architectures(), columns, left)

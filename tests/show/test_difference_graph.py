@@ -1,5 +1,7 @@
 """Differences of architectures: their numbers, their signs, and one scale for all."""
 
+import re
+
 import pytest
 
 from posenfs.model.architecture import Architecture
@@ -8,11 +10,25 @@ from posenfs.model.space import FabricSpec
 from posenfs.show.difference_graph import draw_difference, draw_differences
 
 pytestmark = pytest.mark.usefixtures("without_dot")
+
+
+def signed(value):
+    words = f"{abs(value):.4f}"
+    return words if float(words) == 0 else ("+" if value > 0 else "−") + words
+
+
+def boxes(graph, pattern):
+    """{name: (middle x, width)} of the boxes whose name fits, in points."""
+    line = re.compile(rf'"({pattern})" .*pos="(-?[\d.]+),.*width=([\d.]+)', re.DOTALL)
+    found = (line.search(text) for text in graph.body)
+    return {m[1]: (float(m[2]), 72 * float(m[3])) for m in found if m}
+
+
 SPECS = [FabricSpec(width=2), FabricSpec(width=2, hidden_nodes=2, alpha_per_cell=True), FABRIC_1]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=["head", "per cell", "Fabric-1"])
-def test_lines_and_strips_carry_the_differences(spec, groups):
+def test_lines_and_bars_carry_the_differences(spec, groups):
     one, other = Architecture.random(spec, 1), Architecture.random(spec, 2)
     graph = draw_difference(spec, one, other, "arms_part", "legs_part")
     sources = one.source_weights(spec) - other.source_weights(spec)
@@ -24,19 +40,54 @@ def test_lines_and_strips_carry_the_differences(spec, groups):
         for row in set(spec.sources(cell.row, spec.rows(cell.layer - 1))):
             value = sources[number, row].item()
             kind, tip, width = found.pop(f"0/{cell.layer - 1}/{row}->0/{cell.layer}/{cell.row}")
-            assert f"{value:+.4f}" in tip
-            if abs(value) < 1e-4:  # of a cell with one source all weight is on it
+            assert tip.partition("\n")[0].endswith(f": {signed(value)}")
+            pair = (a.source_weights(spec)[number, row].item() for a in (one, other))
+            assert tip.endswith("\n{:.4f} against {:.4f}".format(*pair))
+            if abs(value) < 1e-5:  # of a cell with one source all weight is on it
                 assert kind == "same"
                 continue
             assert kind == ("more" if value > 0 else "less")
             assert width == pytest.approx(0.6 + 4.4 * abs(value) / largest, abs=6e-3)
     assert not found
-    tips = [tip for _, tips, _ in groups(graph, "strip") for tip in tips]
-    operations = (one.operation_weights - other.operation_weights).flatten().tolist()
-    assert sorted(tip.rpartition(" ")[2] for tip in tips) == sorted(f"{value:+.4f}" for value in operations)
+    bars = one.operation_weights - other.operation_weights
+    tips = [tips[0].partition("\n")[0] for _, tips, _ in groups(graph, "operation")]
+    assert sorted(tip.rpartition(" ")[2] for tip in tips) == sorted(signed(value) for value in bars.flatten().tolist())
     distance = one.distance(other, spec)
-    assert f"apart: operations {distance[0]:.2f}, sources {distance[1]:.2f}" in graph.svg()
-    assert f"widest line {largest:.2f}" in graph.svg() and "more weight than legs part" in graph.svg()
+    svg = graph.svg()
+    assert f"apart from legs part: operations {distance[0]:.2f}, sources {distance[1]:.2f}" in svg
+    assert f"widest line = {largest:.2f}" in svg and "more weight than in legs part" in svg
+    assert f"longest bar = {bars.abs().max().item():.2f}" in svg
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=["head", "per cell", "Fabric-1"])
+def test_bars_stand_on_the_side_of_their_sign(spec):
+    one, other = Architecture.random(spec, 1), Architecture.random(spec, 2)
+    graph = draw_difference(spec, one, other)
+    drawn, middles = boxes(graph, r"[^\"]+/bar"), boxes(graph, r"[^\"]+/middle")
+    differences = (one.operation_weights - other.operation_weights).reshape(-1, *spec.alpha_shape[-2:]).tolist()
+    keys = [f"0/{c.layer}/{c.row}" for c in spec.cells] if spec.alpha_per_cell else ["0"]
+    lengths = []
+    for key, edges in zip(keys, differences, strict=True):
+        for (start, end), values in zip(spec.edges, edges, strict=True):
+            for o, value in enumerate(values):
+                x, width = drawn.pop(f"{key}/{start}-{end}/{o}/bar")
+                middle = middles[f"{key}/{start}-{end}/middle"][0]
+                assert (x - middle) * value > 0 and abs(x - middle) == pytest.approx(width / 2, abs=0.02)
+                lengths.append((abs(value), width))
+    assert not drawn
+    greatest, longest = max(lengths)
+    assert [width for _, width in lengths] == pytest.approx([v / greatest * longest for v, _ in lengths], abs=0.02)
+
+
+def test_copies_of_one_map_are_summed(groups):
+    """Weight that moves from a source to its copy is no difference."""
+    spec = SPECS[0]
+    one, other = Architecture.zeros(spec), Architecture.zeros(spec)
+    one.beta[-1, 0], other.beta[-1, 1] = 2.0, 2.0  # of the last cell finer is a copy of same
+    assert not groups(draw_difference(spec, one, other), "more")
+    one.beta[-1, 2] = 3.0
+    assert [title for title, *_ in groups(draw_difference(spec, one, other), "more")] == ["0/4/1->0/5/0"]
+    assert [title for title, *_ in groups(draw_difference(spec, one, other), "less")] == ["0/4/0->0/5/0"]
 
 
 def test_each_with_its_own_other_on_one_scale(groups):
@@ -47,7 +98,7 @@ def test_each_with_its_own_other_on_one_scale(groups):
         (runs[0][n].source_weights(spec) - runs[1][n].source_weights(spec)).abs().max().item() for n in "abcd"
     )
     widths = [w for kind in ("more", "less") for _, _, widths in groups(graph, kind) for w in widths]
-    assert max(widths) == pytest.approx(5, abs=6e-3) and f"widest line {largest:.2f}" in graph.svg()
+    assert max(widths) == pytest.approx(5, abs=6e-3) and f"widest line = {largest:.2f}" in graph.svg()
     assert len(groups(graph, "input")) == 4 * spec.input_rows
 
 
@@ -55,7 +106,9 @@ def test_no_difference(groups):
     spec = SPECS[0]
     same = Architecture.random(spec, 1)
     graph = draw_difference(spec, same, same)
-    assert "no difference" in graph.svg() and not groups(graph, "more") and not groups(graph, "less")
+    svg = graph.svg()
+    assert "no difference" in svg and not groups(graph, "more") and not groups(graph, "less")
+    assert not groups(graph, "signed") and not re.search(r">[+−-]0\.00<", svg) and svg.count(">0.00<") == 4
 
 
 def test_what_does_not_fit_is_named():
@@ -64,3 +117,5 @@ def test_what_does_not_fit_is_named():
         draw_difference(SPECS[0], good, bad, "head", "other run")
     with pytest.raises(ValueError, match="no fabric to draw"):
         draw_differences(SPECS[0], {}, good)
+    with pytest.raises(ValueError, match="nothing to compare legs with; there are arms"):
+        draw_differences(SPECS[0], {"arms": good, "legs": good}, {"arms": good})

@@ -1,5 +1,7 @@
 """What pruning took away is drawn as gone, and nothing else is."""
 
+import re
+
 import pytest
 import torch
 
@@ -62,6 +64,8 @@ def test_a_line_stays_while_any_copy_does(groups):
     assert "0/4/0->0/5/0" in drawn(graph, groups, "same")
     assert {"0/4/1->0/5/0", "0/4/1"} <= drawn(graph, groups, "gone")
     assert prune(model).heads[0].fabric.kept[CellIndex(5, 0)].slots == (0,)
+    tip = next(tips[0] for title, tips, _ in groups(graph, "same") if title == "0/4/0->0/5/0")
+    assert tip.endswith(": 1.0000\nfiner 1.0000 + same 0.0000 pruned")
 
 
 def test_zero_is_no_loss_and_the_words_count(groups):
@@ -75,6 +79,34 @@ def test_zero_is_no_loss_and_the_words_count(groups):
     best = model.spec.operations[int(model.heads[0].fabric.alpha.argmax())]
     lost = [o for o in model.spec.operations if o not in ("zero", best)]
     assert any(f"pruned: {', '.join(lost)}" in tip for tip in tips)
+
+
+@pytest.mark.parametrize("per_cell", [False, True])
+def test_gone_operations_lie_flat_and_zero_does_not(per_cell):
+    spec = FabricSpec(width=1, alpha_per_cell=per_cell)
+    model = network(spec)
+    pruned = prune(model, "one-hot")
+    line, found = re.compile(r'"([^"]+)/0-1/(\d)" .*height=([\d.]+)', re.DOTALL), {}
+    for text in draw_pruned(model, pruned).body:
+        if match := line.search(text):
+            found.setdefault(match[1], {})[int(match[2])] = 72 * float(match[3])
+    kept, (whole, flat) = pruned.heads[0].fabric.kept, (6, 1.5) if per_cell else (12, 3)
+    assert set(found) == ({f"0/{c.layer}/{c.row}" for c in spec.cells} if per_cell else {"0"})
+    for key, heights in found.items():
+        index = CellIndex(*map(int, key.split("/")[1:])) if per_cell else CellIndex(5, 0)
+        stay = {0, *kept[index].operations[0]} if index in kept else {0}
+        for operation, height in heights.items():
+            assert height == pytest.approx(whole if operation in stay else flat, abs=0.01)
+
+
+def test_of_another_model():
+    """Of a model with other parts or other fabrics nothing would seem to stay."""
+    spec = FabricSpec(width=1)
+    model = network(spec)
+    with pytest.raises(ValueError, match="is not one of this model"):
+        draw_pruned(model, prune(network(spec, parts=3)))
+    with pytest.raises(ValueError, match="is not one of this model"):
+        draw_pruned(model, prune(network(FabricSpec(width=2))))
 
 
 def test_a_fabric_backbone_of_which_nothing_is_read(groups):
