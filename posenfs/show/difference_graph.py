@@ -146,9 +146,9 @@ def _place_legend(
     lines, bars = greatest
     scale = []
     if lines >= _LEAST:
-        scale.append((stroke(**_MORE, penwidth="5"), f"widest line = {lines:.2f}"))
+        scale.append((stroke(**_MORE, penwidth="5"), f"widest line = {lines:.3f}"))
     if bars >= _LEAST:
-        scale.append((_place_pair, f"longest bar = {bars:.2f}: less to the left, more to the right"))
+        scale.append((_place_pair, f"longest bar = {bars:.3f}: less to the left, more to the right"))
     rows = {
         "sources": [
             (stroke(**_MORE, penwidth="3"), f"more weight than in {other_name}"),

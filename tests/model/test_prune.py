@@ -147,6 +147,19 @@ def test_threshold_and_one_hot_equal_a_plain_network_of_those_weights():
     assert proofs[0].after.multiply_adds > proofs[1].after.multiply_adds > proofs[2].after.multiply_adds
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6))
+def test_narrowed_convolutions_in_float64(seed):
+    generator = torch.Generator().manual_seed(seed)
+    model = network(FabricSpec(width=2, hidden_nodes=3), 3, seed=seed).double()
+    for head in model.heads:
+        keep = random_keep(head.fabric.alpha.shape, generator, 0.3)
+        keep[[1, 2]] = torch.tensor([True, False, False, False])  # nothing reaches the second node
+        set_logits(head.fabric.alpha, keep)
+    proof = prove(model, prune(model), torch.randn(1, 3, 64, 64, generator=generator).double())
+    assert proof.narrowed and proof.difference <= 1e-14
+
+
 def test_in_float64_and_the_model_is_left_alone():
     model = network(FabricSpec(width=2)).double().train()
     only(model.heads[0].fabric.beta, model.spec.cells, {(5, 0): 2})

@@ -55,8 +55,8 @@ def test_lines_and_bars_carry_the_differences(spec, groups):
     distance = one.distance(other, spec)
     svg = graph.svg()
     assert f"apart from legs part: operations {distance[0]:.2f}, sources {distance[1]:.2f}" in svg
-    assert f"widest line = {largest:.2f}" in svg and "more weight than in legs part" in svg
-    assert f"longest bar = {bars.abs().max().item():.2f}" in svg
+    assert f"widest line = {largest:.3f}" in svg and "more weight than in legs part" in svg
+    assert f"longest bar = {bars.abs().max().item():.3f}" in svg
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=["head", "per cell", "Fabric-1"])
@@ -98,7 +98,7 @@ def test_each_with_its_own_other_on_one_scale(groups):
         (runs[0][n].source_weights(spec) - runs[1][n].source_weights(spec)).abs().max().item() for n in "abcd"
     )
     widths = [w for kind in ("more", "less") for _, _, widths in groups(graph, kind) for w in widths]
-    assert max(widths) == pytest.approx(5, abs=6e-3) and f"widest line = {largest:.2f}" in graph.svg()
+    assert max(widths) == pytest.approx(5, abs=6e-3) and f"widest line = {largest:.3f}" in graph.svg()
     assert len(groups(graph, "input")) == 4 * spec.input_rows
 
 
