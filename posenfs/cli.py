@@ -233,7 +233,7 @@ def import_(
     known = {"mpii": MPII, "coco": COCO}
     model = load_released(checkpoint, operations, backbone_operations, known.get(skeleton))
     found = next(own for own in known.values() if len(own) == model.keypoints)
-    experiment = describe(model, output.name, found)
+    experiment = describe(model, output.resolve().name.lstrip("."), found)
     save_model(output, model, experiment)
     spec = model.spec
     print(

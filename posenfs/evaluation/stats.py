@@ -31,7 +31,7 @@ class Comparison:
 
     @property
     def distinguishable(self) -> bool:
-        return not self.difference.low <= 0 <= self.difference.high
+        return self.difference.low > 0 or self.difference.high < 0
 
     def __str__(self) -> str:
         verdict = "distinguishable" if self.distinguishable else "not distinguishable"

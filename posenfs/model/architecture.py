@@ -92,6 +92,8 @@ class Architecture:
     def distance(self, other: "Architecture", spec: FabricSpec) -> tuple[float, float]:
         """How far two architectures of a fabric are apart, of operations and of sources: the share of weight that would
         have to move (total variation), mean over edges and over cells; 0 where they are the same, at most 1."""
+        if self.alpha.shape != other.alpha.shape or self.beta.shape != other.beta.shape:
+            raise ValueError(f"architectures of different fabrics: alpha {self.alpha.shape} and {other.alpha.shape}")
         pairs = (
             (self.operation_weights, other.operation_weights),
             (self.source_weights(spec), other.source_weights(spec)),

@@ -53,6 +53,7 @@ def module_costs(model: nn.Module, height: int = 256, width: int = 256) -> dict[
     return {"": Cost(params[""], counted[""]), **costs}
 
 
+@torch.enable_grad()
 def _count(model: nn.Module, height: int, width: int) -> tuple[dict[str, int], dict[str, int]]:
     """The numbers in every parameter that the output depends on, and the multiply-adds of every module that is called,
     both by dotted name; "" is the whole."""

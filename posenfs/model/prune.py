@@ -284,9 +284,8 @@ def prove(model: PoseNFS, pruned: PrunedNFS, images: Tensor | Mapping[str, Tenso
     model.eval(), pruned.eval()
     differences = {name: (model(batch) - pruned(batch)).abs().max().item() for name, batch in kinds.items()}
     model.train(training)
-    with torch.enable_grad():
-        size = next(iter(kinds.values())).shape[-2:]
-        costs = [honest_cost(network, *size) for network in (model, pruned)]
+    size = next(iter(kinds.values())).shape[-2:]
+    costs = [honest_cost(network, *size) for network in (model, pruned)]
     narrowed = any(fabric.narrowed for fabric in pruned.pruned_fabrics.values())
     return Proof(differences, narrowed, *costs, weights_hash(model), weights_hash(pruned))
 

@@ -43,6 +43,13 @@ def load_released(
     """
     path = Path(path)
     state = _read(path)
+    try:
+        return _model(path, state, operations, backbone_operations, skeleton)
+    except (KeyError, IndexError, StopIteration, RuntimeError) as error:  # a tensor that is not there, or of no sense
+        raise ReleasedError(f"{path} is not laid out as the authors' checkpoints are: {error!r:.150}") from None
+
+
+def _model(path: Path, state: dict[str, Tensor], operations, backbone_operations, skeleton) -> PoseNFS:
     names = list(dict.fromkeys(key.split(".")[0] for key in state if key.endswith(".final_layer.1.weight")))
     if not names:
         raise ReleasedError(f"{path} holds no part (`<part>.final_layer.1.weight`); it is no released checkpoint")
@@ -170,7 +177,7 @@ class _Loader:
     """Copies tensors of the file into modules of ours; raises ReleasedError where one lacks or has another shape."""
 
     def __init__(self, path: Path, state: dict[str, Tensor]):
-        self.path, self.state = path, state
+        self.path, self.state, self.read = path, state, set()
 
     def copy(self, module: nn.Module, key: str) -> None:
         """All parameters and buffers of one convolution or batch-norm."""
@@ -184,13 +191,18 @@ class _Loader:
         if found is None or found.shape != target.shape:
             shape = "not there" if found is None else f"of shape {tuple(found.shape)}"
             raise ReleasedError(f"{self.path}: {key} is {shape}; expected {tuple(target.shape)}")
+        if not found.isfinite().all():
+            raise ReleasedError(f"{self.path}: {key} holds numbers that are not finite")
         target.copy_(found)
+        self.read.add(key)
 
     def fabric(self, fabric: Fabric, name: str) -> None:
         self._copy(fabric.alpha, f"{name}.alphas")
         beta = self.state.get(f"{name}.betas")
         if beta is None or beta.shape != fabric.beta.shape:
             raise ReleasedError(f"{self.path}: {name}.betas do not fit {tuple(fabric.beta.shape)}")
+        if not beta.isfinite().all():
+            raise ReleasedError(f"{self.path}: {name}.betas holds numbers that are not finite")
         fabric.beta.copy_(beta[:, list(_SLOTS)])
         for index, cell in zip(fabric.spec.cells, _all_cells(fabric), strict=True):
             self._cell(cell, f"{name}.cell_{index.layer}_{index.row}", fabric.spec.operations)
@@ -207,6 +219,13 @@ class _Loader:
             for number, operation in enumerate(candidates):
                 self._operation(operation, f"{key}.cell_arch.{edge}.ops.{number}")
         self.copy(cell.project, f"{key}.channel_keep")
+        live = tuple(f"{key}.cell_arch.{edge}." for edge in range(len(cell.edges)))  # those beyond are a dead node's
+        for name in self.state:
+            if name.startswith(live) and name not in self.read and not name.endswith("num_batches_tracked"):
+                raise ReleasedError(
+                    f"{self.path}: {name} belongs to none of the operations that were named ({', '.join(operations)}); "
+                    "give them in the order of its configuration"
+                )
 
     def _operation(self, operation: nn.Module, key: str) -> None:
         if isinstance(operation, Separable):

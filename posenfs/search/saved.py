@@ -1,7 +1,11 @@
 """Models on disk: a folder with config.json (an Experiment) and model.safetensors. A finished run is one too."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, Skeleton
@@ -33,6 +37,8 @@ def save_model(folder: str | Path, model: PoseNetwork, experiment: Experiment) -
     """
     folder = Path(folder)
     config, text = folder / "config.json", experiment.to_json()
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; choose a folder")
     if config.is_file() and Experiment.from_json(config.read_text(), str(config)).to_json() != text:
         raise ValueError(f"{folder} holds another experiment ({config}); choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +61,7 @@ def load_model(source: str | Path | Run) -> Saved:
     if path.is_file():
         state, network = read_tensors(path)
         if network == PrunedNFS.__name__ and isinstance(model, PoseNFS):
-            model = PrunedNFS(model, {name: _weights(state, model, name) for name in model.fabrics()})
+            model = PrunedNFS(model, {name: _weights(path, state, model, name) for name in model.fabrics()})
     elif snapshots := run.snapshots():
         state = run.load_snapshot(snapshots[-1])["model"]
     else:
@@ -65,11 +71,18 @@ def load_model(source: str | Path | Run) -> Saved:
     return Saved(experiment, model.eval())
 
 
-def _weights(state, model: PoseNFS, name: str):
-    """operation_weights and scale_weights of a pruned fabric by its name; those it has before, where none is left."""
-    names = [part.name for part in model.parts]
+def _weights(path: Path, state: Mapping[str, Tensor], model: PoseNFS, name: str) -> tuple[Tensor, ...]:
+    """operation_weights [N, E, |O|] and scale_weights [N, 3] of a pruned fabric; zeros where nothing of it is left."""
+    names, spec = [part.name for part in model.parts], model.fabrics()[name].spec
     place = "backbone.fabric" if name not in names else f"heads.{names.index(name)}.fabric"
-    return tuple(state.get(f"{place}.{kind}") for kind in ("operation_weights", "scale_weights"))
+    shapes = {
+        "operation_weights": (len(spec.cells), len(spec.edges), len(spec.operations)),
+        "scale_weights": spec.beta_shape,
+    }
+    found = tuple(state.get(f"{place}.{kind}", torch.zeros(shape)) for kind, shape in shapes.items())
+    if [tuple(weight.shape) for weight in found] != list(shapes.values()):
+        raise ValueError(f"{path} is of another network: {place} has weights of {[list(w.shape) for w in found]}")
+    return found
 
 
 def describe(model: PoseNFS, name: str, skeleton: Skeleton) -> Experiment:

@@ -68,6 +68,7 @@ def test_nobody_one_person_and_everybody_alike():
     assert np.isnan(pck_interval(np.full((3, 2), np.nan), 0.5).value)
     one = pck_interval(np.array([[0.1, 0.9]]), 0.5)
     assert one.value == 50 and np.isnan(one.low)
+    assert not compare_pck(np.array([[0.1, 0.9]]), np.array([[0.9, 0.9]]), 0.5).distinguishable
     alike = pck_interval(np.full((9, 2), 0.1), 0.5)
     assert (alike.low, alike.value, alike.high) == (100, 100, 100)
     with pytest.raises(ValueError, match="not of the same labelled keypoints"):

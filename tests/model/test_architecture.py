@@ -60,6 +60,8 @@ def test_distance():
     spec = FabricSpec(width=2, hidden_nodes=2)
     one, other = Architecture.random(spec, 1), Architecture.random(spec, 2)
     assert one.distance(one, spec) == (0, 0)
+    with pytest.raises(ValueError, match="architectures of different fabrics"):
+        one.distance(Architecture.random(FabricSpec(width=2)), spec)
     assert one.distance(other, spec) == pytest.approx(other.distance(one, spec))
     assert all(0 < d < 1 for d in one.distance(other, spec))
     skip, separable = (Genotype(((o,) * 3,), ("coarser",) * 6).architecture(spec) for o in ("skip", "separable_3x3"))

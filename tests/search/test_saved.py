@@ -134,6 +134,13 @@ def test_files_that_are_none(tmp_path):
     save_file(whole, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="it has nothing"):
         load_model(tmp_path)
+    pruned = prune(built(replace(experiment, fabric=FabricSpec(width=2))))
+    save_model(tmp_path / "other", pruned, replace(experiment, fabric=FabricSpec(width=2)))
+    (tmp_path / "model.safetensors").write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    with pytest.raises(ValueError, match="another network: heads.0.fabric has weights of"):
+        load_model(tmp_path)
+    with pytest.raises(ValueError, match="is a file; choose a folder"):
+        save_model(tmp_path / "model.safetensors", model, experiment)
     (tmp_path / "model.safetensors").write_bytes(b"no tensors at all")
     with pytest.raises(ValueError, match="cannot be read as safetensors"):
         load_model(tmp_path)
