@@ -130,7 +130,8 @@ def compare(run: Positional[str], other: Positional[str], as_json: Annotated[boo
     found, metric = compare_runs(find_run(run), find_run(other))
     if as_json:
         verdict = {"distinguishable": found.distinguishable, "people": found.people}
-        print(json.dumps({"metric": metric, **asdict(found.difference), **verdict}, indent=2))
+        interval = {k: None if v != v else v for k, v in asdict(found.difference).items()}
+        print(json.dumps({"metric": metric, **interval, **verdict}, indent=2))
     else:
         print(
             f"{metric} of {other} less that of {run}: {found}\n(bootstrap over people; of other seeds it says nothing)"

@@ -174,6 +174,10 @@ def test_import_prune_and_child(here, tiny, capsys):
         ["prune", "parent", "--output", "b", "--mode", "threshold", "--threshold", "2", "--quiet"], capsys
     )
     assert not (here / "b").exists() and not (here / "twice").exists()
+    before = (here / "reports" / "runs" / "parent" / "model.safetensors").read_bytes()
+    assert "choose another folder" in refused(["prune", "parent", "--output", "reports/runs/parent", "--quiet"], capsys)
+    assert (here / "reports" / "runs" / "parent" / "model.safetensors").read_bytes() == before
+    assert "belongs to mode threshold" in refused(["prune", "parent", "--output", "c", "--threshold", "0.3"], capsys)
     main(["child", "parent", "--epochs", "1", "--quiet", "--json"])
     rows = json.loads(capsys.readouterr().out)
     runs = [row["run"] for row in rows if row["network"] != "child with zero, as derived"]

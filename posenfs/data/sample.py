@@ -25,6 +25,7 @@ class CocoFile:
     path: Path
     image_ids: np.ndarray  # [M] of the people's pictures
     category: int
+    people: np.ndarray  # ids of everybody read from it: of a selection, those not chosen are not judged
     every_image: bool = False  # whether all pictures of the file are judged, or those of these people alone
 
 

@@ -57,11 +57,17 @@ def average_precision(
 ) -> dict[str, float]:
     """pycocotools' ten numbers, as shares, of results {image_id, category_id, keypoints [x, y, score, …], score} by the
     content of an annotation file; other sigmas than COCO's where given, and some of its pictures alone, by their ids.
-    -1 where there is nobody to find. No result: everything is 0, as it finds nobody.
+    -1 where there is nobody to find. No result: everything is 0, as it finds nobody. Annotations without area or
+    num_keypoints have the area of their box, and as many as are labelled.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
         truth = CocoAnnotations()
         truth.dataset = copy.deepcopy(dict(annotations))  # it writes into what it is given
+        for annotation in truth.dataset["annotations"]:
+            if annotation.get("area") is None:
+                annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+            if annotation.get("num_keypoints") is None:
+                annotation["num_keypoints"] = sum(v > 0 for v in annotation["keypoints"][2::3])
         truth.createIndex()
         if not results:
             return dict.fromkeys(AP_NAMES, 0.0)

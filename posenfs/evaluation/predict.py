@@ -127,6 +127,9 @@ def coco_metrics(predictions: Predictions, people: People) -> dict[str, float]:
     sigmas, truth = people.skeleton.oks_sigmas, read_json(people.coco.path)
     nms = None if people.box_scores is None else 0.9
     results = rescored(coco_results(predictions, people), sigmas, nms, aspect=predictions.aspect)
+    if not people.coco.every_image:
+        others = set(people.coco.people.tolist()) - set(people.person_ids.tolist())
+        truth["annotations"] = [a for a in truth["annotations"] if a["id"] not in others]
     images = None if people.coco.every_image else people.coco.image_ids[np.unique(people.image_index)]
     found = average_precision(truth, results, sigmas, images)
     values = {name: 100 * value if value >= 0 else float("nan") for name, value in found.items()}

@@ -173,18 +173,18 @@ def score_coco(
         raise DataError(f"{annotations} is not as COCO's files are: pycocotools says {error!r:.120}") from None
 
 
-def _person(path: Path, truth) -> tuple[int, np.ndarray | None]:
-    """How many keypoints a person has in an annotation file, and its own sigmas where its category names them."""
+def _person(path: Path, truth) -> tuple[int, np.ndarray]:
+    """How many keypoints COCO's people have, and their sigmas; raises DataError unless the file is of such."""
     rows = truth.get("categories") if isinstance(truth, dict) else None
     if not isinstance(rows, list) or not all(isinstance(truth.get(k), list) for k in ("images", "annotations")):
         raise DataError(f"{path} must hold lists `images`, `annotations` and `categories`, as COCO's files do")
     found = [c for c in rows if isinstance(c, dict) and isinstance(c.get("keypoints"), list)]
     if not found:
         raise DataError(f"{path} has no category with keypoints; person_keypoints_*.json has, instances_*.json not")
-    count = len(found[0]["keypoints"])
-    if count != len(COCO):
-        raise DataError(f"{path} labels {count} keypoints, not COCO's {len(COCO)}")
-    return count, np.array(COCO.oks_sigmas)
+    names = tuple(map(str, found[0]["keypoints"]))
+    if names != COCO.keypoints:
+        raise DataError(f"{path} labels {len(names)} keypoints ({', '.join(names):.80}), not COCO's {len(COCO)}")
+    return len(COCO), np.array(COCO.oks_sigmas)
 
 
 def _check(place: str, name: str, values, count: int) -> None:

@@ -238,6 +238,10 @@ def prune(model: PoseNFS, mode: Mode = "exact", threshold: float = 0.0) -> Prune
     """
     if mode not in get_args(Mode):
         raise ValueError(f"unknown pruning mode {mode!r}; known: {', '.join(get_args(Mode))}")
+    if (mode == "threshold") != (threshold > 0):
+        raise ValueError(
+            f"a threshold above 0 belongs to mode threshold, and to it alone; got {threshold} in mode {mode}"
+        )
     if not 0 <= threshold < 1:
         raise ValueError(f"a threshold of weights lies in [0, 1); got {threshold}")
     weights = {name: mixing_weights(fabric, mode, threshold) for name, fabric in model.fabrics().items()}

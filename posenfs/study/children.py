@@ -6,7 +6,7 @@ The paper keeps the soft architecture and so avoids the gap between the two; her
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Literal
 
@@ -38,7 +38,7 @@ def child_experiment(parent: Run, start: Start, epochs: int | None = None, zero:
 
     Raises ValueError where the run is not finished, or nothing was searched in it.
     """
-    experiment, status = parent.experiment(), parent.status()
+    experiment, status, folder = parent.experiment(), parent.status(), parent.folder.resolve()
     if status.get("state") != "finished":
         raise ValueError(f"{parent.name} is not finished (step {status.get('step')} of {status.get('steps')})")
     fabrics = load_model(parent).model.fabrics()
@@ -46,9 +46,9 @@ def child_experiment(parent: Run, start: Start, epochs: int | None = None, zero:
         raise ValueError(f"nothing was searched in {parent.name}: there is no child to derive")
     return replace(
         experiment,
-        name=f"{parent.name}_child_{start}",
+        name=f"{folder.name}_child_{start}",
         genotype={name: fabric.architecture.genotype(fabric.spec, zero) for name, fabric in fabrics.items()},
-        start=str(parent.folder) if start == "weights" else None,
+        start=str(folder) if start == "weights" else None,
         run=experiment.run if epochs is None else replace(experiment.run, epochs=epochs),
     )
 
@@ -99,7 +99,7 @@ def parent_and_child(
     for start, experiment in experiments.items():
         if progress:
             tqdm.write(f"{_NAMES[start]}: {experiment.run.epochs} epochs, run {experiment.name}", file=sys.stderr)
-        search = Search(experiment, parent.folder.with_name(experiment.name), device, workers, progress)
+        search = Search(experiment, parent.folder.resolve().with_name(experiment.name), device, workers, progress)
         search.finish()
         add(_NAMES[start], experiment.name, search.model)
         search.close()
@@ -113,6 +113,7 @@ def _renew_running_means(model: PoseNetwork, train: People, experiment: Experime
     crops = Crops(train, (width, height), experiment.augmentation, experiment.run.seed)
     device = next(model.parameters()).device
     model.train()
-    for batch in islice(Loader(crops, experiment.run.batch_size, workers).epoch(0), _BATCHES):
+    loader = Loader(crops, experiment.run.batch_size, workers)
+    for batch in islice(chain.from_iterable(map(loader.epoch, count())), _BATCHES):
         model(normalise(batch.images.to(device)))
     model.eval()

@@ -1,6 +1,7 @@
 """Pruning a model on disk with its proof, and what each threshold saves and costs."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from posenfs.evaluation.metrics import headline, metric_title
 from posenfs.evaluation.predict import evaluate, predict
 from posenfs.model.network import PoseNFS
 from posenfs.model.prune import Mode, Proof, prove, prune
-from posenfs.search.run import write_whole
+from posenfs.search.run import find_run, write_whole
 from posenfs.search.saved import load_model, save_model
 
 _IMAGES = 8  # random ones that a proof compares, and as many crops
@@ -29,6 +30,8 @@ def prune_saved(
     The proof compares random images and, where the model's data are there, crops of people it was not trained on.
     Raises ValueError for a model without fabrics, and for a folder that holds another experiment.
     """
+    if Path(output).resolve() == find_run(source).folder.resolve() or (Path(output) / "status.json").is_file():
+        raise ValueError(f"{output} is the model itself, or a run: choose another folder")
     saved = load_model(source)
     if not isinstance(saved.model, PoseNFS):
         raise ValueError(f"{source} is a {type(saved.model).__name__}: there is nothing to prune in it")
@@ -39,7 +42,7 @@ def prune_saved(
         _, valid = open_data(saved.experiment.data, progress)
         images["crops"] = normalise(crop_people(valid.select(slice(_IMAGES)), (width, height)).images)
     except (DataError, OSError) as error:
-        tqdm.write(f"note: compared on random images alone ({error})")
+        tqdm.write(f"note: compared on random images alone ({error})", file=sys.stderr)
     dtype = next(saved.model.parameters()).dtype
     proof = prove(saved.model, pruned, {name: batch.to(dtype) for name, batch in images.items()})
     save_model(output, pruned, saved.experiment)

@@ -86,7 +86,7 @@ def people_of_file(
         head_source="none",
         image_sizes=np.array([[_size(files[image], side) for side in ("width", "height")] for image in shown]),
         left_out={reason: count for reason, count in reasons.items() if count},
-        coco=CocoFile(path, np.array(shown), person),
+        coco=CocoFile(path, np.array(shown), person, np.array([annotation["id"] for annotation in used])),
     )
 
 
