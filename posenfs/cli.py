@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from tyro.conf import AvoidSubcommands, Positional, UseAppendAction, arg
 from tyro.extras import SubcommandApp
 
-from posenfs.evaluation.metrics import metric_title
+from posenfs.evaluation.metrics import metric_title, without_nan
 from posenfs.search.experiment import Experiment
 
 app, data, evaluation = SubcommandApp(), SubcommandApp(), SubcommandApp()
@@ -130,8 +130,7 @@ def compare(run: Positional[str], other: Positional[str], as_json: Annotated[boo
     found, metric = compare_runs(find_run(run), find_run(other))
     if as_json:
         verdict = {"distinguishable": found.distinguishable, "people": found.people}
-        interval = {k: None if v != v else v for k, v in asdict(found.difference).items()}
-        print(json.dumps({"metric": metric, **interval, **verdict}, indent=2))
+        print(json.dumps({"metric": metric, **without_nan(asdict(found.difference)), **verdict}, indent=2))
     else:
         print(
             f"{metric} of {other} less that of {run}: {found}\n(bootstrap over people; of other seeds it says nothing)"
@@ -445,7 +444,7 @@ app.command(evaluation, name="evaluate", help="Score anyone's predictions.")
 def _print_scores(found: dict[str, dict[str, float]], as_json: bool) -> None:
     """A row for each metric, a column for each kind of keypoint."""
     if as_json:
-        print(json.dumps({m: {c: None if v != v else v for c, v in own.items()} for m, own in found.items()}, indent=2))
+        print(json.dumps({metric: without_nan(values) for metric, values in found.items()}, indent=2))
         return
     columns = next(iter(found.values()))
     print(f"{'%':16}" + "".join(f"{column:>10}" for column in columns))

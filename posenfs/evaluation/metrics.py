@@ -98,9 +98,13 @@ def normalised_errors(predicted: np.ndarray, people: People, sizes: np.ndarray) 
     """[N, K, 2] image px -> distance to the truth / size [N]; [N, K], NaN where not labelled or without a size."""
     if predicted.shape != people.keypoints_image.shape:
         raise ValueError(f"predictions of shape {predicted.shape} for people of {people.keypoints_image.shape}")
-    distance = np.linalg.norm(predicted - people.keypoints_image, axis=-1)
-    usable = (people.visibility > 0) & (sizes > 0)[:, None]
-    return np.where(usable, distance / np.where(sizes > 0, sizes, np.nan)[:, None], np.nan)
+    return relative_errors(predicted - people.keypoints_image, people.visibility > 0, sizes)
+
+
+def relative_errors(differences: np.ndarray, labelled: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Differences [N, K, 2] px, labelled [N, K], sizes [N] px -> [N, K], NaN where not labelled or without a size."""
+    usable = labelled & (sizes > 0)[:, None]
+    return np.where(usable, np.linalg.norm(differences, axis=-1) / np.where(sizes > 0, sizes, 1)[:, None], np.nan)
 
 
 def correct_share(errors: np.ndarray, skeleton: Skeleton, measure: str, threshold: float) -> dict[str, float]:
@@ -137,6 +141,11 @@ def pck_curve(errors: np.ndarray, most: float = 0.5, steps: int = 51) -> tuple[n
     thresholds = np.linspace(0, most, steps)
     shares = np.array([pck(errors, threshold) for threshold in thresholds])
     return thresholds, shares, float(np.trapezoid(shares, thresholds) / most)
+
+
+def without_nan(values: Mapping[str, object]) -> dict[str, object]:
+    """With None for NaN, which JSON does not know."""
+    return {name: None if value != value else value for name, value in values.items()}
 
 
 def _mean(values: Mapping[str, float], names: tuple[str, ...]) -> float:

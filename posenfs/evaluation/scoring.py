@@ -7,6 +7,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from posenfs.body.skeleton import COCO, MPII
+from posenfs.data.datasets.coco import coco_content, keypoint_category
 from posenfs.data.datasets.mpii import FILE_ORDER, mpii_truth
 from posenfs.data.sample import DataError, People, read_json
 from posenfs.evaluation.metrics import (
@@ -19,6 +20,7 @@ from posenfs.evaluation.metrics import (
     head_sizes,
     metric_name,
     normalised_errors,
+    relative_errors,
 )
 from posenfs.evaluation.oks import average_precision, nms_areas, oks_nms, rescore
 
@@ -58,9 +60,8 @@ def score_mpii(
     head size. Raises DataError where the file is unsound or of other people.
     """
     joints, missing, heads = mpii_truth(truth, len(predictions))
-    distance = np.linalg.norm(predictions + (0 if one_based else 1) - joints, axis=-1)
-    judged = ~missing & (heads > 0)[:, None]
-    errors = np.where(judged, distance / np.where(heads > 0, heads, 1)[:, None], np.nan)[:, FILE_ORDER]
+    differences = predictions + (0 if one_based else 1) - joints
+    errors = relative_errors(differences, ~missing, heads)[:, FILE_ORDER]
     found = {}
     for threshold in thresholds:
         name = metric_name("pckh", threshold)
@@ -162,29 +163,18 @@ def score_coco(
         raise ValueError("suppression (--nms) works on rescored poses: give --rescore with it")
     if not annotations.is_file():
         raise FileNotFoundError(f"no annotations at {annotations}")
-    truth = read_json(annotations)
-    keypoints, sigmas = _person(annotations, truth)
-    found = read_results(results, truth, keypoints)
+    truth = coco_content(annotations)
+    names = tuple(keypoint_category(annotations, truth)["keypoints"])
+    if names != COCO.keypoints:
+        labels = ", ".join(map(str, names))
+        raise DataError(f"{annotations} labels {len(names)} keypoints ({labels:.80}), not COCO's {len(COCO)}")
+    found, sigmas = read_results(results, truth, len(COCO)), np.array(COCO.oks_sigmas)
     if rescoring:
         found = rescored(found, sigmas, nms, aspect=aspect)
     try:
         return average_precision(truth, found, sigmas)
     except Exception as error:  # of an annotation it cannot use pycocotools raises nearly anything
         raise DataError(f"{annotations} is not as COCO's files are: pycocotools says {error!r:.120}") from None
-
-
-def _person(path: Path, truth) -> tuple[int, np.ndarray]:
-    """How many keypoints COCO's people have, and their sigmas; raises DataError unless the file is of such."""
-    rows = truth.get("categories") if isinstance(truth, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(truth.get(k), list) for k in ("images", "annotations")):
-        raise DataError(f"{path} must hold lists `images`, `annotations` and `categories`, as COCO's files do")
-    found = [c for c in rows if isinstance(c, dict) and isinstance(c.get("keypoints"), list)]
-    if not found:
-        raise DataError(f"{path} has no category with keypoints; person_keypoints_*.json has, instances_*.json not")
-    names = tuple(map(str, found[0]["keypoints"]))
-    if names != COCO.keypoints:
-        raise DataError(f"{path} labels {len(names)} keypoints ({', '.join(names):.80}), not COCO's {len(COCO)}")
-    return len(COCO), np.array(COCO.oks_sigmas)
 
 
 def _check(place: str, name: str, values, count: int) -> None:

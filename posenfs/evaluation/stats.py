@@ -4,7 +4,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import DegenerateDataWarning, bootstrap
 
 _RESAMPLES = 2000
 
@@ -78,6 +77,8 @@ def _interval(samples: tuple[np.ndarray, ...], statistic, confidence: float, see
     value = float(statistic(*samples, axis=-1))
     if len(samples[0]) == 1:
         return Interval(value, float("nan"), float("nan"), confidence)
+    from scipy.stats import DegenerateDataWarning, bootstrap  # half a second that no other command need wait for
+
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # everybody alike: answered below
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = bootstrap(

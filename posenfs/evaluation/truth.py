@@ -6,7 +6,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from posenfs.body.skeleton import LSP, MPII, MPII_FILE_KEYPOINTS, Skeleton
-from posenfs.data.datasets.coco import people_of_file
+from posenfs.data.datasets.coco import keypoint_category, people_of_file
 from posenfs.data.datasets.lsp import read_joints
 from posenfs.data.datasets.mpii import mpii_truth, read_mpii
 from posenfs.data.sample import DataError, People, read_json
@@ -45,12 +45,9 @@ def _mpii_json(path: Path) -> People:
 
 
 def _coco(path: Path, content: dict) -> People:
-    rows = content.get("categories")
-    found = [c for c in rows if isinstance(c, dict) and c.get("keypoints")] if isinstance(rows, list) else []
-    if not found or not isinstance(found[0].get("name"), str):
-        raise DataError(f"{path} has no category with keypoints; person_keypoints_*.json has, instances_*.json not")
-    skeleton = Skeleton(found[0]["name"], tuple(map(str, found[0]["keypoints"])), (), ())
-    return people_of_file(path, skeleton, path.name, found[0]["name"], lambda names: path.parent)
+    found = keypoint_category(path, content)
+    skeleton = Skeleton(found["name"], tuple(map(str, found["keypoints"])), (), ())
+    return people_of_file(path, skeleton, path.name, found["name"], lambda names: path.parent)
 
 
 def _people(path: Path, skeleton: Skeleton, points, labelled, heads: np.ndarray | None = None) -> People:

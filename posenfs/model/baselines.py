@@ -10,7 +10,7 @@ from torchvision.models import resnet50, resnet101, resnet152
 
 from posenfs.body.parts import PartScheme
 from posenfs.model.backbones.hrnet import HRNet
-from posenfs.model.backbones.pretrained import load_weights
+from posenfs.model.backbones.resnet import load_resnet
 from posenfs.model.network import PoseNetwork
 from posenfs.model.vectors import gather_parts, scores
 
@@ -44,11 +44,7 @@ class SimpleBaseline(PoseNetwork):
         super().__init__(parts)
         if depth not in _RESNETS:
             raise ValueError(f"no ResNet of depth {depth}; there are {', '.join(map(str, _RESNETS))}")
-        net = _RESNETS[depth](weights="IMAGENET1K_V2" if weights == "imagenet" else None)
-        del net.fc
-        self.initial_weights = "random" if weights is None else "torchvision's IMAGENET1K_V2"
-        if weights not in (None, "imagenet"):
-            self.initial_weights = load_weights(net, Path(weights))
+        net, self.initial_weights = load_resnet(_RESNETS[depth], weights)
         self.backbone = nn.Sequential(*(module for name, module in net.named_children() if name != "avgpool"))
         self.upsample = nn.Sequential(*(_enlarge(channels) for channels in (2048, 256, 256)))
         self.head = ScoreHead(256, self.keypoints, vector_dim)

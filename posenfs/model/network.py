@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posenfs.body.parts import Part, PartScheme
-from posenfs.model.architecture import Architecture
+from posenfs.model.architecture import Architecture, Genotype
 from posenfs.model.fabric import Fabric
 from posenfs.model.space import PAPER, FabricSpec, Rules
 from posenfs.model.vectors import gather_parts, scores
@@ -53,6 +53,10 @@ class PoseNetwork(nn.Module):
     def architectures(self) -> dict[str, Architecture]:
         """The live alpha and beta of every fabric."""
         return {name: fabric.architecture for name, fabric in self.fabrics().items()}
+
+    def genotypes(self, zero: bool = True) -> dict[str, Genotype]:
+        """The discrete reading of every fabric; `zero` as in Architecture.genotype."""
+        return {name: fabric.architecture.genotype(fabric.spec, zero) for name, fabric in self.fabrics().items()}
 
     def architecture_parameters(self) -> list[nn.Parameter]:
         """All alpha and beta."""

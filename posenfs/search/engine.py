@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +20,14 @@ from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Batch, normalise
-from posenfs.evaluation.metrics import counted_keypoints, distance_headline, headline, metric_name, metric_title
+from posenfs.evaluation.metrics import (
+    counted_keypoints,
+    distance_headline,
+    headline,
+    metric_name,
+    metric_title,
+    without_nan,
+)
 from posenfs.evaluation.predict import evaluate, mean_pose, predict
 from posenfs.evaluation.stats import pck_interval
 from posenfs.model.cost import honest_cost
@@ -269,7 +276,7 @@ class Search:
         with self._autocast():
             predictions = predict(self.model, self.valid, (width, height), workers=self.workers)
         metrics, errors = evaluate(predictions, self.valid)
-        self.metrics = _without_nan(metrics)
+        self.metrics = without_nan(metrics)
         self.run.write_errors(errors)
         self.run.append("history.jsonl", [{"step": self.step_number, "epoch": self.epoch_number, **self.metrics}])
         self._history_rows += 1
@@ -306,7 +313,7 @@ class Search:
             "head_size": self.valid.head_source,
             "flip": True,
             "decoding": "quarter offset",
-            "interval": {"metric": metric_name(measure, threshold), "over": "people", **_without_nan(asdict(interval))},
+            "interval": {"metric": metric_name(measure, threshold), "over": "people", **without_nan(asdict(interval))},
             "mean_pose": {name: value for name, value in trivial.items() if not math.isnan(value)},
             "params": cost.params,
             "multiply_adds": cost.multiply_adds,
@@ -401,8 +408,3 @@ class Search:
             metrics=self.metrics,
             **fields,
         )
-
-
-def _without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON knows no NaN."""
-    return {name: None if math.isnan(value) else value for name, value in values.items()}

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
-from posenfs.show.canvas import INK
+from posenfs.show.canvas import INK, plain_name
 from posenfs.show.curves import layout
 from posenfs.show.fabric_graph import TRANSFER_COLOURS, check_fit, operation_name
 
@@ -32,14 +32,14 @@ def genotype_table(
         }
         scales = architecture.scale_weights.detach().amax(-1).tolist()
         row |= {c: f"{s} {w:.0%}" for c, s, w in zip(cells, genotype.sources, scales, strict=True)}
-        rows[_plain(name)] = row
+        rows[plain_name(name)] = row
     return pandas.DataFrame.from_dict(rows, orient="index").fillna("")
 
 
 def distance_maps(spec: FabricSpec, architectures: Mapping[str, Architecture]) -> go.Figure:
     """How far fabrics of one spec are apart, two by two (share of weight that would have to move, copies of one map
     summed), of operations and of sources; and the entropy of each: 1 where all weights are equal, 0 where decided."""
-    names = [_plain(name) for name in architectures]
+    names = [plain_name(name) for name in architectures]
     pairs = [[a.distance(b, spec) for b in architectures.values()] for a in architectures.values()]
     titles = ("distance of operations", "distance of sources", "entropy")
     figure = make_subplots(cols=3, column_titles=titles, horizontal_spacing=0.12)
@@ -58,7 +58,3 @@ def distance_maps(spec: FabricSpec, architectures: Mapping[str, Architecture]) -
     figure.update_yaxes(range=[0, 1], row=1, col=3)
     figure.update_layout(layout("Parts beside each other"), height=330 + 12 * len(names))
     return figure
-
-
-def _plain(name: str) -> str:
-    return name.removesuffix("_part").replace("_", " ")

@@ -7,7 +7,7 @@ from posenfs.body.parts import Part, PartScheme
 from posenfs.body.skeleton import Skeleton
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
-from posenfs.show.canvas import Canvas, Point
+from posenfs.show.canvas import Canvas, Point, plain_name
 from posenfs.show.fabric_graph import SMALL, FabricGraph, place_legend
 from posenfs.show.stick_body import front_pose, part_colours, place_body
 
@@ -55,7 +55,7 @@ def _place_part(canvas, part, fabric, places, corner, frame, side, colour) -> No
         f"{part.name}/frame", (left + frame[0] / 2, top + frame[1] / 2), frame, color=colour, penwidth="1.4",
         style="rounded", tooltip=part.name.replace("_", " "), **{"class": "part"},
     )  # fmt: skip
-    canvas.text((left + 12, top + 13), part.name.removesuffix("_part").replace("_", " "), size=10, bold=True)
+    canvas.text((left + 12, top + 13), plain_name(part.name), size=10, bold=True)
     fabric.place(canvas, (left + 12, top + 28))
     start = (left if side > 0 else left + frame[0]), top + frame[1] / 2
     nearest = min(part.keypoints, key=lambda k: math.dist(places[k], start))

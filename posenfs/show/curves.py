@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from posenfs.evaluation.metrics import metric_title
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
-from posenfs.show.canvas import operation_colour
+from posenfs.show.canvas import operation_colour, plain_name
 from posenfs.show.fabric_graph import TRANSFER_COLOURS
 
 _TRANSFERS = {"finer": "down", "same": "same", "coarser": "up"}  # a source and the transfer it comes through
@@ -137,16 +137,12 @@ def _legend_entry(figure: go.Figure, name: str, line: dict) -> None:
 
 def _grid(architectures: Mapping[str, Architecture], rows: list[str], title: str) -> go.Figure:
     figure = make_subplots(
-        rows=len(rows), cols=len(architectures), column_titles=[_plain(name) for name in architectures],
+        rows=len(rows), cols=len(architectures), column_titles=[plain_name(name) for name in architectures],
         row_titles=rows, shared_yaxes="all", shared_xaxes="all", horizontal_spacing=0.02, vertical_spacing=0.05,
     )  # fmt: skip
     figure.update_layout(layout(title), height=150 + 190 * len(rows))
     figure.update_xaxes(title="training step", row=len(rows))
     return figure
-
-
-def _plain(name: str) -> str:
-    return name.removesuffix("_part").replace("_", " ")
 
 
 def layout(title: str) -> dict:

@@ -7,7 +7,7 @@ import torch
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec
-from posenfs.show.canvas import GREY, INK, PALE, Canvas, Point, operation_colour
+from posenfs.show.canvas import GREY, INK, PALE, Canvas, Point, operation_colour, plain_name
 from posenfs.show.fabric_graph import (
     LARGE,
     LARGE_PER_CELL,
@@ -60,7 +60,7 @@ def draw_differences(
     canvas, (corners, (right, bottom)) = Canvas("differences"), side_by_side([d.graph for d in differences], columns)
     for difference, corner in zip(differences, corners, strict=True):
         difference.place(canvas, corner, max(lines, _LEAST), max(bars, _LEAST))
-    _place_legend(canvas, (0.0, bottom + 34), spec, _plain(other_name), (lines, bars), max(right, 430))
+    _place_legend(canvas, (0.0, bottom + 34), spec, plain_name(other_name), (lines, bars), max(right, 430))
     return canvas
 
 
@@ -77,7 +77,7 @@ class _Difference:
         check_fit(spec, other, names[1])
         pair = architecture.detach(), other.detach()
         operations, sources = pair[0].distance(pair[1], spec)
-        self.graph.subtitle = f"apart from {_plain(names[1])}: operations {operations:.2f}, sources {sources:.2f}"
+        self.graph.subtitle = f"apart from {plain_name(names[1])}: operations {operations:.2f}, sources {sources:.2f}"
         self.sources = torch.stack([a.source_weights(spec) for a in pair])  # [2, N, R]
         cells = len(spec.cells)
         self.operations = torch.stack([a.operation_weights.expand(cells, -1, -1) for a in pair])  # [2, N, E, |O|]
@@ -178,7 +178,3 @@ def _signed(value: float, digits: int) -> str:
 
 def _words(where: str, own: float, other: float) -> str:
     return f"{where}: {_signed(own - other, 4)}\n{own:.4f} against {other:.4f}"
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")

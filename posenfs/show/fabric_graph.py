@@ -8,7 +8,18 @@ from torch import Tensor
 from posenfs.model.architecture import Architecture
 from posenfs.model.prune import Kept
 from posenfs.model.space import CellIndex, FabricSpec, Sources
-from posenfs.show.canvas import GREY, INK, OPERATION_COLOURS, PALE, Canvas, Point, blend, operation_colour, text_on
+from posenfs.show.canvas import (
+    GREY,
+    INK,
+    OPERATION_COLOURS,
+    PALE,
+    Canvas,
+    Point,
+    blend,
+    operation_colour,
+    plain_name,
+    text_on,
+)
 from posenfs.show.legend import Sample, patch, place_samples, stroke
 
 # The paper's colours for the transfers of Eq. 2, in shades that differ in lightness as well as in hue.
@@ -85,7 +96,7 @@ class FabricGraph:
     ):
         check_fit(spec, architecture, name or key)
         self.spec, self.architecture, self.layout, self.left = spec, architecture.detach(), layout, left
-        self.key, self.name = key, name.replace("_", " ")
+        self.key, self.name = key, plain_name(name)
         alpha, beta = self.architecture.entropy()
         self.subtitle = f"entropy: operations {alpha:.2f}, scales {beta:.2f}"
         if left is not None:

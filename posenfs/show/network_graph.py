@@ -5,7 +5,7 @@ from itertools import pairwise
 from posenfs.body.parts import Part
 from posenfs.body.skeleton import Skeleton
 from posenfs.model.network import PartHead, PoseNFS, check_image_size
-from posenfs.show.canvas import GREY, Canvas, Point, blend
+from posenfs.show.canvas import GREY, Canvas, Point, blend, plain_name
 from posenfs.show.fabric_graph import FILL, TINY, FabricGraph, place_legend
 from posenfs.show.stick_body import part_colours
 
@@ -35,7 +35,7 @@ class _NetworkGraph:
     def __init__(self, model: PoseNFS, skeleton: Skeleton, size: tuple[int, int]):
         self.canvas, self.model, self.skeleton, self.size = Canvas("network"), model, skeleton, size
         self.colours = part_colours(model.parts)
-        self.names = [_plain(k) for k in skeleton.keypoints]
+        self.names = [plain_name(k) for k in skeleton.keypoints]
         own = model.architectures()
         self.fabrics = [FabricGraph(model.spec, own[p.name], TINY, f"fabric/{p.name}", p.name) for p in model.parts]
         self.frame = self.fabrics[0].size[1] + 44  # height of a part
@@ -99,11 +99,11 @@ class _NetworkGraph:
     def _place_part(self, part: Part, head: PartHead, fabric: FabricGraph, y: float) -> None:
         """One part's entries, fabric, vectors and scores in a frame whose middle is y."""
         canvas, spec, key, colour = self.canvas, self.model.spec, part.name, self.colours[part.name]
-        names = ", ".join(self.names[k] for k in part.keypoints)
+        title, names = plain_name(key), ", ".join(self.names[k] for k in part.keypoints)
         right = self.scores + _SCORES[0] + 10
         canvas.box(f"{key}/frame", ((self.left + right) / 2, y), (right - self.left, self.frame), color=colour,
-                   penwidth="1.4", style="rounded", tooltip=f"{_plain(key)}: {names}", **{"class": "part"})  # fmt: skip
-        canvas.text((self.entry, y - self.frame / 2 + 14), _plain(key.removesuffix("_part")), size=10, bold=True)
+                   penwidth="1.4", style="rounded", tooltip=f"{title}: {names}", **{"class": "part"})  # fmt: skip
+        canvas.text((self.entry, y - self.frame / 2 + 14), title, size=10, bold=True)
         canvas.curve("backbone", f"{key}/frame", (self.pyramid, 0), (self.left, y), bend=0.5, **_STEP)
         fabric.place(canvas, (self.fabric, y - self.frame / 2 + 32))
         for row, channels in enumerate(self.model.backbone.channels):
@@ -125,7 +125,7 @@ class _NetworkGraph:
         for k in part.keypoints:
             canvas.curve(
                 f"{key}/scores", f"keypoint/{k}", (right - 10, middle), (self.gathered, self.keypoints[k]), bend=0.5,
-                through=((right, middle),), color=colour, penwidth="0.8", tooltip=f"{_plain(key)}: {self.names[k]}",
+                through=((right, middle),), color=colour, penwidth="0.8", tooltip=f"{plain_name(key)}: {self.names[k]}",
                 **{"class": "gather"},
             )  # fmt: skip
 
@@ -141,7 +141,7 @@ class _NetworkGraph:
             self.canvas.bar(
                 f"keypoint/{k}", (self.gathered, y - _KEYPOINT[1] / 2), _KEYPOINT,
                 [(self.colours[part], 1 / len(own)) for part in own],
-                tooltip=f"{name}: {' + '.join(map(_plain, own))}", **{"class": "keypoint"},
+                tooltip=f"{name}: {' + '.join(map(plain_name, own))}", **{"class": "keypoint"},
             )  # fmt: skip
             self.canvas.text((self.gathered + _KEYPOINT[0] + 5, y), name, size=8)
         words = f"{_many(len(self.names), 'score map')}, {self._pixels(self.model.spec.strides[0])}"
@@ -154,7 +154,3 @@ def _centred(middle: float, pitch: float, count: int) -> list[float]:
 
 def _many(count: int, word: str) -> str:
     return f"{count} {word}" + ("" if count == 1 else "s")
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from posenfs.body.parts import PartScheme
 from posenfs.body.skeleton import Skeleton
-from posenfs.show.canvas import GREY, INK, Canvas, Point
+from posenfs.show.canvas import GREY, INK, Canvas, Point, plain_name
 from posenfs.show.stick_body import SIDE_COLOURS, front_pose, part_colours, place_body, side_of
 
 _HEAD = 42.0  # points to a head height, and where keypoints are named
@@ -57,7 +57,7 @@ def draw_part_schemes(
             place = middle - half + 18, bottom + _LINE * line
             canvas.box(f"{number}/legend/{line}", place, (9, 9), style="filled", fillcolor=colour, penwidth="0",
                        **{"class": "part"})  # fmt: skip
-            canvas.text((place[0] + 10, place[1]), part.removesuffix("_part").replace("_", " "))
+            canvas.text((place[0] + 10, place[1]), plain_name(part))
     return canvas
 
 

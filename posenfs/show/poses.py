@@ -18,6 +18,7 @@ from posenfs.data.loader import crop_people
 from posenfs.data.sample import People, normalise
 from posenfs.evaluation.predict import predict, score_maps
 from posenfs.model.vectors import squash
+from posenfs.show.canvas import plain_name
 from posenfs.show.stick_body import SIDE_COLOURS, side_of
 
 # Cased in white or black they read on any picture.
@@ -111,7 +112,7 @@ def draw_score_map(
     left, right = figure.subplots(1, 2)
     _image(left, image, "crop")
     artist = _overlay(right, image, score_map, vmax)
-    right.set_title(f"score of {_plain(keypoint)}", fontsize=11)
+    right.set_title(f"score of {plain_name(keypoint)}", fontsize=11)
     for axes in (left, right):
         if true is not None:
             _ring(axes, true)
@@ -132,7 +133,7 @@ def draw_score_maps(image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns
         axes.set_axis_off()
     for axes, keypoint, score_map in zip(grid.flat, skeleton.keypoints, maps, strict=False):
         artist = _overlay(axes, image, score_map, top)
-        axes.set_title(f"{_plain(keypoint)}, peak {score_map.max():.2f}", fontsize=9)
+        axes.set_title(f"{plain_name(keypoint)}, peak {score_map.max():.2f}", fontsize=9)
     figure.colorbar(artist, ax=grid, fraction=0.02, pad=0.01).set_label("score")
     return figure
 
@@ -166,7 +167,7 @@ def draw_map_change(
     for row, keypoint, index, change in zip(grid, keypoints, indices, changes, strict=True):
         for axes, own, word in zip(row, maps, ("before", "after"), strict=False):
             scores = _overlay(axes, batch.images[0], own[index], top)
-            axes.set_title(f"{_plain(keypoint)} {word}, peak {own[index].max():.2f}", fontsize=9)
+            axes.set_title(f"{plain_name(keypoint)} {word}, peak {own[index].max():.2f}", fontsize=9)
             if batch.visibility[0, index]:
                 _ring(axes, batch.keypoints_crop[0, index])
         differences = row[2].imshow(change, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
@@ -206,7 +207,7 @@ def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, s
     for (part, field), top in zip(own.items(), range(0, len(grid), rows_each), strict=True):
         length = np.linalg.norm(field, axis=0)
         _overlay(grid[top, 0], batch.images[0], length, max(float(length.max()), 1e-6))
-        grid[top, 0].set_title(f"{_plain(part)}: length, peak {length.max():.2f}", fontsize=9)
+        grid[top, 0].set_title(f"{plain_name(part)}: length, peak {length.max():.2f}", fontsize=9)
         reach = max(float(np.abs(field).max()), 1e-6)
         for number, component in enumerate(field):
             axes = grid[top + number // 4, 1 + number % 4]
@@ -284,7 +285,3 @@ def _casing(colour: str) -> str:
 def _line(colour: str, side: str) -> Line2D:
     casing = [Stroke(linewidth=4.6, foreground=_casing(colour)), Normal()]
     return Line2D([], [], color=colour, lw=2.6, label=side, path_effects=casing)
-
-
-def _plain(keypoint: str) -> str:
-    return keypoint.replace("_", " ")

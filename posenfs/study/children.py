@@ -38,16 +38,25 @@ def child_experiment(parent: Run, start: Start, epochs: int | None = None, zero:
 
     Raises ValueError where the run is not finished, or nothing was searched in it.
     """
-    experiment, status, folder = parent.experiment(), parent.status(), parent.folder.resolve()
+    return _child_experiment(parent, _soft(parent), start, epochs, zero)
+
+
+def _soft(parent: Run) -> PoseNetwork:
+    status = parent.status()
     if status.get("state") != "finished":
         raise ValueError(f"{parent.name} is not finished (step {status.get('step')} of {status.get('steps')})")
-    fabrics = load_model(parent).model.fabrics()
-    if not fabrics:
+    model = load_model(parent).model
+    if not model.fabrics():
         raise ValueError(f"nothing was searched in {parent.name}: there is no child to derive")
+    return model
+
+
+def _child_experiment(parent: Run, soft: PoseNetwork, start: Start, epochs: int | None, zero: bool) -> Experiment:
+    experiment, folder = parent.experiment(), parent.folder.resolve()
     return replace(
         experiment,
         name=f"{folder.name}_child_{start}",
-        genotype={name: fabric.architecture.genotype(fabric.spec, zero) for name, fabric in fabrics.items()},
+        genotype=soft.genotypes(zero),
         start=str(folder) if start == "weights" else None,
         run=experiment.run if epochs is None else replace(experiment.run, epochs=epochs),
     )
@@ -70,15 +79,12 @@ def parent_and_child(
     Raises RunError where there is no such run, ValueError where it has no child.
     """
     parent = parent if isinstance(parent, Run) else find_run(parent)
-    experiments = {start: child_experiment(parent, start, epochs, zero) for start in starts}
-    saved, found = load_model(parent), find_device(device)
-    train, valid = open_data(saved.experiment.data, progress)
-    soft = saved.model
-    genotypes, with_zero = (
-        {name: f.architecture.genotype(f.spec, chosen) for name, f in soft.fabrics().items()} for chosen in (zero, True)
-    )
+    soft, experiment, found = _soft(parent), parent.experiment(), find_device(device)
+    experiments = {start: _child_experiment(parent, soft, start, epochs, zero) for start in starts}
+    train, valid = open_data(experiment.data, progress)
+    genotypes, with_zero = soft.genotypes(zero), soft.genotypes()
     derived = child(soft, genotypes)
-    height, width = saved.experiment.image_size
+    height, width = experiment.image_size
     rows = []
 
     def add(network: str, run: str, model: PoseNetwork) -> None:
@@ -94,14 +100,14 @@ def parent_and_child(
     if with_zero != genotypes:
         add("child with zero, as derived", "", child(soft, with_zero))
     add("child, as derived", "", derived)
-    _renew_running_means(derived, train, saved.experiment, workers)
+    _renew_running_means(derived, train, experiment, workers)
     add("child, running means anew", "", derived)
-    for start, experiment in experiments.items():
+    for start, own in experiments.items():
         if progress:
-            tqdm.write(f"{_NAMES[start]}: {experiment.run.epochs} epochs, run {experiment.name}", file=sys.stderr)
-        search = Search(experiment, parent.folder.resolve().with_name(experiment.name), device, workers, progress)
+            tqdm.write(f"{_NAMES[start]}: {own.run.epochs} epochs, run {own.name}", file=sys.stderr)
+        search = Search(own, parent.folder.resolve().with_name(own.name), device, workers, progress)
         search.finish()
-        add(_NAMES[start], experiment.name, search.model)
+        add(_NAMES[start], own.name, search.model)
         search.close()
     return pandas.DataFrame(rows)
 

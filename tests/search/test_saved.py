@@ -111,7 +111,7 @@ def test_a_network_that_starts_with_saved_weights(tmp_path):
     save_model(tmp_path, model, experiment)
     again = build_model(replace(experiment, start=str(tmp_path)), model.parts)
     assert weights_hash(again) == weights_hash(model) and "saved in" in again.initial_weights
-    genotypes = {n: f.architecture.genotype(f.spec) for n, f in model.fabrics().items()}
+    genotypes = model.genotypes()
     same(
         build_model(replace(experiment, start=str(tmp_path), genotype=genotypes), model.parts), child(model, genotypes)
     )

@@ -54,8 +54,8 @@ def test_lines_and_bars_carry_the_differences(spec, groups):
     assert sorted(tip.rpartition(" ")[2] for tip in tips) == sorted(signed(value) for value in bars.flatten().tolist())
     distance = one.distance(other, spec)
     svg = graph.svg()
-    assert f"apart from legs part: operations {distance[0]:.2f}, sources {distance[1]:.2f}" in svg
-    assert f"widest line = {largest:.3f}" in svg and "more weight than in legs part" in svg
+    assert f"apart from legs: operations {distance[0]:.2f}, sources {distance[1]:.2f}" in svg
+    assert f"widest line = {largest:.3f}" in svg and "more weight than in legs" in svg
     assert f"longest bar = {bars.abs().max().item():.3f}" in svg
 
 

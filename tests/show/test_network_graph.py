@@ -22,15 +22,15 @@ def test_every_part_with_its_keypoints(skeleton, count, groups):
     model = network(skeleton, count)
     graph = draw_network(model, skeleton, (128, 96))
     names = [k.replace("_", " ") for k in skeleton.keypoints]
+    titles = {p.name: p.name.removesuffix("_part").replace("_", " ") for p in model.parts}
     tips = {title: tips[0] for title, tips, _ in groups(graph, "part")}
     assert tips == {
-        f"{p.name}/frame": f"{p.name.replace('_', ' ')}: {', '.join(names[k] for k in p.keypoints)}"
-        for p in model.parts
+        f"{p.name}/frame": f"{titles[p.name]}: {', '.join(names[k] for k in p.keypoints)}" for p in model.parts
     }
     gathered = {title for title, *_ in groups(graph, "gather")}
     assert gathered == {f"{p.name}/scores->keypoint/{k}" for p in model.parts for k in p.keypoints}
     maps = {title: tips[0] for title, tips, _ in groups(graph, "keypoint")}
-    own = [" + ".join(p.name.replace("_", " ") for p in model.parts if k in p.keypoints) for k in range(len(skeleton))]
+    own = [" + ".join(titles[p.name] for p in model.parts if k in p.keypoints) for k in range(len(skeleton))]
     assert maps == {f"keypoint/{k}": f"{name}: {parts}" for k, (name, parts) in enumerate(zip(names, own, strict=True))}
     svg = graph.svg()
     assert all(f">{name}<" in svg for name in names)

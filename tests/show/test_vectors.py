@@ -62,7 +62,7 @@ def test_vectors_of_a_shared_keypoint_have_a_row_for_each_part(tiny, drawn):
     model = build(replace(tiny, parts=8), progress=False).model
     figure = draw_vectors(model, people, 0, "left_shoulder", (64, 64))
     titles = [axes.get_title() for axes in figure.axes]
-    assert [t.split(":")[0] for t in titles if "length" in t] == ["left upper arm part", "head shoulder part"]
+    assert [t.split(":")[0] for t in titles if "length" in t] == ["left upper arm", "head shoulder"]
     assert sum(t.startswith("component") for t in titles) == 2 * 8
     assert model.training and len(figure._repr_png_()) > 10_000
     assert len(draw_vectors(model, people, 0, "pelvis", (64, 64)).axes) == 2 * 5

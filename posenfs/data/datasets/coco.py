@@ -41,10 +41,8 @@ def people_of_file(
 
     `pictures` gives the folder of the named pictures. Raises DataError for an unsound file.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
-        raise DataError(f"{path} must hold lists `images` and `annotations`, as COCO's files do")
-    person = _category(path, content.get("categories"), category, skeleton)
+    content = coco_content(path)
+    person = _category(path, content, category, skeleton)
     files = _by_id(path, "image", content["images"])
     annotations = _by_id(path, "annotation", content["annotations"])
     people = [a for a in annotations.values() if a.get("category_id") == person]
@@ -87,6 +85,27 @@ def people_of_file(
         image_sizes=np.array([[_size(files[image], side) for side in ("width", "height")] for image in shown]),
         left_out={reason: count for reason, count in reasons.items() if count},
         coco=CocoFile(path, np.array(shown), person, np.array([annotation["id"] for annotation in used])),
+    )
+
+
+def coco_content(path: Path) -> dict:
+    """A file in COCO's form; raises DataError unless it has its lists."""
+    content = read_json(path)
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in ("images", "annotations")):
+        raise DataError(f"{path} must hold lists `images` and `annotations`, as COCO's files do")
+    return content
+
+
+def keypoint_category(path: Path, content: dict, name: str | None = None) -> dict:
+    """The category of this name, or the first, that labels keypoints; raises DataError where there is none."""
+    rows = content["categories"] if isinstance(content.get("categories"), list) else []
+    for row in rows:
+        own = row.get("keypoints") if isinstance(row, dict) else None
+        if isinstance(own, list) and own and isinstance(row.get("name"), str) and name in (None, row["name"]):
+            return row
+    raise DataError(
+        f"{path} has no category {f'`{name}` ' if name else ''}with keypoints; person_keypoints_*.json has, "
+        "instances_*.json not"
     )
 
 
@@ -145,21 +164,16 @@ def _size(image: dict, side: str) -> float:
     return float(value) if isinstance(value, int) and 0 < value < 10**6 else float("nan")
 
 
-def _category(path: Path, categories, name: str, skeleton: Skeleton) -> int:
+def _category(path: Path, content: dict, name: str, skeleton: Skeleton) -> int:
     """The id of the category of that name, whose keypoints must be the skeleton's."""
-    rows = categories if isinstance(categories, list) else []
-    found = [c for c in rows if isinstance(c, dict) and c.get("name") == name]
-    if not found or not found[0].get("keypoints") or not isinstance(found[0]["keypoints"], list):
-        raise DataError(
-            f"{path} has no category `{name}` with keypoints; person_keypoints_*.json has, instances_*.json not"
-        )
-    names = tuple(found[0]["keypoints"])
+    category = keypoint_category(path, content, name)
+    names = tuple(category["keypoints"])
     if names != skeleton.keypoints:
         raise DataError(
             f"{path} labels {len(names)} keypoints ({', '.join(map(str, names)):.100}), not {skeleton.name}'s "
             f"{len(skeleton)} ({', '.join(skeleton.keypoints):.100})"
         )
-    return found[0].get("id")
+    return category.get("id")
 
 
 def _by_id(path: Path, kind: str, rows: list) -> dict[int, dict]:

@@ -1,11 +1,21 @@
 """ResNet as a pyramid (torchvision's models)."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor, nn
-from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.models import ResNet, resnet50
 
 from posenfs.model.backbones.pretrained import load_weights
+
+
+def load_resnet(build: Callable[..., ResNet], weights: str | Path | None) -> tuple[ResNet, str]:
+    """One of torchvision's without its classifier, and where its weights come from; `weights` as for ResNet50."""
+    net = build(weights="IMAGENET1K_V2" if weights == "imagenet" else None)
+    del net.fc
+    if weights in (None, "imagenet"):
+        return net, "random" if weights is None else "torchvision's IMAGENET1K_V2"
+    return net, load_weights(net, Path(weights))
 
 
 class ResNet50(nn.Module):
@@ -16,11 +26,7 @@ class ResNet50(nn.Module):
     def __init__(self, weights: str | Path | None = None):
         """`weights`: None, "imagenet" (torchvision downloads them), or a file with torchvision's state dict."""
         super().__init__()
-        net = resnet50(weights=ResNet50_Weights.IMAGENET1K_V2 if weights == "imagenet" else None)
-        del net.fc
-        self.initial_weights = "random" if weights is None else "torchvision's IMAGENET1K_V2"
-        if weights not in (None, "imagenet"):
-            self.initial_weights = load_weights(net, Path(weights))
+        net, self.initial_weights = load_resnet(resnet50, weights)
         self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
         self.stages = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4])
 
