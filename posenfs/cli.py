@@ -179,6 +179,7 @@ def predict(
     output: Path,
     boxes: str = "whole",
     detector_weights: str = "coco",
+    box_threshold: float = 0.5,
     decoding: str = "quarter offset",
     threshold: float = 0.2,
     device: str = "auto",
@@ -193,6 +194,7 @@ def predict(
         boxes: whole (one person fills each picture), detector (torchvision's Faster R-CNN finds people), or a JSON file
             [{file_name, bbox [x, y, w, h], score}].
         detector_weights: coco (torchvision downloads them), or a file with the detector's state dict.
+        box_threshold: Of what the detector finds, boxes with scores above it are people.
         decoding: argmax, quarter offset or dark.
         threshold: Keypoints with lower scores are not drawn; predictions.json has them all.
         device: auto, cpu, cuda or cuda:N.
@@ -201,7 +203,16 @@ def predict(
     from posenfs.show.predictions import predict_pictures
 
     people = predict_pictures(
-        pictures, model, output, boxes, detector_weights, decoding, threshold, device, progress=not quiet
+        pictures,
+        model,
+        output,
+        boxes,
+        detector_weights,
+        box_threshold,
+        decoding,
+        threshold,
+        device,
+        progress=not quiet,
     )
     print(f"{people} people in {len(pictures)} pictures; everything is in {output}")
 

@@ -67,7 +67,9 @@ def detected_people(
         boxes += found["boxes"][kept].tolist()
         scores += found["scores"][kept].tolist()
     if not boxes:
-        raise DataError(f"no person found in {len(pictures)} pictures with a score above {threshold}; lower it")
+        raise DataError(
+            f"no person found in {len(pictures)} pictures with a score above {threshold}; lower it (--box-threshold)"
+        )
     corners = np.array(boxes)
     boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
     return _people(pictures, skeleton, index, boxes, np.array(scores), "detected (Faster R-CNN)")

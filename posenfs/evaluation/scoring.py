@@ -82,6 +82,8 @@ def score_pck(
     """
     if normalise not in ("torso", "box", "head"):
         raise ValueError(f"errors are normalised by torso, box or head; not by {normalise!r}")
+    if not threshold > 0:
+        raise ValueError(f"the threshold is a share of the {normalise}, above 0; got {threshold}")
     if predictions.shape != truth.keypoints_image.shape:
         raise DataError(
             f"predictions of shape {list(predictions.shape)} for {truth.name}, which has {len(truth)} people with "
@@ -94,6 +96,8 @@ def score_pck(
     else:
         known = (truth.head_sizes > 0).any()
         sizes = head_sizes(truth) if known else head_segment_sizes(truth)
+    if not (sizes > 0).any():
+        raise DataError(f"nobody in {truth.name} has a {normalise} with a size; normalise by another")
     errors, measure = normalised_errors(predictions, truth, sizes), f"pck_{normalise}"
     name, shares = metric_name(measure, threshold), correct_share(errors, truth.skeleton, measure, threshold)
     columns = {column: shares[f"{name}/{column}"] for column in columns_of(truth.skeleton)}
@@ -140,6 +144,8 @@ def rescored(
         _check(f"result {number}", "bbox", result.get("bbox"), 4)
     points = np.array([result["keypoints"] for result in results], np.float64).reshape(len(results), -1, 3)
     boxes = np.array([result["bbox"] for result in results], np.float64)
+    if (small := (boxes[:, 2:] <= 0).any(1)).any():
+        raise DataError(f"result {small.argmax()}: its bbox {boxes[small.argmax()].tolist()} has no size")
     scores = rescore(np.array([result["score"] for result in results], np.float64), points[..., 2], keypoint_threshold)
     areas, kept = nms_areas(boxes, aspect), range(len(results))
     if nms is not None:
@@ -161,6 +167,10 @@ def score_coco(
     """
     if nms is not None and not rescoring:
         raise ValueError("suppression (--nms) works on rescored poses: give --rescore with it")
+    if nms is not None and not 0 < nms <= 1:
+        raise ValueError(f"suppression (--nms) is by a similarity in (0, 1]; got {nms}")
+    if not 0 < aspect < float("inf"):
+        raise ValueError(f"the aspect is width / height of the crops, above 0; got {aspect}")
     if not annotations.is_file():
         raise FileNotFoundError(f"no annotations at {annotations}")
     truth = coco_content(annotations)

@@ -1,6 +1,6 @@
 """Architecture: the alpha and beta of one fabric, and what can be read off them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -65,6 +65,8 @@ class Architecture:
     def mean(architectures: "Iterable[Architecture]") -> "Architecture":
         """The architecture whose weights are the mean of theirs (weights, not scores)."""
         found = [a.detach() for a in architectures]
+        if not found:
+            raise ValueError("the mean of no architecture")
         operations = torch.stack([a.operation_weights for a in found]).mean(0)
         scales = torch.stack([a.scale_weights for a in found]).mean(0)
         return Architecture(*(weights.log().clamp(min=_NEVER) for weights in (operations, scales)))
@@ -111,25 +113,26 @@ class Architecture:
     ) -> "Architecture":
         """The same but for one edge inside the cells (inside one, where each has its own alpha: `cell` (layer, row)):
         an operation has this weight in [0, 1] there, and the others share the rest as they did."""
-        row = (spec.edges.index(edge),)
+        row = (_place("edge", edge, spec.edges),)
         if spec.alpha_per_cell != (cell is not None):
             raise ValueError("name a cell where, and only where, each cell has its own alpha")
-        place = row if cell is None else (spec.cells.index(cell), *row)
-        return Architecture(_with_weight(self.alpha, place, spec.operations.index(operation), weight), self.beta)
+        place = row if cell is None else (_place("cell", cell, spec.cells), *row)
+        column = _place("operation", operation, spec.operations)
+        return Architecture(_with_weight(self.alpha, place, column, weight), self.beta)
 
     def with_source(
         self, spec: FabricSpec, source: str, weight: float, cell: CellIndex | tuple[int, int]
     ) -> "Architecture":
         """The same but for one cell (layer, row): a source (finer, same, coarser) has this weight in [0, 1] there, and
         the others share the rest as they did."""
-        place = (spec.cells.index(cell),)
-        return Architecture(self.alpha, _with_weight(self.beta, place, Sources._fields.index(source), weight))
+        place, column = (_place("cell", cell, spec.cells),), _place("source", source, Sources._fields)
+        return Architecture(self.alpha, _with_weight(self.beta, place, column, weight))
 
     def genotype(self, spec: FabricSpec, zero: bool = True) -> Genotype:
         """What has the greatest weight on every edge and of every cell's sources; of equal ones the first.
 
         Without `zero` the operation zero is never chosen, as DARTS derives networks: in a mixture it costs others
-        nothing but their scale, and batch-norms undo that, so that its weight says little.
+        nothing but their scale, and a batch-norm that follows undoes that, so that its weight says little.
         """
         alpha = self.alpha.detach().clone()
         if not zero and len(spec.operations) > 1 and "zero" in spec.operations:
@@ -155,6 +158,14 @@ def _entropy(scores: Tensor) -> float:
         return 0.0
     log = scores.detach().double().log_softmax(-1)
     return float(-(log.exp() * log).sum(-1).mean() / torch.tensor(float(choices)).log())
+
+
+def _place(kind: str, name: object, known: Sequence) -> int:
+    if name not in known:
+        raise ValueError(
+            f"no {kind} {name!r}; there are {', '.join(str(tuple(k) if kind == 'cell' else k) for k in known)}"
+        )
+    return known.index(name)
 
 
 def _with_weight(scores: Tensor, place: tuple[int, ...], choice: int, weight: float) -> Tensor:

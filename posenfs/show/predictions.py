@@ -23,6 +23,7 @@ def predict_pictures(
     output: Path,
     boxes: str = "whole",
     detector_weights: str = "coco",
+    box_threshold: float = 0.5,
     decoding: str = "quarter offset",
     threshold: float = 0.2,
     device: str = "auto",
@@ -41,7 +42,9 @@ def predict_pictures(
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"two pictures are named {twice!r}; their drawings would take each other's place")
     saved, where = load_model(model), find_device(device)
-    people = _people(pictures, skeleton_of(saved.experiment.data), boxes, detector_weights, where, progress)
+    people = _people(
+        pictures, skeleton_of(saved.experiment.data), boxes, detector_weights, box_threshold, where, progress
+    )
     network, (height, width) = saved.model.to(where, memory_format=torch.channels_last), saved.experiment.image_size
     found = predict(network, people, (width, height), progress=progress, decoding=decoding)
     output.mkdir(parents=True, exist_ok=True)
@@ -55,11 +58,11 @@ def predict_pictures(
     return len(people)
 
 
-def _people(pictures, skeleton, boxes: str, detector_weights: str, device: torch.device, progress: bool) -> People:
+def _people(pictures, skeleton, boxes: str, weights: str, threshold: float, device: torch.device, progress) -> People:
     if boxes == "whole":
         return whole_pictures(pictures, skeleton)
     if boxes == "detector":
-        return detected_people(pictures, skeleton, detector_weights, device=device, progress=progress)
+        return detected_people(pictures, skeleton, weights, threshold, device, progress)
     if not Path(boxes).is_file():
         raise DataError(f"boxes are `whole`, `detector`, or a JSON file; there is no file {boxes}")
     return boxes_from_file(pictures, skeleton, Path(boxes))

@@ -18,7 +18,7 @@ from posenfs.model.latency import measure_latency
 from posenfs.model.memory import training_memory
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
-from posenfs.search.run import RunError
+from posenfs.search.run import RunError, find_run
 from posenfs.search.saved import load_model
 
 
@@ -116,9 +116,10 @@ def chosen_items(names: Sequence[str]) -> dict[str, CostItem]:
 
 def _saved(name: str) -> CostItem:
     try:
-        saved = load_model(name)
+        run = find_run(name)
     except RunError:
         raise ValueError(f"{name!r} is neither a run nor a model's folder, nor one of: {', '.join(ITEMS)}") from None
+    saved = load_model(run)
     return CostItem("", lambda: saved.model, saved.experiment.image_size)
 
 

@@ -128,3 +128,18 @@ def test_one_source_of_one_cell():
         decided.with_operation(spec, "zero", 0.5)
     with pytest.raises(ValueError, match=r"lies in \[0, 1\]; got 1.5"):
         decided.with_source(spec, "same", 1.5, (3, 1))
+
+
+def test_what_no_fabric_has_is_named():
+    spec = FabricSpec()
+    found = Architecture.random(spec)
+    with pytest.raises(ValueError, match="no operation 'skipp'; there are zero, skip"):
+        found.with_operation(spec, "skipp", 0.5)
+    with pytest.raises(ValueError, match=r"no edge \(0, 2\); there are \(0, 1\)"):
+        found.with_operation(spec, "skip", 0.5, edge=(0, 2))
+    with pytest.raises(ValueError, match=r"no cell \(9, 9\); there are \(3, 0\), \(3, 1\)"):
+        found.with_source(spec, "same", 0.5, (9, 9))
+    with pytest.raises(ValueError, match="no source 'up'; there are finer, same, coarser"):
+        found.with_source(spec, "up", 0.5, spec.cells[0])
+    with pytest.raises(ValueError, match="the mean of no architecture"):
+        Architecture.mean([])
