@@ -24,6 +24,7 @@ def search(
     device: str = "auto",
     workers: int = 0,
     strict: bool = False,
+    cache_gb: float = 20.0,
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -35,14 +36,15 @@ def search(
     Args:
         experiment: The search itself.
         device: auto, cpu, cuda or cuda:N.
-        workers: Processes that read and cut pictures; they change nothing in the results.
+        workers: Processes that read and cut pictures where crops are plain; they change nothing in the results.
+        cache_gb: How much room kept crops may take in data/cache, or in the folder POSENFS_CACHE names.
         strict: Refuse data with broken or missing pictures; otherwise their people are named and left out.
         quiet: No progress bar.
         as_json: Print the final metrics as JSON.
     """
     from posenfs.search.engine import Search
 
-    running = Search(experiment, device=device, workers=workers, progress=not quiet, strict=strict)
+    running = Search(experiment, device=device, workers=workers, progress=not quiet, strict=strict, cache_gb=cache_gb)
     metrics = running.finish()
     if as_json:
         print(json.dumps(metrics))
@@ -361,6 +363,23 @@ def check(
         print("\n".join(found.text() for found in checks))
     if any(found.wrong and (strict or not found.widths) for found in checks):
         sys.exit(1)
+
+
+@data.command
+def cache(delete: tuple[str, ...] = ()) -> None:
+    """List the crops that searches have kept in data/cache, or in the folder POSENFS_CACHE names.
+
+    Args:
+        delete: Folders of kept crops to delete, by name; a search that needs them makes them again.
+    """
+    from posenfs.data.cache import cache_home, delete_kept, kept_folders
+
+    for name in delete:
+        delete_kept(name)
+    folders = kept_folders()
+    for folder, size in folders:
+        print(f"{folder.name:50} {size / 1e9:8.2f} GB")
+    print(f"{sum(size for _, size in folders) / 1e9:.2f} GB in {len(folders)} folders of {cache_home()}")
 
 
 @evaluation.command

@@ -17,6 +17,14 @@ from posenfs.search.experiment import Experiment, RunConfig
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 
+@pytest.fixture(scope="session", autouse=True)
+def kept_crops(tmp_path_factory) -> Path:
+    """Where crops are kept, in notebooks and processes of their own too."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["POSENFS_CACHE"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory) -> Path:
     """A folder with a few drawn people in MPII's and COCO's files; treat as read-only."""

@@ -11,10 +11,10 @@ PACKAGE = Path(__file__).parent.parent / "posenfs"
 ROOMS = {
     "body": ["skeleton", "parts"],
     "data": [
-        "geometry", "heatmaps", "sample", "pictures",
+        "files", "geometry", "heatmaps", "sample", "pictures",
         "datasets.figures", "datasets.scenery", "datasets.drawing", "datasets.synthetic",
         "datasets.mpii", "datasets.coco", "datasets.lsp", "datasets.own", "datasets.catalogue", "check",
-        "augment", "loader",
+        "augment", "cache", "loader",
     ],
     "model": [
         "space", "operations", "architecture", "fabric", "vectors", "losses",

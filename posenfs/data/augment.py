@@ -6,6 +6,8 @@ import numpy as np
 
 from posenfs.data.geometry import Crop
 
+_CLIP = 2  # deviations at which a Gaussian rotation is cut off
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -15,15 +17,23 @@ class Augmentation:
     scale: float = 0.3  # a share: the range to either side of 1
     flip: float = 0.5  # how many are mirrored
     rotation_probability: float = 1.0  # how many are turned at all
+    colour: float = 0.0  # a share: each of red, green, blue is multiplied by 1 +- up to this
     normal: bool = False  # Gaussian of that deviation, clipped at 2 (rotation) and 1 (scale); else uniform
 
     def __post_init__(self):
         if not (
-            0 <= self.scale < 1 and self.rotation >= 0 and 0 <= self.flip <= 1 and 0 <= self.rotation_probability <= 1
+            all(0 <= share < 1 for share in (self.scale, self.colour))
+            and self.rotation >= 0
+            and all(0 <= share <= 1 for share in (self.flip, self.rotation_probability))
         ):
             raise ValueError(
-                f"scale lies in [0, 1), flip and rotation_probability in [0, 1], rotation >= 0; got {self}"
+                f"scale and colour lie in [0, 1), flip and rotation_probability in [0, 1], rotation >= 0; got {self}"
             )
+
+    @property
+    def most_rotation(self) -> float:
+        """Degrees beyond which nothing is turned."""
+        return self.rotation * (_CLIP if self.normal else 1)
 
 
 PAPER = Augmentation()
@@ -34,9 +44,9 @@ NONE = Augmentation(rotation=0.0, scale=0.0, flip=0.0)
 _ORDER = 2**63  # a counter no sample has
 
 
-def generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+def generator(seed: int, epoch: int, index: int, stream: int = 0) -> np.random.Generator:
     """A counter-based generator: the same numbers in whatever process and order it is asked."""
-    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=[0, 0, 0, index]))
+    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=[0, 0, stream, index]))
 
 
 def order(seed: int, epoch: int, people: int) -> np.ndarray:
@@ -49,7 +59,7 @@ def augment(crop: Crop, augmentation: Augmentation, seed: int, epoch: int, index
     draw = generator(seed, epoch, index)
     turned, mirrored = draw.random() < augmentation.rotation_probability, draw.random() < augmentation.flip
     if augmentation.normal:
-        turn, zoom = np.clip(draw.standard_normal(), -2, 2), np.clip(draw.standard_normal(), -1, 1)
+        turn, zoom = np.clip(draw.standard_normal(), -_CLIP, _CLIP), np.clip(draw.standard_normal(), -1, 1)
     else:
         turn, zoom = draw.uniform(-1, 1), draw.uniform(-1, 1)
     return replace(
@@ -58,3 +68,10 @@ def augment(crop: Crop, augmentation: Augmentation, seed: int, epoch: int, index
         rotation=np.float64(augmentation.rotation * turn * turned),
         flip=np.bool_(mirrored),
     )
+
+
+def colour_gains(augmentation: Augmentation, seed: int, epoch: int, index: int) -> np.ndarray:
+    """[3]: what red, green and blue of one person's crop are multiplied by."""
+    if not augmentation.colour:
+        return np.ones(3, np.float32)
+    return (1 + augmentation.colour * generator(seed, epoch, index, stream=1).uniform(-1, 1, 3)).astype(np.float32)

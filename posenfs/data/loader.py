@@ -2,15 +2,16 @@
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from posenfs.data.augment import Augmentation, augment, order
+from posenfs.data.augment import Augmentation, augment, colour_gains, order
+from posenfs.data.cache import CropCache
 from posenfs.data.geometry import Crop, crop_of_box, cut_crop, image_to_crop, mirror_keypoints
-from posenfs.data.sample import Batch, DataError, People
+from posenfs.data.sample import Batch, DataError, People, load_image
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,23 @@ class Crops(Dataset):
     seed: int = 0
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        epoch, index = key
-        sample = self.people.sample(index)
-        crop = crop_of_box(sample.box, self.size)
+        placed = self.place(*key)
+        return replace(placed, images=cut_crop(load_image(self.people.image_path(key[1])), placed.crop)[None])
+
+    def place(self, epoch: int, index: int) -> Batch:
+        """All of a batch of one but its pixels: images are [1, 3, 0, 0]."""
+        crop, gains = crop_of_box(self.people.boxes[index], self.size), np.ones(3, np.float32)
         if self.augmentation is not None:
             crop = augment(crop, self.augmentation, self.seed, epoch, index)
+            gains = colour_gains(self.augmentation, self.seed, epoch, index)
         keypoints, visibility = keypoints_of_crop(self.people, index, crop)
         return Batch(
-            cut_crop(sample.image, crop)[None],
+            torch.empty(1, 3, 0, 0, dtype=torch.uint8),
             torch.from_numpy(keypoints.astype(np.float32))[None],
             torch.from_numpy(visibility)[None],
             np.array([index]),
             crop,
+            torch.from_numpy(gains)[None],
         )
 
 
@@ -62,6 +68,7 @@ def collate(samples: list[Batch]) -> Batch:
         torch.cat([sample.visibility for sample in samples]),
         np.concatenate([sample.index for sample in samples]),
         Crop(size=crops[0].size, **fields),
+        torch.cat([sample.gains for sample in samples]),
     )
 
 
@@ -76,10 +83,20 @@ def _leave_interrupts_to_the_search(worker: int) -> None:
 
 
 class Loader:
-    """Batches of crops; the same ones whatever the number of worker processes."""
+    """Batches of crops; the same ones whatever the number of worker processes.
 
-    def __init__(self, crops: Crops, batch_size: int, workers: int = 0):
-        self.crops, self.batch_size = crops, batch_size
+    With a cache crops come out of it, made on the device, and no picture is read.
+    """
+
+    def __init__(
+        self,
+        crops: Crops,
+        batch_size: int,
+        workers: int = 0,
+        cache: CropCache | None = None,
+        device: torch.device | str = "cpu",
+    ):
+        self.crops, self.batch_size, self.cache, self.device = crops, batch_size, cache, torch.device(device)
         self._keys: list[list[tuple[int, int]]] = []  # what the data loader reads next; refilled for every pass
         self._loader = DataLoader(
             crops,
@@ -110,6 +127,11 @@ class Loader:
         return self._batches([keys[i : i + self.batch_size] for i in people[:: self.batch_size]])
 
     def _batches(self, keys: list[list[tuple[int, int]]]) -> Iterator[Batch]:
+        if self.cache is not None:
+            for chunk in keys:
+                placed = collate([self.crops.place(*key) for key in chunk]).to(self.device)
+                yield replace(placed, images=self.cache.warp(placed.index, placed.crop, self.device))
+            return
         self._keys[:] = keys
         try:
             yield from self._loader

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from posenfs.data.sample import PICTURE_ERRORS, DataError, People
@@ -78,6 +78,26 @@ def without_broken_pictures(people: People, strict: bool = False, progress: bool
         raise DataError(f"{message}. Copy them again, or leave out --strict to go on without them")
     tqdm.write(f"note: {message}. Left out", file=sys.stderr)
     return replace(people.select(~lost), left_out={**people.left_out, _REASON: int(lost.sum())})
+
+
+def picture_sizes(people: People, progress: bool = True) -> np.ndarray:
+    """[M, 2]: width and height px of the pictures, upright by their EXIF tags, NaN where nobody is in one; raises
+    DataError for what is no picture."""
+    sizes, shown = np.full((len(people.images), 2), np.nan), np.unique(people.image_index)
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(_size, (people.root / people.images[image] for image in shown))
+        bar = tqdm(found, "measuring pictures", len(shown), leave=False, delay=1, disable=not progress)
+        sizes[shown] = list(bar)
+    return sizes
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return image.size[::-1] if turned else image.size
+    except PICTURE_ERRORS as error:
+        raise DataError(f"{path} is no picture: {error}; copy it again or drop it") from None
 
 
 def named(faults: Mapping[Path, str]) -> str:

@@ -1,5 +1,6 @@
 """People as arrays (what every reader returns), one person as a sample, many as a batch."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,13 @@ class People:
         rows += ["box_scores"] if self.box_scores is not None else []
         return replace(self, **{row: getattr(self, row)[index] for row in rows})
 
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change with any annotation or image name."""
+        digest = hashlib.sha256("\n".join(self.images).encode())
+        for array in (self.image_index, self.keypoints_image, self.visibility, self.boxes, self.head_sizes):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:12]
+
     def lengths(self, start: str, end: str) -> np.ndarray:
         """[N] px from one keypoint to another; NaN unless both are labelled."""
         ends = [self.skeleton.index(name) for name in (start, end)]
@@ -100,17 +108,18 @@ class Sample:
 @dataclass(frozen=True)
 class Batch:
     """B people cropped: images uint8 [B, 3, H, W], keypoints_crop [B, K, 2] crop px, visibility [B, K], the index of
-    each in its People, and the crops (fields with a leading [B])."""
+    each in its People, the crops (fields with a leading [B]), and what colours are multiplied by [B, 3]."""
 
     images: Tensor
     keypoints_crop: Tensor
     visibility: Tensor
     index: np.ndarray
     crop: Crop
+    gains: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("images", "keypoints_crop")}
-        return replace(self, **moved, visibility=self.visibility.to(device, non_blocking=True))
+        tensors = ("images", "keypoints_crop", "visibility", "gains")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
 
 
 def load_image(path: Path) -> Tensor:
@@ -159,8 +168,12 @@ def read_json(path: Path) -> object:
         raise DataError(f"{path} is not JSON: {error}; copy it again") from None
 
 
-def normalise(images: Tensor) -> Tensor:
-    """uint8 [B, 3, H, W] -> float32, ImageNet's mean 0 and deviation 1 per channel, channels last in memory."""
+def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
+    """uint8 [B, 3, H, W] -> float32, ImageNet's mean 0 and deviation 1 per channel, channels last in memory; colours
+    multiplied by gains [B, 3] before, and cut off at white."""
     mean = torch.tensor([0.485, 0.456, 0.406], device=images.device).view(3, 1, 1) * 255
     deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device).view(3, 1, 1) * 255
-    return images.to(memory_format=torch.channels_last).float().sub_(mean).div_(deviation)
+    images = images.to(memory_format=torch.channels_last).float()
+    if gains is not None:
+        images = images.mul_(gains[..., None, None]).clamp_(max=255)
+    return images.sub_(mean).div_(deviation)

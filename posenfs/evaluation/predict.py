@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from posenfs.data.cache import CropCache
 from posenfs.data.geometry import crop_to_heatmap, crop_to_image, heatmap_to_crop
 from posenfs.data.heatmaps import DECODINGS, encode, mirror_maps
 from posenfs.data.loader import Crops, Loader
@@ -52,15 +53,17 @@ def predict(
     workers: int = 0,
     progress: bool = False,
     decoding: str = "quarter offset",
+    cache: CropCache | None = None,
 ) -> Predictions:
-    """Keypoints of people, each cropped at its box to size (width, height); the model is left in its mode.
+    """Keypoints of people, each cropped at its box to size (width, height), or taken from a cache of these crops; the
+    model is left in its mode.
 
     `decoding` is one of DECODINGS: argmax, quarter offset (the paper's), dark. Raises ValueError for another.
     """
     if decoding not in DECODINGS:
         raise ValueError(f"unknown decoding {decoding!r}; known: {', '.join(DECODINGS)}")
     device = next(model.parameters()).device
-    loader = Loader(Crops(people, size), batch_size, workers)
+    loader = Loader(Crops(people, size), batch_size, workers, cache, device)
     flip_order = people.skeleton.flip_order if flip else None
     training, keypoints, scores = model.training, [], []
     model.eval()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from posenfs.data.cache import CROPS, CropCache, Wanted, keep_crops
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
@@ -60,11 +61,13 @@ class Search:
         workers: int = 0,
         progress: bool = True,
         strict: bool = False,
+        cache_gb: float = 20.0,
     ):
         """`experiment`: an Experiment (its folder: reports/runs/<name>), or an existing run folder to go on with.
 
-        People whose pictures are broken are left out, and named; if `strict`, they are an error. Raises ValueError,
-        DataError or RunError before anything is written where the experiment cannot be run.
+        People whose pictures are broken are left out, and named; if `strict`, they are an error. Kept crops (see
+        RunConfig.crops) take up to `cache_gb`. Raises ValueError, DataError or RunError before anything is written
+        where the experiment cannot be run.
         """
         if not isinstance(experiment, Experiment):
             run = experiment if isinstance(experiment, Run) else find_run(experiment)
@@ -78,13 +81,13 @@ class Search:
         self.parts, self.train, self.valid = built.parts, built.train, built.valid
         self.headline = headline(self.valid)  # the metric that stands for the result
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
-        height, width = experiment.image_size
-        crops = Crops(self.train, (width, height), experiment.augmentation, self.config.seed)
-        self.loader = Loader(crops, self.config.batch_size, workers)
-        self.steps_per_epoch = self.loader.steps
+        self.run, self._cache_gb = Run(folder or runs_home() / experiment.name), cache_gb
+        self.loader: Loader | None = None
+        if self.run.status().get("state") != "finished":
+            self._open_crops()
+        self.steps_per_epoch = len(self.train) // self.config.batch_size
         self.steps = self.steps_per_epoch * self.config.epochs
 
-        self.run = Run(folder or runs_home() / experiment.name)
         self._key = str(self.run.folder.resolve())
         if (before := _OPEN.get(self._key)) is not None:
             before.close()
@@ -121,6 +124,8 @@ class Search:
             return
         self._torn = True  # until this step is done and written: whatever breaks it leaves half a step behind
         epoch, within = divmod(self.step_number, self.steps_per_epoch)
+        if self.loader is None:
+            self._open_crops()
         if self._batches is None:
             self._batches = self.loader.epoch(epoch, start=within)
             self.strategy.set_lr(self.config.lr_at(epoch))
@@ -169,6 +174,17 @@ class Search:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
+    def _open_crops(self) -> None:
+        height, width = self.experiment.image_size
+        crops = Crops(self.train, (width, height), self.experiment.augmentation, self.config.seed)
+        density, train, valid = CROPS[self.config.crops], None, None
+        if density is not None:
+            wanted = [Wanted(self.train, crops.size, crops.augmentation, density), Wanted(self.valid, crops.size)]
+            train, valid = keep_crops(wanted, self._cache_gb, self.progress)
+            train.hold_on(self.device)
+        self.loader = Loader(crops, self.config.batch_size, self.workers, train, self.device)
+        self._valid_cache: CropCache | None = valid
+
     def _make_sound(self) -> None:
         """Raise RunError if the folder was let go; go back to the last snapshot if a step was broken off."""
         if _OPEN.get(self._key) is not self:
@@ -204,7 +220,7 @@ class Search:
         height, width = (size // self.experiment.fabric.strides[0] for size in self.experiment.image_size)
         target = encode(crop_to_heatmap(batch.keypoints_crop, self.experiment.fabric.strides[0]), height, width)
         self.model.train()
-        return self.strategy.step(self._forward, normalise(batch.images), target, batch.visibility)
+        return self.strategy.step(self._forward, normalise(batch.images, batch.gains), target, batch.visibility)
 
     def _forward(self, images: Tensor) -> Tensor:
         with self._autocast():
@@ -274,7 +290,9 @@ class Search:
         self._bar.set_description("evaluate")
         height, width = self.experiment.image_size
         with self._autocast():
-            predictions = predict(self.model, self.valid, (width, height), workers=self.workers)
+            predictions = predict(
+                self.model, self.valid, (width, height), workers=self.workers, cache=self._valid_cache
+            )
         metrics, errors = evaluate(predictions, self.valid)
         self.metrics = without_nan(metrics)
         self.run.write_errors(errors)

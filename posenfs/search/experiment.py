@@ -1,11 +1,9 @@
 """An experiment: everything that rebuilds a search from its config.json."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import nn
@@ -13,6 +11,7 @@ from torch import nn
 from posenfs.body.parts import PartScheme
 from posenfs.data import augment
 from posenfs.data.augment import Augmentation
+from posenfs.data.cache import CROPS
 from posenfs.data.datasets.catalogue import DataSpec, open_data, parts_of
 from posenfs.data.sample import People
 from posenfs.model.architecture import Genotype
@@ -38,6 +37,7 @@ class RunConfig:
     lr_drops: tuple[float, ...] = (0.45, 0.6, 0.75)  # where it drops, as shares of the epochs (90, 120, 150 of 200)
     lr_factor: float = 0.25  # what it is multiplied by at each drop
     seed: int = 0  # of initial weights, order and augmentation
+    crops: str = "cached"  # kept on disk once and warped from there; at half the resolution; or plain: nothing is kept
     precision: str = "auto"  # float32, bfloat16, or auto: bfloat16 on CUDA, float32 elsewhere
     log_every: int = 10  # steps between looks at the loss, and between records of alpha and beta
     keep_snapshots: int = 5  # how many of the last snapshots stay on disk
@@ -48,6 +48,8 @@ class RunConfig:
                 raise ValueError(f"run.{name} must be above 0; got {getattr(self, name)}")
         if self.seed < 0:
             raise ValueError(f"run.seed must not be negative; got {self.seed}")
+        if self.crops not in CROPS:
+            raise ValueError(f"unknown crops {self.crops!r}; known: {', '.join(CROPS)}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"unknown precision {self.precision!r}; known: auto, float32, bfloat16")
 
@@ -166,11 +168,3 @@ MODELS: dict[str, Callable[[Experiment, PartScheme], PoseNetwork]] = {
     "branchnet_1": lambda e, parts: Branchnet(_backbone(e), parts, 400, 8, e.vector_dim),  # of Table VI: P = 3, HRNet
     "branchnet_2": lambda e, parts: Branchnet(_backbone(e), parts, 296, 8, e.vector_dim),  # of Table VI: P = 5, HRNet
 }
-
-
-def data_fingerprint(people: People) -> str:
-    """Twelve hexadecimal digits that change with any annotation or image name."""
-    digest = hashlib.sha256("\n".join(people.images).encode())
-    for array in (people.image_index, people.keypoints_image, people.visibility, people.boxes, people.head_sizes):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:12]

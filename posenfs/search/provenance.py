@@ -13,7 +13,6 @@ import torch
 from tqdm import tqdm
 
 from posenfs.data.sample import People
-from posenfs.search.experiment import data_fingerprint
 
 
 def find_device(name: str) -> torch.device:
@@ -43,7 +42,7 @@ def provenance(device: torch.device, data: Iterable[People], initial_weights: st
             people.name: {
                 "people": len(people),
                 "left_out": dict(people.left_out),
-                "fingerprint": data_fingerprint(people),
+                "fingerprint": people.fingerprint(),
             }
             for people in data
         },

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from posenfs.data.datasets.catalogue import home
+from posenfs.data.files import beside, write_whole
 from posenfs.model.architecture import Architecture
 from posenfs.search.experiment import Experiment
 
@@ -233,25 +233,3 @@ def read_lines(path: Path) -> list[dict]:
         return []
     lines = path.read_text().split("\n")
     return [json.loads(line) for line in lines[:-1]]  # what follows the last newline is torn, or empty
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file beside, sync, rename: readers see the old one or the new one."""
-    with beside(path) as written:
-        written.write_text(text)
-
-
-@contextlib.contextmanager
-def beside(path: Path) -> Iterator[Path]:
-    """A file to write in the place of `path`: it takes that place once it is whole, and goes where writing fails."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    written = Path(name)
-    try:
-        yield written
-        with open(written, "rb") as file:
-            os.fsync(file.fileno())
-        written.chmod(0o644)
-        os.replace(written, path)
-    finally:
-        written.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, Skeleton
 from posenfs.data.datasets.catalogue import DataSpec, parts_of
+from posenfs.data.files import beside, write_whole
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
@@ -18,7 +19,7 @@ from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.model.prune import PrunedNFS
 from posenfs.model.tensors import fill, read_tensors, write_tensors
 from posenfs.search.experiment import TENSORS, Experiment, build_model
-from posenfs.search.run import Run, beside, find_run, write_whole
+from posenfs.search.run import Run, find_run
 
 
 @dataclass(frozen=True)

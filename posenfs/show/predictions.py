@@ -8,11 +8,12 @@ import torch
 from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import skeleton_of
+from posenfs.data.files import write_whole
 from posenfs.data.sample import DataError, People, load_image
 from posenfs.evaluation.pictures import boxes_from_file, detected_people, whole_pictures
 from posenfs.evaluation.predict import Predictions, predict
 from posenfs.search.provenance import find_device
-from posenfs.search.run import Run, write_whole
+from posenfs.search.run import Run
 from posenfs.search.saved import load_model
 from posenfs.show.poses import draw_on_picture
 

@@ -9,7 +9,7 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
 from plotly.offline import get_plotlyjs
 
-from posenfs.search.run import write_whole
+from posenfs.data.files import write_whole
 
 _PLOTLY = "application/vnd.plotly.v1+json"
 

@@ -10,13 +10,14 @@ import torch
 from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import open_data
+from posenfs.data.files import write_whole
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import DataError, People, normalise
 from posenfs.evaluation.metrics import headline, metric_title
 from posenfs.evaluation.predict import evaluate, predict
 from posenfs.model.network import PoseNFS
 from posenfs.model.prune import Mode, Proof, prove, prune
-from posenfs.search.run import find_run, write_whole
+from posenfs.search.run import find_run
 from posenfs.search.saved import load_model, save_model
 
 _IMAGES = 8  # random ones that a proof compares, and as many crops
