@@ -13,7 +13,8 @@ ROOMS = {
     "data": [
         "files", "geometry", "heatmaps", "sample", "pictures",
         "datasets.figures", "datasets.scenery", "datasets.drawing", "datasets.synthetic",
-        "datasets.mpii", "datasets.coco", "datasets.lsp", "datasets.own", "datasets.catalogue", "check",
+        "datasets.mpii", "datasets.mpii_release", "datasets.coco", "datasets.lsp", "datasets.own",
+        "datasets.catalogue", "check",
         "augment", "cache", "loader",
     ],
     "model": [
@@ -22,9 +23,9 @@ ROOMS = {
         "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
         "prune", "tensors",
     ],
-    "evaluation": ["stats", "oks", "metrics", "scoring", "truth", "predict", "pictures"],
+    "evaluation": ["stats", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
     "search": ["experiment", "provenance", "strategies", "run", "saved", "engine"],
-    "study": ["sweep", "costs", "pruning", "children", "comparing", "decoding"],
+    "study": ["sweep", "costs", "pruning", "children", "comparing", "decoding", "submitting"],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
         "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "predictions",

@@ -76,8 +76,8 @@ def check_data(root: Path, progress: bool = True) -> list[SplitCheck]:
     ]
     if not found:
         raise DataError(
-            f"{root} holds no data set: neither annot/train.json (MPII), annotations/person_keypoints_*.json (COCO), "
-            "nor joints.mat (LSP); see data/README.md for the folders"
+            f"{root} holds no data set: neither annot/train.json or mpii_human_pose_v1_u12_1.mat (MPII), "
+            "annotations/person_keypoints_*.json (COCO), nor joints.mat (LSP); see data/README.md for the folders"
         )
     looks: dict[Path, _Look] = {}
     checks = []

@@ -1,10 +1,17 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and MAT-files read with care."""
 
 import contextlib
 import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+
+_PACKED = 15  # MAT-files' number for a part that zlib has packed
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -27,3 +34,24 @@ def beside(path: Path) -> Iterator[Path]:
         os.replace(written, path)
     finally:
         written.unlink(missing_ok=True)
+
+
+def read_mat(path: Path, **options) -> dict[str, np.ndarray]:
+    """scipy's loadmat, after the checksums of what is packed; of a broken file it raises nearly anything."""
+    _check_sums(path)
+    return loadmat(path, **options)
+
+
+def _check_sums(path: Path) -> None:
+    """Unpack what is packed, as all of the original is: zlib knows by a checksum what is damaged, and raises.
+
+    Scipy's parser does not wait for that; a damaged size or type can crash the process.
+    """
+    with open(path, "rb") as file:
+        order = {b"IM": "<", b"MI": ">"}.get(file.read(128)[126:], "<")
+        while len(tag := file.read(8)) == 8:
+            kind, size = struct.unpack(f"{order}II", tag)
+            if kind == _PACKED:
+                zlib.decompress(file.read(size))
+            else:
+                file.seek(size, os.SEEK_CUR)

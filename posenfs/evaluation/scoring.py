@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
 
 from posenfs.body.skeleton import COCO, MPII
 from posenfs.data.datasets.coco import coco_content, keypoint_category
 from posenfs.data.datasets.mpii import FILE_ORDER, mpii_truth
+from posenfs.data.files import read_mat
 from posenfs.data.sample import DataError, People, read_json
 from posenfs.evaluation.metrics import (
     COLUMNS,
@@ -205,7 +205,7 @@ def _npy(path: Path):
 
 
 def _mat(path: Path):
-    return _only(path, {name: value for name, value in loadmat(path).items() if not name.startswith("__")})
+    return _only(path, {name: value for name, value in read_mat(path).items() if not name.startswith("__")})
 
 
 def _h5(path: Path):

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
 
 from posenfs.body.skeleton import LSP, MPII, MPII_FILE_KEYPOINTS, Skeleton
 from posenfs.data.datasets.coco import keypoint_category, people_of_file
 from posenfs.data.datasets.lsp import read_joints
 from posenfs.data.datasets.mpii import mpii_truth, read_mpii
+from posenfs.data.files import read_mat
 from posenfs.data.sample import DataError, People, read_json
 
 _MPII = Skeleton("MPII-16 in file order", MPII_FILE_KEYPOINTS, (), ())
@@ -28,7 +28,7 @@ def read_truth(path: Path) -> People:
     if path.suffix != ".mat":
         raise DataError(f"{path}: ground truth is gt_*.mat, joints.mat, or a JSON file of MPII's or COCO's form")
     try:
-        names = set(loadmat(path, variable_names=["joints", "pos_gt_src"]))
+        names = set(read_mat(path, variable_names=["joints", "pos_gt_src"]))
     except Exception as error:  # of a broken file the parser raises nearly anything
         raise DataError(f"{path} cannot be read ({error}); copy it again") from None
     if "joints" in names:

@@ -9,6 +9,7 @@ from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
 from posenfs.data.datasets.coco import find_coco, read_coco, with_detections
 from posenfs.data.datasets.lsp import find_lsp, read_lsp
 from posenfs.data.datasets.mpii import find_mpii, read_mpii
+from posenfs.data.datasets.mpii_release import find_release, read_release
 from posenfs.data.datasets.own import find_own, read_description, read_own
 from posenfs.data.datasets.synthetic import write_synthetic
 from posenfs.data.pictures import without_broken_pictures
@@ -33,6 +34,7 @@ DATASETS: dict[str, DataSource] = {
     "synthetic_coco": DataSource(COCO, read_coco, find_coco, drawn=True),
     "mpii": DataSource(MPII, read_mpii, find_mpii),
     "coco": DataSource(COCO, read_coco, find_coco),
+    "mpii_release": DataSource(MPII, read_release, find_release),
     "lsp": DataSource(LSP, read_lsp, find_lsp),
     "own": DataSource(None, read_own, find_own),
 }
@@ -42,7 +44,7 @@ DATASETS: dict[str, DataSource] = {
 class DataSpec:
     """Which people to train and to validate on. Drawn people are drawn when they are not there yet."""
 
-    name: str = "synthetic"  # drawn people, as MPII's 16 keypoints; or synthetic_coco, mpii, coco, lsp, own
+    name: str = "synthetic"  # drawn, as MPII's 16 keypoints; or synthetic_coco, mpii, mpii_release, coco, lsp, own
     root: str | None = None  # the data set's folder, of own data the TOML file; none: data/<name> of the project
     pictures: tuple[int, int] = (2000, 400)  # drawn for training and for validation
     difficulty: str = "default"  # of drawn people: plain, default or hard

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
 
 from posenfs.body.skeleton import LSP
+from posenfs.data.files import read_mat
 from posenfs.data.sample import DataError, People
 
 _TRAIN = 5000  # images to train on; the rest validates. The set itself has no split.
@@ -66,7 +66,7 @@ def read_joints(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises DataError for an unsound file.
     """
     try:
-        joints = loadmat(path)["joints"].astype(np.float64)
+        joints = read_mat(path)["joints"].astype(np.float64)
     except Exception as error:  # of a broken file the parser raises nearly anything
         raise DataError(f"{path} is not LSP's annotation: {error}; copy it again") from None
     if joints.ndim != 3 or joints.shape[:2] != (14, 3):

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
 
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
+from posenfs.data.files import read_mat
 from posenfs.data.sample import DataError, People, image_name, read_json
 
 # Keypoint k of the paper's order is keypoint FILE_ORDER[k] of a file (footnote 3).
@@ -45,8 +45,6 @@ def read_mpii(root: Path, split: str) -> People:
         joints, missing, head_sizes = mpii_truth(truth, len(rows))
         visibility = np.where(missing, 0, np.maximum(visibility, 1))
     keypoints = np.where(visibility[..., None] > 0, joints - 1, 0)[:, FILE_ORDER]
-    center = centers + np.stack([np.zeros_like(scales), 15 * scales], -1) - 1
-    side = np.repeat(200 * scales[:, None], 2, 1)
     names = sorted({entry["image"] for entry in entries})
     position = {name: i for i, name in enumerate(names)}
     return People(
@@ -57,12 +55,18 @@ def read_mpii(root: Path, split: str) -> People:
         image_index=np.array([position[entry["image"]] for entry in entries]),
         keypoints_image=keypoints,
         visibility=visibility[:, FILE_ORDER].astype(np.uint8),
-        boxes=np.concatenate([center - side / 2, side], -1),
+        boxes=person_boxes(centers, scales),
         head_sizes=head_sizes,
         person_ids=np.arange(len(rows)),
         box_source="annotated centre and scale",
         head_source=head_source,
     )
+
+
+def person_boxes(centers: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """centers [N, 2] 1-based, scales [N] -> [N, 4]: the square of side 200 * scale, its centre 15 * scale lower."""
+    side = np.repeat(200 * scales[:, None], 2, 1)
+    return np.concatenate([centers + np.outer(scales, (0, 15)) - 1 - side / 2, side], -1)
 
 
 def _entry(path: Path, number: int, entry: dict) -> tuple:
@@ -99,7 +103,7 @@ def mpii_truth(path: Path, people: int | None = None) -> tuple[np.ndarray, np.nd
     Raises DataError for an unsound file, or one of other people.
     """
     try:
-        file = loadmat(path)
+        file = read_mat(path)
         keypoints, heads = (file[name].astype(np.float64) for name in ("pos_gt_src", "headboxes_src"))
         missing = file["jnt_missing"] > 0
     except Exception as error:  # of a broken file the parser raises nearly anything

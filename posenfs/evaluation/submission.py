@@ -1,0 +1,227 @@
+"""Predictions as the benchmarks take them: COCO's JSON in a zip file, MPII's annotation list with our points."""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.io import savemat
+
+from posenfs.body.skeleton import COCO
+from posenfs.data.datasets.mpii import FILE_ORDER
+from posenfs.data.datasets.mpii_release import (
+    Release,
+    file_keypoints,
+    load_release,
+    load_struct,
+    people_of_release,
+    person_id,
+    picture_name,
+    struct_rows,
+)
+from posenfs.data.files import beside
+from posenfs.data.sample import DataError, People
+
+_PERSON = 1  # COCO's category
+_DECIMALS = 2  # of a coordinate, px
+_SCORE_DIGITS = 9  # significant ones: all of a float32, so that no two scores become one
+_COCO_NAME = re.compile(r"person_keypoints_(val2017|test-dev2017|test-challenge2017)_.+_results")
+
+
+def write_coco_submission(path: Path, results: Sequence[Mapping]) -> None:
+    """COCO results {image_id, category_id, keypoints (17 times x, y, score), score} to a .json file, or to a .zip file
+    that holds it, as the evaluation server takes it.
+
+    x and y are rounded to 0.01 px, scores to nine digits; other fields are left out. The third number of each keypoint
+    is 1: the server does not use it and asks for that (cocodataset.org, format-results). A zip file must have the
+    server's name, person_keypoints_<set>_<algorithm>_results.zip with set val2017, test-dev2017 or test-challenge2017;
+    the JSON file in it has the same name and no folder (cocodataset.org, upload). Raises DataError for unsound results
+    or none, ValueError for another name.
+    """
+    _check_name(path)
+    if not results:
+        raise DataError(f"no results to write to {path}: the server takes at least one pose")
+    rows = [_written(_row(f"result {number}", result)) for number, result in enumerate(results)]
+    content = json.dumps(rows, separators=(",", ":")).encode()
+    if path.suffix == ".zip":
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+            # a ZipInfo carries no time of its own: the same results are the same bytes
+            file.writestr(zipfile.ZipInfo(f"{path.stem}.json"), content, zipfile.ZIP_DEFLATED)
+        content = packed.getvalue()
+    with beside(path) as written:
+        written.write_bytes(content)
+
+
+def read_coco_submission(path: Path) -> list[dict]:
+    """The rows {image_id, category_id, keypoints, score} of a .json or .zip file for the server.
+
+    Raises FileNotFoundError, or DataError for what the server would not take.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no results at {path}")
+    try:
+        rows = json.loads(_unpacked(path) if path.suffix == ".zip" else path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON: {error}; write it again") from None
+    if not isinstance(rows, list) or not rows:
+        raise DataError(f"{path} must be a list with at least one result {{image_id, category_id, keypoints, score}}")
+    return [_row(f"{path}, result {number}", row) for number, row in enumerate(rows)]
+
+
+def _check_name(path: Path) -> None:
+    if path.suffix not in (".json", ".zip"):
+        raise ValueError(f"{path}: COCO results are written to a .json or a .zip file")
+    if path.suffix == ".zip" and not _COCO_NAME.fullmatch(path.stem):
+        raise ValueError(
+            f"{path.name}: the server takes person_keypoints_<set>_<algorithm>_results.zip with set val2017, "
+            "test-dev2017 or test-challenge2017, such as person_keypoints_test-dev2017_posenfs_results.zip"
+        )
+
+
+def _unpacked(path: Path) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as file:
+            names = file.namelist()
+            if names == [f"{path.stem}.json"]:
+                return file.read(names[0])
+    except Exception as error:  # of a broken file zipfile and zlib raise nearly anything
+        raise DataError(f"{path} is no zip file that can be read ({error}); write it again") from None
+    raise DataError(f"{path} holds {', '.join(names) or 'nothing'}; the server wants {path.stem}.json alone")
+
+
+def _row(place: str, row: object) -> dict:
+    """The four fields the server reads, checked."""
+    if not isinstance(row, Mapping):
+        raise DataError(f"{place} is {row!r:.80}, not {{image_id, category_id, keypoints, score}}")
+    image, category = row.get("image_id"), row.get("category_id")
+    if not isinstance(image, int) or isinstance(image, bool):
+        raise DataError(f"{place}: image_id is {image!r:.40}; COCO's are whole numbers")
+    if category != _PERSON:
+        raise DataError(f"{place}: category_id is {category!r:.40}; the server judges people, {_PERSON}")
+    points = _numbers(place, "keypoints", row.get("keypoints"), 3 * len(COCO))
+    (score,) = _numbers(place, "score", [row.get("score")], 1)
+    return {"image_id": image, "category_id": _PERSON, "keypoints": points, "score": score}
+
+
+def _numbers(place: str, name: str, values: object, count: int) -> list[float]:
+    try:
+        array = np.array([float("nan") if value is None else value for value in values], np.float64)
+    except (TypeError, ValueError, OverflowError):
+        array = np.zeros(0)
+    if array.shape != (count,) or not np.isfinite(array).all():
+        wanted = f"{count} finite numbers" if count > 1 else "a finite number"
+        raise DataError(f"{place}: {name} is {values!r:.80}; the server wants {wanted}")
+    return array.tolist()
+
+
+def _written(row: dict) -> dict:
+    points = np.array(row["keypoints"]).reshape(-1, 3)
+    points = np.concatenate([points[:, :2].round(_DECIMALS), np.ones((len(points), 1))], 1)
+    # whole numbers without their .0: a third of the file
+    keypoints = [int(value) if value.is_integer() else value for value in points.ravel().tolist()]
+    return row | {"keypoints": keypoints, "score": float(f"{row['score']:.{_SCORE_DIGITS}g}")}
+
+
+def write_mpii_submission(
+    path: Path, release: Path, people: People, keypoints_image: np.ndarray, partial: bool = False
+) -> None:
+    """Predictions [N, 16, 2] (image px, 0-based, in MPII's order of the paper) for the test people of the release, as
+    the benchmark takes them: pred_keypoints_mpii.mat.
+
+    It holds `pred`, which is the release's annolist of all test pictures, in order, with the predictions as
+    annorect(ridx).annopoints.point(1 … 16): x and y in 1-based px, and id, 0 … 15 in the file's order. So ask MPII's
+    page on evaluation ("Preparing predictions", single person) and evaluatePCKh.m of its toolkit, which asserts that
+    `pred` is as long as the list of test pictures, pairs people by counting rectangles with an objpos, and looks up
+    points by their id; that a rectangle of nobody judged stays in place therefore matters.
+
+    `people` are those of the release's split test, in any order; all of them unless `partial`: who is missing counts
+    as wrong. Raises DataError for other people, and for predictions that are no finite numbers.
+    """
+    source = load_release(release)
+    predicted = _by_rectangle(source, people, keypoints_image, partial)
+    pred = source.pictures[~source.training].copy()
+    for entry, number in zip(pred, np.flatnonzero(~source.training) + 1, strict=True):
+        if entry["annorect"].size:  # no struct otherwise, and no field
+            entry["annorect"] = _with_points(entry["annorect"], int(number), predicted)
+    with beside(path) as written:
+        savemat(written, {"pred": pred.reshape(1, -1)}, do_compression=True)
+
+
+def read_mpii_submission(path: Path, release: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions [N, 16, 2] (image px, 0-based, in MPII's order of the paper) and the person ids [N] of a file for
+    the benchmark, which the release it belongs to gives. Raises FileNotFoundError, or DataError for an unsound file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no predictions at {path}")
+    source, pred = load_release(release), load_struct(path, "pred")
+    numbers = np.flatnonzero(~source.training) + 1
+    if len(pred) != len(numbers) or not {"image", "annorect"} <= set(pred.dtype.names):
+        raise DataError(
+            f"{path}: pred has {len(pred)} entries with the fields {', '.join(pred.dtype.names)}; expected image and "
+            f"annorect of the {len(numbers)} test pictures of {release}"
+        )
+    found, ids = [], []
+    for entry, number in zip(pred, numbers.tolist(), strict=True):
+        place = f"{path}, image {number}"
+        name, known = picture_name(place, entry), picture_name(str(release), source.pictures[number - 1])
+        if name != known:
+            raise DataError(f"{place} is {name}, but {known} in {release}; the two files must belong together")
+        for rectangle, row in enumerate(struct_rows(place, "annorect", entry["annorect"]), 1):
+            points, labelled = file_keypoints(f"{place} ({name}), rectangle {rectangle}", row)
+            if labelled.any():
+                if not labelled.all():
+                    raise DataError(
+                        f"{place} ({name}), rectangle {rectangle}: {np.count_nonzero(labelled)} of 16 points"
+                    )
+                found.append(points[list(FILE_ORDER)])
+                ids.append(person_id(number, rectangle))
+    if not found:
+        raise DataError(f"{path}: nobody has predictions")
+    return np.stack(found), np.array(ids)
+
+
+def _by_rectangle(source: Release, people: People, keypoints: np.ndarray, partial: bool) -> dict[int, np.ndarray]:
+    """Keypoints [16, 2] 1-based px in the file's order by person id."""
+    if not len(people):
+        raise DataError(f"no predictions: {people.name} is empty")
+    if keypoints.shape != (len(people), 16, 2):
+        raise DataError(f"predictions of shape {list(keypoints.shape)} for {len(people)} people of {people.name}")
+    if not np.isfinite(keypoints).all():
+        person = int(np.argwhere(~np.isfinite(keypoints))[0, 0])
+        raise DataError(f"the prediction of person {people.person_ids[person]} of {people.name} holds no finite number")
+    known, given = people_of_release(source, "test").person_ids, people.person_ids
+    if (other := np.setdiff1d(given, known)).size:
+        raise DataError(f"person {other[0]} of {people.name} is none of the {len(known)} test people of {source.path}")
+    ids, times = np.unique(given, return_counts=True)
+    if (times > 1).any():
+        raise DataError(f"person {ids[times.argmax()]} of {people.name} has {times.max()} predictions; give one")
+    if (missing := np.setdiff1d(known, given)).size and not partial:
+        raise DataError(
+            f"{len(missing)} of the {len(known)} test people of {source.path} have no prediction, first {missing[0]}; "
+            "they would count as wrong (partial writes the file all the same)"
+        )
+    ordered = np.empty_like(keypoints, np.float64)
+    ordered[:, FILE_ORDER] = keypoints + 1
+    return dict(zip(given.tolist(), ordered, strict=True))
+
+
+def _with_points(rectangles: np.ndarray, picture: int, predicted: Mapping[int, np.ndarray]) -> np.ndarray:
+    """A copy of annorect whose annopoints are the predictions, empty where there is none."""
+    names = dict.fromkeys((*rectangles.dtype.names, "annopoints"))
+    whole = np.empty(rectangles.shape, [(name, object) for name in names])
+    for name in rectangles.dtype.names:
+        whole[name] = rectangles[name]
+    for number, rectangle in enumerate(whole.ravel(), 1):
+        own = predicted.get(person_id(picture, number))
+        rectangle["annopoints"] = np.zeros((0, 0)) if own is None else _annopoints(own)
+    return whole
+
+
+def _annopoints(keypoints: np.ndarray) -> np.ndarray:
+    rows = [(x, y, float(keypoint)) for keypoint, (x, y) in enumerate(keypoints.tolist())]
+    found = np.empty((1, 1), [("point", object)])
+    found["point"][0, 0] = np.array([rows], [(name, object) for name in ("x", "y", "id")])
+    return found

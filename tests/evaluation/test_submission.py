@@ -1,0 +1,244 @@
+"""Files for the benchmarks: what comes back, what MPII's toolkit would find in them, and what must not be written."""
+
+import copy
+import json
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.io import loadmat, savemat
+
+from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
+from posenfs.data.datasets.mpii_release import load_release, people_of_release
+from posenfs.data.sample import DataError
+from posenfs.evaluation.submission import (
+    read_coco_submission,
+    read_mpii_submission,
+    write_coco_submission,
+    write_mpii_submission,
+)
+from tests.data.test_mpii_release import EMPTY, matlab, rectangle, write_release
+
+ZIP = "person_keypoints_test-dev2017_posenfs_results.zip"
+BOUNDED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PIXELS = st.floats(-500, 5000)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "image_id": st.integers(1, 600_000),
+            "category_id": st.just(1),
+            "keypoints": st.lists(PIXELS, min_size=51, max_size=51),
+            "score": st.floats(1e-9, 17),
+            "bbox": st.just([1, 2, 3, 4]),
+        }
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def row(**fields) -> dict:
+    return {"image_id": 7, "category_id": 1, "keypoints": [1.0] * 51, "score": 0.5} | fields
+
+
+@BOUNDED
+@given(ROWS, st.sampled_from([ZIP, "results.json", "person_keypoints_val2017_größe-é_results.zip"]))
+def test_coco_results_come_back_to_a_hundredth_pixel(tmp_path, rows, name):
+    write_coco_submission(tmp_path / name, rows)
+    found = read_coco_submission(tmp_path / name)
+    assert [one["image_id"] for one in found] == [one["image_id"] for one in rows]
+    for one, expected in zip(found, rows, strict=True):
+        points, truth = (np.reshape(r["keypoints"], (17, 3)) for r in (one, expected))
+        np.testing.assert_array_equal(points[:, :2], truth[:, :2].round(2))
+        assert (points[:, 2] == 1).all() and one["score"] == pytest.approx(expected["score"], rel=5e-9)
+        assert set(one) == {"image_id", "category_id", "keypoints", "score"}
+
+
+def test_scores_keep_their_order_however_small(tmp_path):
+    scores = [1e-8, 2e-8, 0.123456, 0.123457, 16.99999, 17.0]
+    write_coco_submission(tmp_path / "r.json", [row(score=score) for score in scores])
+    assert [one["score"] for one in read_coco_submission(tmp_path / "r.json")] == scores
+
+
+def test_the_zip_file_is_as_the_server_wants_it_and_always_the_same(tmp_path):
+    write_coco_submission(tmp_path / ZIP, [row(keypoints=[12.0, 3.456, 0.9] * 17)])
+    with zipfile.ZipFile(tmp_path / ZIP) as file:
+        assert file.namelist() == [ZIP.replace(".zip", ".json")]
+        text = file.read(file.namelist()[0]).decode()
+    assert json.loads(text)[0]["keypoints"] == [12, 3.46, 1] * 17
+    assert text.startswith('[{"image_id":7,"category_id":1,"keypoints":[12,3.46,1,12') and text.endswith(
+        '"score":0.5}]'
+    )
+    content = (tmp_path / ZIP).read_bytes()
+    write_coco_submission(tmp_path / ZIP, [row(keypoints=[12.0, 3.456, 0.1] * 17)])
+    assert (tmp_path / ZIP).read_bytes() == content and [path.name for path in tmp_path.iterdir()] == [ZIP]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "no results to write to .*r.json"),
+        ([row(), 3], "result 1 is 3, not"),
+        ([row(image_id="7")], "result 0: image_id is '7'"),
+        ([row(image_id=True)], "image_id is True"),
+        ([row(category_id=18)], "category_id is 18; the server judges people, 1"),
+        ([row(keypoints=[1.0] * 50)], r"keypoints is .*; the server wants 51 finite numbers"),
+        ([row(keypoints=[1.0] * 50 + [float("nan")])], "wants 51 finite numbers"),
+        ([row(keypoints=[1.0] * 50 + [None])], "wants 51 finite numbers"),
+        ([row(keypoints=[[1.0, 1.0, 1.0]] * 17)], "wants 51 finite numbers"),
+        ([row(keypoints=None)], "keypoints is None"),
+        ([row(score=float("inf"))], r"score is \[inf\]; the server wants a finite number"),
+        ([row(score=10**400)], "score is .* wants a finite number"),
+    ],
+)
+def test_unsound_coco_results_are_not_written(tmp_path, rows, message):
+    with pytest.raises(DataError, match=message):
+        write_coco_submission(tmp_path / "r.json", rows)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unsound_coco_files_are_named(tmp_path):
+    for name in ("results.zip", "person_keypoints_test2017_a_results.zip", "person_keypoints_val2017__results.zip"):
+        with pytest.raises(ValueError, match=r"the server takes person_keypoints_<set>_<algorithm>_results.zip"):
+            write_coco_submission(tmp_path / name, [row()])
+    with pytest.raises(ValueError, match=r"a \.json or a \.zip"):
+        write_coco_submission(tmp_path / "results.txt", [row()])
+    with pytest.raises(FileNotFoundError, match="no results at"):
+        read_coco_submission(tmp_path / "none.json")
+    path = tmp_path / ZIP
+    for content, message in (
+        ("{}", "must be a list with at least one result"),
+        ("[]", "must be a list"),
+        ("[" * 100_000, "is not JSON"),
+        ("[{]", "is not JSON"),
+        (json.dumps([row(), row(score=None)]), "result 1: score is"),
+    ):
+        for place in (path, tmp_path / "r.json"):
+            if place == path:
+                with zipfile.ZipFile(path, "w") as file:
+                    file.writestr(ZIP.replace(".zip", ".json"), content)
+            else:
+                place.write_text(content)
+            with pytest.raises(DataError, match=message):
+                read_coco_submission(place)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("folder/" + ZIP.replace(".zip", ".json"), json.dumps([row()]))
+    with pytest.raises(DataError, match=rf"holds folder/.*; the server wants {ZIP[:-4]}.json alone"):
+        read_coco_submission(path)
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DataError, match="is no zip file that can be read"):
+        read_coco_submission(path)
+
+
+BARE = {key: value for key, value in rectangle().items() if key in ("scale", "objpos")}
+PICTURES = [
+    {"single": [1]},
+    {"train": False, "people": [BARE, BARE, BARE], "single": [3, 1]},
+    {"train": False, "people": []},
+    {"train": False, "people": [BARE | {"objpos": EMPTY}, rectangle(), BARE], "single": [3], "name": "grün é.jpg"},
+    {},
+    {"train": False, "people": [BARE], "single": [1]},
+]
+IDS = [2001, 2003, 4003, 6001]
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_release(tmp_path, PICTURES)
+
+
+@pytest.fixture
+def people(source):
+    return people_of_release(load_release(source), "test")
+
+
+@BOUNDED
+@given(st.lists(PIXELS, min_size=128, max_size=128), st.permutations(range(4)))
+def test_mpii_predictions_come_back_in_the_releases_order(source, people, tmp_path, values, order):
+    keypoints, path = np.reshape(values, (4, 16, 2)), tmp_path / "pred_keypoints_mpii.mat"
+    write_mpii_submission(path, source, people.select(list(order)), keypoints[list(order)])
+    found, ids = read_mpii_submission(path, source)
+    assert ids.tolist() == people.person_ids.tolist() == IDS
+    np.testing.assert_allclose(found, keypoints, rtol=0, atol=1e-9)  # the pixel added and taken away again
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_toolkit_finds_each_prediction(source, people, tmp_path):
+    """As flatten_annolist.m and annolist2matrix.m do: rectangles that have a position are counted, over all test
+    pictures, those in single_person are judged, and a point is found by its id."""
+    keypoints, path = np.random.default_rng(0).uniform(0, 900, (4, 16, 2)), tmp_path / "p.mat"
+    write_mpii_submission(path, source, people, keypoints)
+    pred, test = loadmat(path)["pred"], [picture for picture in PICTURES if not picture.get("train", True)]
+    assert pred.shape == (1, len(test)) and set(pred.dtype.names) == {"image", "annorect", "vididx"}
+    judged, counted = [], 0
+    for entry, picture in zip(pred[0], test, strict=True):
+        assert entry["image"]["name"][0, 0].item() == picture.get("name", entry["image"]["name"][0, 0].item())
+        assert entry["annorect"].size == len(picture["people"])
+        for ridx in range(entry["annorect"].size):
+            rect = entry["annorect"][0, ridx]
+            counted += rect["objpos"].size > 0
+            if rect["objpos"].size and ridx + 1 in picture.get("single", []):
+                points = rect["annopoints"]["point"][0, 0]
+                assert points.shape == (1, 16) and points["x"][0, 0].dtype == np.float64
+                judged.append([[p["x"].item(), p["y"].item()] for k in range(16) for p in points[0] if p["id"] == k])
+            else:
+                assert rect["annopoints"].size == 0
+    assert counted == 6
+    order = [MPII.index(name) for name in MPII_FILE_KEYPOINTS]
+    np.testing.assert_allclose(judged, keypoints[:, order] + 1)
+
+
+def test_other_people_and_unsound_predictions_are_not_written(source, people, tmp_path):
+    path, keypoints = tmp_path / "p.mat", np.ones((4, 16, 2))
+    broken = keypoints.copy()
+    broken[2, 3, 1] = np.nan
+    train = people_of_release(load_release(source), "train")
+    for who, what, message in (
+        (people, keypoints[:3], r"predictions of shape \[3, 16, 2\] for 4 people of mpii release test"),
+        (people, np.ones((4, 17, 2)), r"shape \[4, 17, 2\]"),
+        (people, broken, "prediction of person 4003 .* holds no finite number"),
+        (people.select([]), keypoints[:0], "is empty"),
+        (train, keypoints[:2], r"person 1001 of mpii release train .* is none of the 4 test people of .*mat"),
+        (people.select([0, 1, 1, 2, 3]), np.ones((5, 16, 2)), "person 2003 .* has 2 predictions; give one"),
+        (people.select([0, 3]), keypoints[:2], "2 of the 4 test people .* have no prediction, first 2003"),
+    ):
+        with pytest.raises(DataError, match=message):
+            write_mpii_submission(path, source, who, what)
+        assert not path.exists()
+    write_mpii_submission(path, source, people.select([3, 0]), keypoints[:2], partial=True)
+    assert read_mpii_submission(path, source)[1].tolist() == [2001, 6001]
+
+
+def test_unsound_mpii_files_are_named(source, people, tmp_path):
+    path = tmp_path / "p.mat"
+    with pytest.raises(FileNotFoundError, match="no predictions at"):
+        read_mpii_submission(path, source)
+    write_mpii_submission(path, source, people, np.ones((4, 16, 2)))
+    pred = loadmat(path)["pred"]
+    with pytest.raises(DataError, match="has no struct pred"):
+        read_mpii_submission(source, source)
+    few, other, nobody = pred[:, 1:], pred.copy(), pred.copy()
+    other["image"][0, 1] = matlab([{"name": "else.jpg"}])
+    for entry in nobody[0]:
+        entry["annorect"] = EMPTY
+    cut = copy.deepcopy(pred)
+    cut["annorect"][0, 0]["annopoints"][0, 0]["point"][0, 0] = matlab([{"x": 1.0, "y": 1.0, "id": 3.0}])
+    for content, message in (
+        (few, "pred has 3 entries with the fields .* of the 4 test pictures"),
+        (other, "image 3 is else.jpg, but 000000003.jpg in .*must belong together"),
+        (nobody, "nobody has predictions"),
+        (cut, r"image 2 \(000000002.jpg\), rectangle 1: 1 of 16 points"),
+    ):
+        savemat(path, {"pred": content})
+        with pytest.raises(DataError, match=message):
+            read_mpii_submission(path, source)
+
+
+def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):
+    (tmp_path / "r.json").write_text("old")
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+    with pytest.raises(OSError, match="no room"):
+        write_coco_submission(tmp_path / "r.json", [row()])
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"] and (tmp_path / "r.json").read_text() == "old"
