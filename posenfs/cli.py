@@ -15,7 +15,7 @@ from tyro.extras import SubcommandApp
 from posenfs.evaluation.metrics import metric_title, without_nan
 from posenfs.search.experiment import Experiment
 
-app, data, evaluation = SubcommandApp(), SubcommandApp(), SubcommandApp()
+app, data, evaluation, submission = SubcommandApp(), SubcommandApp(), SubcommandApp(), SubcommandApp()
 
 
 @app.command
@@ -467,8 +467,58 @@ def coco(
     )
 
 
+@submission.command(name="mpii")
+def submit_mpii(
+    model: str, root: Path, output: Path, device: str = "auto", workers: int = 0, quiet: bool = False
+) -> None:
+    """Predict MPII's test people and write pred_keypoints_mpii.mat for its benchmark.
+
+    Args:
+        model: A run (its name or folder), or a model's folder.
+        root: The folder with MPII's own annotation file and images/.
+        output: The file to write, pred_keypoints_mpii.mat.
+        device: auto, cpu, cuda or cuda:N.
+        workers: Processes that read and cut pictures.
+        quiet: No progress bar.
+    """
+    from posenfs.study.submitting import submit_mpii
+
+    people = submit_mpii(model, root, output, device, workers, progress=not quiet)
+    print(f"{people} people written to {output}")
+
+
+@submission.command(name="coco")
+def submit_coco(
+    model: str,
+    info: Path,
+    pictures: Path,
+    detections: Path,
+    output: Path,
+    device: str = "auto",
+    workers: int = 0,
+    quiet: bool = False,
+) -> None:
+    """Predict the people detected in COCO's test-dev pictures and write the file for its evaluation server.
+
+    Args:
+        model: A run (its name or folder), or a model's folder.
+        info: image_info_test-dev2017.json.
+        pictures: The folder of the pictures, test2017/.
+        detections: A JSON file of detected boxes [{image_id, category_id, bbox, score}].
+        output: The file to write, person_keypoints_test-dev2017_<algorithm>_results.zip.
+        device: auto, cpu, cuda or cuda:N.
+        workers: Processes that read and cut pictures.
+        quiet: No progress bar.
+    """
+    from posenfs.study.submitting import submit_coco
+
+    poses = submit_coco(model, info, pictures, detections, output, device, workers, progress=not quiet)
+    print(f"{poses} poses written to {output}")
+
+
 app.command(data, name="data", help="Draw people, or check a folder of data.")
 app.command(evaluation, name="evaluate", help="Score anyone's predictions.")
+app.command(submission, name="submit", help="Predict a benchmark's test people and write the file it takes.")
 
 
 def _print_scores(found: dict[str, dict[str, float]], as_json: bool) -> None:

@@ -41,7 +41,7 @@ def write_coco_submission(path: Path, results: Sequence[Mapping]) -> None:
     the JSON file in it has the same name and no folder (cocodataset.org, upload). Raises DataError for unsound results
     or none, ValueError for another name.
     """
-    _check_name(path)
+    check_coco_name(path)
     if not results:
         raise DataError(f"no results to write to {path}: the server takes at least one pose")
     rows = [_written(_row(f"result {number}", result)) for number, result in enumerate(results)]
@@ -72,7 +72,8 @@ def read_coco_submission(path: Path) -> list[dict]:
     return [_row(f"{path}, result {number}", row) for number, row in enumerate(rows)]
 
 
-def _check_name(path: Path) -> None:
+def check_coco_name(path: Path) -> None:
+    """Raise ValueError for a name that the server would not take."""
     if path.suffix not in (".json", ".zip"):
         raise ValueError(f"{path}: COCO results are written to a .json or a .zip file")
     if path.suffix == ".zip" and not _COCO_NAME.fullmatch(path.stem):

@@ -9,6 +9,7 @@ import numpy as np
 from posenfs.body.skeleton import COCO, Skeleton
 from posenfs.data.sample import CocoFile, DataError, People, image_name, read_json
 
+_PERSON = 1  # the id of COCO's category of people
 _SPLITS = {"train": ("train2017", "train"), "valid": ("val2017", "val")}  # what COCO calls them, and small copies of it
 
 
@@ -117,7 +118,7 @@ def with_detections(people: People, path: Path) -> People:
     rows, content = read_json(path), read_json(people.coco.path)
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path} must be a list with at least one detection {{image_id, category_id, bbox, score}}")
-    files = {image["id"]: image for image in content["images"]}
+    files = _by_id(people.coco.path, "image", content["images"])
     found = []
     for number, row in enumerate(rows):
         place = f"{path}, detection {number}"
@@ -150,6 +151,29 @@ def with_detections(people: People, path: Path) -> People:
         box_scores=values[:, 4],
         coco=replace(people.coco, image_ids=np.array(shown), every_image=True),
     )
+
+
+def people_of_pictures(info: Path, pictures: Path, detections: Path) -> People:
+    """The detected boxes of pictures without annotations, as COCO lists its test sets (image_info_test-dev2017.json);
+    `pictures` is their folder. Raises DataError for unsound files."""
+    content, none = read_json(info), np.zeros(0, int)
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise DataError(f"{info} must hold a list `images`, as COCO's image_info files do")
+    nobody = People(
+        name=info.stem,
+        skeleton=COCO,
+        root=pictures,
+        images=(),
+        image_index=none,
+        keypoints_image=np.zeros((0, len(COCO), 2)),
+        visibility=np.zeros((0, len(COCO)), np.uint8),
+        boxes=np.zeros((0, 4)),
+        head_sizes=np.zeros(0),
+        person_ids=none,
+        head_source="none",
+        coco=CocoFile(info, none, _PERSON, none, every_image=True),
+    )
+    return with_detections(nobody, detections)
 
 
 def _pictures(root: Path, split: str, names: tuple[str, ...]) -> Path:
