@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -209,7 +210,8 @@ def _make(wanted: Wanted, found: Places, progress: bool) -> None:
         for person in range(len(people)):
             jobs.setdefault(people.image_path(person), []).append((3 * int(starts[person]), found.crop(person)))
         bar = partial(tqdm, total=len(jobs), desc=f"keeping crops of {people.name}", unit="picture", leave=False)
-        with bar(disable=not progress) as shown:
+        with warnings.catch_warnings(), bar(disable=not progress) as shown:
+            warnings.filterwarnings("ignore", "A worker stopped", UserWarning)  # one that grew: another takes its place
             for _ in _cut_all(unfinished, jobs):
                 shown.update()
         with open(unfinished, "rb+") as file:
