@@ -32,6 +32,20 @@ def undisturbed(tiny, tmp_path_factory):
     return whole
 
 
+@pytest.fixture(scope="module")
+def from_pictures(tiny):
+    """The same, but for every crop its picture is decoded: what worker processes are for."""
+    return replace(tiny, run=replace(tiny.run, crops="plain"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed_from_pictures(from_pictures, tmp_path_factory):
+    whole = search(from_pictures, tmp_path_factory.mktemp("whole"))
+    whole.finish()
+    whole.close()
+    return whole
+
+
 def same_run(folder, undisturbed):
     ours, theirs = Run(folder), undisturbed.run
     for name in ("history.jsonl", "config.json"):
@@ -66,10 +80,22 @@ def test_a_search_learns_and_leaves_everything_in_its_folder(undisturbed, tiny):
     assert {row["step"] for row in run.timing()} <= set(range(undisturbed.steps + 1))
 
 
-def test_workers_change_nothing(undisturbed, tiny, tmp_path):
-    other = search(tiny, tmp_path, workers=2)
+def test_workers_change_nothing(undisturbed_from_pictures, from_pictures, tmp_path):
+    other = search(from_pictures, tmp_path, workers=2)
     other.finish()
-    same_run(tmp_path, undisturbed)
+    same_run(tmp_path, undisturbed_from_pictures)
+
+
+def test_kept_crops_that_went_are_made_again(undisturbed, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("POSENFS_CACHE", str(tmp_path / "kept"))
+    running = search(tiny, tmp_path / "run")
+    running.epoch()
+    running.close()
+    shutil.rmtree(tmp_path / "kept")
+    search(tiny, tmp_path / "run").finish()
+    same_run(tmp_path / "run", undisturbed)
+    shutil.rmtree(tmp_path / "kept")
+    assert search(tiny, tmp_path / "run").finished and not (tmp_path / "kept").exists()
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 4, 6])
@@ -222,9 +248,9 @@ def test_a_broken_snapshot_is_named(tiny, tmp_path):
         search(tiny, tmp_path)
 
 
-def test_interrupting_the_whole_terminal_spares_the_workers(undisturbed, tiny, tmp_path):
+def test_interrupting_the_whole_terminal_spares_the_workers(undisturbed_from_pictures, from_pictures, tmp_path):
     """Ctrl-C reaches every process of a terminal: worker processes leave it to the search."""
-    (tmp_path / "experiment.json").write_text(tiny.to_json())
+    (tmp_path / "experiment.json").write_text(from_pictures.to_json())
     (tmp_path / "search.py").write_text(f"""
 import os, signal, sys, torch
 from pathlib import Path
@@ -251,7 +277,7 @@ if __name__ == "__main__":
     done = subprocess.run(command, capture_output=True, text=True, start_new_session=True)
     assert done.returncode == 0, done.stderr
     assert "stopped after step 2" in done.stdout
-    same_run(tmp_path / "run", undisturbed)
+    same_run(tmp_path / "run", undisturbed_from_pictures)
 
 
 def test_stepping_is_running(undisturbed, tiny, tmp_path):
