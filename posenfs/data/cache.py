@@ -7,6 +7,7 @@ import re
 import shutil
 import warnings
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -212,8 +213,11 @@ def _make(wanted: Wanted, found: Places, progress: bool) -> None:
         bar = partial(tqdm, total=len(jobs), desc=f"keeping crops of {people.name}", unit="picture", leave=False)
         with warnings.catch_warnings(), bar(disable=not progress) as shown:
             warnings.filterwarnings("ignore", "A worker stopped", UserWarning)  # one that grew: another takes its place
-            for _ in _cut_all(unfinished, jobs):
-                shown.update()
+            try:
+                for _ in _cut_all(unfinished, jobs):
+                    shown.update()
+            except BrokenProcessPool as error:  # killed from outside, most often for want of memory
+                raise DataError(f"a process that cut crops of {people.name} was killed; begin again") from error
         with open(unfinished, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, folder / _PIXELS)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
 import numpy as np
@@ -109,6 +110,15 @@ def test_processes_make_the_same_file(people, kept, monkeypatch):
     monkeypatch.setattr(cache, "_FEW", 2)
     monkeypatch.setattr(cache, "cpu_count", lambda: 2)
     assert torch.equal(keep_crops([wanted], progress=False)[0].pixels, alone)
+
+
+def test_a_killed_process_is_no_traceback(people, kept, monkeypatch):
+    def killed(*_):
+        raise BrokenProcessPool("terminated abruptly")
+
+    monkeypatch.setattr(cache, "_cut_all", killed)
+    with pytest.raises(DataError, match="a process that cut crops of mpii train was killed; begin again"):
+        keep_crops([Wanted(people, (64, 64))], progress=False)
 
 
 def half_written(folder):
