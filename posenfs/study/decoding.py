@@ -9,11 +9,12 @@ from posenfs.data.heatmaps import DECODINGS, encode, mirror_maps
 
 
 def decoding_table(skeleton: Skeleton, size: tuple[int, int] = (256, 256), crops: int = 250) -> pandas.DataFrame:
-    """Signed bias along x and y, mean and greatest absolute error along an axis, in crop px, of keypoints drawn at
-    random two heatmap px or more inside crops of size (width, height), encoded as targets; with and without flip."""
+    """Signed bias along x and y, mean and greatest absolute error along an axis, in crop px, of keypoints spread
+    evenly two heatmap px or more inside crops of size (width, height), encoded as targets; with and without flip."""
     width, height = size
     low, high = 8, torch.tensor([width, height]) - 9
-    places = torch.rand(crops, len(skeleton), 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    even = torch.quasirandom.SobolEngine(2, scramble=True, seed=0)  # chance itself would look like a bias
+    places = even.draw(crops * len(skeleton), dtype=torch.float64).view(crops, -1, 2)
     keypoints = low + (high - low) * places
     order = list(skeleton.flip_order)
     mirrored = keypoints[:, order].clone()
