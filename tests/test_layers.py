@@ -24,7 +24,7 @@ ROOMS = {
         "prune", "tensors",
     ],
     "evaluation": ["stats", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
-    "search": ["experiment", "provenance", "strategies", "run", "saved", "engine"],
+    "search": ["experiment", "provenance", "strategies", "feed", "run", "saved", "engine"],
     "study": ["sweep", "costs", "pruning", "children", "comparing", "decoding", "submitting"],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",

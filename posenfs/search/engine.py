@@ -16,10 +16,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from posenfs.data.cache import CROPS, CropCache, Wanted, keep_crops
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
-from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Batch, normalise
 from posenfs.evaluation.metrics import (
     counted_keypoints,
@@ -33,10 +31,11 @@ from posenfs.evaluation.predict import evaluate, mean_pose, predict
 from posenfs.evaluation.stats import pck_interval
 from posenfs.model.cost import honest_cost
 from posenfs.search.experiment import Experiment, build, build_model
+from posenfs.search.feed import Feed
 from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.saved import save_model
-from posenfs.search.strategies import STRATEGIES
+from posenfs.search.strategies import STRATEGIES, CostTerm, Examples
 
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
 
@@ -78,14 +77,16 @@ class Search:
         self.experiment, self.config, self.progress, self.workers = experiment, experiment.run, progress, workers
         self.device = find_device(device)
         built = build(experiment, progress, strict)
-        self.parts, self.train, self.valid = built.parts, built.train, built.valid
+        self.parts, self.valid = built.parts, built.valid
+        share = STRATEGIES[self.config.strategy].held_out if self.config.held_out is None else self.config.held_out
+        self.feed = Feed(experiment, built.train, built.valid, share, self.device, workers, cache_gb, progress)
+        self.train = self.feed.train
         self.headline = headline(self.valid)  # the metric that stands for the result
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
-        self.run, self._cache_gb = Run(folder or runs_home() / experiment.name), cache_gb
-        self.loader: Loader | None = None
+        self.run = Run(folder or runs_home() / experiment.name)
         if self.run.status().get("state") != "finished":
-            self._open_crops()
-        self.steps_per_epoch = len(self.train) // self.config.batch_size
+            self.feed.open()
+        self.steps_per_epoch = self.feed.steps_per_epoch
         self.steps = self.steps_per_epoch * self.config.epochs
 
         self._key = str(self.run.folder.resolve())
@@ -93,7 +94,7 @@ class Search:
             before.close()
         if progress:
             tqdm.write(f"initial weights: {built.model.initial_weights}", file=sys.stderr)
-        start = provenance(self.device, (self.train, self.valid), built.model.initial_weights)
+        start = provenance(self.device, (*self.feed.parts, self.valid), built.model.initial_weights)
         self.run.create(experiment, start)
         self._held = contextlib.ExitStack()
         self._held.enter_context(self.run.lock())
@@ -124,15 +125,15 @@ class Search:
             return
         self._torn = True  # until this step is done and written: whatever breaks it leaves half a step behind
         epoch, within = divmod(self.step_number, self.steps_per_epoch)
-        if self.loader is None:
-            self._open_crops()
-        if self._batches is None:
-            self._batches = self.loader.epoch(epoch, start=within)
-            self.strategy.set_lr(self.config.lr_at(epoch))
-        started = time.perf_counter()
-        batch = next(self._batches).to(self.device)
-        self._waited += time.perf_counter() - started
-        loss = self._train(batch)
+        if within == 0:
+            self.strategy.begin_epoch(epoch)
+        if within == 0 or not self._under_way:
+            self.strategy.set_epoch(epoch)
+            self._under_way = True
+        train, held_out = self.feed.next()
+        held_out = None if held_out is None else self._examples(held_out)
+        self.model.train()
+        loss = self.strategy.step(self._forward, self._examples(train), held_out, self.step_number)
         self.step_number += 1
         row = {"step": self.step_number, "epoch": epoch + 1, "lr": self.config.lr_at(epoch)}
         self._pending.append((row, loss))
@@ -141,7 +142,6 @@ class Search:
             self._log_architecture()
             self._flush()
         if ends_epoch:
-            self._batches = None
             self._evaluate()
             self._save()
         self._torn = False
@@ -174,17 +174,6 @@ class Search:
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
-    def _open_crops(self) -> None:
-        height, width = self.experiment.image_size
-        crops = Crops(self.train, (width, height), self.experiment.augmentation, self.config.seed)
-        density, train, valid = CROPS[self.config.crops], None, None
-        if density is not None:
-            wanted = [Wanted(self.train, crops.size, crops.augmentation, density), Wanted(self.valid, crops.size)]
-            train, valid = keep_crops(wanted, self._cache_gb, self.progress)
-            train.hold_on(self.device)
-        self.loader = Loader(crops, self.config.batch_size, self.workers, train, self.device)
-        self._valid_cache: CropCache | None = valid
-
     def _make_sound(self) -> None:
         """Raise RunError if the folder was let go; go back to the last snapshot if a step was broken off."""
         if _OPEN.get(self._key) is not self:
@@ -194,19 +183,23 @@ class Search:
 
     def _go_back(self) -> None:
         """To the last snapshot, or to the beginning where there is none; what was written later is forgotten."""
-        self.strategy = STRATEGIES[self.config.strategy](self.model, self.config.lr)
         snapshots = self.run.snapshots()
         if snapshots:
             state = self.run.load_snapshot(snapshots[-1], self.device)
-            self.model.load_state_dict(state["model"])
-            self.strategy.load_state_dict(state["strategy"])
         else:
-            state = {"step": 0, "metrics": {}, "history_rows": 0}
-            self.model.load_state_dict(build_model(self.experiment, self.parts).state_dict())
+            start = build_model(self.experiment, self.parts).state_dict()
+            state = {"step": 0, "metrics": {}, "history_rows": 0, "model": start, "strategy": None}
+        self.model.load_state_dict(state["model"])
+        self.strategy = STRATEGIES[self.config.strategy](self.model, self.config, self._cost_term())
+        if state["strategy"] is None:
+            self.strategy.begin()
+        else:
+            self.strategy.load_state_dict(state["strategy"])
         self.step_number: int = state["step"]  # training steps done
         self.metrics: dict[str, float | None] = state["metrics"]  # of the last evaluation
         self._history_rows: int = state["history_rows"]
-        self._batches: Iterator[Batch] | None = None
+        self.feed.seek(self.step_number)
+        self._under_way = False  # whether learning rates are those of this epoch
         self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
         self._logged: tuple[list, list] = ([], [])  # steps and architectures not yet written
         self._loss: float | None = None  # the last one read
@@ -216,11 +209,15 @@ class Search:
             self._log_architecture()
         self._restart_clock()
 
-    def _train(self, batch: Batch) -> Tensor:
+    def _cost_term(self) -> CostTerm | None:
+        if self.config.cost_budget is None:
+            return None
+        return CostTerm(self.model, *self.experiment.image_size, self.config.cost_budget, self.config.cost_weight)
+
+    def _examples(self, batch: Batch) -> Examples:
         height, width = (size // self.experiment.fabric.strides[0] for size in self.experiment.image_size)
         target = encode(crop_to_heatmap(batch.keypoints_crop, self.experiment.fabric.strides[0]), height, width)
-        self.model.train()
-        return self.strategy.step(self._forward, normalise(batch.images, batch.gains), target, batch.visibility)
+        return Examples(normalise(batch.images, batch.gains), target, batch.visibility)
 
     def _forward(self, images: Tensor) -> Tensor:
         with self._autocast():
@@ -276,7 +273,7 @@ class Search:
         row = {
             "step": self.step_number,
             "images_per_s": round(images / seconds, 2),
-            "wait_share": round(self._waited / seconds, 4),
+            "wait_share": round(self.feed.seconds / seconds, 4),
             "peak_mb": round(peak / 2**20),
             "time": time.time(),
         }
@@ -284,14 +281,14 @@ class Search:
         self._restart_clock()
 
     def _restart_clock(self) -> None:
-        self._clock, self._waited, self._clock_step = time.perf_counter(), 0.0, self.step_number
+        self._clock, self.feed.seconds, self._clock_step = time.perf_counter(), 0.0, self.step_number
 
     def _evaluate(self) -> None:
         self._bar.set_description("evaluate")
         height, width = self.experiment.image_size
         with self._autocast():
             predictions = predict(
-                self.model, self.valid, (width, height), workers=self.workers, cache=self._valid_cache
+                self.model, self.valid, (width, height), workers=self.workers, cache=self.feed.valid_cache
             )
         metrics, errors = evaluate(predictions, self.valid)
         self.metrics = without_nan(metrics)
