@@ -196,11 +196,11 @@ def test_other_people_and_unsound_predictions_are_not_written(source, people, tm
     broken[2, 3, 1] = np.nan
     train = people_of_release(load_release(source), "train")
     for who, what, message in (
-        (people, keypoints[:3], r"predictions of shape \[3, 16, 2\] for 4 people of mpii release test"),
+        (people, keypoints[:3], r"predictions of shape \[3, 16, 2\] for 4 people of mpii_release test"),
         (people, np.ones((4, 17, 2)), r"shape \[4, 17, 2\]"),
         (people, broken, "prediction of person 4003 .* holds no finite number"),
         (people.select([]), keypoints[:0], "is empty"),
-        (train, keypoints[:2], r"person 1001 of mpii release train .* is none of the 4 test people of .*mat"),
+        (train, keypoints[:2], r"person 1001 of mpii_release train is none of the 4 test people of .*mat"),
         (people.select([0, 1, 1, 2, 3]), np.ones((5, 16, 2)), "person 2003 .* has 2 predictions; give one"),
         (people.select([0, 3]), keypoints[:2], "2 of the 4 test people .* have no prediction, first 2003"),
     ):

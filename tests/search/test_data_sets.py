@@ -10,6 +10,7 @@ from posenfs.data.check import check_data
 from posenfs.data.datasets.catalogue import DATASETS, DataSpec, open_data
 from posenfs.search.engine import Search
 from posenfs.show.poses import draw_people, draw_person_maps
+from tests.data.test_mpii_release import release_of
 
 
 @pytest.fixture
@@ -17,6 +18,10 @@ def root(request, drawn, real, tmp_path) -> Path:
     """The folder of the data set of this name: drawn, or a real sample."""
     if request.param in ("synthetic", "synthetic_coco"):
         return drawn
+    if request.param == "mpii_release":
+        release_of(drawn, tmp_path)
+        (tmp_path / "images").symlink_to(drawn / "images")
+        return tmp_path
     if request.param == "own":
         return request.getfixturevalue("own")
     if request.param != "mpii":

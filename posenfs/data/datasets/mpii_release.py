@@ -113,7 +113,7 @@ def people_of_release(release: Release, split: str) -> People:
     centers, scales = (np.array([getattr(person, name) for person in found]) for name in ("center", "scale"))
     folder = release.path.parent
     return People(
-        name=f"mpii release {split} ({_SPLITS[split]})",
+        name=f"mpii_release {split}",
         skeleton=MPII,
         root=(folder.parent if folder.name == "annot" else folder) / "images",
         images=names,
