@@ -186,7 +186,13 @@ class FirstOrder(Synchronous):
 
 class SecondOrder(FirstOrder):
     """As first order, but by the gradient after a step of w (DARTS): alpha and beta follow L_val(w - xi * dL_train/dw),
-    the mixed second derivative by a finite difference."""
+    the mixed second derivative by a finite difference.
+
+    A ReLU has a kink in every pixel: the difference is that of a smoothed network, and on small ones far from the exact
+    derivative unless the radius is tiny.
+    """
+
+    radius = _RADIUS
 
     def _architecture_gradient(self, forward, train: Examples, held_out: Examples) -> None:
         rate = self.optimizer.param_groups[0]["lr"]  # xi
@@ -209,8 +215,6 @@ class SecondOrder(FirstOrder):
         for scores, straight, plus, minus in zip(self.scores, direct, above, below, strict=True):
             scores.grad = straight - rate * (plus - minus) / (2 * radius)
 
-    radius = _RADIUS
-
     def _scores_gradient(self, forward, examples: Examples) -> list[Tensor]:
         self._zero_grad()
         self._backward(forward, examples, self.scores)
@@ -225,7 +229,7 @@ class SecondOrder(FirstOrder):
 
 class Gumbel(Synchronous):
     """Each step draws from the concrete distribution of softmax(alpha), softmax(beta) (SNAS): as the temperature falls
-    the drawn network becomes a discrete one. What is evaluated is the mean, without noise."""
+    the drawn network becomes a discrete one, and so does what is evaluated, without noise."""
 
     def step(self, forward, train: Examples, held_out: Examples | None, number: int) -> Tensor:
         temperature = self.config.temperature_at(self._epoch)
