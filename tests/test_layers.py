@@ -21,7 +21,7 @@ ROOMS = {
         "space", "operations", "architecture", "fabric", "vectors", "losses",
         "backbones.pretrained", "backbones.mobilenet_v2", "backbones.resnet", "backbones.hrnet", "backbones.fabric",
         "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
-        "prune", "tensors",
+        "prune", "tensors", "watch",
     ],
     "evaluation": ["stats", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
     "search": ["experiment", "provenance", "strategies", "feed", "run", "saved", "engine"],

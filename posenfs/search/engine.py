@@ -30,6 +30,7 @@ from posenfs.evaluation.metrics import (
 from posenfs.evaluation.predict import evaluate, mean_pose, predict
 from posenfs.evaluation.stats import pck_interval
 from posenfs.model.cost import honest_cost
+from posenfs.model.watch import signs_of, warnings
 from posenfs.search.experiment import Experiment, build, build_model
 from posenfs.search.feed import Feed
 from posenfs.search.provenance import find_device, heed, provenance
@@ -293,7 +294,12 @@ class Search:
         metrics, errors = evaluate(predictions, self.valid)
         self.metrics = without_nan(metrics)
         self.run.write_errors(errors)
-        self.run.append("history.jsonl", [{"step": self.step_number, "epoch": self.epoch_number, **self.metrics}])
+        signs = {name: signs_of(f.architecture, f.spec) for name, f in self.model.fabrics().items()}
+        watched = {"architecture": {name: asdict(own) for name, own in signs.items()}} if signs else {}
+        row = {"step": self.step_number, "epoch": self.epoch_number, **self.metrics, **watched}
+        self.run.append("history.jsonl", [row])
+        for warning in warnings(signs) if self.progress else []:
+            tqdm.write(f"warning, epoch {self.epoch_number}: {warning}", file=sys.stderr)
         self._history_rows += 1
         self._restart_clock()
 
