@@ -8,8 +8,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -29,7 +29,9 @@ from posenfs.evaluation.metrics import (
 )
 from posenfs.evaluation.predict import evaluate, mean_pose, predict
 from posenfs.evaluation.stats import pck_interval
+from posenfs.model.architecture import Architecture
 from posenfs.model.cost import honest_cost
+from posenfs.model.fabric import Fabric
 from posenfs.model.watch import signs_of, warnings
 from posenfs.search.experiment import Experiment, build, build_model
 from posenfs.search.feed import Feed
@@ -43,6 +45,14 @@ _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary(
 
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite; the message names the step and the last good snapshot."""
+
+
+def _check_edit(fabrics: Mapping[str, Fabric], name: str, edit: Architecture) -> None:
+    if name not in fabrics:
+        raise ValueError(f"no fabric {name!r} to edit; there are {', '.join(fabrics)}")
+    wanted, given = ([tuple(scores.shape) for scores in (own.alpha, own.beta)] for own in (fabrics[name], edit))
+    if wanted != given:
+        raise ValueError(f"{name} has alpha and beta of {wanted}; got {given}")
 
 
 class Search:
@@ -144,6 +154,7 @@ class Search:
             self._flush()
         if ends_epoch:
             self._evaluate()
+        if ends_epoch or (self.config.snapshot_every and self.step_number % self.config.snapshot_every == 0):
             self._save()
         self._torn = False
         if self.finished:
@@ -166,6 +177,53 @@ class Search:
         """Save the full state, from which a search goes on exactly."""
         self._make_sound()
         self._save()
+
+    def rewind(self, step: int) -> None:
+        """Back to the state after a training step (0: the beginning), from which the search can go on or branch.
+
+        What came later moves to branches/ in the run folder. Where there is no snapshot of that step it is replayed
+        from the one before, to the same state. Raises ValueError for a step that is not done yet.
+        """
+        self._make_sound()
+        if not 0 <= step <= self.step_number:
+            raise ValueError(
+                f"this search is at step {self.step_number}: it can go back to one from 0 to that, not {step}"
+            )
+        self._save()
+        aside = self.run.put_aside(step)
+        self._go_back()
+        self._replay(step)
+        self._save()
+        self._status("rewound")
+        if self.progress:
+            tqdm.write(f"back at step {step}; what came later is in {aside}", file=sys.stderr)
+
+    def branch(self, step: int, name: str, edits: Mapping[str, Architecture] | None = None) -> "Search":
+        """Another search, beside this one in a run of that name, that goes on from a step of this one; `edits` are
+        alpha and beta of one's own, by fabric. This one stays as it is.
+
+        Raises ValueError for a step that is not done yet or an unknown fabric, RunError where the name is taken.
+        """
+        self._make_sound()
+        if not 0 <= step <= self.step_number:
+            raise ValueError(f"this search is at step {self.step_number}: it has no step {step} to branch from")
+        for fabric, edit in (edits or {}).items():
+            _check_edit(self.model.fabrics(), fabric, edit)
+        self._save()
+        base = max((own for own in self.run.snapshots() if own <= step), default=None)
+        experiment = replace(self.experiment, name=name)
+        branch = {"of": str(self.run.folder.resolve()), "step": step, "edited": sorted(edits or {})}
+        run = self.run.fork(self.run.folder.with_name(name), experiment, base, branch)
+        other = Search(run, None, str(self.device), self.workers, self.progress, cache_gb=self.feed.cache_gb)
+        other._replay(step)
+        with torch.no_grad():
+            for fabric, edit in (edits or {}).items():
+                other.model.fabrics()[fabric].alpha.copy_(edit.alpha)
+                other.model.fabrics()[fabric].beta.copy_(edit.beta)
+        if edits:
+            other._log_architecture()
+        other._save(anew=True)
+        return other
 
     def close(self) -> None:
         """Let go of the run folder; this object can no longer be stepped."""
@@ -199,6 +257,7 @@ class Search:
         self.step_number: int = state["step"]  # training steps done
         self.metrics: dict[str, float | None] = state["metrics"]  # of the last evaluation
         self._history_rows: int = state["history_rows"]
+        self._scores: dict[int, float] = state.get("scores", {})  # of the headline, by the step of its evaluation
         self.feed.seek(self.step_number)
         self._under_way = False  # whether learning rates are those of this epoch
         self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
@@ -209,6 +268,10 @@ class Search:
         if not snapshots:
             self._log_architecture()
         self._restart_clock()
+
+    def _replay(self, step: int) -> None:
+        while self.step_number < step:
+            self.step()
 
     def _cost_term(self) -> CostTerm | None:
         if self.config.cost_budget is None:
@@ -293,6 +356,8 @@ class Search:
             )
         metrics, errors = evaluate(predictions, self.valid)
         self.metrics = without_nan(metrics)
+        if (score := self.metrics.get(self.headline)) is not None:
+            self._scores[self.step_number] = score
         self.run.write_errors(errors)
         signs = {name: signs_of(f.architecture, f.spec) for name, f in self.model.fabrics().items()}
         watched = {"architecture": {name: asdict(own) for name, own in signs.items()}} if signs else {}
@@ -303,7 +368,7 @@ class Search:
         self._history_rows += 1
         self._restart_clock()
 
-    def _save(self) -> None:
+    def _save(self, anew: bool = False) -> None:
         self._flush()
         state = {
             "step": self.step_number,
@@ -311,13 +376,19 @@ class Search:
             "model": self.model.state_dict(),
             "strategy": self.strategy.state_dict(),
             "metrics": self.metrics,
+            "scores": self._scores,
         }
         finite = torch.stack([t.isfinite().all() for t in state["model"].values() if t.is_floating_point()])
         if not finite.all():  # the loss is that before the update, and so does not tell
             self._stop_non_finite("a weight is not finite", self.step_number)
         self.run.write_architectures(*self._logged)
         self._logged = ([], [])
-        self.run.write_snapshot(self.step_number, state, self.config.keep_snapshots)
+        self.run.write_snapshot(self.step_number, state, anew)
+        steps, tenth = self.run.snapshots(), 10 * self.steps_per_epoch
+        best = [] if not self._scores else [max(self._scores, key=self._scores.get)]
+        first = steps[:1] if "branch" in self.run.provenance() else []  # nothing else knows how a branch began
+        worth = [*steps[-self.config.keep_snapshots :], *(step for step in steps if step and step % tenth == 0)]
+        self.run.thin_snapshots(worth, [self.step_number, *best, *first], self.config.snapshot_gb)
 
     def _finish(self) -> None:
         trivial, _ = evaluate(mean_pose(self.train, self.valid), self.valid)

@@ -49,15 +49,17 @@ class RunConfig:
     crops: str = "cached"  # kept on disk once and warped from there; at half the resolution; or plain: nothing is kept
     precision: str = "auto"  # float32, bfloat16, or auto: bfloat16 on CUDA, float32 elsewhere
     log_every: int = 10  # steps between looks at the loss, and between records of alpha and beta
-    keep_snapshots: int = 5  # how many of the last snapshots stay on disk
+    snapshot_every: int | None = None  # steps between snapshots; one follows each epoch in any case
+    keep_snapshots: int = 5  # how many of the last ones stay; besides the best, and that of every tenth epoch
+    snapshot_gb: float = 10.0  # how much room they may take: the oldest go first, the last and the best stay
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "log_every", "keep_snapshots", "lr", "lr_factor"):
+        for name in ("epochs", "batch_size", "log_every", "keep_snapshots", "lr", "lr_factor", "snapshot_gb"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"run.{name} must be above 0; got {getattr(self, name)}")
         if self.accumulate < 1 or self.accumulate > self.batch_size:
             raise ValueError(f"run.accumulate is from 1 to the batch size {self.batch_size}; got {self.accumulate}")
-        for name in ("architecture_lr", "cost_budget"):
+        for name in ("architecture_lr", "cost_budget", "snapshot_every"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ValueError(f"run.{name} must be above 0; got {value}")
         for name in ("warmup", "cost_weight"):
