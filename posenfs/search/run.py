@@ -216,13 +216,19 @@ class Run:
         worth, dear = set(worth), set(dear)
         for step in self.snapshots():
             if step not in worth | dear:
-                shutil.rmtree(self._snapshot(step))
+                self._drop(step)
         sizes = {step: (self._snapshot(step) / "state.pt").stat().st_size for step in self.snapshots()}
         for step in sorted(set(sizes) - dear):
             if sum(sizes.values()) <= budget * 1e9:
                 break
-            shutil.rmtree(self._snapshot(step))
+            self._drop(step)
             del sizes[step]
+
+    def _drop(self, step: int) -> None:
+        """Delete a snapshot, which is hidden first: half of one is never there to be read."""
+        going = self._snapshot(step).with_name(f".{step:08d}_going")
+        os.replace(self._snapshot(step), going)
+        shutil.rmtree(going)
 
     def put_aside(self, step: int) -> Path:
         """Move what was written after a step into branches/, where nothing reads it again and nothing of it is lost.
