@@ -40,6 +40,7 @@ from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.saved import save_model
 from posenfs.search.strategies import STRATEGIES, CostTerm, Examples
 
+_PATIENCE, _HEARTBEAT = 0.05, 5.0  # s between looks at the commands while paused, and between signs of life
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
 
 
@@ -111,6 +112,8 @@ class Search:
         self._held.enter_context(self.run.lock())
         _OPEN[self._key] = self
         self._interrupted = False
+        self._allowed: int | None = None  # steps until it pauses; none: it does not
+        self._heeded: int = self.run.asked()["number"]  # the last command; those of before are not for this search
         self._bar = tqdm(disable=True)
         heed(self.run.provenance(), self.device)
         self._go_back()
@@ -421,7 +424,7 @@ class Search:
         step = min(step, self.steps)
         size = self.config.batch_size
         with self._interruptible(), self._failing_openly(), self._progress_bar() as bar:
-            while self.step_number < step and not self._interrupted:
+            while self.step_number < step and not self._heed():
                 self.step()
                 bar.set_description(
                     f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}", False
@@ -436,6 +439,36 @@ class Search:
                 "The same command, or the same cell, goes on from here"
             )
         return self.metrics
+
+    def _heed(self) -> bool:
+        """Do as the last command says, waiting here while paused; whether to stop."""
+        said = -math.inf  # when we last said that we wait
+        while True:
+            asked = self.run.asked()
+            if asked["number"] != self._heeded:
+                self._heeded = asked["number"]
+                match asked["command"]:
+                    case "pause":
+                        self._allowed = 0
+                    case "resume":
+                        self._allowed = None
+                    case "step":
+                        self._allowed = asked["steps"]
+                    case "snapshot":
+                        self._save()
+                    case "stop":
+                        self._interrupted = True
+                self._flush()
+                self._status("paused" if self._allowed == 0 else "running")
+                said = time.monotonic()
+            if self._interrupted or self._allowed != 0:
+                self._allowed = None if self._allowed is None else self._allowed - 1
+                return self._interrupted
+            if time.monotonic() - said > _HEARTBEAT:
+                self._flush()
+                self._status("paused")
+                said = time.monotonic()
+            time.sleep(_PATIENCE)
 
     def _headline(self) -> str:
         words = [f"step {self.step_number}"]
@@ -498,5 +531,6 @@ class Search:
             epochs=self.config.epochs,
             headline=self.headline,
             metrics=self.metrics,
+            command=self._heeded,
             **fields,
         )

@@ -18,6 +18,9 @@ from posenfs.data.files import beside, write_whole
 from posenfs.model.architecture import Architecture
 from posenfs.search.experiment import Experiment
 
+# What a search can be told, by whatever process.
+COMMANDS = ("pause", "resume", "step", "snapshot", "stop")
+
 
 class RunError(Exception):
     """A run folder that cannot be used. The message names the folder, what is wrong and the next step."""
@@ -161,6 +164,22 @@ class Run:
                 return False
         except Timeout:
             return True
+
+    def command(self, command: str, steps: int = 1) -> int:
+        """Tell whoever searches here one of COMMANDS (`step`: so many steps, then pause). Returns its number, which the
+        search acknowledges in status.json once it has heeded it. Raises ValueError for another."""
+        if command not in COMMANDS:
+            raise ValueError(f"unknown command {command!r}; known: {', '.join(COMMANDS)}")
+        if steps < 1:
+            raise ValueError(f"a search steps by at least 1; got {steps}")
+        with FileLock(self.folder / ".control.lock"):
+            number = self.asked()["number"] + 1
+            self.write_json("control.json", {"number": number, "command": command, "steps": steps})
+        return number
+
+    def asked(self) -> dict:
+        """The last command: number (0: none yet), command, steps."""
+        return self._read("control.json") or {"number": 0, "command": "", "steps": 0}
 
     def write_json(self, name: str, content: Mapping) -> None:
         write_whole(self.folder / name, json.dumps(content, indent=2) + "\n")
