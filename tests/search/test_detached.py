@@ -1,6 +1,9 @@
 """A search in a process of its own: begun, attached to, steered, stopped and gone on with."""
 
+import contextlib
+import json
 import os
+import signal
 import time
 from dataclasses import replace
 
@@ -13,9 +16,13 @@ from tests.search.test_engine import search
 
 
 @pytest.fixture
-def long(tiny):
-    """Longer than this test."""
-    return replace(tiny, run=replace(tiny.run, epochs=100_000))
+def long(tiny, tmp_path):
+    """Longer than this test; whatever of it is under way at the end is killed."""
+    yield replace(tiny, run=replace(tiny.run, epochs=100_000))
+    for status in tmp_path.glob("*/status.json"):
+        if (pid := json.loads(status.read_text())["pid"]) != os.getpid():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def wait_for(run, state, patience=60):
