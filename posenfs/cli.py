@@ -25,6 +25,7 @@ def search(
     workers: int = 0,
     strict: bool = False,
     cache_gb: float = 20.0,
+    detach: bool = False,
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -39,10 +40,19 @@ def search(
         workers: Processes that read and cut pictures where crops are plain; they change nothing in the results.
         cache_gb: How much room kept crops may take in data/cache, or in the folder POSENFS_CACHE names.
         strict: Refuse data with broken or missing pictures; otherwise their people are named and left out.
+        detach: In a process of its own that outlives this one: `posenfs follow` and `posenfs control` attach to it.
         quiet: No progress bar.
         as_json: Print the final metrics as JSON.
     """
+    from posenfs.search.detached import detach as begin
     from posenfs.search.engine import Search
+
+    if detach:
+        run = begin(experiment, None, device, workers, strict, cache_gb)
+        print(
+            f"process {run.status().get('pid')} searches in {run.folder}; posenfs follow {run.name} shows how far it is"
+        )
+        return
 
     running = Search(experiment, device=device, workers=workers, progress=not quiet, strict=strict, cache_gb=cache_gb)
     metrics = running.finish()
@@ -52,6 +62,38 @@ def search(
         print(
             f"{metric_title(running.headline)} {metrics[running.headline]:.1f}; everything is in {running.run.folder}"
         )
+
+
+@app.command
+def control(
+    run: Positional[str], command: Positional[Literal["pause", "resume", "step", "snapshot", "stop"]], steps: int = 1
+) -> None:
+    """Steer the search under way in a run, in whatever process it is.
+
+    Args:
+        run: Its name or folder.
+        command: pause, resume, step (so many steps, then pause), snapshot, or stop, which saves first.
+        steps: With step: how many.
+    """
+    from posenfs.search.detached import send
+    from posenfs.search.run import find_run
+
+    status = send(find_run(run), command, steps)
+    print(f"{status['state']} at step {status['step']} of {status['steps']}")
+
+
+@app.command
+def follow(run: Positional[str]) -> None:
+    """Show how far the search under way in a run is, until it ends; Ctrl-C leaves it alone.
+
+    Args:
+        run: Its name or folder.
+    """
+    from posenfs.search.detached import follow as show
+    from posenfs.search.run import find_run
+
+    status = show(find_run(run))
+    print(f"{status.get('state')} at step {status.get('step')} of {status.get('steps')}")
 
 
 @app.command

@@ -21,10 +21,10 @@ ROOMS = {
         "space", "operations", "architecture", "fabric", "vectors", "losses",
         "backbones.pretrained", "backbones.mobilenet_v2", "backbones.resnet", "backbones.hrnet", "backbones.fabric",
         "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
-        "prune", "tensors",
+        "prune", "tensors", "watch",
     ],
     "evaluation": ["stats", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
-    "search": ["experiment", "provenance", "strategies", "run", "saved", "engine"],
+    "search": ["experiment", "provenance", "strategies", "feed", "run", "saved", "engine", "detached"],
     "study": ["sweep", "costs", "pruning", "children", "comparing", "decoding", "submitting"],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",

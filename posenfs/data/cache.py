@@ -1,5 +1,6 @@
 """Crops kept on disk as uint8: every picture is decoded once, and batches are warped out of them on the device."""
 
+import copy
 import hashlib
 import json
 import os
@@ -125,6 +126,13 @@ class CropCache:
         self._starts = found.starts
         # copy on write: torch warns of arrays that cannot be written to
         self.pixels = torch.from_numpy(np.memmap(folder / _PIXELS, np.uint8, "c")).view(-1, 3)
+
+    def select(self, index: np.ndarray) -> "CropCache":
+        """Of some of these people, in the given order; the pixels are the same."""
+        chosen = copy.copy(self)
+        chosen.places = Places(*(getattr(self.places, name)[index] for name in ("center", "scale", "sizes")))
+        chosen._origin, chosen._starts = self._origin[index], self._starts[index]
+        return chosen
 
     def hold_on(self, device: torch.device) -> None:
         """Keep the pixels in a GPU's own memory, where they take no more than half of what is free."""

@@ -58,6 +58,7 @@ def _count(model: nn.Module, height: int, width: int) -> tuple[dict[str, int], d
     """The numbers in every parameter that the output depends on, and the multiply-adds of every module that is called,
     both by dotted name; "" is the whole."""
     model = copy.deepcopy(model).to("meta", torch.float32).eval()  # shapes only: nothing is computed
+    model.requires_grad_()  # what is frozen counts too
     image = torch.empty(1, 3, height, width, device="meta")
     with FlopCounterMode(display=False) as counter:
         output = model(image)

@@ -1,6 +1,7 @@
 """The Cell-based Neural Fabric: mixed operations (Eq. 1), fusion of scales (Eq. 2), cells (Eq. 3) and their grid."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +102,7 @@ class Fabric(nn.Module):
         if unknown := [o for o in spec.operations if o not in OPERATIONS]:
             raise ValueError(f"unknown candidate operation {unknown[0]!r}; known: {', '.join(OPERATIONS)}")
         self.spec, self.rules = spec, rules
+        self._drawn: Architecture | None = None
         start = Architecture.zeros(spec)
         self.alpha, self.beta = nn.Parameter(start.alpha), nn.Parameter(start.beta)
         self.layers = nn.ModuleList(nn.ModuleList(Cell(spec, index, rules) for index in layer) for layer in spec.grid())
@@ -115,9 +117,19 @@ class Fabric(nn.Module):
         """What the rules multiply the weights of edges and of sources by."""
         return len(self.spec.operations) if self.rules.edge_factor else 1, 3 if self.rules.source_factor else 1
 
+    @contextlib.contextmanager
+    def mixed_by(self, architecture: Architecture) -> Iterator[None]:
+        """Meanwhile the cells mix by this one's weights, and gradients go where they came from."""
+        self._drawn = architecture
+        try:
+            yield
+        finally:
+            self._drawn = None
+
     def mixing_weights(self) -> tuple[Tensor, Tensor]:
         """alpha [N, E, |O|] and beta [N, 3] as the cells use them: softmax, then the rules' factors."""
-        alpha, beta = self.architecture.operation_weights, self.architecture.scale_weights
+        architecture = self._drawn or self.architecture
+        alpha, beta = architecture.operation_weights, architecture.scale_weights
         edge, source = self.factors
         return (alpha * edge).expand(len(self.spec.cells), -1, -1), beta * source
 

@@ -8,18 +8,16 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from posenfs.data.cache import CROPS, CropCache, Wanted, keep_crops
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
-from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Batch, normalise
 from posenfs.evaluation.metrics import (
     counted_keypoints,
@@ -31,18 +29,31 @@ from posenfs.evaluation.metrics import (
 )
 from posenfs.evaluation.predict import evaluate, mean_pose, predict
 from posenfs.evaluation.stats import pck_interval
+from posenfs.model.architecture import Architecture
 from posenfs.model.cost import honest_cost
+from posenfs.model.fabric import Fabric
+from posenfs.model.watch import signs_of, warnings
 from posenfs.search.experiment import Experiment, build, build_model
+from posenfs.search.feed import Feed
 from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.saved import save_model
-from posenfs.search.strategies import STRATEGIES
+from posenfs.search.strategies import STRATEGIES, CostTerm, Examples
 
+_PATIENCE, _HEARTBEAT = 0.05, 5.0  # s between looks at the commands while paused, and between signs of life
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
 
 
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite; the message names the step and the last good snapshot."""
+
+
+def _check_edit(fabrics: Mapping[str, Fabric], name: str, edit: Architecture) -> None:
+    if name not in fabrics:
+        raise ValueError(f"no fabric {name!r} to edit; there are {', '.join(fabrics)}")
+    wanted, given = ([tuple(scores.shape) for scores in (own.alpha, own.beta)] for own in (fabrics[name], edit))
+    if wanted != given:
+        raise ValueError(f"{name} has alpha and beta of {wanted}; got {given}")
 
 
 class Search:
@@ -78,14 +89,16 @@ class Search:
         self.experiment, self.config, self.progress, self.workers = experiment, experiment.run, progress, workers
         self.device = find_device(device)
         built = build(experiment, progress, strict)
-        self.parts, self.train, self.valid = built.parts, built.train, built.valid
+        self.parts, self.valid = built.parts, built.valid
+        share = STRATEGIES[self.config.strategy].held_out if self.config.held_out is None else self.config.held_out
+        self.feed = Feed(experiment, built.train, built.valid, share, self.device, workers, cache_gb, progress)
+        self.train = self.feed.train
         self.headline = headline(self.valid)  # the metric that stands for the result
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
-        self.run, self._cache_gb = Run(folder or runs_home() / experiment.name), cache_gb
-        self.loader: Loader | None = None
+        self.run = Run(folder or runs_home() / experiment.name)
         if self.run.status().get("state") != "finished":
-            self._open_crops()
-        self.steps_per_epoch = len(self.train) // self.config.batch_size
+            self.feed.open()
+        self.steps_per_epoch = self.feed.steps_per_epoch
         self.steps = self.steps_per_epoch * self.config.epochs
 
         self._key = str(self.run.folder.resolve())
@@ -93,12 +106,14 @@ class Search:
             before.close()
         if progress:
             tqdm.write(f"initial weights: {built.model.initial_weights}", file=sys.stderr)
-        start = provenance(self.device, (self.train, self.valid), built.model.initial_weights)
+        start = provenance(self.device, (*self.feed.parts, self.valid), built.model.initial_weights)
         self.run.create(experiment, start)
         self._held = contextlib.ExitStack()
         self._held.enter_context(self.run.lock())
         _OPEN[self._key] = self
         self._interrupted = False
+        self._allowed: int | None = None  # steps until it pauses; none: it does not
+        self._heeded: int = self.run.asked()["number"]  # the last command; those of before are not for this search
         self._bar = tqdm(disable=True)
         heed(self.run.provenance(), self.device)
         self._go_back()
@@ -124,15 +139,15 @@ class Search:
             return
         self._torn = True  # until this step is done and written: whatever breaks it leaves half a step behind
         epoch, within = divmod(self.step_number, self.steps_per_epoch)
-        if self.loader is None:
-            self._open_crops()
-        if self._batches is None:
-            self._batches = self.loader.epoch(epoch, start=within)
-            self.strategy.set_lr(self.config.lr_at(epoch))
-        started = time.perf_counter()
-        batch = next(self._batches).to(self.device)
-        self._waited += time.perf_counter() - started
-        loss = self._train(batch)
+        if within == 0:
+            self.strategy.begin_epoch(epoch)
+        if within == 0 or not self._under_way:
+            self.strategy.set_epoch(epoch)
+            self._under_way = True
+        train, held_out = self.feed.next()
+        held_out = None if held_out is None else self._examples(held_out)
+        self.model.train()
+        loss = self.strategy.step(self._forward, self._examples(train), held_out, self.step_number)
         self.step_number += 1
         row = {"step": self.step_number, "epoch": epoch + 1, "lr": self.config.lr_at(epoch)}
         self._pending.append((row, loss))
@@ -141,8 +156,8 @@ class Search:
             self._log_architecture()
             self._flush()
         if ends_epoch:
-            self._batches = None
             self._evaluate()
+        if ends_epoch or (self.config.snapshot_every and self.step_number % self.config.snapshot_every == 0):
             self._save()
         self._torn = False
         if self.finished:
@@ -166,6 +181,53 @@ class Search:
         self._make_sound()
         self._save()
 
+    def rewind(self, step: int) -> None:
+        """Back to the state after a training step (0: the beginning), from which the search can go on or branch.
+
+        What came later moves to branches/ in the run folder. Where there is no snapshot of that step it is replayed
+        from the one before, to the same state. Raises ValueError for a step that is not done yet.
+        """
+        self._make_sound()
+        if not 0 <= step <= self.step_number:
+            raise ValueError(
+                f"this search is at step {self.step_number}: it can go back to one from 0 to that, not {step}"
+            )
+        self._save()
+        aside = self.run.put_aside(step)
+        self._go_back()
+        self._replay(step)
+        self._save()
+        self._status("rewound")
+        if self.progress:
+            tqdm.write(f"back at step {step}; what came later is in {aside}", file=sys.stderr)
+
+    def branch(self, step: int, name: str, edits: Mapping[str, Architecture] | None = None) -> "Search":
+        """Another search, beside this one in a run of that name, that goes on from a step of this one; `edits` are
+        alpha and beta of one's own, by fabric. This one stays as it is.
+
+        Raises ValueError for a step that is not done yet or an unknown fabric, RunError where the name is taken.
+        """
+        self._make_sound()
+        if not 0 <= step <= self.step_number:
+            raise ValueError(f"this search is at step {self.step_number}: it has no step {step} to branch from")
+        for fabric, edit in (edits or {}).items():
+            _check_edit(self.model.fabrics(), fabric, edit)
+        self._save()
+        base = max((own for own in self.run.snapshots() if own <= step), default=None)
+        experiment = replace(self.experiment, name=name)
+        branch = {"of": str(self.run.folder.resolve()), "step": step, "edited": sorted(edits or {})}
+        run = self.run.fork(self.run.folder.with_name(name), experiment, base, branch)
+        other = Search(run, None, str(self.device), self.workers, self.progress, cache_gb=self.feed.cache_gb)
+        other._replay(step)
+        with torch.no_grad():
+            for fabric, edit in (edits or {}).items():
+                other.model.fabrics()[fabric].alpha.copy_(edit.alpha)
+                other.model.fabrics()[fabric].beta.copy_(edit.beta)
+        if edits:
+            other._log_architecture()
+        other._save(anew=True)
+        return other
+
     def close(self) -> None:
         """Let go of the run folder; this object can no longer be stepped."""
         self._held.close()
@@ -173,17 +235,6 @@ class Search:
             _OPEN.pop(self._key)
 
     # -- inside -----------------------------------------------------------------------------------------------------
-
-    def _open_crops(self) -> None:
-        height, width = self.experiment.image_size
-        crops = Crops(self.train, (width, height), self.experiment.augmentation, self.config.seed)
-        density, train, valid = CROPS[self.config.crops], None, None
-        if density is not None:
-            wanted = [Wanted(self.train, crops.size, crops.augmentation, density), Wanted(self.valid, crops.size)]
-            train, valid = keep_crops(wanted, self._cache_gb, self.progress)
-            train.hold_on(self.device)
-        self.loader = Loader(crops, self.config.batch_size, self.workers, train, self.device)
-        self._valid_cache: CropCache | None = valid
 
     def _make_sound(self) -> None:
         """Raise RunError if the folder was let go; go back to the last snapshot if a step was broken off."""
@@ -194,19 +245,24 @@ class Search:
 
     def _go_back(self) -> None:
         """To the last snapshot, or to the beginning where there is none; what was written later is forgotten."""
-        self.strategy = STRATEGIES[self.config.strategy](self.model, self.config.lr)
         snapshots = self.run.snapshots()
         if snapshots:
             state = self.run.load_snapshot(snapshots[-1], self.device)
-            self.model.load_state_dict(state["model"])
-            self.strategy.load_state_dict(state["strategy"])
         else:
-            state = {"step": 0, "metrics": {}, "history_rows": 0}
-            self.model.load_state_dict(build_model(self.experiment, self.parts).state_dict())
+            start = build_model(self.experiment, self.parts).state_dict()
+            state = {"step": 0, "metrics": {}, "history_rows": 0, "model": start, "strategy": None}
+        self.model.load_state_dict(state["model"])
+        self.strategy = STRATEGIES[self.config.strategy](self.model, self.config, self._cost_term())
+        if state["strategy"] is None:
+            self.strategy.begin()
+        else:
+            self.strategy.load_state_dict(state["strategy"])
         self.step_number: int = state["step"]  # training steps done
         self.metrics: dict[str, float | None] = state["metrics"]  # of the last evaluation
         self._history_rows: int = state["history_rows"]
-        self._batches: Iterator[Batch] | None = None
+        self._scores: dict[int, float] = state.get("scores", {})  # of the headline, by the step of its evaluation
+        self.feed.seek(self.step_number)
+        self._under_way = False  # whether learning rates are those of this epoch
         self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
         self._logged: tuple[list, list] = ([], [])  # steps and architectures not yet written
         self._loss: float | None = None  # the last one read
@@ -216,11 +272,19 @@ class Search:
             self._log_architecture()
         self._restart_clock()
 
-    def _train(self, batch: Batch) -> Tensor:
+    def _replay(self, step: int) -> None:
+        while self.step_number < step:
+            self.step()
+
+    def _cost_term(self) -> CostTerm | None:
+        if self.config.cost_budget is None:
+            return None
+        return CostTerm(self.model, *self.experiment.image_size, self.config.cost_budget, self.config.cost_weight)
+
+    def _examples(self, batch: Batch) -> Examples:
         height, width = (size // self.experiment.fabric.strides[0] for size in self.experiment.image_size)
         target = encode(crop_to_heatmap(batch.keypoints_crop, self.experiment.fabric.strides[0]), height, width)
-        self.model.train()
-        return self.strategy.step(self._forward, normalise(batch.images, batch.gains), target, batch.visibility)
+        return Examples(normalise(batch.images, batch.gains), target, batch.visibility)
 
     def _forward(self, images: Tensor) -> Tensor:
         with self._autocast():
@@ -276,7 +340,7 @@ class Search:
         row = {
             "step": self.step_number,
             "images_per_s": round(images / seconds, 2),
-            "wait_share": round(self._waited / seconds, 4),
+            "wait_share": round(self.feed.seconds / seconds, 4),
             "peak_mb": round(peak / 2**20),
             "time": time.time(),
         }
@@ -284,23 +348,30 @@ class Search:
         self._restart_clock()
 
     def _restart_clock(self) -> None:
-        self._clock, self._waited, self._clock_step = time.perf_counter(), 0.0, self.step_number
+        self._clock, self.feed.seconds, self._clock_step = time.perf_counter(), 0.0, self.step_number
 
     def _evaluate(self) -> None:
         self._bar.set_description("evaluate")
         height, width = self.experiment.image_size
         with self._autocast():
             predictions = predict(
-                self.model, self.valid, (width, height), workers=self.workers, cache=self._valid_cache
+                self.model, self.valid, (width, height), workers=self.workers, cache=self.feed.valid_cache
             )
         metrics, errors = evaluate(predictions, self.valid)
         self.metrics = without_nan(metrics)
+        if (score := self.metrics.get(self.headline)) is not None:
+            self._scores[self.step_number] = score
         self.run.write_errors(errors)
-        self.run.append("history.jsonl", [{"step": self.step_number, "epoch": self.epoch_number, **self.metrics}])
+        signs = {name: signs_of(f.architecture, f.spec) for name, f in self.model.fabrics().items()}
+        watched = {"architecture": {name: asdict(own) for name, own in signs.items()}} if signs else {}
+        row = {"step": self.step_number, "epoch": self.epoch_number, **self.metrics, **watched}
+        self.run.append("history.jsonl", [row])
+        for warning in warnings(signs) if self.progress else []:
+            tqdm.write(f"warning, epoch {self.epoch_number}: {warning}", file=sys.stderr)
         self._history_rows += 1
         self._restart_clock()
 
-    def _save(self) -> None:
+    def _save(self, anew: bool = False) -> None:
         self._flush()
         state = {
             "step": self.step_number,
@@ -308,13 +379,19 @@ class Search:
             "model": self.model.state_dict(),
             "strategy": self.strategy.state_dict(),
             "metrics": self.metrics,
+            "scores": self._scores,
         }
         finite = torch.stack([t.isfinite().all() for t in state["model"].values() if t.is_floating_point()])
         if not finite.all():  # the loss is that before the update, and so does not tell
             self._stop_non_finite("a weight is not finite", self.step_number)
         self.run.write_architectures(*self._logged)
         self._logged = ([], [])
-        self.run.write_snapshot(self.step_number, state, self.config.keep_snapshots)
+        self.run.write_snapshot(self.step_number, state, anew)
+        steps, tenth = self.run.snapshots(), 10 * self.steps_per_epoch
+        best = [] if not self._scores else [max(self._scores, key=self._scores.get)]
+        first = steps[:1] if "branch" in self.run.provenance() else []  # nothing else knows how a branch began
+        worth = [*steps[-self.config.keep_snapshots :], *(step for step in steps if step and step % tenth == 0)]
+        self.run.thin_snapshots(worth, [self.step_number, *best, *first], self.config.snapshot_gb)
 
     def _finish(self) -> None:
         trivial, _ = evaluate(mean_pose(self.train, self.valid), self.valid)
@@ -347,7 +424,7 @@ class Search:
         step = min(step, self.steps)
         size = self.config.batch_size
         with self._interruptible(), self._failing_openly(), self._progress_bar() as bar:
-            while self.step_number < step and not self._interrupted:
+            while self.step_number < step and not self._heed():
                 self.step()
                 bar.set_description(
                     f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}", False
@@ -362,6 +439,36 @@ class Search:
                 "The same command, or the same cell, goes on from here"
             )
         return self.metrics
+
+    def _heed(self) -> bool:
+        """Do as the last command says, waiting here while paused; whether to stop."""
+        said = -math.inf  # when we last said that we wait
+        while True:
+            asked = self.run.asked()
+            if asked["number"] != self._heeded:
+                self._heeded = asked["number"]
+                match asked["command"]:
+                    case "pause":
+                        self._allowed = 0
+                    case "resume":
+                        self._allowed = None
+                    case "step":
+                        self._allowed = asked["steps"]
+                    case "snapshot":
+                        self._save()
+                    case "stop":
+                        self._interrupted = True
+                self._flush()
+                self._status("paused" if self._allowed == 0 else "running")
+                said = time.monotonic()
+            if self._interrupted or self._allowed != 0:
+                self._allowed = None if self._allowed is None else self._allowed - 1
+                return self._interrupted
+            if time.monotonic() - said > _HEARTBEAT:
+                self._flush()
+                self._status("paused")
+                said = time.monotonic()
+            time.sleep(_PATIENCE)
 
     def _headline(self) -> str:
         words = [f"step {self.step_number}"]
@@ -424,5 +531,6 @@ class Search:
             epochs=self.config.epochs,
             headline=self.headline,
             metrics=self.metrics,
+            command=self._heeded,
             **fields,
         )

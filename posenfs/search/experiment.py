@@ -36,16 +36,39 @@ class RunConfig:
     lr: float = 1e-3  # Adam's learning rate at the start
     lr_drops: tuple[float, ...] = (0.45, 0.6, 0.75)  # where it drops, as shares of the epochs (90, 120, 150 of 200)
     lr_factor: float = 0.25  # what it is multiplied by at each drop
+    architecture_lr: float | None = None  # that of alpha and beta; none: the strategy's (w's; 3e-3 on people held out)
+    architecture_lr_drops: bool | None = None  # whether it drops too; none: the strategy's (yes; no on people held out)
+    architecture_weight_decay: float | None = None  # none: the strategy's (0; 1e-3 on people held out)
+    warmup: int = 0  # epochs for which alpha and beta are frozen
+    temperature: tuple[float, float] = (1.0, 1.0)  # of softmax(alpha), softmax(beta): in the first and the last epoch
+    cost_budget: float | None = None  # expected GMAC an image, above which the loss of alpha and beta grows
+    cost_weight: float = 10.0  # by how much, where the cost is twice the budget
+    held_out: float | None = None  # share of the training pictures kept from w; none: the strategy's (0, or a half)
+    accumulate: int = 1  # parts in which a batch goes through the network, where memory is short
     seed: int = 0  # of initial weights, order and augmentation
     crops: str = "cached"  # kept on disk once and warped from there; at half the resolution; or plain: nothing is kept
     precision: str = "auto"  # float32, bfloat16, or auto: bfloat16 on CUDA, float32 elsewhere
     log_every: int = 10  # steps between looks at the loss, and between records of alpha and beta
-    keep_snapshots: int = 5  # how many of the last snapshots stay on disk
+    snapshot_every: int | None = None  # steps between snapshots; one follows each epoch in any case
+    keep_snapshots: int = 5  # how many of the last ones stay; besides the best, and that of every tenth epoch
+    snapshot_gb: float = 10.0  # how much room they may take: the oldest go first, the last and the best stay
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "log_every", "keep_snapshots", "lr", "lr_factor"):
+        for name in ("epochs", "batch_size", "log_every", "keep_snapshots", "lr", "lr_factor", "snapshot_gb"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"run.{name} must be above 0; got {getattr(self, name)}")
+        if self.accumulate < 1 or self.accumulate > self.batch_size:
+            raise ValueError(f"run.accumulate is from 1 to the batch size {self.batch_size}; got {self.accumulate}")
+        for name in ("architecture_lr", "cost_budget", "snapshot_every"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ValueError(f"run.{name} must be above 0; got {value}")
+        for name in ("warmup", "cost_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"run.{name} must not be negative; got {getattr(self, name)}")
+        if not min(self.temperature) > 0:
+            raise ValueError(f"run.temperature must be above 0; got {self.temperature}")
+        if self.held_out is not None and not 0 <= self.held_out < 1:
+            raise ValueError(f"run.held_out is a share of the training pictures, below 1; got {self.held_out}")
         if self.seed < 0:
             raise ValueError(f"run.seed must not be negative; got {self.seed}")
         if self.crops not in CROPS:
@@ -56,6 +79,11 @@ class RunConfig:
     def lr_at(self, epoch: int) -> float:
         """The learning rate of an epoch (0 first)."""
         return self.lr * self.lr_factor ** sum(epoch >= max(1, round(share * self.epochs)) for share in self.lr_drops)
+
+    def temperature_at(self, epoch: int) -> float:
+        """The temperature of an epoch (0 first): geometric from the first to the last."""
+        first, last = self.temperature
+        return first * (last / first) ** (epoch / max(self.epochs - 1, 1))
 
 
 @dataclass(frozen=True)
@@ -124,10 +152,7 @@ def build(experiment: Experiment, progress: bool = True, strict: bool = False) -
     """
     parts = parts_of(experiment.data, experiment.parts)
     model = build_model(experiment, parts)  # before the data, which may have to be drawn first
-    train, valid = open_data(experiment.data, progress, strict)
-    if len(train) < experiment.run.batch_size:
-        raise ValueError(f"{train.name} has {len(train)} people, fewer than one batch of {experiment.run.batch_size}")
-    return Built(model, parts, train, valid)
+    return Built(model, parts, *open_data(experiment.data, progress, strict))
 
 
 def build_model(experiment: Experiment, parts: PartScheme) -> PoseNetwork:

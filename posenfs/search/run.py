@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,9 @@ from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import beside, write_whole
 from posenfs.model.architecture import Architecture
 from posenfs.search.experiment import Experiment
+
+# What a search can be told, by whatever process.
+COMMANDS = ("pause", "resume", "step", "snapshot", "stop")
 
 
 class RunError(Exception):
@@ -162,6 +165,22 @@ class Run:
         except Timeout:
             return True
 
+    def command(self, command: str, steps: int = 1) -> int:
+        """Tell whoever searches here one of COMMANDS (`step`: so many steps, then pause). Returns its number, which the
+        search acknowledges in status.json once it has heeded it. Raises ValueError for another."""
+        if command not in COMMANDS:
+            raise ValueError(f"unknown command {command!r}; known: {', '.join(COMMANDS)}")
+        if steps < 1:
+            raise ValueError(f"a search steps by at least 1; got {steps}")
+        with FileLock(self.folder / ".control.lock"):
+            number = self.asked()["number"] + 1
+            self.write_json("control.json", {"number": number, "command": command, "steps": steps})
+        return number
+
+    def asked(self) -> dict:
+        """The last command: number (0: none yet), command, steps."""
+        return self._read("control.json") or {"number": 0, "command": "", "steps": 0}
+
     def write_json(self, name: str, content: Mapping) -> None:
         write_whole(self.folder / name, json.dumps(content, indent=2) + "\n")
 
@@ -192,10 +211,10 @@ class Run:
         with beside(folder / f"{steps[-1]:08d}.npz") as path:
             np.savez(path, **chunk)
 
-    def write_snapshot(self, step: int, state: dict, keep: int) -> None:
-        """A snapshot folder, whole or not at all; only the last `keep` stay."""
+    def write_snapshot(self, step: int, state: dict, anew: bool = False) -> None:
+        """A snapshot folder, whole or not at all."""
         target = self._snapshot(step)
-        if target.exists():  # the same step of the same run is the same state
+        if target.exists() and not anew:  # the same step of the same run is the same state
             return
         unfinished = target.with_name(f".{target.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -204,9 +223,78 @@ class Run:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
+        if target.exists():
+            os.replace(unfinished / "state.pt", target / "state.pt")
+            unfinished.rmdir()
+        else:
+            os.replace(unfinished, target)
+
+    def thin_snapshots(self, worth: Iterable[int], dear: Iterable[int], budget: float) -> None:
+        """Delete the snapshots of other steps than those worth keeping, then the oldest of these while all together
+        take more GB than the budget; the dear ones stay in any case."""
+        worth, dear = set(worth), set(dear)
+        for step in self.snapshots():
+            if step not in worth | dear:
+                self._drop(step)
+        sizes = {step: (self._snapshot(step) / "state.pt").stat().st_size for step in self.snapshots()}
+        for step in sorted(set(sizes) - dear):
+            if sum(sizes.values()) <= budget * 1e9:
+                break
+            self._drop(step)
+            del sizes[step]
+
+    def _drop(self, step: int) -> None:
+        """Delete a snapshot, which is hidden first: half of one is never there to be read."""
+        going = self._snapshot(step).with_name(f".{step:08d}_going")
+        os.replace(self._snapshot(step), going)
+        shutil.rmtree(going)
+
+    def put_aside(self, step: int) -> Path:
+        """Move what was written after a step into branches/, where nothing reads it again and nothing of it is lost.
+
+        Whatever interrupts this, the run goes on from one of its snapshots.
+        """
+        number = len(list((self.folder / "branches").glob("[0-9]*")))
+        target = self.folder / "branches" / f"{number:03d}_after_{step:08d}"
+        unfinished = target.with_name(f".{target.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        for name, rows in (("history.jsonl", self.history()), ("timing.jsonl", self.timing())):
+            (unfinished / name).write_text("".join(json.dumps(row) + "\n" for row in rows if row["step"] > step))
+        for name in ("metrics.json", "errors.npz", "model.safetensors"):
+            if (self.folder / name).is_file():
+                shutil.copy2(self.folder / name, unfinished / name)
+        for chunk in self._chunks(after=step):
+            (unfinished / "architecture").mkdir(exist_ok=True)
+            shutil.copy2(chunk, unfinished / "architecture" / chunk.name)
+        (unfinished / "snapshots").mkdir()
         os.replace(unfinished, target)
-        for old in self.snapshots()[:-keep]:
-            shutil.rmtree(self._snapshot(old))
+        (self.folder / "metrics.json").unlink(missing_ok=True)  # the run is no longer finished
+        for later in reversed([own for own in self.snapshots() if own > step]):
+            os.replace(self._snapshot(later), target / "snapshots" / f"{later:08d}")
+        (self.folder / "model.safetensors").unlink(missing_ok=True)
+        return target
+
+    def fork(self, folder: Path, experiment: Experiment, snapshot: int | None, branch: Mapping) -> "Run":
+        """A new run that has what this one had at a snapshot (None: at its beginning); `branch` goes into its
+        provenance. Raises RunError where the folder is taken."""
+        if (folder / "config.json").exists():
+            raise RunError(f"{folder} holds a run already; give the branch another name")
+        other = Run(folder)
+        other.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("history.jsonl", "timing.jsonl"):
+            if (self.folder / name).is_file():
+                shutil.copy2(self.folder / name, folder / name)
+        shutil.copytree(self.folder / "architecture", folder / "architecture", dirs_exist_ok=True)
+        if snapshot is not None:
+            shutil.copytree(self._snapshot(snapshot), other._snapshot(snapshot), dirs_exist_ok=True)
+        other.write_json("provenance.json", {**self.provenance(), "branch": dict(branch)})
+        write_whole(folder / "config.json", experiment.to_json())
+        return other
+
+    def _chunks(self, after: int) -> list[Path]:
+        """Files of alpha and beta with a step later than this one; each is named by its last."""
+        return [path for path in (self.folder / "architecture").glob("[0-9]*.npz") if int(path.stem) > after]
 
     def truncate(self, step: int, history_rows: int) -> None:
         """Forget what was written after a snapshot, so that going on from it writes the same files again."""
@@ -214,9 +302,8 @@ class Run:
         write_whole(self.folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
         timing = [row for row in self.timing() if row["step"] <= step]
         write_whole(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in timing))
-        for chunk in (self.folder / "architecture").glob("[0-9]*.npz"):
-            if int(chunk.stem) > step:
-                chunk.unlink()
+        for chunk in self._chunks(after=step):
+            chunk.unlink()
         for torn in (*self.folder.glob("architecture/.*.npz"), *self.folder.glob(".*.*")):
             torn.unlink()
         for torn in self.folder.glob("snapshots/.*"):

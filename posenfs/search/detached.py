@@ -1,0 +1,95 @@
+"""A search in a process of its own, which outlives whoever began it; anyone follows and steers it by its run folder."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from posenfs.data.sample import DataError
+from posenfs.search.engine import NonFiniteLoss, Search
+from posenfs.search.experiment import Experiment
+from posenfs.search.run import Run, RunError, runs_home
+
+_LOG = "search.log"  # in the run folder: what the search would have said to the terminal
+_LAST = 5  # lines of it in a message
+
+
+def detach(
+    experiment: Experiment,
+    folder: str | Path | None = None,
+    device: str = "auto",
+    workers: int = 0,
+    strict: bool = False,
+    cache_gb: float = 20.0,
+    patience: float = 60.0,
+) -> Run:
+    """Begin a search, or go on with one, in a process of its own; returns its run once it is under way, or after so
+    many seconds of preparing its data. Raises RunError with its last words where it ends before."""
+    run = Run(folder or runs_home() / experiment.name)
+    if run.in_use():
+        raise RunError(f"{run.folder} is in use by process {run.status().get('pid')}; wait for it, or stop it first")
+    run.folder.mkdir(parents=True, exist_ok=True)
+    options = [str(run.folder.resolve()), device, str(workers), str(int(strict)), str(cache_gb)]
+    with open(run.folder / _LOG, "a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "posenfs.search.detached", *options],
+            stdin=subprocess.PIPE, stdout=log, stderr=log, text=True, start_new_session=True,
+        )  # fmt: skip
+    with process.stdin as given:
+        given.write(experiment.to_json())
+    end = time.monotonic() + patience
+    while time.monotonic() < end and run.status().get("pid") != process.pid:
+        if (code := process.poll()) not in (None, 0):
+            words = (run.folder / _LOG).read_text().splitlines()[-_LAST:]
+            raise RunError(f"the search ended with exit code {code}: {' / '.join(words)} ({run.folder / _LOG})")
+        time.sleep(0.1)
+    return run
+
+
+def send(run: Run, command: str, steps: int = 1, patience: float = 120.0) -> dict:
+    """Give a command to the search under way in a folder, and wait until it has heeded it; returns its status then.
+
+    Raises RunError where none is under way, or it does not answer in so many seconds.
+    """
+    if not run.in_use():
+        raise RunError(f"no search is under way in {run.folder}; posenfs search --detach begins one")
+    number, end = run.command(command, steps), time.monotonic() + patience
+    while run.status().get("command", 0) < number:
+        if not run.in_use():
+            raise RunError(f"the search in {run.folder} ended: {run.status().get('error') or run.status()['state']}")
+        if time.monotonic() > end:
+            raise RunError(
+                f"the search in {run.folder} has not heeded {command!r} in {patience:g} s; is it in a long step?"
+            )
+        time.sleep(0.05)
+    return run.status()
+
+
+def follow(run: Run, progress: bool = True) -> dict:
+    """Show how far the search in a folder is, until none is under way there; returns its last status."""
+    status = run.status()
+    with tqdm(total=status.get("steps"), unit="step", disable=not progress) as bar:
+        while run.in_use():
+            status = run.status()
+            bar.n, bar.total = status.get("step", 0), status.get("steps")
+            bar.set_description(status.get("state", "preparing"))
+            time.sleep(0.5)
+    return run.status()
+
+
+def main() -> None:
+    """The process itself: an experiment on stdin; folder, device, workers, strict, cache_gb as arguments."""
+    folder, device, workers, strict, cache_gb = sys.argv[1:]
+    experiment = Experiment.from_json(sys.stdin.read())
+    try:
+        Search(experiment, folder, device, int(workers), strict=bool(int(strict)), cache_gb=float(cache_gb)).finish()
+    except (ValueError, OSError, DataError, RunError, NonFiniteLoss) as error:
+        sys.exit(f"posenfs: {error}")
+    except KeyboardInterrupt as interrupt:
+        print(interrupt, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

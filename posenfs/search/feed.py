@@ -1,0 +1,94 @@
+"""What a search reads: batches of the people it trains on, batches of people held out, and those it is judged on."""
+
+import time
+from dataclasses import replace
+
+import torch
+
+from posenfs.data.cache import CROPS, CropCache, Wanted, keep_crops
+from posenfs.data.loader import Crops, Loader
+from posenfs.data.sample import Batch, People
+from posenfs.search.experiment import Experiment
+
+_HELD_OUT = 2**32  # apart from all seeds: people held out are turned and scaled by other draws
+
+
+class Feed:
+    """Batches by the number of the training step alone, so that a search can begin at any.
+
+    `train` and `held_out` (None: nobody) are parts of the training people by picture; `seconds` is the time spent
+    waiting for batches so far.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        people: People,
+        valid: People,
+        share: float,
+        device: torch.device,
+        workers: int = 0,
+        cache_gb: float = 20.0,
+        progress: bool = True,
+    ):
+        """`share` of the training pictures is held out. Raises ValueError where less than a batch of people is left."""
+        run = experiment.run
+        self.experiment, self.device, self.workers = experiment, device, workers
+        self.people, self.valid, self.cache_gb, self.progress = people, valid, cache_gb, progress
+        held = people.of_drawn_pictures(share, run.seed)
+        self._rows = {"train": (~held).nonzero()[0], "held out": held.nonzero()[0]}
+        self.train, self.held_out = people, None
+        if share:
+            name = f"{share:.0%} of {people.name} by picture, held out (seed {run.seed})"
+            self.train, self.held_out = people.select(~held), replace(people.select(held), name=name)
+        for own in self.parts:
+            if len(own) < run.batch_size:
+                part = "" if own is people else f" left of {len(people)}, {share:.0%} of the pictures being held out"
+                raise ValueError(f"{people.name} has {len(own)} people{part}, fewer than one batch of {run.batch_size}")
+        self.steps_per_epoch = len(self.train) // run.batch_size
+        self.seconds, self.valid_cache = 0.0, None
+        self._loaders: tuple[Loader, Loader | None] | None = None
+        self.seek(0)
+
+    @property
+    def parts(self) -> list[People]:
+        """The people to train on and, if any, those held out."""
+        return [self.train] if self.held_out is None else [self.train, self.held_out]
+
+    def open(self) -> None:
+        """Keep what crops are not kept yet. Raises ValueError or DataError where there is no room for them."""
+        height, width = self.experiment.image_size
+        run, change = self.experiment.run, self.experiment.augmentation
+        density, cache = CROPS[run.crops], None
+        if density is not None:
+            wanted = [Wanted(self.people, (width, height), change, density), Wanted(self.valid, (width, height))]
+            cache, self.valid_cache = keep_crops(wanted, self.cache_gb, self.progress)
+            cache.hold_on(self.device)
+
+        def loader(people: People, part: str, seed: int) -> Loader:
+            own: CropCache | None = None if cache is None else cache.select(self._rows[part])
+            crops = Crops(people, (width, height), change, seed)
+            return Loader(crops, run.batch_size, self.workers, own, self.device)
+
+        held = None if self.held_out is None else loader(self.held_out, "held out", run.seed + _HELD_OUT)
+        self._loaders = loader(self.train, "train", run.seed), held
+
+    def seek(self, step: int) -> None:
+        """Begin with this training step (0 first)."""
+        self._step, self._batches = step, [None, None]
+
+    def next(self) -> tuple[Batch, Batch | None]:
+        """The batches of the next training step, on the device: of people to train on, and of people held out."""
+        if self._loaders is None:
+            self.open()
+        started = time.perf_counter()
+        batches = [None if loader is None else self._next(n, loader) for n, loader in enumerate(self._loaders)]
+        self._step += 1
+        self.seconds += time.perf_counter() - started
+        return batches[0], batches[1]
+
+    def _next(self, number: int, loader: Loader) -> Batch:
+        epoch, within = divmod(self._step, loader.steps)
+        if self._batches[number] is None or within == 0:
+            self._batches[number] = loader.epoch(epoch, start=within)
+        return next(self._batches[number]).to(self.device)

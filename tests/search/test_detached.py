@@ -1,0 +1,76 @@
+"""A search in a process of its own: begun, attached to, steered, stopped and gone on with."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+
+from posenfs.cli import main
+from posenfs.search.detached import detach, follow, send
+from posenfs.search.run import Run, RunError
+from tests.search.test_engine import search
+
+
+@pytest.fixture
+def long(tiny, tmp_path):
+    """Longer than this test; whatever of it is under way at the end is killed."""
+    yield replace(tiny, run=replace(tiny.run, epochs=100_000))
+    for status in tmp_path.glob("*/status.json"):
+        if (pid := json.loads(status.read_text())["pid"]) != os.getpid():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def wait_for(run, state, patience=60):
+    end = time.monotonic() + patience
+    while run.status().get("state") != state and time.monotonic() < end:
+        time.sleep(0.05)
+    assert run.status()["state"] == state
+
+
+def test_steered_from_another_process(long, tmp_path, capsys):
+    run = detach(long, tmp_path / "run", "cpu")
+    assert run.status()["pid"] != os.getpid() and run.in_use()
+    with pytest.raises(RunError, match=f"in use by process {run.status()['pid']}"):
+        detach(long, tmp_path / "run", "cpu")
+    with pytest.raises(RunError, match="in use"):
+        search(long, tmp_path / "run")
+    paused = send(run, "pause")
+    assert paused["state"] == "paused" and send(Run(run.folder), "pause")["step"] == paused["step"]
+    send(run, "step", 3)
+    wait_for(run, "paused")
+    assert run.status()["step"] == paused["step"] + 3
+    assert send(run, "snapshot")["step"] in run.snapshots()
+    main(["control", str(run.folder), "resume"])
+    assert "running at step" in capsys.readouterr().out
+    main(["control", str(run.folder), "stop"])
+    ended = follow(run, progress=False)
+    assert ended["state"] == "interrupted" and ended["step"] in run.snapshots() and not run.in_use()
+    with pytest.raises(RunError, match="no search is under way"):
+        send(run, "pause")
+    with pytest.raises(ValueError, match="unknown command 'jump'"):
+        run.command("jump")
+
+
+def test_what_was_said_before_is_not_for_the_next(tiny, tmp_path):
+    search(tiny, tmp_path).close()
+    Run(tmp_path).command("stop")
+    again = search(tiny, tmp_path)
+    again.finish()
+    assert again.finished and again.run.status()["command"] == 1
+
+
+def test_one_that_cannot_begin_says_why(tiny, tmp_path):
+    with pytest.raises(RunError, match=r"exit code 1: posenfs: no MPII annotation at .*search.log"):
+        detach(replace(tiny, data=replace(tiny.data, root=str(tmp_path / "none"))), tmp_path / "run", "cpu")
+
+
+def test_one_that_ends_by_itself(tiny, tmp_path):
+    run = detach(tiny, tmp_path / "run", "cpu")
+    assert follow(run, progress=False)["state"] == "finished"
+    assert run.metrics()["headline"] == "pckh@0.5"
+    assert follow(detach(tiny, tmp_path / "run", "cpu"), progress=False)["state"] == "finished"

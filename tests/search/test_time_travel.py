@@ -1,0 +1,169 @@
+"""Rewinding, replaying, branching and editing: the same where it must be, and nothing lost."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from posenfs.search.engine import Search
+from posenfs.search.run import Run, RunError
+from tests.search.test_engine import same_run, search, undisturbed  # noqa: F401
+
+PART = "lower_limb_part"
+
+
+@pytest.fixture(scope="module")
+def at_every_step(tiny, tmp_path_factory):
+    """The model's state after each step of an undisturbed search."""
+    whole = search(tiny, tmp_path_factory.mktemp("steps"))
+    states = [{k: v.clone() for k, v in whole.model.state_dict().items()}]
+    while not whole.finished:
+        whole.step()
+        states.append({k: v.clone() for k, v in whole.model.state_dict().items()})
+    whole.close()
+    return states
+
+
+def same(one, other):
+    return all(torch.equal(one[key], other[key]) for key in other)
+
+
+@pytest.mark.parametrize("back", [0, 1, 3, 4, 6])
+def test_rewound_it_is_as_it_was_and_goes_on_to_the_same_end(back, at_every_step, undisturbed, tiny, tmp_path):  # noqa: F811
+    travelling = search(tiny, tmp_path)
+    for _ in range(6):
+        travelling.step()
+    history = travelling.run.history()
+    travelling.rewind(back)
+    assert travelling.step_number == back and same(travelling.model.state_dict(), at_every_step[back])
+    assert travelling.run.status()["state"] == "rewound"
+    (aside,) = (tmp_path / "branches").iterdir()
+    kept, tail = travelling.run.history(), [json.loads(line) for line in (aside / "history.jsonl").open()]
+    assert kept + tail == history and all(row["step"] <= back for row in kept)
+    travelling.finish()
+    same_run(tmp_path, undisturbed)
+
+
+def test_a_finished_search_is_rewound_twice(at_every_step, undisturbed, tiny, tmp_path):  # noqa: F811
+    travelling = search(tiny, tmp_path)
+    travelling.finish()
+    for back in (5, 2):
+        travelling.rewind(back)
+        assert not travelling.finished and travelling.run.metrics() == {}
+        assert same(travelling.model.state_dict(), at_every_step[back])
+    assert sorted(path.name for path in (tmp_path / "branches").iterdir()) == [
+        "000_after_00000005",
+        "001_after_00000002",
+    ]
+    assert (tmp_path / "branches" / "000_after_00000005" / "metrics.json").is_file()
+    travelling.close()
+    search(tiny, tmp_path).finish()
+    same_run(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_a_rewind_broken_off_anywhere_loses_nothing(moment, undisturbed, tiny, tmp_path, monkeypatch):  # noqa: F811
+    travelling = search(tiny, tmp_path)
+    for _ in range(5):
+        travelling.step()
+    calls = []
+
+    def until(what):
+        def wrapped(*args, **kwargs):
+            if len(calls) == moment:
+                raise KeyboardInterrupt
+            calls.append(what)
+            return what(*args, **kwargs)
+
+        return wrapped
+
+    with monkeypatch.context() as patched:
+        for place, name in ((os, "replace"), (shutil, "copy2"), (Path, "unlink"), (Path, "mkdir")):
+            patched.setattr(place, name, until(getattr(place, name)))
+        with pytest.raises(KeyboardInterrupt):
+            travelling.rewind(2)
+    travelling.close()
+    again = search(tiny, tmp_path)
+    assert again.step_number in (0, 2, 4, 5)
+    again.finish()
+    same_run(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize("step", [0, 3, 4])
+def test_a_branch_without_edits_is_the_same_search(step, undisturbed, tiny, tmp_path):  # noqa: F811
+    trunk = search(tiny, tmp_path / "trunk")
+    for _ in range(5):
+        trunk.step()
+    branch = trunk.branch(step, "twig")
+    assert branch.step_number == step and branch.run.provenance()["branch"]["step"] == step
+    branch.finish()
+    trunk.finish()
+    same_run(tmp_path / "trunk", undisturbed)
+    ours, theirs = Run(tmp_path / "twig"), undisturbed.run
+    assert ours.experiment() == replace(tiny, name="twig")
+    assert ours.history() == theirs.history()
+    assert same(ours.load_snapshot(8)["model"], theirs.load_snapshot(8)["model"])
+
+
+def test_an_edited_branch_goes_its_own_way_and_repeats_itself(undisturbed, tiny, tmp_path):  # noqa: F811
+    trunk = search(tiny, tmp_path / "trunk")
+    for _ in range(5):
+        trunk.step()
+    fabric = trunk.model.fabrics()[PART]
+    edit = fabric.architecture.with_operation(fabric.spec, "separable_3x3", 0.9)
+    ends = []
+    for name in ("edited", "again"):
+        branch = trunk.branch(3, name, {PART: edit})
+        weights = branch.model.fabrics()[PART].architecture.operation_weights
+        assert weights[0, 2].item() == pytest.approx(0.9)
+        if name == "again":  # killed at once, and gone on with: nothing but its snapshot knows of the edit
+            branch.close()
+            branch = search(branch.experiment, branch.run.folder)
+            assert branch.step_number == 3
+        branch.finish()
+        ends.append((branch.run.history(), branch.model.state_dict()))
+        assert branch.run.provenance()["branch"]["edited"] == [PART]
+    assert ends[0][0] == ends[1][0] and same(ends[0][1], ends[1][1])
+    assert ends[0][0][:3] == undisturbed.run.history()[:3] and ends[0][0] != undisturbed.run.history()
+    trunk.finish()
+    same_run(tmp_path / "trunk", undisturbed)
+
+
+def test_journeys_that_cannot_be(tiny, tmp_path):
+    trunk = search(tiny, tmp_path / "trunk")
+    trunk.step()
+    for step in (-1, 2):
+        with pytest.raises(ValueError, match="this search is at step 1"):
+            trunk.rewind(step)
+        with pytest.raises(ValueError, match=f"it has no step {step} to branch from"):
+            trunk.branch(step, "twig")
+    own = trunk.model.fabrics()[PART].architecture
+    with pytest.raises(ValueError, match="no fabric 'leg' to edit; there are upper_limb_part"):
+        trunk.branch(1, "twig", {"leg": own})
+    with pytest.raises(ValueError, match=r"has alpha and beta of \[\(1, 4\), \(6, 3\)\]; got \[\(1, 2\), \(6, 3\)\]"):
+        trunk.branch(1, "twig", {PART: replace(own, alpha=own.alpha[:, :2])})
+    assert not (tmp_path / "twig").exists()
+    trunk.branch(1, "twig").close()
+    with pytest.raises(RunError, match="holds a run already"):
+        trunk.branch(1, "twig")
+    with pytest.raises(ValueError, match="a folder's name"):
+        trunk.branch(1, "a/b")
+
+
+def test_which_snapshots_stay(tiny, tmp_path):
+    run = replace(tiny.run, epochs=21, keep_snapshots=2, snapshot_every=1)
+    running = Search(replace(tiny, run=run), tmp_path, device="cpu", progress=False)
+    running._evaluate = lambda: running._scores.update({running.step_number: -abs(running.step_number - 8.0)})
+    per_epoch = running.steps_per_epoch
+    while running.epoch_number < 20:
+        running.step()
+    running.step()
+    assert running.run.snapshots() == [8, 10 * per_epoch, 20 * per_epoch, 20 * per_epoch + 1]
+    size = (tmp_path / "snapshots" / f"{20 * per_epoch:08d}" / "state.pt").stat().st_size
+    running.config = replace(run, snapshot_gb=2.5 * size / 1e9)
+    running.step()
+    assert running.run.snapshots() == [8, 20 * per_epoch + 2]
