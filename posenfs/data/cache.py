@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ class Wanted:
     augmentation: Augmentation | None = None
     density: float = 1.0
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Changes with the people, with the files of their pictures, and with what is kept of them."""
         reach = None if self.augmentation is None else (self.augmentation.most_rotation, self.augmentation.scale)
