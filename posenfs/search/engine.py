@@ -3,9 +3,7 @@
 import contextlib
 import math
 import resource
-import signal
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
@@ -38,9 +36,9 @@ from posenfs.search.feed import Feed
 from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.saved import save_model
+from posenfs.search.steering import Steering
 from posenfs.search.strategies import STRATEGIES, CostTerm, Examples
 
-_PATIENCE, _HEARTBEAT = 0.05, 5.0  # s between looks at the commands while paused, and between signs of life
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
 
 
@@ -111,9 +109,7 @@ class Search:
         self._held = contextlib.ExitStack()
         self._held.enter_context(self.run.lock())
         _OPEN[self._key] = self
-        self._interrupted = False
-        self._allowed: int | None = None  # steps until it pauses; none: it does not
-        self._heeded: int = self.run.asked()["number"]  # the last command; those of before are not for this search
+        self._steering = Steering(self.run)
         self._bar = tqdm(disable=True)
         heed(self.run.provenance(), self.device)
         self._go_back()
@@ -419,19 +415,18 @@ class Search:
 
     def _until(self, step: int) -> dict[str, float | None]:
         self._make_sound()
-        self._interrupted = False
         self._restart_clock()
         step = min(step, self.steps)
         size = self.config.batch_size
-        with self._interruptible(), self._failing_openly(), self._progress_bar() as bar:
-            while self.step_number < step and not self._heed():
+        with self._steering.interruptible(), self._failing_openly(), self._progress_bar() as bar:
+            while self.step_number < step and self._steering.heed(self._save, self._say):
                 self.step()
                 bar.set_description(
                     f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}", False
                 )
                 bar.set_postfix_str(self._headline(), False)
                 bar.update(size)
-        if self._interrupted and not self.finished:
+        if self._steering.stop and not self.finished:
             self._save()
             self._status("interrupted")
             raise KeyboardInterrupt(
@@ -439,36 +434,6 @@ class Search:
                 "The same command, or the same cell, goes on from here"
             )
         return self.metrics
-
-    def _heed(self) -> bool:
-        """Do as the last command says, waiting here while paused; whether to stop."""
-        said = -math.inf  # when we last said that we wait
-        while True:
-            asked = self.run.asked()
-            if asked["number"] != self._heeded:
-                self._heeded = asked["number"]
-                match asked["command"]:
-                    case "pause":
-                        self._allowed = 0
-                    case "resume":
-                        self._allowed = None
-                    case "step":
-                        self._allowed = asked["steps"]
-                    case "snapshot":
-                        self._save()
-                    case "stop":
-                        self._interrupted = True
-                self._flush()
-                self._status("paused" if self._allowed == 0 else "running")
-                said = time.monotonic()
-            if self._interrupted or self._allowed != 0:
-                self._allowed = None if self._allowed is None else self._allowed - 1
-                return self._interrupted
-            if time.monotonic() - said > _HEARTBEAT:
-                self._flush()
-                self._status("paused")
-                said = time.monotonic()
-            time.sleep(_PATIENCE)
 
     def _headline(self) -> str:
         words = [f"step {self.step_number}"]
@@ -493,24 +458,6 @@ class Search:
             self._bar.refresh()
 
     @contextlib.contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Let Ctrl-C end the loop after the step under way, never inside it; a second one stops at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def stop(signum, frame):
-            if self._interrupted:
-                raise KeyboardInterrupt
-            self._interrupted = True
-
-        before = signal.signal(signal.SIGINT, stop)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    @contextlib.contextmanager
     def _failing_openly(self) -> Iterator[None]:
         try:
             yield
@@ -522,6 +469,10 @@ class Search:
                 self._status(state, error=f"{type(error).__name__}: {error}")
             raise
 
+    def _say(self, state: str) -> None:
+        self._flush()
+        self._status(state)
+
     def _status(self, state: str, **fields) -> None:
         self.run.write_status(
             state=state,
@@ -531,6 +482,6 @@ class Search:
             epochs=self.config.epochs,
             headline=self.headline,
             metrics=self.metrics,
-            command=self._heeded,
+            command=self._steering.heeded,
             **fields,
         )

@@ -1,0 +1,72 @@
+"""What holds or ends a search from outside: the commands in its run folder, and Ctrl-C."""
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from posenfs.search.run import Run
+
+_PATIENCE, _HEARTBEAT = 0.05, 5.0  # s between looks at the commands while paused, and between signs of life
+
+
+class Steering:
+    """`heeded` is the number of the last command that was done as told; those of before are not for this search.
+    `stop` is whether the search shall end."""
+
+    def __init__(self, run: Run):
+        self.run, self.stop = run, False
+        self.heeded: int = run.asked()["number"]
+        self._allowed: int | None = None  # steps until it pauses; none: it does not
+
+    def heed(self, save: Callable[[], None], say: Callable[[str], None]) -> bool:
+        """Do as the last command says, waiting here while paused; whether to go on with a step.
+
+        `save` writes a snapshot, `say` the search's state.
+        """
+        said = -math.inf  # when we last said that we wait
+        while True:
+            asked = self.run.asked()
+            if asked["number"] != self.heeded:
+                self.heeded = asked["number"]
+                match asked["command"]:
+                    case "pause":
+                        self._allowed = 0
+                    case "resume":
+                        self._allowed = None
+                    case "step":
+                        self._allowed = asked["steps"]
+                    case "snapshot":
+                        save()
+                    case "stop":
+                        self.stop = True
+                say("paused" if self._allowed == 0 else "running")
+                said = time.monotonic()
+            if self.stop or self._allowed != 0:
+                self._allowed = None if self._allowed is None else self._allowed - 1
+                return not self.stop
+            if time.monotonic() - said > _HEARTBEAT:
+                say("paused")
+                said = time.monotonic()
+            time.sleep(_PATIENCE)
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let Ctrl-C end the search after the step under way, never inside it; a second one stops at once."""
+        self.stop = False
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(signum, frame):
+            if self.stop:
+                raise KeyboardInterrupt
+            self.stop = True
+
+        before = signal.signal(signal.SIGINT, stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
