@@ -118,6 +118,32 @@ def beta_curves(
     return figure
 
 
+def collapse_curves(history: Sequence[Mapping]) -> go.Figure:
+    """Signs of collapse at each evaluation, a line for each fabric: the weight of operations that compute nothing, how
+    undecided alpha and beta are, and as how many equally likely ways the weights of the sources are."""
+    rows = [row for row in history if row.get("architecture")]
+    titles = ("weight of zero and skip", "entropy of alpha", "entropy of beta", "effective paths")
+    figure = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.05)
+    names = list(rows[0]["architecture"]) if rows else []
+    for name, colour in zip(names, itertools.cycle(_COLUMN_COLOURS), strict=False):
+        signs = [row["architecture"][name] for row in rows]
+        panels = (
+            [own["zero"] + own["skip"] for own in signs],
+            *([own[key] for own in signs] for key in ("entropy_alpha", "entropy_beta", "paths")),
+        )
+        for column, values in enumerate(panels, 1):
+            figure.add_scatter(
+                x=[row["step"] for row in rows], y=values, name=plain_name(name), legendgroup=name,
+                showlegend=column == 1, mode="lines+markers", line={"color": colour, "width": 2}, row=1, col=column,
+            )  # fmt: skip
+    figure.update_layout(layout("Is a fabric collapsing?"), height=340)
+    figure.update_xaxes(title="training step")
+    for column in (1, 2, 3):
+        figure.update_yaxes(range=[0, 1.03], row=1, col=column)
+    figure.update_yaxes(rangemode="tozero", row=1, col=4)
+    return figure
+
+
 def _specs(architectures: Mapping[str, Architecture], spec) -> dict[str, FabricSpec]:
     """The spec of each fabric; raises ValueError where alpha or beta does not fit."""
     specs = {name: spec[name] if isinstance(spec, Mapping) else spec for name in architectures}

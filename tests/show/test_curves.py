@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,8 @@ import torch
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.space import FabricSpec
-from posenfs.show.curves import alpha_curves, beta_curves, loss_curve, score_curve
+from posenfs.model.watch import Signs
+from posenfs.show.curves import alpha_curves, beta_curves, collapse_curves, loss_curve, score_curve
 
 
 def architectures(spec, steps=5):
@@ -30,6 +33,19 @@ def test_scores_by_column_with_gaps():
     figure = score_curve(history, mean_pose=7)
     assert {trace.name: list(trace.y) for trace in figure.data} == {"head": [5, 10], "mean": [10, 20]}
     assert figure.layout.shapes[0].y0 == 7
+
+
+def test_signs_of_collapse_by_fabric():
+    signs = [Signs(0.1 * n, 0.2, 0.9 - 0.1 * n, 0.5, 9.0 - n) for n in range(3)]
+    rows = [
+        {"step": n, "architecture": {"arms_part": asdict(own), "backbone": asdict(own)}} for n, own in enumerate(signs)
+    ]
+    figure = collapse_curves([{"step": 0, "loss": 1.0}, *rows])
+    arms = [trace for trace in figure.data if trace.name == "arms"]
+    assert [list(trace.x) for trace in arms] == [[0, 1, 2]] * 4
+    assert list(arms[0].y) == pytest.approx([0.2, 0.3, 0.4]) and list(arms[3].y) == [9, 8, 7]
+    assert list(arms[1].y) == pytest.approx([0.9, 0.8, 0.7]) and sum(bool(t.showlegend) for t in figure.data) == 2
+    assert not collapse_curves([]).data
 
 
 @pytest.mark.parametrize("spec", [FabricSpec(), FabricSpec(hidden_nodes=2), FabricSpec(alpha_per_cell=True)])
