@@ -599,7 +599,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import torch
 
     from posenfs.data.sample import DataError
-    from posenfs.search.engine import NonFiniteLoss
+    from posenfs.search.failures import NonFiniteLoss, OutOfMemory
     from posenfs.search.run import RunError
     from posenfs.study.sweep import NotebookError
 
@@ -608,10 +608,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except (ValueError, OSError, DataError, RunError, NonFiniteLoss, NotebookError) as error:
+    except (ValueError, OSError, DataError, RunError, NonFiniteLoss, OutOfMemory, NotebookError) as error:
         sys.exit(f"posenfs: {error}")
     except torch.OutOfMemoryError as error:
-        sys.exit(f"posenfs: out of memory on the device; try a smaller --run.batch-size ({str(error).splitlines()[0]})")
+        sys.exit(f"posenfs: out of memory on the device ({str(error).splitlines()[0]})")
     except KeyboardInterrupt as interrupt:
         print(f"\nposenfs: {interrupt or 'interrupted'}", file=sys.stderr)
         sys.exit(130)

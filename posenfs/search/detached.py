@@ -8,8 +8,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from posenfs.data.sample import DataError
-from posenfs.search.engine import NonFiniteLoss, Search
+from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
+from posenfs.search.failures import NonFiniteLoss, OutOfMemory
 from posenfs.search.run import Run, RunError, runs_home
 
 _LOG = "search.log"  # in the run folder: what the search would have said to the terminal
@@ -85,7 +86,7 @@ def main() -> None:
     experiment = Experiment.from_json(sys.stdin.read())
     try:
         Search(experiment, folder, device, int(workers), strict=bool(int(strict)), cache_gb=float(cache_gb)).finish()
-    except (ValueError, OSError, DataError, RunError, NonFiniteLoss) as error:
+    except (ValueError, OSError, DataError, RunError, NonFiniteLoss, OutOfMemory) as error:
         sys.exit(f"posenfs: {error}")
     except KeyboardInterrupt as interrupt:
         print(interrupt, file=sys.stderr)

@@ -32,6 +32,7 @@ from posenfs.model.cost import honest_cost
 from posenfs.model.fabric import Fabric
 from posenfs.model.watch import signs_of, warnings
 from posenfs.search.experiment import Experiment, build, build_model
+from posenfs.search.failures import NonFiniteLoss, OutOfMemory, is_out_of_memory, memory_message
 from posenfs.search.feed import Feed
 from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.run import Run, RunError, find_run, runs_home
@@ -40,10 +41,6 @@ from posenfs.search.steering import Steering
 from posenfs.search.strategies import STRATEGIES, CostTerm, Examples
 
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
-
-
-class NonFiniteLoss(RuntimeError):
-    """The loss became NaN or infinite; the message names the step and the last good snapshot."""
 
 
 def _check_edit(fabrics: Mapping[str, Fabric], name: str, edit: Architecture) -> None:
@@ -464,9 +461,14 @@ class Search:
         except NonFiniteLoss:
             raise
         except BaseException as error:
-            state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            state, words = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", str(error)
+            if short := is_out_of_memory(error):
+                words = memory_message(self.model, self.experiment, self.device)
+                words = f"{words}; what was saved is in {self.run.folder}"
             with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
-                self._status(state, error=f"{type(error).__name__}: {error}")
+                self._status(state, error=f"{type(error).__name__}: {words}")
+            if short:
+                raise OutOfMemory(words) from error
             raise
 
     def _say(self, state: str) -> None:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,8 @@ from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.sample import DataError
-from posenfs.search.engine import NonFiniteLoss, Search
+from posenfs.search.engine import Search
+from posenfs.search.failures import NonFiniteLoss, OutOfMemory
 from posenfs.search.run import Run, RunError
 
 
@@ -319,6 +321,38 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_snapshot(tiny, tmp_pa
     assert running.run.snapshots() == [good]
     assert running.run.status()["state"] == "failed"
     assert max(row["step"] for row in running.run.history()) == good
+
+
+@pytest.mark.parametrize(
+    ("error", "room", "said"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory"),
+            2**40,
+            "other processes hold a part.*accumulate 2 .*batch-size 3",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 95 * 2**20, "accumulate 2 .*or --run.batch-size"),
+        (MemoryError(), 2**20, "not even one image fits"),
+    ],
+)
+def test_out_of_memory_says_what_would_fit_and_keeps_the_run(
+    error, room, said, undisturbed, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: types.SimpleNamespace(total=room))
+    running = search(tiny, tmp_path)
+    running.epoch()
+    step = running.strategy.step
+
+    def falls_short(*args):
+        raise error
+
+    running.strategy.step = falls_short
+    with pytest.raises(OutOfMemory, match=rf"a step with 6 images of 64 x 64 px takes about .*{said}"):
+        running.finish()
+    assert running.run.status()["state"] == "failed" and "a step with 6 images" in running.run.status()["error"]
+    running.strategy.step = step
+    running.finish()
+    same_run(tmp_path, undisturbed)
 
 
 def test_an_image_that_breaks_during_a_search_stops_it_with_its_name(tiny, drawn, tmp_path):

@@ -1,0 +1,45 @@
+"""What a search cannot go on from, said with what to do about it."""
+
+import math
+
+import psutil
+import torch
+
+from posenfs.model.memory import largest_batch, training_memory
+from posenfs.model.network import PoseNetwork
+from posenfs.search.experiment import Experiment
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite; the message names the step and the last good snapshot."""
+
+
+class OutOfMemory(RuntimeError):
+    """The device's memory is not enough; the message says how much a step takes, and what would fit."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python said so: on the CPU torch has no exception of its own for it."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def memory_message(model: PoseNetwork, experiment: Experiment, device: torch.device) -> str:
+    """What a training step takes by the estimate, what there is, and what would fit."""
+    (height, width), size = experiment.image_size, experiment.run.batch_size
+    cuda = device.type == "cuda"
+    room = torch.cuda.mem_get_info(device)[1] if cuda else psutil.virtual_memory().total
+    part = math.ceil(size / experiment.run.accumulate)
+    fits = min(largest_batch(model, room, height, width), part)
+    said = (
+        f"out of memory: a step with {part} images of {height} x {width} px takes about "
+        f"{training_memory(model, part, height, width)} (in float32), and {device} has {room / 2**30:.1f} GiB in all"
+    )
+    if not fits:
+        return f"{said}; not even one image fits: choose a smaller --image-size or --fabric.width"
+    if fits == part:  # others have it
+        fits = max(part // 2, 1)
+        said += ", of which other processes hold a part"
+    return (
+        f"{said}. Under another name, try --run.accumulate {math.ceil(size / fits)} (so many parts of a batch, one "
+        f"after the other), or --run.batch-size {fits}"
+    )
