@@ -24,7 +24,9 @@ ROOMS = {
         "prune", "tensors", "watch",
     ],
     "evaluation": ["stats", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
-    "search": ["experiment", "provenance", "strategies", "feed", "failures", "run", "saved", "steering", "engine", "detached"],
+    "search": [
+        "experiment", "provenance", "strategies", "feed", "failures", "run", "saved", "steering", "engine", "detached",
+    ],
     "study": ["sweep", "costs", "pruning", "children", "comparing", "decoding", "submitting"],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
