@@ -109,16 +109,21 @@ def at_keypoints(
 def evaluate(predictions: Predictions, people: People) -> tuple[dict[str, float], np.ndarray]:
     """All metrics that these people allow, by name and in percent, and the errors [N, K] in the measure of distance
     that stands for a result; NaN where nothing is labelled."""
-    errors = {
-        name: normalised_errors(predictions.keypoints_image, people, sizes)
-        for name, measure in MEASURES.items()
-        if ((sizes := measure(people)) > 0).any()
-    }
+    errors = all_errors(predictions, people)
     found = coco_metrics(predictions, people) if judged_by_ap(people) else {}
     for measure, threshold in REPORTED:
         if measure in errors:
             found |= correct_share(errors[measure], people.skeleton, measure, threshold)
     return found, errors[distance_headline(people)[0]]
+
+
+def all_errors(predictions: Predictions, people: People) -> dict[str, np.ndarray]:
+    """Errors [N, K] in every measure that somebody among these people has a size in; NaN where nothing is labelled."""
+    return {
+        name: normalised_errors(predictions.keypoints_image, people, sizes)
+        for name, measure in MEASURES.items()
+        if ((sizes := measure(people)) > 0).any()
+    }
 
 
 def coco_metrics(predictions: Predictions, people: People) -> dict[str, float]:

@@ -18,6 +18,7 @@ from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.sample import Batch, normalise
 from posenfs.evaluation.metrics import (
+    REPORTED,
     counted_keypoints,
     distance_headline,
     headline,
@@ -25,8 +26,8 @@ from posenfs.evaluation.metrics import (
     metric_title,
     without_nan,
 )
-from posenfs.evaluation.predict import evaluate, mean_pose, predict
-from posenfs.evaluation.stats import pck_interval
+from posenfs.evaluation.predict import all_errors, evaluate, mean_pose, predict
+from posenfs.evaluation.stats import Interval, pck_interval
 from posenfs.model.architecture import Architecture
 from posenfs.model.cost import honest_cost
 from posenfs.model.fabric import Fabric
@@ -354,7 +355,7 @@ class Search:
         self.metrics = without_nan(metrics)
         if (score := self.metrics.get(self.headline)) is not None:
             self._scores[self.step_number] = score
-        self.run.write_errors(errors)
+        self.run.write_errors(errors, all_errors(predictions, self.valid))
         signs = {name: signs_of(f.architecture, f.spec) for name, f in self.model.fabrics().items()}
         watched = {"architecture": {name: asdict(own) for name, own in signs.items()}} if signs else {}
         row = {"step": self.step_number, "epoch": self.epoch_number, **self.metrics, **watched}
@@ -390,8 +391,11 @@ class Search:
         trivial, _ = evaluate(mean_pose(self.train, self.valid), self.valid)
         cost = honest_cost(self.model, *self.experiment.image_size)
         measure, threshold = distance_headline(self.valid)
-        counted = counted_keypoints(self.valid.skeleton, measure)
-        interval = pck_interval(self.run.errors()[:, counted], threshold)
+        intervals = {
+            metric_name(m, t): without_nan(asdict(self._interval(m, t)))
+            for m, t in REPORTED
+            if metric_name(m, t) in self.metrics
+        }
         summary = {
             "headline": self.headline,
             "metrics": self.metrics,
@@ -401,7 +405,8 @@ class Search:
             "head_size": self.valid.head_source,
             "flip": True,
             "decoding": "quarter offset",
-            "interval": {"metric": metric_name(measure, threshold), "over": "people", **without_nan(asdict(interval))},
+            "interval": {"metric": (name := metric_name(measure, threshold)), "over": "people", **intervals[name]},
+            "intervals": intervals,  # of every mean but AP's, over people
             "mean_pose": {name: value for name, value in trivial.items() if not math.isnan(value)},
             "params": cost.params,
             "multiply_adds": cost.multiply_adds,
@@ -409,6 +414,10 @@ class Search:
         save_model(self.run.folder, self.model, self.experiment)
         self.run.write_json("metrics.json", summary)
         self._status("finished")
+
+    def _interval(self, measure: str, threshold: float) -> Interval:
+        counted = counted_keypoints(self.valid.skeleton, measure)
+        return pck_interval(self.run.errors(measure)[:, counted], threshold)
 
     def _until(self, step: int) -> dict[str, float | None]:
         self._make_sound()

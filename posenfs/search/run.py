@@ -78,11 +78,11 @@ class Run:
     def timing(self) -> list[dict]:
         return read_lines(self.folder / "timing.jsonl")
 
-    def errors(self) -> np.ndarray:
-        """[N, K]: the last evaluation's error of every person and keypoint in its headline's measure; NaN where
-        there is none."""
+    def errors(self, measure: str | None = None) -> np.ndarray:
+        """[N, K]: the last evaluation's error of every person and keypoint, in a measure (pckh, pck_torso, …) or in
+        that of its headline; NaN where there is none."""
         with np.load(self.folder / "errors.npz") as file:
-            return file["errors"]
+            return file[measure or "errors"]
 
     def ranking(self) -> list[int]:
         """People with at least one labelled keypoint, the smallest mean error of the last evaluation first."""
@@ -189,9 +189,10 @@ class Run:
         host = {"pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time()}
         self.write_json("status.json", {**fields, **host})
 
-    def write_errors(self, errors: np.ndarray) -> None:
+    def write_errors(self, errors: np.ndarray, by_measure: Mapping[str, np.ndarray]) -> None:
         with beside(self.folder / "errors.npz") as path:
-            np.savez_compressed(path, errors=errors.astype(np.float32))
+            small = {name: own.astype(np.float32) for name, own in by_measure.items()}
+            np.savez_compressed(path, errors=errors.astype(np.float32), **small)
 
     def append(self, name: str, rows: list[dict]) -> None:
         """Rows to history.jsonl or timing.jsonl."""

@@ -78,6 +78,12 @@ def test_a_search_learns_and_leaves_everything_in_its_folder(undisturbed, tiny):
     assert run.status()["state"] == "finished"
     assert run.metrics()["metrics"] == {k: v for k, v in evaluations[-1].items() if k.startswith("pck")}
     assert run.errors().shape == (len(undisturbed.valid), 16)
+    means = {name: value for name, value in run.metrics()["metrics"].items() if "/" not in name}
+    intervals = run.metrics()["intervals"]
+    assert set(intervals) == set(means) and len(means) == 6
+    for name, value in means.items():
+        assert intervals[name]["value"] == pytest.approx(value)
+        assert intervals[name]["low"] <= value <= intervals[name]["high"]
     assert run.provenance()["versions"]["torch"] == torch.__version__.split("+")[0]
     assert {row["step"] for row in run.timing()} <= set(range(undisturbed.steps + 1))
 
