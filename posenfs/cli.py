@@ -22,6 +22,7 @@ app, data, evaluation, submission = SubcommandApp(), SubcommandApp(), Subcommand
 def search(
     experiment: Annotated[Experiment, arg(name=""), AvoidSubcommands],
     device: str = "auto",
+    devices: int = 1,
     workers: int = 0,
     strict: bool = False,
     cache_gb: float = 20.0,
@@ -37,6 +38,8 @@ def search(
     Args:
         experiment: The search itself.
         device: auto, cpu, cuda or cuda:N.
+        devices: So many GPUs, or processes on the CPU, share every batch; `torchrun -m posenfs.cli search …` does too.
+            Each normalises its part by itself, so that another number is another training.
         workers: Processes that read and cut pictures where crops are plain; they change nothing in the results.
         cache_gb: How much room kept crops may take in data/cache, or in the folder POSENFS_CACHE names.
         strict: Refuse data with broken or missing pictures; otherwise their people are named and left out.
@@ -46,16 +49,20 @@ def search(
     """
     from posenfs.search.detached import detach as begin
     from posenfs.search.engine import Search
+    from posenfs.search.ranks import among_others, launch
 
     if detach:
-        run = begin(experiment, None, device, workers, strict, cache_gb)
+        run = begin(experiment, None, device, workers, strict, cache_gb, devices)
         print(
             f"process {run.status().get('pid')} searches in {run.folder}; posenfs follow {run.name} shows how far it is"
         )
         return
-
+    if devices != 1 and not among_others():
+        sys.exit(launch(devices, "posenfs.cli", sys.argv[1:]))
     running = Search(experiment, device=device, workers=workers, progress=not quiet, strict=strict, cache_gb=cache_gb)
     metrics = running.finish()
+    if not running.ranks.first:
+        return
     if as_json:
         print(json.dumps(metrics))
     else:
@@ -600,6 +607,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from posenfs.data.sample import DataError
     from posenfs.search.failures import NonFiniteLoss, OutOfMemory
+    from posenfs.search.ranks import Lost, among_others
     from posenfs.search.run import RunError
     from posenfs.study.sweep import NotebookError
 
@@ -608,12 +616,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except (ValueError, OSError, DataError, RunError, NonFiniteLoss, OutOfMemory, NotebookError) as error:
+    except (ValueError, OSError, DataError, RunError, NonFiniteLoss, OutOfMemory, Lost, NotebookError) as error:
         sys.exit(f"posenfs: {error}")
     except torch.OutOfMemoryError as error:
         sys.exit(f"posenfs: out of memory on the device ({str(error).splitlines()[0]})")
     except KeyboardInterrupt as interrupt:
-        print(f"\nposenfs: {interrupt or 'interrupted'}", file=sys.stderr)
+        if not among_others() or str(interrupt):
+            print(f"\nposenfs: {interrupt or 'interrupted'}", file=sys.stderr)
         sys.exit(130)
 
 

@@ -25,9 +25,10 @@ ROOMS = {
     ],
     "evaluation": ["stats", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
     "search": [
-        "experiment", "provenance", "strategies", "feed", "failures", "run", "saved", "steering", "engine", "detached",
+        "experiment", "ranks", "provenance", "strategies", "feed", "failures", "run", "saved", "steering", "engine",
+        "detached",
     ],
-    "study": ["sweep", "costs", "pruning", "children", "comparing", "decoding", "submitting"],
+    "study": ["audit", "sweep", "costs", "pruning", "children", "comparing", "decoding", "submitting"],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
         "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "predictions",

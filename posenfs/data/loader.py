@@ -95,8 +95,11 @@ class Loader:
         workers: int = 0,
         cache: CropCache | None = None,
         device: torch.device | str = "cpu",
+        rows: slice = slice(None),
     ):
+        """`rows`: those of every training batch that are wanted here, where several processes share it."""
         self.crops, self.batch_size, self.cache, self.device = crops, batch_size, cache, torch.device(device)
+        self.rows = rows
         self._keys: list[list[tuple[int, int]]] = []  # what the data loader reads next; refilled for every pass
         self._loader = DataLoader(
             crops,
@@ -117,7 +120,7 @@ class Loader:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of a training epoch in random order, from batch number `start` on."""
         people = order(self.crops.seed, epoch, len(self.crops.people))
-        chunks = people[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
+        chunks = people[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)[:, self.rows]
         return self._batches([[(epoch, int(i)) for i in chunk] for chunk in chunks[start:]])
 
     def once(self) -> Iterator[Batch]:

@@ -65,11 +65,12 @@ class People:
         rows += ["box_scores"] if self.box_scores is not None else []
         return replace(self, **{row: getattr(self, row)[index] for row in rows})
 
-    def of_drawn_pictures(self, share: float, seed: int) -> np.ndarray:
-        """[N]: whose picture is one of a share of the pictures, drawn at random."""
+    def of_drawn_pictures(self, share: float, seed: int, after: float = 0.0) -> np.ndarray:
+        """[N]: whose picture is one of a share of the pictures, drawn at random `after` those of another share."""
         pictures = np.unique(self.image_index)
         drawn = np.random.Generator(np.random.Philox(key=seed)).permutation(pictures)
-        return np.isin(self.image_index, drawn[: round(share * len(pictures))])
+        first, last = (round(end * len(pictures)) for end in (after, after + share))
+        return np.isin(self.image_index, drawn[first:last])
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that change with any annotation or image name."""

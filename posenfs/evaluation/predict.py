@@ -1,5 +1,6 @@
 """A model's keypoints in image pixels, and how good they are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +33,12 @@ class Predictions:
     keypoints_image: np.ndarray
     scores: np.ndarray
     aspect: float = 0.75
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Those of parts of the people, one after the other."""
+    points, scores = (np.concatenate([getattr(p, name) for p in parts]) for name in ("keypoints_image", "scores"))
+    return Predictions(points, scores, parts[0].aspect)
 
 
 @torch.no_grad()

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from posenfs.data.cache import CropCache
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
-from posenfs.data.sample import Batch, normalise
+from posenfs.data.sample import Batch, People, normalise
 from posenfs.evaluation.metrics import (
     REPORTED,
     counted_keypoints,
@@ -26,7 +28,7 @@ from posenfs.evaluation.metrics import (
     metric_title,
     without_nan,
 )
-from posenfs.evaluation.predict import all_errors, evaluate, mean_pose, predict
+from posenfs.evaluation.predict import Predictions, all_errors, evaluate, joined, mean_pose, predict
 from posenfs.evaluation.stats import Interval, pck_interval
 from posenfs.model.architecture import Architecture
 from posenfs.model.cost import honest_cost
@@ -36,10 +38,11 @@ from posenfs.search.experiment import Experiment, build, build_model
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory, is_out_of_memory, memory_message
 from posenfs.search.feed import Feed
 from posenfs.search.provenance import find_device, heed, provenance
+from posenfs.search.ranks import Ranks
 from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.saved import save_model
 from posenfs.search.steering import Steering
-from posenfs.search.strategies import STRATEGIES, CostTerm, Examples
+from posenfs.search.strategies import STRATEGIES, CostTerm, Examples, Synchronous
 
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
 
@@ -84,36 +87,53 @@ class Search:
             raise ValueError(f"unknown strategy {experiment.run.strategy!r}; known: {', '.join(STRATEGIES)}")
         self.experiment, self.config, self.progress, self.workers = experiment, experiment.run, progress, workers
         self.device = find_device(device)
-        built = build(experiment, progress, strict)
+        self.ranks = ranks = Ranks(self.device)
+        self.progress = progress = progress and ranks.first
+        self.run = Run(folder or runs_home() / experiment.name, writes=ranks.first)
+        self._held = contextlib.ExitStack()
+        with ranks.first_alone():  # who draws people, keeps crops and makes the folder, for the others to find
+            self._open(strict, workers, cache_gb)
+        self._steering = Steering(self.run, ranks)
+        self._bar = tqdm(disable=True)
+        heed(self.run.provenance(), self.device, ranks)
+        self._go_back()
+        if self.finished and {"headline", "interval"} <= set(self.run.metrics()):
+            self.metrics = self.run.metrics()["metrics"]
+            self._choose()
+        elif self.finished:
+            self._finish()
+        self._status("finished" if self.finished else "ready")
+
+    def _open(self, strict: bool, workers: int, cache_gb: float) -> None:
+        """Data, network and folder; nothing is written before all of it is found sound."""
+        experiment, config, kind = self.experiment, self.config, STRATEGIES[self.config.strategy]
+        built = build(experiment, self.progress, strict)
+        if not built.model.architecture_parameters() and (kind is not Synchronous or config.cost_budget is not None):
+            raise ValueError(
+                f"{experiment.model} has no alpha and beta to search: strategy synchronous, without a cost budget, "
+                f"trains its weights; got strategy {config.strategy}, cost budget {config.cost_budget}"
+            )
         self.parts, self.valid = built.parts, built.valid
-        share = STRATEGIES[self.config.strategy].held_out if self.config.held_out is None else self.config.held_out
-        self.feed = Feed(experiment, built.train, built.valid, share, self.device, workers, cache_gb, progress)
+        share = kind.held_out if config.held_out is None else config.held_out
+        self.feed = Feed(
+            experiment, built.train, built.valid, share, self.ranks, self.device, workers, cache_gb, self.progress
+        )
         self.train = self.feed.train
         self.headline = headline(self.valid)  # the metric that stands for the result
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
-        self.run = Run(folder or runs_home() / experiment.name)
         if self.run.status().get("state") != "finished":
             self.feed.open()
         self.steps_per_epoch = self.feed.steps_per_epoch
-        self.steps = self.steps_per_epoch * self.config.epochs
-
+        self.steps = self.steps_per_epoch * config.epochs
         self._key = str(self.run.folder.resolve())
         if (before := _OPEN.get(self._key)) is not None:
             before.close()
-        if progress:
+        if self.progress:
             tqdm.write(f"initial weights: {built.model.initial_weights}", file=sys.stderr)
-        start = provenance(self.device, (*self.feed.parts, self.valid), built.model.initial_weights)
-        self.run.create(experiment, start)
-        self._held = contextlib.ExitStack()
+        people = (*self.feed.parts, self.valid)
+        self.run.create(experiment, provenance(self.device, self.ranks, people, built.model.initial_weights))
         self._held.enter_context(self.run.lock())
         _OPEN[self._key] = self
-        self._steering = Steering(self.run)
-        self._bar = tqdm(disable=True)
-        heed(self.run.provenance(), self.device)
-        self._go_back()
-        if self.finished and not {"headline", "interval"} <= set(self.run.metrics()):
-            self._finish()
-        self._status("finished" if self.finished else "ready")
 
     # -- stepping ---------------------------------------------------------------------------------------------------
 
@@ -124,7 +144,15 @@ class Search:
 
     @property
     def finished(self) -> bool:
+        patience = self.config.patience
+        if patience and self._scores and self.step_number >= self._best_step + patience * self.steps_per_epoch:
+            return True
         return self.step_number >= self.steps
+
+    @property
+    def _best_step(self) -> int | None:
+        """That of the evaluation with the best score, the first one of equals; None before there is one."""
+        return max(self._scores, key=self._scores.get, default=None)
 
     def step(self) -> None:
         """One training step; at an epoch's end also evaluation and snapshot. Nothing happens once finished."""
@@ -182,6 +210,7 @@ class Search:
         from the one before, to the same state. Raises ValueError for a step that is not done yet.
         """
         self._make_sound()
+        self._alone("rewound")
         if not 0 <= step <= self.step_number:
             raise ValueError(
                 f"this search is at step {self.step_number}: it can go back to one from 0 to that, not {step}"
@@ -202,6 +231,7 @@ class Search:
         Raises ValueError for a step that is not done yet or an unknown fabric, RunError where the name is taken.
         """
         self._make_sound()
+        self._alone("branched")
         if not 0 <= step <= self.step_number:
             raise ValueError(f"this search is at step {self.step_number}: it has no step {step} to branch from")
         for fabric, edit in (edits or {}).items():
@@ -237,6 +267,10 @@ class Search:
         if self._torn:
             self._go_back()
 
+    def _alone(self, done: str) -> None:
+        if self.ranks.count > 1:
+            raise RunError(f"a search in {self.ranks.count} processes is not {done}; stop it, and open its run in one")
+
     def _go_back(self) -> None:
         """To the last snapshot, or to the beginning where there is none; what was written later is forgotten."""
         snapshots = self.run.snapshots()
@@ -246,7 +280,7 @@ class Search:
             start = build_model(self.experiment, self.parts).state_dict()
             state = {"step": 0, "metrics": {}, "history_rows": 0, "model": start, "strategy": None}
         self.model.load_state_dict(state["model"])
-        self.strategy = STRATEGIES[self.config.strategy](self.model, self.config, self._cost_term())
+        self.strategy = STRATEGIES[self.config.strategy](self.model, self.config, self._cost_term(), self.ranks.average)
         if state["strategy"] is None:
             self.strategy.begin()
         else:
@@ -254,7 +288,7 @@ class Search:
         self.step_number: int = state["step"]  # training steps done
         self.metrics: dict[str, float | None] = state["metrics"]  # of the last evaluation
         self._history_rows: int = state["history_rows"]
-        self._scores: dict[int, float] = state.get("scores", {})  # of the headline, by the step of its evaluation
+        self._scores: dict[int, float] = state.get("scores", {})  # by which epochs are judged, by step
         self.feed.seek(self.step_number)
         self._under_way = False  # whether learning rates are those of this epoch
         self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
@@ -346,24 +380,37 @@ class Search:
 
     def _evaluate(self) -> None:
         self._bar.set_description("evaluate")
-        height, width = self.experiment.image_size
-        with self._autocast():
-            predictions = predict(
-                self.model, self.valid, (width, height), workers=self.workers, cache=self.feed.valid_cache
-            )
-        metrics, errors = evaluate(predictions, self.valid)
-        self.metrics = without_nan(metrics)
-        if (score := self.metrics.get(self.headline)) is not None:
+        self._measure()
+        judged, score = {}, self.metrics.get(self.headline)
+        if self.config.judged:
+            found, _ = evaluate(self._predict(self.feed.judges, self.feed.judges_cache), self.feed.judges)
+            judged = {"judged": (score := without_nan(found)[self.headline])}
+        if score is not None:
             self._scores[self.step_number] = score
-        self.run.write_errors(errors, all_errors(predictions, self.valid))
         signs = {name: signs_of(f.architecture, f.spec) for name, f in self.model.fabrics().items()}
         watched = {"architecture": {name: asdict(own) for name, own in signs.items()}} if signs else {}
-        row = {"step": self.step_number, "epoch": self.epoch_number, **self.metrics, **watched}
+        row = {"step": self.step_number, "epoch": self.epoch_number, **self.metrics, **judged, **watched}
         self.run.append("history.jsonl", [row])
         for warning in warnings(signs) if self.progress else []:
             tqdm.write(f"warning, epoch {self.epoch_number}: {warning}", file=sys.stderr)
         self._history_rows += 1
         self._restart_clock()
+
+    def _measure(self) -> None:
+        """How good the network is on the validation people: metrics and errors."""
+        predictions = self._predict(self.valid, self.feed.valid_cache)
+        metrics, errors = evaluate(predictions, self.valid)
+        self.metrics = without_nan(metrics)
+        self.run.write_errors(errors, all_errors(predictions, self.valid))
+
+    def _predict(self, people: People, cache: CropCache | None) -> Predictions:
+        """Those of all, each process having predicted some."""
+        height, width = self.experiment.image_size
+        rows = np.arange(len(people))[self.ranks.rows(len(people))]
+        part, own = people.select(rows), None if cache is None else cache.select(rows)
+        with self._autocast():
+            found = predict(self.model, part, (width, height), workers=self.workers, cache=own)
+        return joined(self.ranks.gather(found))
 
     def _save(self, anew: bool = False) -> None:
         self._flush()
@@ -382,12 +429,32 @@ class Search:
         self._logged = ([], [])
         self.run.write_snapshot(self.step_number, state, anew)
         steps, tenth = self.run.snapshots(), 10 * self.steps_per_epoch
-        best = [] if not self._scores else [max(self._scores, key=self._scores.get)]
+        best = [self._best_step] if self._scores else []
         first = steps[:1] if "branch" in self.run.provenance() else []  # nothing else knows how a branch began
         worth = [*steps[-self.config.keep_snapshots :], *(step for step in steps if step and step % tenth == 0)]
         self.run.thin_snapshots(worth, [self.step_number, *best, *first], self.config.snapshot_gb)
 
+    def _choose(self) -> bool:
+        """A search with patience has found its best epoch's network; whether that is another one than the last."""
+        if not (self.config.patience and self._scores) or self._best_step == self.step_number:
+            return False
+        self.model.load_state_dict(self.run.load_snapshot(self._best_step, self.device)["model"])
+        return True
+
     def _finish(self) -> None:
+        if self._choose():
+            self._measure()
+        if not self.ranks.first:
+            return
+        chosen = {}
+        if self.config.patience and self._scores:
+            chosen["chosen"] = {
+                "epoch": self._best_step // self.steps_per_epoch,
+                "epochs": self.epoch_number,
+                "score": self._scores[self._best_step],
+                "judged_by": self.feed.judges.name,
+                "judged_by_those_reported_on": not self.config.judged,
+            }
         trivial, _ = evaluate(mean_pose(self.train, self.valid), self.valid)
         cost = honest_cost(self.model, *self.experiment.image_size)
         measure, threshold = distance_headline(self.valid)
@@ -403,6 +470,7 @@ class Search:
             "left_out": {people.name: dict(people.left_out) for people in (self.train, self.valid) if people.left_out},
             "boxes": self.valid.box_source,
             "head_size": self.valid.head_source,
+            **chosen,
             "flip": True,
             "decoding": "quarter offset",
             "interval": {"metric": (name := metric_name(measure, threshold)), "over": "people", **intervals[name]},
@@ -425,7 +493,7 @@ class Search:
         step = min(step, self.steps)
         size = self.config.batch_size
         with self._steering.interruptible(), self._failing_openly(), self._progress_bar() as bar:
-            while self.step_number < step and self._steering.heed(self._save, self._say):
+            while self.step_number < step and not self.finished and self._steering.heed(self._save, self._say):
                 self.step()
                 bar.set_description(
                     f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}", False
@@ -435,10 +503,9 @@ class Search:
         if self._steering.stop and not self.finished:
             self._save()
             self._status("interrupted")
-            raise KeyboardInterrupt(
-                f"stopped after step {self.step_number} of {self.steps}; saved in {self.run.folder}. "
-                "The same command, or the same cell, goes on from here"
-            )
+            where = f"stopped after step {self.step_number} of {self.steps}; saved in {self.run.folder}"
+            words = f"{where}. The same command, or the same cell, goes on from here"
+            raise KeyboardInterrupt(*([words] if self.ranks.first else []))
         return self.metrics
 
     def _headline(self) -> str:

@@ -44,6 +44,10 @@ class RunConfig:
     cost_budget: float | None = None  # expected GMAC an image, above which the loss of alpha and beta grows
     cost_weight: float = 10.0  # by how much, where the cost is twice the budget
     held_out: float | None = None  # share of the training pictures kept from w; none: the strategy's (0, or a half)
+    patience: int | None = None  # epochs without a better score after which it ends; the best epoch is what it found
+    judged: float = (
+        0.0  # share of the training pictures, trained on by nothing, whose score that is; 0: the validation's
+    )
     accumulate: int = 1  # parts in which a batch goes through the network, where memory is short
     seed: int = 0  # of initial weights, order and augmentation
     crops: str = "cached"  # kept on disk once and warped from there; at half the resolution; or plain: nothing is kept
@@ -59,7 +63,7 @@ class RunConfig:
                 raise ValueError(f"run.{name} must be above 0; got {getattr(self, name)}")
         if self.accumulate < 1 or self.accumulate > self.batch_size:
             raise ValueError(f"run.accumulate is from 1 to the batch size {self.batch_size}; got {self.accumulate}")
-        for name in ("architecture_lr", "cost_budget", "snapshot_every"):
+        for name in ("architecture_lr", "cost_budget", "snapshot_every", "patience"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ValueError(f"run.{name} must be above 0; got {value}")
         for name in ("warmup", "cost_weight"):
@@ -67,8 +71,11 @@ class RunConfig:
                 raise ValueError(f"run.{name} must not be negative; got {getattr(self, name)}")
         if not min(self.temperature) > 0:
             raise ValueError(f"run.temperature must be above 0; got {self.temperature}")
-        if self.held_out is not None and not 0 <= self.held_out < 1:
-            raise ValueError(f"run.held_out is a share of the training pictures, below 1; got {self.held_out}")
+        for name in ("held_out", "judged"):
+            if (value := getattr(self, name)) is not None and not 0 <= value < 1:
+                raise ValueError(f"run.{name} is a share of the training pictures, below 1; got {value}")
+        if self.judged and self.patience is None:
+            raise ValueError(f"run.judged is for a search with run.patience, which has none; got {self.judged}")
         if self.seed < 0:
             raise ValueError(f"run.seed must not be negative; got {self.seed}")
         if self.crops not in CROPS:

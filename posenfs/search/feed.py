@@ -3,12 +3,14 @@
 import time
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from posenfs.data.cache import CROPS, CropCache, Wanted, keep_crops
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Batch, People
 from posenfs.search.experiment import Experiment
+from posenfs.search.ranks import Ranks
 
 _HELD_OUT = 2**32  # apart from all seeds: people held out are turned and scaled by other draws
 
@@ -16,8 +18,9 @@ _HELD_OUT = 2**32  # apart from all seeds: people held out are turned and scaled
 class Feed:
     """Batches by the number of the training step alone, so that a search can begin at any.
 
-    `train` and `held_out` (None: nobody) are parts of the training people by picture; `seconds` is the time spent
-    waiting for batches so far.
+    `train`, `held_out` (for alpha and beta) and `judges` (by whom the best epoch is found) are parts of the training
+    people by picture; without a share there is nobody held out, and the judges are the validation people. `seconds` is
+    the time spent waiting for batches so far.
     """
 
     def __init__(
@@ -26,6 +29,7 @@ class Feed:
         people: People,
         valid: People,
         share: float,
+        ranks: Ranks,
         device: torch.device,
         workers: int = 0,
         cache_gb: float = 20.0,
@@ -33,26 +37,43 @@ class Feed:
     ):
         """`share` of the training pictures is held out. Raises ValueError where less than a batch of people is left."""
         run = experiment.run
-        self.experiment, self.device, self.workers = experiment, device, workers
+        self.experiment, self.ranks, self.device, self.workers = experiment, ranks, device, workers
         self.people, self.valid, self.cache_gb, self.progress = people, valid, cache_gb, progress
         held = people.of_drawn_pictures(share, run.seed)
-        self._rows = {"train": (~held).nonzero()[0], "held out": held.nonzero()[0]}
-        self.train, self.held_out = people, None
+        judging = people.of_drawn_pictures(run.judged, run.seed, after=share)
+        self._masks = {"train": ~held & ~judging, "held out": held, "judges": judging}
+        self.train, self.held_out, self.judges = people, None, valid
+        if share or run.judged:
+            self.train = people.select(self._masks["train"])
         if share:
-            name = f"{share:.0%} of {people.name} by picture, held out (seed {run.seed})"
-            self.train, self.held_out = people.select(~held), replace(people.select(held), name=name)
+            self.held_out = self._named(held, f"{share:.0%} of {people.name} by picture, held out")
+        if run.judged:
+            self.judges = self._named(judging, f"{run.judged:.0%} of {people.name} by picture, not trained on")
         for own in self.parts:
             if len(own) < run.batch_size:
-                part = "" if own is people else f" left of {len(people)}, {share:.0%} of the pictures being held out"
-                raise ValueError(f"{people.name} has {len(own)} people{part}, fewer than one batch of {run.batch_size}")
+                left = (
+                    ""
+                    if own is people
+                    else f" left of {len(people)}, {share + run.judged:.0%} of the pictures being held out"
+                )
+                raise ValueError(f"{people.name} has {len(own)} people{left}, fewer than one batch of {run.batch_size}")
+        if run.batch_size % ranks.count:
+            raise ValueError(f"a batch of {run.batch_size} cannot be shared by {ranks.count} processes evenly")
+        if min(len(self.judges), len(valid)) < ranks.count:
+            raise ValueError(f"{len(self.judges)} and {len(valid)} people to evaluate on, for {ranks.count} processes")
         self.steps_per_epoch = len(self.train) // run.batch_size
-        self.seconds, self.valid_cache = 0.0, None
+        self.seconds = 0.0
+        self.valid_cache: CropCache | None = None
+        self.judges_cache: CropCache | None = None
         self._loaders: tuple[Loader, Loader | None] | None = None
         self.seek(0)
 
+    def _named(self, mask: np.ndarray, name: str) -> People:
+        return replace(self.people.select(mask), name=f"{name} (seed {self.experiment.run.seed})")
+
     @property
     def parts(self) -> list[People]:
-        """The people to train on and, if any, those held out."""
+        """The people to train on and, if any, those held out for alpha and beta."""
         return [self.train] if self.held_out is None else [self.train, self.held_out]
 
     def open(self) -> None:
@@ -62,13 +83,17 @@ class Feed:
         density, cache = CROPS[run.crops], None
         if density is not None:
             wanted = [Wanted(self.people, (width, height), change, density), Wanted(self.valid, (width, height))]
-            cache, self.valid_cache = keep_crops(wanted, self.cache_gb, self.progress)
+            if run.judged:
+                wanted.append(Wanted(self.judges, (width, height)))
+            cache, self.valid_cache, *others = keep_crops(wanted, self.cache_gb, self.progress)
+            self.judges_cache = others[0] if others else self.valid_cache
             cache.hold_on(self.device)
 
         def loader(people: People, part: str, seed: int) -> Loader:
-            own: CropCache | None = None if cache is None else cache.select(self._rows[part])
+            own = None if cache is None else cache.select(self._masks[part].nonzero()[0])
             crops = Crops(people, (width, height), change, seed)
-            return Loader(crops, run.batch_size, self.workers, own, self.device)
+            rows = self.ranks.rows(run.batch_size)
+            return Loader(crops, run.batch_size, self.workers, own, self.device, rows)
 
         held = None if self.held_out is None else loader(self.held_out, "held out", run.seed + _HELD_OUT)
         self._loaders = loader(self.train, "train", run.seed), held

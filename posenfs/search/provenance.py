@@ -13,11 +13,13 @@ import torch
 from tqdm import tqdm
 
 from posenfs.data.sample import People
+from posenfs.search.ranks import Ranks, local_device
 
 
 def find_device(name: str) -> torch.device:
     """The device of that name; auto: the first GPU, else the CPU. Raises ValueError where it cannot be used."""
     try:
+        name = local_device(name)
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -27,7 +29,7 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def provenance(device: torch.device, data: Iterable[People], initial_weights: str) -> dict:
+def provenance(device: torch.device, ranks: Ranks, data: Iterable[People], initial_weights: str) -> dict:
     """The content of provenance.json."""
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -37,6 +39,7 @@ def provenance(device: torch.device, data: Iterable[People], initial_weights: st
         "device": _device_name(device),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": ranks.count,
         "initial_weights": initial_weights,
         "data": {
             people.name: {
@@ -49,14 +52,22 @@ def provenance(device: torch.device, data: Iterable[People], initial_weights: st
     }
 
 
-def heed(before: Mapping, device: torch.device) -> None:
+def heed(before: Mapping, device: torch.device, ranks: Ranks) -> None:
     """Go on with the thread count a run began with, and say what else is not as it was then."""
+    notes, processes = [], before.get("processes", 1)
     if device.type == "cpu" and before["threads"] != torch.get_num_threads():
         torch.set_num_threads(before["threads"])
-        tqdm.write(f"note: {before['threads']} threads, as this run began with", file=sys.stderr)
+        notes.append(f"note: {before['threads']} threads, as this run began with")
+    if processes != ranks.count:
+        notes.append(
+            f"note: {ranks.count} processes, where this run began in {processes}: batch-norm looks at the part of a "
+            "batch that each has, so this is another training"
+        )
     then, now = {**before["versions"], "device": before["device"]}, {**_versions(), "device": _device_name(device)}
     if changed := [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]:
-        tqdm.write(f"note: not as the run began, last digits may differ: {', '.join(changed)}", file=sys.stderr)
+        notes.append(f"note: not as the run began, last digits may differ: {', '.join(changed)}")
+    for note in notes if ranks.first else []:
+        tqdm.write(note, file=sys.stderr)
 
 
 def _versions() -> dict[str, str]:

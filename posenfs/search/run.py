@@ -1,12 +1,13 @@
 """A run is a folder: all that a search asks, does and finds, in plain files that outlive it."""
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,16 @@ def list_runs() -> list["Run"]:
     return sorted(runs, key=lambda run: run.status().get("heartbeat", 0), reverse=True)
 
 
+def _writing(method: Callable) -> Callable:
+    """What the one that writes does; of several processes that search as one the others have nothing to do here."""
+
+    @functools.wraps(method)
+    def only_the_writer(self, *args, **options):
+        return method(self, *args, **options) if self.writes else None
+
+    return only_the_writer
+
+
 class Run:
     """The files of one run (DESIGN: config, provenance, status, history, timing, architecture, snapshots, metrics).
 
@@ -52,8 +63,8 @@ class Run:
     synced and renamed, so that a reader never sees half of one; of line files a torn last line is dropped.
     """
 
-    def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, writes: bool = True):
+        self.folder, self.writes = Path(folder), writes
         self.name = self.folder.name
 
     # -- reading ----------------------------------------------------------------------------------------------------
@@ -125,6 +136,7 @@ class Run:
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
+    @_writing
     def create(self, experiment: Experiment, provenance: Mapping) -> None:
         """Make the folder, or make sure that it holds this very experiment; raises RunError otherwise."""
         config = self.folder / "config.json"
@@ -145,6 +157,9 @@ class Run:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Held by the one search that writes here; raises RunError where another does."""
+        if not self.writes:
+            yield
+            return
         try:
             with FileLock(self.folder / ".lock", timeout=0):
                 yield
@@ -181,6 +196,7 @@ class Run:
         """The last command: number (0: none yet), command, steps."""
         return self._read("control.json") or {"number": 0, "command": "", "steps": 0}
 
+    @_writing
     def write_json(self, name: str, content: Mapping) -> None:
         write_whole(self.folder / name, json.dumps(content, indent=2) + "\n")
 
@@ -189,16 +205,19 @@ class Run:
         host = {"pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time()}
         self.write_json("status.json", {**fields, **host})
 
+    @_writing
     def write_errors(self, errors: np.ndarray, by_measure: Mapping[str, np.ndarray]) -> None:
         with beside(self.folder / "errors.npz") as path:
             small = {name: own.astype(np.float32) for name, own in by_measure.items()}
             np.savez_compressed(path, errors=errors.astype(np.float32), **small)
 
+    @_writing
     def append(self, name: str, rows: list[dict]) -> None:
         """Rows to history.jsonl or timing.jsonl."""
         with open(self.folder / name, "a") as file:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
+    @_writing
     def write_architectures(self, steps: list[int], architectures: list[dict[str, Architecture]]) -> None:
         """Append a chunk, named by its last step."""
         if not steps:
@@ -212,6 +231,7 @@ class Run:
         with beside(folder / f"{steps[-1]:08d}.npz") as path:
             np.savez(path, **chunk)
 
+    @_writing
     def write_snapshot(self, step: int, state: dict, anew: bool = False) -> None:
         """A snapshot folder, whole or not at all."""
         target = self._snapshot(step)
@@ -230,6 +250,7 @@ class Run:
         else:
             os.replace(unfinished, target)
 
+    @_writing
     def thin_snapshots(self, worth: Iterable[int], dear: Iterable[int], budget: float) -> None:
         """Delete the snapshots of other steps than those worth keeping, then the oldest of these while all together
         take more GB than the budget; the dear ones stay in any case."""
@@ -297,6 +318,7 @@ class Run:
         """Files of alpha and beta with a step later than this one; each is named by its last."""
         return [path for path in (self.folder / "architecture").glob("[0-9]*.npz") if int(path.stem) > after]
 
+    @_writing
     def truncate(self, step: int, history_rows: int) -> None:
         """Forget what was written after a snapshot, so that going on from it writes the same files again."""
         history = self.history()[:history_rows]

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from posenfs.search.ranks import Ranks
 from posenfs.search.run import Run
 
 _PATIENCE, _HEARTBEAT = 0.05, 5.0  # s between looks at the commands while paused, and between signs of life
@@ -14,11 +15,11 @@ _PATIENCE, _HEARTBEAT = 0.05, 5.0  # s between looks at the commands while pause
 
 class Steering:
     """`heeded` is the number of the last command that was done as told; those of before are not for this search.
-    `stop` is whether the search shall end."""
+    `stop` is whether the search shall end. Where several processes search as one, the first says it for all."""
 
-    def __init__(self, run: Run):
-        self.run, self.stop = run, False
-        self.heeded: int = run.asked()["number"]
+    def __init__(self, run: Run, ranks: Ranks):
+        self.run, self.ranks, self.stop = run, ranks, False
+        self.heeded: int = ranks.agree(run.asked()["number"])
         self._allowed: int | None = None  # steps until it pauses; none: it does not
 
     def heed(self, save: Callable[[], None], say: Callable[[str], None]) -> bool:
@@ -28,7 +29,7 @@ class Steering:
         """
         said = -math.inf  # when we last said that we wait
         while True:
-            asked = self.run.asked()
+            asked, self.stop = self.ranks.agree((self.run.asked(), self.stop))
             if asked["number"] != self.heeded:
                 self.heeded = asked["number"]
                 match asked["command"]:

@@ -60,9 +60,16 @@ class Synchronous:
     architecture_lr_drops = True
     weight_decay = 0.0
 
-    def __init__(self, model: PoseNetwork, config: RunConfig, penalty: Callable[[], Tensor] | None = None):
-        """`penalty`: what is added to the loss that alpha and beta follow, a scalar of the model's own alpha, beta."""
-        self.model, self.config, self.penalty = model, config, penalty
+    def __init__(
+        self,
+        model: PoseNetwork,
+        config: RunConfig,
+        penalty: Callable[[], Tensor] | None = None,
+        average: Callable[[Sequence[Tensor]], None] = lambda tensors: None,
+    ):
+        """`penalty`: what is added to the loss that alpha and beta follow, a scalar of the model's own alpha, beta;
+        `average`: what makes each tensor its mean over the processes that share a batch."""
+        self.model, self.config, self.penalty, self.average = model, config, penalty, average
         self.weights, self.scores = model.weight_parameters(), model.architecture_parameters()
         self.optimizer = torch.optim.Adam(self.weights, lr=config.lr, fused=True)
         decay = self.weight_decay if config.architecture_weight_decay is None else config.architecture_weight_decay
@@ -129,15 +136,18 @@ class Synchronous:
     def _backward(
         self, forward: Callable[[Tensor], Tensor], examples: Examples, by: Sequence[Tensor] | None = None
     ) -> Tensor:
-        """Add the gradients of the mean loss (by some parameters alone), part by part where they are accumulated;
-        returns the loss."""
+        """Add the gradients of the mean loss (by some parameters alone), part by part where they are accumulated, to
+        none; returns the loss. Both, and running means and variances, are then those of all who share the batch."""
         parts, total = examples.parts(self.config.accumulate), []
         for part in parts:
             share = len(part.images) / len(examples.images)
             loss = heatmap_loss(forward(part.images), part.target, part.visibility) * share
             loss.backward(inputs=by)
             total.append(loss.detach())
-        return torch.stack(total).sum()
+        mean = torch.stack(total).sum()
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        self.average([*gradients, *(b for b in self.model.buffers() if b.is_floating_point()), mean])
+        return mean
 
     def _add_penalty(self) -> None:
         if self.penalty is not None:
@@ -170,9 +180,7 @@ class FirstOrder(Synchronous):
 
     def step(self, forward, train: Examples, held_out: Examples, number: int) -> Tensor:
         if self._searching:
-            self._zero_grad()
-            with batch_norms_kept(self.model):
-                self._architecture_gradient(forward, train, held_out)
+            self.architecture_gradient(forward, train, held_out)
             self._add_penalty()
             self.architecture_optimizer.step()
         self._zero_grad()
@@ -180,7 +188,13 @@ class FirstOrder(Synchronous):
         self.optimizer.step()
         return loss
 
-    def _architecture_gradient(self, forward, train: Examples, held_out: Examples) -> None:
+    def architecture_gradient(self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples) -> None:
+        """Set the gradient that alpha and beta follow; neither w nor running means and variances move."""
+        self._zero_grad()
+        with batch_norms_kept(self.model):
+            self._held_out_gradient(forward, train, held_out)
+
+    def _held_out_gradient(self, forward, train: Examples, held_out: Examples) -> None:
         self._backward(forward, held_out, self.scores)
 
 
@@ -194,7 +208,7 @@ class SecondOrder(FirstOrder):
 
     radius = _RADIUS
 
-    def _architecture_gradient(self, forward, train: Examples, held_out: Examples) -> None:
+    def _held_out_gradient(self, forward, train: Examples, held_out: Examples) -> None:
         rate = self.optimizer.param_groups[0]["lr"]  # xi
         kept = [w.detach().clone() for w in self.weights]
         try:

@@ -8,60 +8,24 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call
 
-from posenfs.body.parts import Part
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import expected_multiply_adds
-from posenfs.model.losses import heatmap_loss
-from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
 from posenfs.search.engine import Search
 from posenfs.search.experiment import RunConfig
 from posenfs.search.feed import Feed
-from posenfs.search.strategies import STRATEGIES, CostTerm, Examples, FirstOrder, Gumbel, SecondOrder, Synchronous
+from posenfs.search.ranks import Ranks
+from posenfs.search.strategies import STRATEGIES, CostTerm, FirstOrder, Gumbel, SecondOrder, Synchronous
+from posenfs.study.audit import Smooth, exact_gradient, tiny_examples, tiny_network
 
 FABRIC = FabricSpec(layers=6, width=1, hidden_nodes=1, first=0, last=3)
 
 
-class Pyramid(nn.Module):
-    """A backbone of four convolutions with batch-norm."""
-
-    channels, strides, initial_weights = (3, 4, 5, 6), (4, 8, 16, 32), "random"
-
-    def __init__(self):
-        super().__init__()
-        widths = (3, *self.channels)
-        self.stages = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, s, 1), nn.BatchNorm2d(b), nn.ReLU())
-            for a, b, s in zip(widths, self.channels, (4, 2, 2, 2), strict=False)
-        )
-
-    def forward(self, x):
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
-        return maps
-
-
 @pytest.fixture
 def model():
-    torch.manual_seed(0)
-    parts = (Part("arm", (0, 1)), Part("leg", (2,)))
-    model = PoseNFS(Pyramid(), parts, FabricSpec(width=1, hidden_nodes=2), vector_dim=4).double()
-    with torch.no_grad():
-        for scores in model.architecture_parameters():
-            scores.normal_()
-    return model.train()
-
-
-def examples(seed, count=3):
-    draw = torch.Generator().manual_seed(seed)
-    images = torch.randn(count, 3, 64, 64, generator=draw, dtype=torch.float64)
-    target = torch.rand(count, 3, 16, 16, generator=draw, dtype=torch.float64)
-    return Examples(images, target, torch.tensor([[2, 1, 0]] * count))
+    return tiny_network()
 
 
 def strategy(kind, model, **options):
@@ -70,38 +34,22 @@ def strategy(kind, model, **options):
     return found
 
 
-def exact_gradient(model, train, held_out, rate):
-    """d L_val(w - rate * dL_train(w, a)/dw, a) / da by automatic differentiation through the step."""
-    model = copy.deepcopy(model)
-    scores = {id(p) for p in model.architecture_parameters()}
-    named = dict(model.named_parameters())
-    w = {name: p for name, p in named.items() if id(p) not in scores}
-    loss = heatmap_loss(model(train.images), train.target, train.visibility)
-    gradient = torch.autograd.grad(loss, w.values(), create_graph=True, allow_unused=True)
-    after = {n: p if g is None else p - rate * g for (n, p), g in zip(w.items(), gradient, strict=True)}
-    maps = functional_call(model, {**named, **after}, (held_out.images,))
-    return torch.autograd.grad(
-        heatmap_loss(maps, held_out.target, held_out.visibility), model.architecture_parameters()
-    )
-
-
 def distances_from_exact(model, lr, radii):
     """Relative errors of the first order and, for each radius, of the second."""
-    train, held_out, errors = examples(1), examples(2), []
+    train, held_out, errors = tiny_examples(1), tiny_examples(2), []
     exact = torch.cat([g.flatten() for g in exact_gradient(model, train, held_out, lr)])
     for kind, radius in [(FirstOrder, None), *((SecondOrder, radius) for radius in radii)]:
         found = strategy(kind, model, lr=lr)
         found.radius = radius
-        found._zero_grad()
-        found._architecture_gradient(model, train, held_out)
+        found.architecture_gradient(model, train, held_out)
         errors.append(float((torch.cat([s.grad.flatten() for s in found.scores]) - exact).norm() / exact.norm()))
     return errors
 
 
-def test_second_order_is_the_gradient_through_a_step(model, monkeypatch):
+def test_second_order_is_the_gradient_through_a_step(model):
     """On a network without kinks the error falls with the square of the radius."""
-    monkeypatch.setattr(nn.functional, "relu", lambda x, inplace=False: nn.functional.softplus(x))
-    first, *second = distances_from_exact(model, 1e-3, (0.1, 0.03, 0.01))
+    with Smooth():
+        first, *second = distances_from_exact(model, 1e-3, (0.1, 0.03, 0.01))
     assert first > 0.1  # the second order matters here
     assert second[1] < second[0] / 5 and second[2] < second[1] / 5 and second[2] < 1e-3, second
 
@@ -122,7 +70,7 @@ def test_an_architecture_step_moves_alpha_and_beta_alone(model, kind):
         between.update({k: v.clone() for k, v in model.state_dict().items()})
 
     found.architecture_optimizer.step = look
-    found.step(model, examples(1), examples(2), 0)
+    found.step(model, tiny_examples(1), tiny_examples(2), 0)
     moved = {name for name, value in between.items() if not torch.equal(value, before[name])}
     assert moved and all(name.endswith((".alpha", ".beta")) for name in moved)
     after = {name for name, value in model.state_dict().items() if not torch.equal(value, between[name])}
@@ -133,11 +81,11 @@ def test_an_architecture_step_moves_alpha_and_beta_alone(model, kind):
 def test_people_held_out_never_train_w(model, kind):
     """Alpha and beta held still, it is all the same to w who is held out."""
     results = []
-    for held_out in (examples(2), examples(3)):
+    for held_out in (tiny_examples(2), tiny_examples(3)):
         own = copy.deepcopy(model)
         found = strategy(kind, own)
         found.architecture_optimizer.step = lambda: None
-        losses = [found.step(own, examples(seed), held_out, seed) for seed in range(3)]
+        losses = [found.step(own, tiny_examples(seed), held_out, seed) for seed in range(3)]
         results.append((losses, [p.clone() for p in own.weight_parameters()]))
     (losses, weights), (other_losses, other_weights) = results
     assert losses == other_losses and all(map(torch.equal, weights, other_weights))
@@ -145,14 +93,16 @@ def test_people_held_out_never_train_w(model, kind):
 
 def test_people_are_held_out_by_picture(drawn, tiny):
     people = read_mpii(drawn, "train")
-    feed = Feed(replace(tiny, run=replace(tiny.run, batch_size=2)), people, people, 0.5, torch.device("cpu"))
+    device = torch.device("cpu")
+    ranks = Ranks(device)
+    feed = Feed(replace(tiny, run=replace(tiny.run, batch_size=2)), people, people, 0.5, ranks, device)
     ours, theirs = (set(np.unique(part.image_index)) for part in feed.parts)
     assert not ours & theirs and len(ours | theirs) == len(np.unique(people.image_index))
     assert len(feed.train) + len(feed.held_out) == len(people) and "held out (seed 0)" in feed.held_out.name
     other = people.of_drawn_pictures(0.5, 1)
     assert (other != people.of_drawn_pictures(0.5, 0)).any()
     with pytest.raises(ValueError, match=r"people left of \d+, 95% of the pictures being held out, fewer than one"):
-        Feed(tiny, people, people, 0.95, torch.device("cpu"))
+        Feed(tiny, people, people, 0.95, ranks, device)
 
 
 def moved(before, after):
@@ -245,7 +195,7 @@ def test_gumbel_draws_what_softmax_says(model):
     found._backward = lambda forward, train: fabric.mixing_weights()[0].sum()
     for number in range(2000):
         found.scores[0].requires_grad_(False)
-        found.step(model, examples(0), None, number)
+        found.step(model, tiny_examples(0), None, number)
     drawn = torch.stack([alpha[0] for alpha, _ in seen])
     chosen = nn.functional.one_hot(drawn.argmax(-1), drawn.shape[-1]).double().mean(0)
     assert (chosen - expected).abs().max() < 4 * math.sqrt(0.25 / len(seen))
@@ -260,7 +210,7 @@ def test_accumulated_gradients_are_the_whole_ones(model):
     losses, gradients = [], []
     for found in (whole, parts):
         found._zero_grad()
-        losses.append(found._backward(model.eval(), examples(1, count=5)))
+        losses.append(found._backward(model.eval(), tiny_examples(1, count=5)))
         gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-12, atol=0)
     for one, other in zip(*gradients, strict=True):
@@ -274,7 +224,7 @@ def test_the_cost_term_steers_to_the_budget(model):
         found = Synchronous(own, RunConfig(batch_size=2, lr=0.05), CostTerm(own, 64, 64, budget, 1e4))
         found.set_epoch(0)
         for number in range(40):
-            found.step(own, examples(number), None, number)
+            found.step(own, tiny_examples(number), None, number)
         after = float(expected_multiply_adds(own, 64, 64))
         assert (after < 0.7 * start) == steered
         if steered:

@@ -1,0 +1,22 @@
+"""What one of two processes does in test_ranks.py: searches, then what it holds in the end, in a file of its own."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from posenfs.search.engine import Search
+from posenfs.search.experiment import Experiment
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    experiments, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    for path in sorted(experiments.glob("*.json")):
+        search = Search(Experiment.from_json(path.read_text()), folder / path.stem, device="cpu", progress=False)
+        search.finish()
+        held = {"model": search.model.state_dict(), "metrics": search.metrics}
+        torch.save(held, folder / f"{path.stem}_{search.ranks.number}.pt")
+
+
+main()
