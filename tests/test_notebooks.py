@@ -1,6 +1,7 @@
 """The notebooks, run by papermill with small parameters and turned into pages."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 
 from posenfs.cli import main
+from posenfs.search.engine import Search
+from posenfs.search.run import Run
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
@@ -156,3 +160,31 @@ def test_interrupting_a_notebook_saves_its_search(drawn, tmp_path):
     found = json.loads(status.read_text())
     assert found["state"] == "interrupted"
     assert (status.parent / "snapshots" / f"{found['step']:08d}").is_dir()
+
+
+def test_a_killed_kernel_loses_nothing(drawn, tmp_path, monkeypatch):
+    """As a restart or a time-out kills it, in the middle of a search: the same command ends in the same history."""
+    small = {"dataset": "mpii", "root": drawn, "image_size": 64, "width": 2, "epochs": 12, "batch_size": 6}
+    given = [word for name, value in small.items() for word in ("-p", f"{name}={value}")]
+    command = ["run", str(NOTEBOOKS / "04_search.ipynb"), *given, "--quiet"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "posenfs.cli", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    run, end = Run(tmp_path / "reports" / "runs" / "search"), time.monotonic() + 120
+    while time.monotonic() < end and not run.snapshots():
+        time.sleep(0.05)
+    os.kill(run.status()["pid"], signal.SIGKILL)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 1 and "died" in said and "the same command goes on" in said, said
+    assert run.status()["state"] == "running" and not run.in_use()
+    monkeypatch.chdir(tmp_path)
+    main(command)
+    assert run.status()["state"] == "finished"
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(run.provenance()["threads"])
+        whole = Search(run.experiment(), tmp_path / "whole", device="cpu", progress=False)
+        whole.finish()
+    finally:
+        torch.set_num_threads(threads)
+    assert (run.folder / "history.jsonl").read_bytes() == (whole.run.folder / "history.jsonl").read_bytes()

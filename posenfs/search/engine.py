@@ -19,19 +19,9 @@ from posenfs.data.cache import CropCache
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.sample import Batch, People, normalise
-from posenfs.evaluation.metrics import (
-    REPORTED,
-    counted_keypoints,
-    distance_headline,
-    headline,
-    metric_name,
-    metric_title,
-    without_nan,
-)
-from posenfs.evaluation.predict import Predictions, all_errors, evaluate, joined, mean_pose, predict
-from posenfs.evaluation.stats import Interval, pck_interval
+from posenfs.evaluation.metrics import headline, metric_title, without_nan
+from posenfs.evaluation.predict import Predictions, all_errors, evaluate, joined, predict
 from posenfs.model.architecture import Architecture
-from posenfs.model.cost import honest_cost
 from posenfs.model.fabric import Fabric
 from posenfs.model.watch import signs_of, warnings
 from posenfs.search.experiment import Experiment, build, build_model
@@ -39,6 +29,7 @@ from posenfs.search.failures import NonFiniteLoss, OutOfMemory, is_out_of_memory
 from posenfs.search.feed import Feed
 from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.ranks import Ranks
+from posenfs.search.result import result
 from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.saved import save_model
 from posenfs.search.steering import Steering
@@ -324,7 +315,7 @@ class Search:
         bf16 = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
         return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
 
-    def _flush(self) -> None:
+    def _flush(self, state: str = "running") -> None:
         """Bring pending losses to the host (the one sync) and write them."""
         if not self._pending:
             return
@@ -337,7 +328,7 @@ class Search:
         if bad is not None:
             self._stop_non_finite(f"the loss is {losses[bad]}", rows[bad]["step"])
         self._log_timing()
-        self._status("running")
+        self._status(state)
 
     def _stop_non_finite(self, what: str, step: int) -> None:
         good = self.run.snapshots()
@@ -455,37 +446,10 @@ class Search:
                 "judged_by": self.feed.judges.name,
                 "judged_by_those_reported_on": not self.config.judged,
             }
-        trivial, _ = evaluate(mean_pose(self.train, self.valid), self.valid)
-        cost = honest_cost(self.model, *self.experiment.image_size)
-        measure, threshold = distance_headline(self.valid)
-        intervals = {
-            metric_name(m, t): without_nan(asdict(self._interval(m, t)))
-            for m, t in REPORTED
-            if metric_name(m, t) in self.metrics
-        }
-        summary = {
-            "headline": self.headline,
-            "metrics": self.metrics,
-            "people": len(self.valid),
-            "left_out": {people.name: dict(people.left_out) for people in (self.train, self.valid) if people.left_out},
-            "boxes": self.valid.box_source,
-            "head_size": self.valid.head_source,
-            **chosen,
-            "flip": True,
-            "decoding": "quarter offset",
-            "interval": {"metric": (name := metric_name(measure, threshold)), "over": "people", **intervals[name]},
-            "intervals": intervals,  # of every mean but AP's, over people
-            "mean_pose": {name: value for name, value in trivial.items() if not math.isnan(value)},
-            "params": cost.params,
-            "multiply_adds": cost.multiply_adds,
-        }
+        found = result(self.metrics, self.run.errors, self.train, self.valid, self.model, self.experiment.image_size)
         save_model(self.run.folder, self.model, self.experiment)
-        self.run.write_json("metrics.json", summary)
+        self.run.write_json("metrics.json", {**found, **chosen})
         self._status("finished")
-
-    def _interval(self, measure: str, threshold: float) -> Interval:
-        counted = counted_keypoints(self.valid.skeleton, measure)
-        return pck_interval(self.run.errors(measure)[:, counted], threshold)
 
     def _until(self, step: int) -> dict[str, float | None]:
         self._make_sound()
@@ -548,7 +512,7 @@ class Search:
             raise
 
     def _say(self, state: str) -> None:
-        self._flush()
+        self._flush(state)
         self._status(state)
 
     def _status(self, state: str, **fields) -> None:

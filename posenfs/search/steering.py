@@ -31,7 +31,6 @@ class Steering:
         while True:
             asked, self.stop = self.ranks.agree((self.run.asked(), self.stop))
             if asked["number"] != self.heeded:
-                self.heeded = asked["number"]
                 match asked["command"]:
                     case "pause":
                         self._allowed = 0
@@ -43,6 +42,7 @@ class Steering:
                         save()
                     case "stop":
                         self.stop = True
+                self.heeded = asked["number"]
                 say("paused" if self._allowed == 0 else "running")
                 said = time.monotonic()
             if self.stop or self._allowed != 0:

@@ -39,7 +39,9 @@ def loss_curve(history: Sequence[Mapping]) -> go.Figure:
 
 
 def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_pose: float | None = None) -> go.Figure:
-    """A metric at each evaluation, its mean bold and by keypoint; the mean pose's as a dashed line."""
+    """A metric at each evaluation, its mean bold and by keypoint; the mean pose's as a dashed line.
+
+    Where people apart judge the epochs, their score is the dotted line: it is of the search's headline."""
     rows = [row for row in history if metric in row]
     steps = [row["step"] for row in rows]
     figure = go.Figure(layout=layout(f"{metric_title(metric)} on people the network has not seen"))
@@ -54,6 +56,11 @@ def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_po
         x=steps, y=[row[metric] for row in rows], name="mean", line={"color": "#000000", "width": 3.5},
         mode="lines+markers", marker={"size": 8},
     )  # fmt: skip
+    if any(row.get("judged") is not None for row in rows):  # in a search with people apart to judge its epochs
+        figure.add_scatter(
+            x=steps, y=[row.get("judged") for row in rows], name="of those who judge", mode="lines",
+            line={"color": "#000000", "width": 2, "dash": "dot"},
+        )  # fmt: skip
     if mean_pose is not None:
         figure.add_hline(mean_pose, line={"dash": "dash", "color": "#666666"}, annotation_text="mean pose")
     figure.update_yaxes(title=f"{metric_title(metric)} (%)", range=[0, 100])

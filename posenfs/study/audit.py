@@ -52,7 +52,7 @@ def tiny_network(seed: int = 0) -> PoseNFS:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = (Part("arm", (0, 1)), Part("leg", (2,)))
-        model = PoseNFS(TinyBackbone(), parts, FabricSpec(width=1, hidden_nodes=2), vector_dim=4).double()
+        model = PoseNFS(TinyBackbone(), parts, FabricSpec(width=1), vector_dim=2).double()
         for scores in model.architecture_parameters():
             nn.init.normal_(scores)
     return model.train()
@@ -61,8 +61,8 @@ def tiny_network(seed: int = 0) -> PoseNFS:
 def tiny_examples(seed: int, count: int = 3) -> Examples:
     """Noise for a tiny network to be trained on."""
     draw = torch.Generator().manual_seed(seed)
-    images = torch.randn(count, 3, 64, 64, generator=draw, dtype=torch.float64)
-    target = torch.rand(count, 3, 16, 16, generator=draw, dtype=torch.float64)
+    images = torch.randn(count, 3, 32, 32, generator=draw, dtype=torch.float64)
+    target = torch.rand(count, 3, 8, 8, generator=draw, dtype=torch.float64)
     return Examples(images, target, torch.tensor([[2, 1, 0]] * count))
 
 
@@ -100,7 +100,7 @@ def gradient_errors(radii: Sequence[float] = (0.1, 0.03, 0.01), rate: float = 1e
 
 def movements() -> pd.DataFrame:
     """What an architecture step of each strategy that holds people out moves, by its greatest change; and by how much w
-    differs after three steps where others are held out, alpha and beta standing still."""
+    differs after two steps where others are held out, alpha and beta standing still."""
     rows = {}
     for name, kind in STRATEGIES.items():
         if not kind.held_out:
@@ -114,7 +114,7 @@ def movements() -> pd.DataFrame:
             model = tiny_network()
             strategy = _begun(kind, model)
             strategy.architecture_optimizer.param_groups[0]["lr"] = 0.0
-            for number in range(3):
+            for number in range(2):
                 strategy.step(model, tiny_examples(number), tiny_examples(others), number)
             ends.append(_flat(model.weight_parameters()))
         scores = [key for key in before if key.endswith((".alpha", ".beta"))]

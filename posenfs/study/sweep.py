@@ -11,6 +11,7 @@ from typing import Any
 
 import papermill
 import psutil
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -88,6 +89,11 @@ def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], prog
                 raise KeyboardInterrupt(error.evalue) from None
             raise NotebookError(
                 f"{source} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\nWhat ran is in {target}"
+            ) from None
+        except DeadKernelError:
+            raise NotebookError(
+                f"the kernel of {source} died: killed, or out of memory? What ran is in {target}; the same command "
+                "goes on with a search in it"
             ) from None
 
 

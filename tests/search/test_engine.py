@@ -192,6 +192,29 @@ def test_what_a_kill_leaves_half_written_is_swept_away(undisturbed, tiny, tmp_pa
     same_run(tmp_path, undisturbed)
 
 
+@pytest.mark.parametrize("call", [1, 4, 7, 10, 13, 15, 17])
+def test_a_full_disk_is_said_and_once_there_is_room_it_goes_on(call, undisturbed, tiny, tmp_path, monkeypatch):
+    """Every write from some moment on fails; afterwards the same object, or the same command, ends as undisturbed."""
+    synced, calls = os.fsync, []
+
+    def full(handle):
+        calls.append(handle)
+        if len(calls) >= call:
+            raise OSError(28, "No space left on device")
+        synced(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    running = None
+    with pytest.raises((OSError, RunError), match="No space left"):
+        running = search(tiny, tmp_path)
+        running.finish()
+    monkeypatch.setattr(os, "fsync", synced)
+    again = running if running is not None and call % 2 else search(tiny, tmp_path)
+    again.finish()
+    same_run(tmp_path, undisturbed)
+    again.close()
+
+
 def test_other_data_are_not_gone_on_with(tiny, drawn, tmp_path):
     shutil.copytree(drawn, tmp_path / "data")
     own = replace(tiny, data=DataSpec("mpii", str(tmp_path / "data")))
@@ -434,6 +457,16 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
             "unknown strategy 'magic'.*synchronous",
         ),
         (lambda e: replace(e, run=replace(e.run, batch_size=500)), ValueError, "fewer than one batch of 500"),
+        (
+            lambda e: replace(e, model="simple_baseline_50", run=replace(e.run, strategy="first_order")),
+            ValueError,
+            "simple_baseline_50 has no alpha and beta to search: .* got strategy first_order, cost budget None",
+        ),
+        (
+            lambda e: replace(e, model="simple_baseline_50", run=replace(e.run, cost_budget=1.0)),
+            ValueError,
+            "without a cost budget, trains its weights; got strategy synchronous, cost budget 1.0",
+        ),
         (lambda e: replace(e, fabric=replace(e.fabric, strides=(2, 4, 8, 16))), ValueError, "on a backbone of strides"),
         (lambda e: replace(e, data=DataSpec("nothing")), ValueError, "unknown data set 'nothing'.*mpii"),
         (lambda e: replace(e, data=DataSpec("mpii", "nowhere")), DataError, "nowhere.*train.json"),

@@ -1,6 +1,5 @@
 """The audit says what is so."""
 
-import pytest
 import torch
 
 from posenfs.search.strategies import FirstOrder, SecondOrder
