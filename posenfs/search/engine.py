@@ -105,9 +105,8 @@ class Search:
                 f"trains its weights; got strategy {config.strategy}, cost budget {config.cost_budget}"
             )
         self.parts, self.valid = built.parts, built.valid
-        share = kind.held_out if config.held_out is None else config.held_out
         self.feed = Feed(
-            experiment, built.train, built.valid, share, self.ranks, self.device, workers, cache_gb, self.progress
+            experiment, built.train, built.valid, self.ranks, self.device, workers, cache_gb, self.progress
         )
         self.train = self.feed.train
         self.headline = headline(self.valid)  # the metric that stands for the result
@@ -121,7 +120,7 @@ class Search:
             before.close()
         if self.progress:
             tqdm.write(f"initial weights: {built.model.initial_weights}", file=sys.stderr)
-        people = (*self.feed.parts, self.valid)
+        people = (*self.feed.parts, self.feed.judges, self.valid)
         self.run.create(experiment, provenance(self.device, self.ranks, people, built.model.initial_weights))
         self._held.enter_context(self.run.lock())
         _OPEN[self._key] = self

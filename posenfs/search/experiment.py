@@ -45,9 +45,7 @@ class RunConfig:
     cost_weight: float = 10.0  # by how much, where the cost is twice the budget
     held_out: float | None = None  # share of the training pictures kept from w; none: the strategy's (0, or a half)
     patience: int | None = None  # epochs without a better score after which it ends; the best epoch is what it found
-    judged: float = (
-        0.0  # share of the training pictures, trained on by nothing, whose score that is; 0: the validation's
-    )
+    judged: float = 0.0  # share of the training pictures, not trained on, whose score that is; 0: validation people
     accumulate: int = 1  # parts in which a batch goes through the network, where memory is short
     seed: int = 0  # of initial weights, order and augmentation
     crops: str = "cached"  # kept on disk once and warped from there; at half the resolution; or plain: nothing is kept

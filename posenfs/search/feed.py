@@ -11,6 +11,7 @@ from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Batch, People
 from posenfs.search.experiment import Experiment
 from posenfs.search.ranks import Ranks
+from posenfs.search.strategies import STRATEGIES
 
 _HELD_OUT = 2**32  # apart from all seeds: people held out are turned and scaled by other draws
 
@@ -28,15 +29,18 @@ class Feed:
         experiment: Experiment,
         people: People,
         valid: People,
-        share: float,
         ranks: Ranks,
         device: torch.device,
         workers: int = 0,
         cache_gb: float = 20.0,
         progress: bool = True,
     ):
-        """`share` of the training pictures is held out. Raises ValueError where less than a batch of people is left."""
-        run = experiment.run
+        """Raises ValueError where less than a batch of people is left, or the processes cannot share one evenly."""
+        run, kind = experiment.run, STRATEGIES[experiment.run.strategy]
+        share = kind.held_out if run.held_out is None else run.held_out
+        if kind.held_out and not share:
+            raise ValueError(f"strategy {run.strategy} needs people held out; run.held_out is {share:g}")
+        self._reads_held_out = kind.held_out > 0
         self.experiment, self.ranks, self.device, self.workers = experiment, ranks, device, workers
         self.people, self.valid, self.cache_gb, self.progress = people, valid, cache_gb, progress
         held = people.of_drawn_pictures(share, run.seed)
@@ -51,12 +55,9 @@ class Feed:
             self.judges = self._named(judging, f"{run.judged:.0%} of {people.name} by picture, not trained on")
         for own in self.parts:
             if len(own) < run.batch_size:
-                left = (
-                    ""
-                    if own is people
-                    else f" left of {len(people)}, {share + run.judged:.0%} of the pictures being held out"
-                )
-                raise ValueError(f"{people.name} has {len(own)} people{left}, fewer than one batch of {run.batch_size}")
+                apart = f" left of {len(people)}, {share + run.judged:.0%} of the pictures being held out"
+                found = f"{len(own)} people{'' if own is people else apart}"
+                raise ValueError(f"{people.name} has {found}, fewer than one batch of {run.batch_size}")
         if run.batch_size % ranks.count:
             raise ValueError(f"a batch of {run.batch_size} cannot be shared by {ranks.count} processes evenly")
         if min(len(self.judges), len(valid)) < ranks.count:
@@ -95,7 +96,7 @@ class Feed:
             rows = self.ranks.rows(run.batch_size)
             return Loader(crops, run.batch_size, self.workers, own, self.device, rows)
 
-        held = None if self.held_out is None else loader(self.held_out, "held out", run.seed + _HELD_OUT)
+        held = loader(self.held_out, "held out", run.seed + _HELD_OUT) if self._reads_held_out else None
         self._loaders = loader(self.train, "train", run.seed), held
 
     def seek(self, step: int) -> None:
@@ -103,7 +104,8 @@ class Feed:
         self._step, self._batches = step, [None, None]
 
     def next(self) -> tuple[Batch, Batch | None]:
-        """The batches of the next training step, on the device: of people to train on, and of people held out."""
+        """The batches of the next training step, on the device: of people to train on, and of people held out where
+        the strategy looks at them."""
         if self._loaders is None:
             self.open()
         started = time.perf_counter()

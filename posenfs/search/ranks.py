@@ -38,6 +38,8 @@ class Ranks:
         self.number, self.count = int(known.get("RANK", 0)), int(known.get("WORLD_SIZE", 1))
         if self.count == 1:
             return
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
         self._talk = dist.new_group(backend="gloo", timeout=_PATIENCE)  # for words, which are on the CPU

@@ -95,14 +95,21 @@ def test_people_are_held_out_by_picture(drawn, tiny):
     people = read_mpii(drawn, "train")
     device = torch.device("cpu")
     ranks = Ranks(device)
-    feed = Feed(replace(tiny, run=replace(tiny.run, batch_size=2)), people, people, 0.5, ranks, device)
+
+    def feed_of(**options):
+        return Feed(replace(tiny, run=replace(tiny.run, **options)), people, people, ranks, device)
+
+    feed = feed_of(batch_size=2, strategy="first_order")
     ours, theirs = (set(np.unique(part.image_index)) for part in feed.parts)
     assert not ours & theirs and len(ours | theirs) == len(np.unique(people.image_index))
     assert len(feed.train) + len(feed.held_out) == len(people) and "held out (seed 0)" in feed.held_out.name
     other = people.of_drawn_pictures(0.5, 1)
     assert (other != people.of_drawn_pictures(0.5, 0)).any()
     with pytest.raises(ValueError, match=r"people left of \d+, 95% of the pictures being held out, fewer than one"):
-        Feed(tiny, people, people, 0.95, ranks, device)
+        feed_of(held_out=0.95)
+    with pytest.raises(ValueError, match="strategy second_order needs people held out; run.held_out is 0"):
+        feed_of(strategy="second_order", held_out=0.0)
+    assert feed_of(batch_size=2, held_out=0.5).next()[1] is None  # held out from w; synchronous does not look at them
 
 
 def moved(before, after):
@@ -218,14 +225,14 @@ def test_accumulated_gradients_are_the_whole_ones(model):
 
 
 def test_the_cost_term_steers_to_the_budget(model):
-    start = float(expected_multiply_adds(model, 64, 64))
+    start = float(expected_multiply_adds(model, 64, 64).detach())
     for budget, steered in ((0.5 * start / 1e9, True), (2 * start / 1e9, False)):
         own = copy.deepcopy(model)
         found = Synchronous(own, RunConfig(batch_size=2, lr=0.05), CostTerm(own, 64, 64, budget, 1e4))
         found.set_epoch(0)
         for number in range(40):
             found.step(own, tiny_examples(number), None, number)
-        after = float(expected_multiply_adds(own, 64, 64))
+        after = float(expected_multiply_adds(own, 64, 64).detach())
         assert (after < 0.7 * start) == steered
         if steered:
             assert 0.3 * start < after  # and no further than it should

@@ -33,6 +33,8 @@ def test_scores_by_column_with_gaps():
     figure = score_curve(history, mean_pose=7)
     assert {trace.name: list(trace.y) for trace in figure.data} == {"head": [5, 10], "mean": [10, 20]}
     assert figure.layout.shapes[0].y0 == 7
+    judged = score_curve([{**row, "judged": 3.0} for row in history]).data[-1]
+    assert judged.name == "of those who judge" and list(judged.y) == [3, 3]
 
 
 def test_signs_of_collapse_by_fabric():
