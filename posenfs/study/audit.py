@@ -80,7 +80,7 @@ def exact_gradient(model: PoseNFS, train: Examples, held_out: Examples, rate: fl
     return torch.autograd.grad(held_out_loss, model.architecture_parameters())
 
 
-def gradient_errors(radii: Sequence[float] = (0.1, 0.03, 0.01), rate: float = 1e-3) -> pd.DataFrame:
+def gradient_errors(radii: Sequence[float] = (0.1, 0.03, 0.01, 1e-5), rate: float = 1e-3) -> pd.DataFrame:
     """Relative error of the gradient that alpha and beta follow, against exact differentiation through a step of w:
     that of the first order, and of the second by the radius of its finite difference (DARTS: 0.01); by whether the
     network has kinks (ReLU), or softplus in their place."""
@@ -95,7 +95,8 @@ def gradient_errors(radii: Sequence[float] = (0.1, 0.03, 0.01), rate: float = 1e
                 error = float((_flat([s.grad for s in strategy.scores]) - exact).norm() / exact.norm())
                 way = "first order" if radius is None else f"second order, radius {radius:g}"
                 rows.append({"activation": activation, "gradient": way, "relative error": error})
-    return pd.DataFrame(rows).pivot(index="gradient", columns="activation", values="relative error")
+    table = pd.DataFrame(rows)
+    return table.pivot(index="gradient", columns="activation", values="relative error").loc[table["gradient"].unique()]
 
 
 def movements() -> pd.DataFrame:
