@@ -63,7 +63,9 @@ def send(run: Run, command: str, steps: int = 1, patience: float = 120.0) -> dic
     number, end = run.command(command, steps), time.monotonic() + patience
     while run.status().get("command", 0) < number:
         if not run.in_use():
-            raise RunError(f"the search in {run.folder} ended: {run.status().get('error') or run.status()['state']}")
+            raise RunError(
+                f"the search in {run.folder} ended: {run.status().get('error') or run.status().get('state')}"
+            )
         if time.monotonic() > end:
             raise RunError(
                 f"the search in {run.folder} has not heeded {command!r} in {patience:g} s; is it in a long step?"

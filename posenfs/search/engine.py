@@ -76,7 +76,7 @@ class Search:
         experiment = Experiment.from_json(experiment.to_json())  # types checked, lists made tuples
         if experiment.run.strategy not in STRATEGIES:
             raise ValueError(f"unknown strategy {experiment.run.strategy!r}; known: {', '.join(STRATEGIES)}")
-        self.experiment, self.config, self.progress, self.workers = experiment, experiment.run, progress, workers
+        self.experiment, self.config, self.workers = experiment, experiment.run, workers
         self.device = find_device(device)
         self.ranks = ranks = Ranks(self.device)
         self.progress = progress = progress and ranks.first
@@ -181,7 +181,7 @@ class Search:
         return self._until((self.epoch_number + 1) * self.steps_per_epoch)
 
     def finish(self) -> dict[str, float | None]:
-        """Run to the end, with a progress bar; returns the last metrics.
+        """Run to the end, with a progress bar; returns the metrics of the network that it found.
 
         Ctrl-C (or a notebook's interrupt) finishes the step, saves a snapshot and raises KeyboardInterrupt with the
         way to go on. Raises NonFiniteLoss where the loss is no number.
@@ -210,6 +210,8 @@ class Search:
         self._go_back()
         self._replay(step)
         self._save()
+        if self.finished:  # nothing came later: its result is what it was
+            self._finish()
         self._status("rewound")
         if self.progress:
             tqdm.write(f"back at step {step}; what came later is in {aside}", file=sys.stderr)
@@ -224,13 +226,17 @@ class Search:
         self._alone("branched")
         if not 0 <= step <= self.step_number:
             raise ValueError(f"this search is at step {self.step_number}: it has no step {step} to branch from")
+        if self.finished and step == self.step_number:
+            raise ValueError(f"this search is finished at step {step}: branch from an earlier one")
         for fabric, edit in (edits or {}).items():
             _check_edit(self.model.fabrics(), fabric, edit)
         self._save()
         base = max((own for own in self.run.snapshots() if own <= step), default=None)
+        scores = {} if base is None else self.run.load_snapshot(base).get("scores", {})
+        kept = {own for own in (base, max(scores, key=scores.get, default=None)) if own is not None}
         experiment = replace(self.experiment, name=name)
-        branch = {"of": str(self.run.folder.resolve()), "step": step, "edited": sorted(edits or {})}
-        run = self.run.fork(self.run.folder.with_name(name), experiment, base, branch)
+        branch = {"of": str(self.run.folder.resolve()), "step": step, "snapshot": base, "edited": sorted(edits or {})}
+        run = self.run.fork(self.run.folder.with_name(name), experiment, kept & set(self.run.snapshots()), branch)
         other = Search(run, None, str(self.device), self.workers, self.progress, cache_gb=self.feed.cache_gb)
         other._replay(step)
         with torch.no_grad():
@@ -278,7 +284,8 @@ class Search:
         self.step_number: int = state["step"]  # training steps done
         self.metrics: dict[str, float | None] = state["metrics"]  # of the last evaluation
         self._history_rows: int = state["history_rows"]
-        self._scores: dict[int, float] = state.get("scores", {})  # by which epochs are judged, by step
+        # by which epochs are judged, by step; of an epoch whose snapshot somebody deleted nothing is left to choose
+        self._scores = {step: score for step, score in state.get("scores", {}).items() if step in snapshots}
         self.feed.seek(self.step_number)
         self._under_way = False  # whether learning rates are those of this epoch
         self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
@@ -374,7 +381,7 @@ class Search:
         judged, score = {}, self.metrics.get(self.headline)
         if self.config.judged:
             found, _ = evaluate(self._predict(self.feed.judges, self.feed.judges_cache), self.feed.judges)
-            judged = {"judged": (score := without_nan(found)[self.headline])}
+            judged = {"judged": (score := without_nan(found).get(self.headline))}
         if score is not None:
             self._scores[self.step_number] = score
         signs = {name: signs_of(f.architecture, f.spec) for name, f in self.model.fabrics().items()}
@@ -420,7 +427,8 @@ class Search:
         self.run.write_snapshot(self.step_number, state, anew)
         steps, tenth = self.run.snapshots(), 10 * self.steps_per_epoch
         best = [self._best_step] if self._scores else []
-        first = steps[:1] if "branch" in self.run.provenance() else []  # nothing else knows how a branch began
+        branch = self.run.provenance().get("branch", {})  # nothing else knows how that began, and what was edited
+        first = [branch.get("snapshot"), branch.get("step")]
         worth = [*steps[-self.config.keep_snapshots :], *(step for step in steps if step and step % tenth == 0)]
         self.run.thin_snapshots(worth, [self.step_number, *best, *first], self.config.snapshot_gb)
 
@@ -463,9 +471,10 @@ class Search:
                 )
                 bar.set_postfix_str(self._headline(), False)
                 bar.update(size)
-        if self._steering.stop and not self.finished:
+        if self.ranks.agree(self._steering.stop) and not self.finished:
             self._save()
             self._status("interrupted")
+            self.ranks.agree(None)  # nobody ends before the first has saved: whoever began us would end it too
             where = f"stopped after step {self.step_number} of {self.steps}; saved in {self.run.folder}"
             words = f"{where}. The same command, or the same cell, goes on from here"
             raise KeyboardInterrupt(*([words] if self.ranks.first else []))
@@ -502,7 +511,7 @@ class Search:
         except BaseException as error:
             state, words = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", str(error)
             if short := is_out_of_memory(error):
-                words = memory_message(self.model, self.experiment, self.device)
+                words = memory_message(self.model, self.experiment, self.device, self.ranks.count)
                 words = f"{words}; what was saved is in {self.run.folder}"
             with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
                 self._status(state, error=f"{type(error).__name__}: {words}")

@@ -23,9 +23,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def memory_message(model: PoseNetwork, experiment: Experiment, device: torch.device) -> str:
-    """What a training step takes by the estimate, what there is, and what would fit."""
-    (height, width), size = experiment.image_size, experiment.run.batch_size
+def memory_message(model: PoseNetwork, experiment: Experiment, device: torch.device, processes: int = 1) -> str:
+    """What a training step takes by the estimate, what there is, and what would fit; of a batch that is shared by so
+    many processes, each with a device."""
+    (height, width), size = experiment.image_size, experiment.run.batch_size // processes
     cuda = device.type == "cuda"
     room = torch.cuda.mem_get_info(device)[1] if cuda else psutil.virtual_memory().total
     part = math.ceil(size / experiment.run.accumulate)
@@ -41,5 +42,5 @@ def memory_message(model: PoseNetwork, experiment: Experiment, device: torch.dev
         said += ", of which other processes hold a part"
     return (
         f"{said}. Under another name, try --run.accumulate {math.ceil(size / fits)} (so many parts of a batch, one "
-        f"after the other), or --run.batch-size {fits}"
+        f"after the other), or --run.batch-size {fits * processes}"
     )

@@ -95,13 +95,18 @@ class Ranks:
 def _all_there() -> Iterator[None]:
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
-        raise Lost("another process of this search has ended") from error
+        reason = next(iter(str(error).splitlines()), "")
+        raise Lost(f"no word from another process of this search; has it ended? ({reason})") from error
 
 
 def local_device(name: str) -> str:
-    """The device of that name for this process: each has a GPU of its own."""
-    number = os.environ.get("LOCAL_RANK")
+    """The device of that name for this process: each has a GPU of its own; ValueError where all would have one."""
+    number = os.environ.get("LOCAL_RANK") if among_others() else None
+    if number and name.startswith("cuda:") and os.environ.get("LOCAL_WORLD_SIZE", "1") != "1":
+        raise ValueError(f"each process needs a GPU of its own; choose device cuda or auto, not {name}")
     return f"cuda:{number}" if number and (name == "cuda" or (name == "auto" and torch.cuda.is_available())) else name
 
 
@@ -116,6 +121,7 @@ def launch(processes: int, module: str, arguments: Sequence[str]) -> int:
     if processes < 1:
         raise ValueError(f"a search runs in at least 1 process; got {processes}")
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // processes, 1)))
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "86400")  # a step may end in an evaluation; then they save
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # each process says what went wrong
     config = LaunchConfig(
         1, 1, processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", max_restarts=0

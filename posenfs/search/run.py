@@ -92,6 +92,8 @@ class Run:
     def errors(self, measure: str | None = None) -> np.ndarray:
         """[N, K]: the last evaluation's error of every person and keypoint, in a measure (pckh, pck_torso, …) or in
         that of its headline; NaN where there is none."""
+        if not (self.folder / "errors.npz").is_file():
+            raise RunError(f"{self.folder} has no errors of people yet: the end of an epoch makes them")
         with np.load(self.folder / "errors.npz") as file:
             return file[measure or "errors"]
 
@@ -292,14 +294,16 @@ class Run:
         (unfinished / "snapshots").mkdir()
         os.replace(unfinished, target)
         (self.folder / "metrics.json").unlink(missing_ok=True)  # the run is no longer finished
+        if any("loss" not in row for row in self.history() if row["step"] > step):  # an evaluation's
+            (self.folder / "errors.npz").unlink(missing_ok=True)
         for later in reversed([own for own in self.snapshots() if own > step]):
             os.replace(self._snapshot(later), target / "snapshots" / f"{later:08d}")
         (self.folder / "model.safetensors").unlink(missing_ok=True)
         return target
 
-    def fork(self, folder: Path, experiment: Experiment, snapshot: int | None, branch: Mapping) -> "Run":
-        """A new run that has what this one had at a snapshot (None: at its beginning); `branch` goes into its
-        provenance. Raises RunError where the folder is taken."""
+    def fork(self, folder: Path, experiment: Experiment, snapshots: Iterable[int], branch: Mapping) -> "Run":
+        """A new run that has what this one had at the last of these snapshots (none: at its beginning); `branch` goes
+        into its provenance. Raises RunError where the folder is taken."""
         if (folder / "config.json").exists():
             raise RunError(f"{folder} holds a run already; give the branch another name")
         other = Run(folder)
@@ -308,7 +312,7 @@ class Run:
             if (self.folder / name).is_file():
                 shutil.copy2(self.folder / name, folder / name)
         shutil.copytree(self.folder / "architecture", folder / "architecture", dirs_exist_ok=True)
-        if snapshot is not None:
+        for snapshot in snapshots:
             shutil.copytree(self._snapshot(snapshot), other._snapshot(snapshot), dirs_exist_ok=True)
         other.write_json("provenance.json", {**self.provenance(), "branch": dict(branch)})
         write_whole(folder / "config.json", experiment.to_json())
@@ -328,7 +332,8 @@ class Run:
         for chunk in self._chunks(after=step):
             chunk.unlink()
         for torn in (*self.folder.glob("architecture/.*.npz"), *self.folder.glob(".*.*")):
-            torn.unlink()
+            if not torn.name.startswith(".control"):  # which others write
+                torn.unlink()
         for torn in self.folder.glob("snapshots/.*"):
             shutil.rmtree(torn)
 

@@ -14,8 +14,8 @@ _PATIENCE, _HEARTBEAT = 0.05, 5.0  # s between looks at the commands while pause
 
 
 class Steering:
-    """`heeded` is the number of the last command that was done as told; those of before are not for this search.
-    `stop` is whether the search shall end. Where several processes search as one, the first says it for all."""
+    """`heeded` is the number of the last command that is being done, a snapshot once it is written; those of before are
+    not for this search. `stop` is whether the search shall end. Of several processes the first says it for all."""
 
     def __init__(self, run: Run, ranks: Ranks):
         self.run, self.ranks, self.stop = run, ranks, False
@@ -29,7 +29,7 @@ class Steering:
         """
         said = -math.inf  # when we last said that we wait
         while True:
-            asked, self.stop = self.ranks.agree((self.run.asked(), self.stop))
+            asked, stop = self.ranks.agree((self.run.asked(), self.stop))
             if asked["number"] != self.heeded:
                 match asked["command"]:
                     case "pause":
@@ -41,13 +41,13 @@ class Steering:
                     case "snapshot":
                         save()
                     case "stop":
-                        self.stop = True
+                        self.stop = stop = True
                 self.heeded = asked["number"]
                 say("paused" if self._allowed == 0 else "running")
                 said = time.monotonic()
-            if self.stop or self._allowed != 0:
+            if stop or self._allowed != 0:
                 self._allowed = None if self._allowed is None else self._allowed - 1
-                return not self.stop
+                return not stop
             if time.monotonic() - said > _HEARTBEAT:
                 say("paused")
                 said = time.monotonic()

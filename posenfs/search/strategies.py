@@ -31,7 +31,7 @@ class Examples:
     visibility: Tensor
 
     def parts(self, count: int) -> list["Examples"]:
-        """In so many parts, as equal as may be."""
+        """In so many parts at most, all but the last of one size."""
         rows = (t.chunk(count) for t in (self.images, self.target, self.visibility))
         return [Examples(*part) for part in zip(*rows, strict=True)]
 
@@ -218,7 +218,7 @@ class SecondOrder(FirstOrder):
             self._backward(forward, held_out)
             direct, direction = [s.grad for s in self.scores], [w.grad for w in self.weights]  # v, taken at w'
             length = torch.stack([d.norm() for d in direction if d is not None]).norm()
-            radius = self.radius / length
+            radius = self.radius / length.clamp(min=torch.finfo(length.dtype).tiny)  # nobody labelled: no gradient
             self._move(kept, direction, radius)
             above = self._scores_gradient(forward, train)
             self._move(kept, direction, -radius)

@@ -13,7 +13,7 @@ import torch
 from posenfs.model.losses import heatmap_loss
 from posenfs.search.detached import detach, follow, send
 from posenfs.search.engine import Search
-from posenfs.search.ranks import launch
+from posenfs.search.ranks import launch, local_device
 from posenfs.search.run import Run, RunError
 from posenfs.search.strategies import STRATEGIES
 
@@ -117,3 +117,12 @@ def test_processes_are_at_least_one(few, tmp_path):
     for begin in (lambda: detach(few, tmp_path / "run", devices=0), lambda: launch(0, "posenfs.cli", [])):
         with pytest.raises(ValueError, match="at least 1 process; got 0"):
             begin()
+
+
+def test_no_two_processes_on_one_gpu(monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "x", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert local_device("cuda") == "cuda:1" and local_device("cpu") == "cpu"
+    with pytest.raises(ValueError, match="choose device cuda or auto, not cuda:0"):
+        local_device("cuda:0")

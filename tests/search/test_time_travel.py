@@ -6,9 +6,12 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from posenfs.model.architecture import Architecture
+from posenfs.search import engine
 from posenfs.search.engine import Search
 from posenfs.search.run import Run, RunError
 from tests.search.test_engine import same_run, search, undisturbed  # noqa: F401
@@ -131,6 +134,57 @@ def test_an_edited_branch_goes_its_own_way_and_repeats_itself(undisturbed, tiny,
     assert ends[0][0][:3] == undisturbed.run.history()[:3] and ends[0][0] != undisturbed.run.history()
     trunk.finish()
     same_run(tmp_path / "trunk", undisturbed)
+
+
+def test_a_finished_search_has_its_result_still(undisturbed, tiny, tmp_path):  # noqa: F811
+    travelling = search(tiny, tmp_path / "run")
+    travelling.finish()
+    found, errors = travelling.run.metrics(), travelling.run.errors()
+    travelling.rewind(travelling.step_number)
+    assert travelling.finished and travelling.run.metrics() == found
+    with pytest.raises(ValueError, match=f"finished at step {travelling.steps}: branch from an earlier one"):
+        travelling.branch(travelling.steps, "late")
+    travelling.rewind(1)
+    with pytest.raises(RunError, match="no errors of people yet"):
+        travelling.run.errors()
+    travelling.finish()
+    assert travelling.run.metrics() == found
+    np.testing.assert_array_equal(travelling.run.errors(), errors)
+
+
+def test_an_edit_is_not_forgotten_where_snapshots_go(tiny, tmp_path):
+    """Of a branch the snapshot before it, and that with its edits, stay: it is rewound to the same states."""
+    run = replace(tiny.run, epochs=4, batch_size=3, keep_snapshots=1, snapshot_every=1)
+    whole = search(replace(tiny, run=run), tmp_path / "whole")
+    for _ in range(5):
+        whole.step()
+    spec = whole.experiment.fabric
+    branch = whole.branch(3, "bolder", {PART: Architecture.random(spec, seed=1)})
+    states = []
+    for _ in range(4):
+        branch.step()
+        states.append({k: v.clone() for k, v in branch.model.state_dict().items()})
+    assert 3 in branch.run.snapshots() and 5 not in branch.run.snapshots()
+    branch.rewind(5)
+    assert same(branch.model.state_dict(), states[1])
+
+
+def test_a_branch_of_a_patient_search_knows_the_best_epoch_before_it(tiny, tmp_path, monkeypatch):
+    scores = iter([50.0, 10.0, 20.0, 20.0, 20.0])
+
+    def evaluate(predictions, people):
+        found, errors = measured(predictions, people)
+        return ({**found, "pckh@0.5": next(scores)} if predictions.scores.any() else found), errors
+
+    measured = engine.evaluate
+    monkeypatch.setattr(engine, "evaluate", evaluate)
+    run = replace(tiny.run, epochs=6, patience=3, keep_snapshots=1)
+    whole = search(replace(tiny, run=run), tmp_path / "whole")
+    for _ in range(2 * whole.steps_per_epoch):
+        whole.step()
+    branch = whole.branch(whole.step_number, "same")
+    branch.finish()
+    assert branch.epoch_number == 4 and branch.run.metrics()["chosen"]["epoch"] == 1
 
 
 def test_journeys_that_cannot_be(tiny, tmp_path):
