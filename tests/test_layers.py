@@ -21,14 +21,14 @@ ROOMS = {
         "space", "operations", "architecture", "fabric", "vectors", "losses",
         "backbones.pretrained", "backbones.mobilenet_v2", "backbones.resnet", "backbones.hrnet", "backbones.fabric",
         "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
-        "prune", "tensors", "watch",
+        "prune", "folded", "tensors", "watch",
     ],
     "evaluation": ["stats", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
     "search": [
         "experiment", "ranks", "provenance", "strategies", "feed", "failures", "run", "saved", "result", "steering",
         "engine", "detached",
     ],
-    "study": ["audit", "sweep", "costs", "pruning", "children", "comparing", "decoding", "submitting"],
+    "study": ["audit", "sweep", "costs", "speed", "pruning", "children", "comparing", "decoding", "submitting"],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
         "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "predictions",

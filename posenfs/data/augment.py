@@ -54,24 +54,26 @@ def order(seed: int, epoch: int, people: int) -> np.ndarray:
     return generator(seed, epoch, _ORDER).permutation(people)
 
 
-def augment(crop: Crop, augmentation: Augmentation, seed: int, epoch: int, index: int) -> Crop:
-    """A crop of one person, changed at random."""
-    draw = generator(seed, epoch, index)
-    turned, mirrored = draw.random() < augmentation.rotation_probability, draw.random() < augmentation.flip
+def augment(crop: Crop, augmentation: Augmentation, seed: int, epoch: int, index: np.ndarray) -> Crop:
+    """The crops [B] of the people with this index [B], each changed at random."""
+    draws = [generator(seed, epoch, person) for person in index.tolist()]
+    shares = augmentation.rotation_probability, augmentation.flip
+    turned, mirrored = (np.stack([draw.random(2) for draw in draws]) < shares).T
     if augmentation.normal:
-        turn, zoom = np.clip(draw.standard_normal(), -_CLIP, _CLIP), np.clip(draw.standard_normal(), -1, 1)
+        turn, zoom = np.stack([draw.standard_normal(2) for draw in draws]).T.clip([[-_CLIP], [-1]], [[_CLIP], [1]])
     else:
-        turn, zoom = draw.uniform(-1, 1), draw.uniform(-1, 1)
+        turn, zoom = np.stack([draw.uniform(-1, 1, 2) for draw in draws]).T
     return replace(
         crop,
         scale=crop.scale * (1 + augmentation.scale * zoom),
-        rotation=np.float64(augmentation.rotation * turn * turned),
-        flip=np.bool_(mirrored),
+        rotation=augmentation.rotation * turn * turned,
+        flip=mirrored,
     )
 
 
-def colour_gains(augmentation: Augmentation, seed: int, epoch: int, index: int) -> np.ndarray:
-    """[3]: what red, green and blue of one person's crop are multiplied by."""
+def colour_gains(augmentation: Augmentation, seed: int, epoch: int, index: np.ndarray) -> np.ndarray:
+    """[B, 3]: what red, green and blue of the crops of the people with this index [B] are multiplied by."""
     if not augmentation.colour:
-        return np.ones(3, np.float32)
-    return (1 + augmentation.colour * generator(seed, epoch, index, stream=1).uniform(-1, 1, 3)).astype(np.float32)
+        return np.ones((len(index), 3), np.float32)
+    draws = np.stack([generator(seed, epoch, person, stream=1).uniform(-1, 1, 3) for person in index.tolist()])
+    return (1 + augmentation.colour * draws).astype(np.float32)

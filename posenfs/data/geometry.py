@@ -27,6 +27,10 @@ class Crop:
     flip: np.ndarray
     size: tuple[int, int]
 
+    def __getitem__(self, row: int) -> "Crop":
+        """One of a batch of crops."""
+        return Crop(self.center[row], self.scale[row], self.rotation[row], self.flip[row], self.size)
+
 
 def crop_of_box(box: np.ndarray, size: tuple[int, int], padding: float = 1.25) -> Crop:
     """The upright crop of boxes [..., 4] (x, y, w, h in image px), grown to the crop's aspect and by the padding."""
@@ -59,10 +63,10 @@ def heatmap_to_crop(points, stride: int = 4):
 
 
 def mirror_keypoints(keypoints: np.ndarray, visibility: np.ndarray, flip_order: tuple[int, ...], width: int):
-    """Keypoints [K, 2] and visibility [K] of a crop -> those of its mirror image: x -> width - 1 - x, sides swapped."""
-    order = list(flip_order)
-    mirrored = np.stack([width - 1 - keypoints[order, 0], keypoints[order, 1]], -1)
-    return mirrored, visibility[order]
+    """Keypoints [..., K, 2] and visibility [..., K] of crops -> those of their mirror images: x -> width - 1 - x, sides
+    swapped."""
+    keypoints, visibility = keypoints[..., list(flip_order), :], visibility[..., list(flip_order)]
+    return np.stack([width - 1 - keypoints[..., 0], keypoints[..., 1]], -1), visibility
 
 
 def cut_crop(image: Tensor, crop: Crop) -> Tensor:

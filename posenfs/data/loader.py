@@ -24,44 +24,48 @@ class Crops(Dataset):
     seed: int = 0
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        placed = self.place(*key)
-        return replace(placed, images=cut_crop(load_image(self.people.image_path(key[1])), placed.crop)[None])
+        epoch, index = key
+        placed = self.place(epoch, np.array([index]))
+        return replace(placed, images=cut_crop(load_image(self.people.image_path(index)), placed.crop[0])[None])
 
-    def place(self, epoch: int, index: int) -> Batch:
-        """All of a batch of one but its pixels: images are [1, 3, 0, 0]."""
-        crop, gains = crop_of_box(self.people.boxes[index], self.size), np.ones(3, np.float32)
+    def place(self, epoch: int, index: np.ndarray) -> Batch:
+        """All of the batch of the people with this index [B] but its pixels: images are [B, 3, 0, 0]."""
+        crop, gains = crop_of_box(self.people.boxes[index], self.size), np.ones((len(index), 3), np.float32)
         if self.augmentation is not None:
             crop = augment(crop, self.augmentation, self.seed, epoch, index)
             gains = colour_gains(self.augmentation, self.seed, epoch, index)
         keypoints, visibility = keypoints_of_crop(self.people, index, crop)
         return Batch(
-            torch.empty(1, 3, 0, 0, dtype=torch.uint8),
-            torch.from_numpy(keypoints.astype(np.float32))[None],
-            torch.from_numpy(visibility)[None],
-            np.array([index]),
+            torch.empty(len(index), 3, 0, 0, dtype=torch.uint8),
+            torch.from_numpy(keypoints.astype(np.float32)),
+            torch.from_numpy(visibility),
+            index,
             crop,
-            torch.from_numpy(gains)[None],
+            torch.from_numpy(gains),
         )
 
 
-def keypoints_of_crop(people: People, index: int, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
-    """One person's keypoints [K, 2] crop px and visibility [K]; a mirrored crop swaps left and right.
+def keypoints_of_crop(people: People, index: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
+    """For the people with this index [B] and their crops: keypoints [B, K, 2] crop px and visibility [B, K]; a mirrored
+    crop swaps left and right.
 
     A keypoint outside the crop counts as not labelled; what is not labelled holds zeros.
     """
-    upright = Crop(crop.center, crop.scale, crop.rotation, np.zeros_like(crop.flip), crop.size)
+    upright = replace(crop, flip=np.zeros_like(crop.flip))
     keypoints, visibility = image_to_crop(people.keypoints_image[index], upright), people.visibility[index]
     inside = ((keypoints > -0.5) & (keypoints < np.asarray(crop.size) - 0.5)).all(-1)
     visibility = np.where(inside, visibility, 0).astype(np.uint8)
-    if crop.flip:
-        keypoints, visibility = mirror_keypoints(keypoints, visibility, people.skeleton.flip_order, crop.size[0])
-    return np.where(visibility[:, None] > 0, keypoints, 0.0), visibility
+    mirrored = mirror_keypoints(keypoints, visibility, people.skeleton.flip_order, crop.size[0])
+    keypoints = np.where(crop.flip[:, None, None], mirrored[0], keypoints)
+    visibility = np.where(crop.flip[:, None], mirrored[1], visibility)
+    return np.where(visibility[..., None] > 0, keypoints, 0.0), visibility
 
 
 def collate(samples: list[Batch]) -> Batch:
-    """Batches of one -> one batch."""
+    """Batches, one after the other -> one batch."""
     crops = [sample.crop for sample in samples]
-    fields = {name: np.stack([getattr(c, name) for c in crops]) for name in ("center", "scale", "rotation", "flip")}
+    names = ("center", "scale", "rotation", "flip")
+    fields = {name: np.concatenate([getattr(crop, name) for crop in crops]) for name in names}
     return Batch(
         torch.cat([sample.images for sample in samples]),
         torch.cat([sample.keypoints_crop for sample in samples]),
@@ -132,7 +136,8 @@ class Loader:
     def _batches(self, keys: list[list[tuple[int, int]]]) -> Iterator[Batch]:
         if self.cache is not None:
             for chunk in keys:
-                placed = collate([self.crops.place(*key) for key in chunk]).to(self.device)
+                epoch, index = chunk[0][0], np.array([index for _, index in chunk])
+                placed = self.crops.place(epoch, index).to(self.device)
                 yield replace(placed, images=self.cache.warp(placed.index, placed.crop, self.device))
             return
         self._keys[:] = keys

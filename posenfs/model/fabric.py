@@ -19,9 +19,19 @@ def mix_operations(x: Tensor, operations: Iterable[nn.Module], weights: Iterable
 
 
 def fuse_scales(maps: Iterable[Tensor], transfers: Iterable[nn.Module], weights: Iterable[Tensor]) -> Tensor:
-    """Eq. 2: the sum of weight * T(map) over the sources finer, same, coarser; all [B, C, h, w] once transferred."""
-    finer, same, coarser = (t(x, w) for x, t, w in zip(maps, transfers, weights, strict=True))
-    return finer + same + coarser
+    """Eq. 2: the sum of weight * T(map) over the sources finer, same, coarser; all [B, C, h, w] once transferred.
+
+    A source that is a copy of `same` (footnote 2) is added to its weight: the map is multiplied once.
+    """
+    terms, own, total = [], None, None
+    for x, t, w in zip(maps, transfers, weights, strict=True):
+        if isinstance(t, Same):
+            own, total = x, w if total is None else total + w
+        else:
+            terms.append(t(x, w))
+    if own is not None:
+        terms.append(own * total)
+    return sum(terms[1:], start=terms[0])
 
 
 class Same(nn.Module):

@@ -82,13 +82,14 @@ def _latency(model: nn.Module, images: Tensor, repeats: int, seconds: float) -> 
 
 def _run(model: nn.Module, images: Tensor) -> float:
     """Seconds of one run; a GPU has finished what it was given before the clock starts and before it stops."""
-    _wait(images.device)
+    wait_for(images.device)
     started = time.perf_counter()
     model(images)
-    _wait(images.device)
+    wait_for(images.device)
     return time.perf_counter() - started
 
 
-def _wait(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Until it has finished what it was given."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

@@ -1,6 +1,10 @@
-"""Memory of a training step, estimated beforehand: shapes alone are run, nothing is computed."""
+"""Memory of a training step, estimated beforehand (shapes alone are run, nothing is computed), and kept from step to
+step."""
 
 import copy
+import ctypes
+import resource
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -85,6 +89,31 @@ def largest_batch(model: nn.Module, available_bytes: int, height: int = 256, wid
     """
     two, four = (training_memory(model, batch_size, height, width).total for batch_size in (2, 4))
     return max(0, 2 + 2 * (available_bytes - two) // (four - two))  # memory is affine in the batch size
+
+
+def peak_bytes(device: torch.device) -> int:
+    """The most that this process has held so far; of a GPU, its tensors."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts resident memory in KiB, macOS in bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep what it frees for what it allocates next; where the C library is not glibc nothing happens.
+
+    A step allocates the hundreds of megabytes again that the one before freed. glibc gives them back to the system in
+    between, and every page of them is then faulted in and cleared anew, which takes as long as much of the arithmetic
+    (benchmarks/README.md has the figures). The peak stays what it is; what is kept stays until the process ends.
+    """
+    if sys.platform != "linux" or not hasattr(library := ctypes.CDLL(None), "gnu_get_libc_version"):
+        return
+    library.mallopt(_MMAP_MAX, 0)  # no block is mapped, and unmapped again, on its own
+    library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)  # nor the end of the heap given back
+    library.mallopt(_TOP_PAD, 2**26)  # which grows by this much more than is asked for
+
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
 def _text(size: int) -> str:

@@ -112,17 +112,18 @@ class PrunedCell(nn.Module):
             for e, (start, stop) in enumerate(self.edges):
                 if stop != end or not self.kept.operations[e]:
                     continue
-                node = self._zeros(like) if nodes[start] is None else nodes[start]
+                node = self.zeros(like) if nodes[start] is None else nodes[start]
                 own = zip(self.operations[e], self.kept.operations[e], strict=True)
                 terms = [operation(node, alpha[e, o]) for operation, o in own]
                 mixed = sum(terms[1:], start=terms[0])
                 total = mixed if total is None else total + mixed
             nodes.append(total)
         if self.project is None:
-            return self._zeros(like) + self.bias[:, None, None]
-        return self.project(torch.cat([nodes[n] for n in self.reached], 1))
+            return self.zeros(like) + self.bias[:, None, None]
+        reached = [nodes[n] for n in self.reached]
+        return self.project(torch.cat(reached, 1) if len(reached) > 1 else reached[0])
 
-    def _zeros(self, like: Tensor) -> Tensor:
+    def zeros(self, like: Tensor) -> Tensor:
         """A node that nothing reaches: its operations still give what their batch-norms make of 0."""
         return like.new_zeros(len(like), self.channels, like.shape[-2] // self.stride, like.shape[-1] // self.stride)
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import resource
 import sys
 import time
 import weakref
@@ -16,24 +15,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from posenfs.data.cache import CropCache
-from posenfs.data.geometry import crop_to_heatmap
-from posenfs.data.heatmaps import encode
-from posenfs.data.sample import Batch, People, normalise
+from posenfs.data.sample import People
 from posenfs.evaluation.metrics import headline, metric_title, without_nan
 from posenfs.evaluation.predict import Predictions, all_errors, evaluate, joined, predict
 from posenfs.model.architecture import Architecture
 from posenfs.model.fabric import Fabric
+from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.watch import signs_of, warnings
 from posenfs.search.experiment import Experiment, build, build_model
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory, is_out_of_memory, memory_message
-from posenfs.search.feed import Feed
+from posenfs.search.feed import Feed, examples_of
 from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.ranks import Ranks
 from posenfs.search.result import result
 from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.saved import save_model
 from posenfs.search.steering import Steering
-from posenfs.search.strategies import STRATEGIES, CostTerm, Examples, Synchronous
+from posenfs.search.strategies import STRATEGIES, CostTerm, Synchronous
 
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
 
@@ -109,6 +107,8 @@ class Search:
             experiment, built.train, built.valid, self.ranks, self.device, workers, cache_gb, self.progress
         )
         self.train = self.feed.train
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.headline = headline(self.valid)  # the metric that stands for the result
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
         if self.run.status().get("state") != "finished":
@@ -157,9 +157,10 @@ class Search:
             self.strategy.set_epoch(epoch)
             self._under_way = True
         train, held_out = self.feed.next()
-        held_out = None if held_out is None else self._examples(held_out)
+        stride = self.experiment.fabric.strides[0]
+        held_out = None if held_out is None else examples_of(held_out, stride)
         self.model.train()
-        loss = self.strategy.step(self._forward, self._examples(train), held_out, self.step_number)
+        loss = self.strategy.step(self._forward, examples_of(train, stride), held_out, self.step_number)
         self.step_number += 1
         row = {"step": self.step_number, "epoch": epoch + 1, "lr": self.config.lr_at(epoch)}
         self._pending.append((row, loss))
@@ -306,11 +307,6 @@ class Search:
             return None
         return CostTerm(self.model, *self.experiment.image_size, self.config.cost_budget, self.config.cost_weight)
 
-    def _examples(self, batch: Batch) -> Examples:
-        height, width = (size // self.experiment.fabric.strides[0] for size in self.experiment.image_size)
-        target = encode(crop_to_heatmap(batch.keypoints_crop, self.experiment.fabric.strides[0]), height, width)
-        return Examples(normalise(batch.images, batch.gains), target, batch.visibility)
-
     def _forward(self, images: Tensor) -> Tensor:
         with self._autocast():
             maps = self.model(images)
@@ -354,19 +350,11 @@ class Search:
     def _log_timing(self) -> None:
         now = time.perf_counter()
         seconds, images = now - self._clock, (self.step_number - self._clock_step) * self.config.batch_size
-        cuda = self.device.type == "cuda"
-        # Linux counts resident memory in KiB, macOS in bytes
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = (
-            torch.cuda.max_memory_allocated(self.device)
-            if cuda
-            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        )
         row = {
             "step": self.step_number,
             "images_per_s": round(images / seconds, 2),
             "wait_share": round(self.feed.seconds / seconds, 4),
-            "peak_mb": round(peak / 2**20),
+            "peak_mb": round(peak_bytes(self.device) / 2**20),
             "time": time.time(),
         }
         self.run.append("timing.jsonl", [row])

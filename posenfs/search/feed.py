@@ -7,11 +7,13 @@ import numpy as np
 import torch
 
 from posenfs.data.cache import CROPS, CropCache, Wanted, keep_crops
+from posenfs.data.geometry import crop_to_heatmap
+from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
-from posenfs.data.sample import Batch, People
+from posenfs.data.sample import Batch, People, normalise
 from posenfs.search.experiment import Experiment
 from posenfs.search.ranks import Ranks
-from posenfs.search.strategies import STRATEGIES
+from posenfs.search.strategies import STRATEGIES, Examples
 
 _HELD_OUT = 2**32  # apart from all seeds: people held out are turned and scaled by other draws
 
@@ -119,3 +121,10 @@ class Feed:
         if self._batches[number] is None or within == 0:
             self._batches[number] = loader.epoch(epoch, start=within)
         return next(self._batches[number]).to(self.device)
+
+
+def examples_of(batch: Batch, stride: int) -> Examples:
+    """A batch as a strategy takes it; target maps have one pixel for so many of a crop's, each way."""
+    height, width = (size // stride for size in batch.images.shape[-2:])
+    target = encode(crop_to_heatmap(batch.keypoints_crop, stride), height, width)
+    return Examples(normalise(batch.images, batch.gains), target, batch.visibility)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from posenfs.data.augment import PAPER, RELEASED, augment, generator, order
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import Crop, crop_of_box, crop_to_image
-from posenfs.data.loader import Crops, Loader, keypoints_of_crop
+from posenfs.data.loader import Crops, Loader, collate, keypoints_of_crop
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +53,10 @@ def test_generators_of_neighbours_do_not_overlap():
 
 @pytest.mark.parametrize("augmentation", [PAPER, RELEASED], ids=["paper", "released"])
 def test_augmentation_has_its_range(augmentation):
-    crop = crop_of_box(np.array([0.0, 0.0, 100.0, 100.0]), (100, 100))
-    drawn = [augment(crop, augmentation, 0, 0, index) for index in range(2000)]
-    turns, zooms = np.array([c.rotation for c in drawn]), np.array([c.scale for c in drawn]) / crop.scale
-    assert abs(np.mean([c.flip for c in drawn]) - 0.5) < 0.05
+    crop = crop_of_box(np.tile([0.0, 0.0, 100.0, 100.0], (2000, 1)), (100, 100))
+    drawn = augment(crop, augmentation, 0, 0, np.arange(2000))
+    turns, zooms = drawn.rotation, drawn.scale / crop.scale
+    assert abs(drawn.flip.mean() - 0.5) < 0.05
     assert zooms.min() >= 0.7 - 1e-9 and zooms.max() <= 1.3 + 1e-9
     if augmentation is PAPER:
         assert np.abs(turns).max() <= 45 and np.abs(turns).max() > 44
@@ -63,6 +65,18 @@ def test_augmentation_has_its_range(augmentation):
         assert np.abs(turns).max() == 90
         assert abs((turns == 0).mean() - 0.4) < 0.05
         assert abs(np.isclose(zooms, 1.3).mean() - 0.16) < 0.04
+
+
+@pytest.mark.parametrize("augmentation", [None, replace(PAPER, colour=0.3), RELEASED], ids=["no", "paper", "released"])
+    "augmentation", [None, replace(PAPER, colour=0.3), RELEASED], ids=["none", "paper", "released"]
+)
+def test_many_are_placed_as_each_alone(people, augmentation):
+    crops, index = Crops(people, (64, 48), augmentation, seed=3), np.array([4, 0, 2])
+    together, apart = crops.place(5, index), collate([crops.place(5, index[i : i + 1]) for i in range(3)])
+    for name in ("keypoints_crop", "visibility", "gains"):
+        torch.testing.assert_close(getattr(together, name), getattr(apart, name), rtol=0, atol=0)
+    for name in ("center", "scale", "rotation", "flip"):
+        np.testing.assert_array_equal(getattr(together.crop, name), getattr(apart.crop, name))
 
 
 def test_keypoints_of_a_crop_lead_back_to_the_image(people):
@@ -78,7 +92,7 @@ def test_what_lies_outside_the_crop_is_not_labelled_and_holds_zeros(people):
     crops = Crops(people.select([0]), (64, 64))
     sample = crops[0, 0]
     small = Crop(sample.crop.center, sample.crop.scale / 8, sample.crop.rotation, sample.crop.flip, (64, 64))
-    keypoints, visibility = keypoints_of_crop(crops.people, 0, small)
+    keypoints, visibility = keypoints_of_crop(crops.people, np.array([0]), small)
     assert (visibility == 0).any()
     assert (keypoints[visibility == 0] == 0).all()
     assert ((keypoints >= -0.5) & (keypoints < 63.5)).all()

@@ -1,0 +1,407 @@
+"""How fast networks train and predict, beside a plain reference in turns, and beside what a machine can do at most."""
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from tqdm import tqdm
+
+from posenfs.data.datasets.catalogue import DataSpec, open_data, parts_of
+from posenfs.data.datasets.synthetic import write_synthetic
+from posenfs.data.loader import Crops, Loader
+from posenfs.data.sample import Batch
+from posenfs.model.cost import honest_cost
+from posenfs.model.folded import fold
+from posenfs.model.latency import wait_for
+from posenfs.model.losses import heatmap_loss
+from posenfs.model.memory import keep_freed_memory, peak_bytes
+from posenfs.model.network import PoseNetwork, PoseNFS
+from posenfs.model.reference import ReferenceNFS
+from posenfs.model.space import FabricSpec
+from posenfs.search.engine import Search
+from posenfs.search.experiment import Experiment, build_model
+from posenfs.search.feed import Feed, examples_of
+from posenfs.search.ranks import Ranks
+from posenfs.search.strategies import Examples, Synchronous
+
+_COCO = DataSpec("synthetic_coco")
+
+# What is timed by default: name -> its network.
+NETWORKS: dict[str, Experiment] = {
+    own.name: own
+    for own in (
+        Experiment("table_2"),
+        Experiment("p1", parts=1),
+        Experiment("p5", parts=5),
+        Experiment("p8", parts=8),
+        Experiment("ours_1", _COCO, fabric=FabricSpec(width=16)),
+        Experiment("ours_b", backbone="hrnet_w32", parts=5, fabric=FabricSpec(width=16)),
+        Experiment("simple_baseline_50", model="simple_baseline_50", parts=1, vector_dim=1),
+        Experiment("hrnet_w32", model="hrnet_w32", parts=1, vector_dim=1),
+    )
+}
+BATCHES = {"cpu": {128: 16, 256: 4}, "cuda": {128: 256, 256: 128}}  # images of a training step, by their size
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is timed: one of KINDS, by the network of an experiment, with a batch of square images; `dtype` (float32 or
+    bfloat16) is the fast one's: the reference is float32."""
+
+    kind: str
+    experiment: Experiment
+    size: int
+    batch: int
+    dtype: str = "float32"
+
+    @property
+    def own(self) -> Experiment:
+        """The experiment at this size, batch and precision, without an end."""
+        run = replace(self.experiment.run, batch_size=self.batch, precision=self.dtype, epochs=10**6)
+        return replace(self.experiment, image_size=(self.size, self.size), run=run)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a machine reaches on one large matrix product, and on one large copy: operations/s and bytes/s."""
+
+    flops_per_s: float
+    bytes_per_s: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Medians over rounds in which reference and fast take turns, and of the rounds' ratios, with their range.
+
+    `gflop` is twice the honest multiply-adds of the batch, thrice that where there is a backward pass; `gbyte` is what
+    goes in and out of all operations of the fast one. `share_of_limit` is gflop by the time taken over what the
+    machine's matrix product reaches, `share_of_copy` gbyte by the time taken over its memory copy (above 1 where caches
+    serve). `wait_share`: of a search step, the share of waiting for
+    data. Memory is the peak of the process, or of the GPU's allocator.
+    """
+
+    work: str
+    network: str
+    size: int
+    batch: int
+    threads: int
+    dtype: str
+    device: str
+    reference_s: float
+    fast_s: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    images_per_s: float
+    reference_peak_mb: float
+    peak_mb: float
+    gflop: float
+    gbyte: float
+    share_of_limit: float
+    share_of_copy: float
+    limit_gflops: float
+    limit_gbytes: float
+    wait_share: float | None = None
+
+    def json(self) -> dict:
+        return asdict(self)
+
+
+def default_works(device: str, quick: bool = False, dtypes: Sequence[str] = ("float32",)) -> list[Work]:
+    """Every network of NETWORKS at 128 and 256 px, and the data path and the whole search step of the first; if quick
+    the first network at 128 px alone."""
+    works = []
+    for size, batch in BATCHES[device].items():
+        if quick and size > 128:
+            continue
+        for name, experiment in NETWORKS.items():
+            first = name == "table_2"
+            kinds = ("training step", "inference") + (("data", "search step") if first else ())
+            for dtype in dtypes if first or not quick else ():
+                works += [Work(kind, experiment, size, batch, dtype) for kind in kinds]
+    return works
+
+
+def bench(
+    works: Sequence[Work],
+    device: str = "cpu",
+    threads: int | None = None,
+    rounds: int = 7,
+    seconds: float = 1.0,
+    progress: bool = True,
+) -> Iterator[Speed]:
+    """Time each, one after the other. Raises ValueError for an unknown kind of work."""
+    if unknown := [work.kind for work in works if work.kind not in KINDS]:
+        raise ValueError(f"unknown work {unknown[0]!r}; known: {', '.join(KINDS)}")
+    threads = threads or torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        if any(work.kind in _WITH_DATA for work in works):
+            _draw(Path(folder), 40 if device == "cuda" else 3, progress)
+        for work in tqdm(works, "bench", disable=not progress):
+            yield _measure(work, device, threads, rounds, seconds, folder)
+
+
+def _draw(folder: Path, times: int, progress: bool) -> None:
+    """MPII's files with drawn people, those to train on so many times over: an epoch longer than what is timed."""
+    write_synthetic(folder, 400, 16, 0, "default", progress=progress)
+    path = folder / "annot" / "train.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) * times))
+
+
+def _measure(work: Work, device: str, threads: int, rounds: int, seconds: float, folder: str) -> Speed:
+    """Reference and fast each in a process of its own (so that neither has the other's memory, nor its allocator's
+    ways), which wait for each other; the first round warms up."""
+    one = dict(max_workers=1, mp_context=get_context("spawn"))
+    with ProcessPoolExecutor(**one) as slow, ProcessPoolExecutor(**one) as fast:
+        slow.submit(_open, work, True, device, threads, folder).result()
+        flops, moved = fast.submit(_open, work, False, device, threads, folder).result()
+        turns = [[pool.submit(_turn, seconds).result() for pool in (slow, fast)] for _ in range(rounds + 1)]
+        slow_s, fast_s = (statistics.median(own) for own in zip(*turns[1:], strict=True))
+        ratios = [a / b for a, b in turns[1:]]
+        (slow_peak, _), (peak, wait_share) = (pool.submit(_close).result() for pool in (slow, fast))
+        limits = fast.submit(machine_limits, device, work.dtype).result()
+    return Speed(
+        work.kind, work.experiment.name, work.size, work.batch, threads, work.dtype, device,
+        slow_s, fast_s, statistics.median(ratios), min(ratios), max(ratios), work.batch / fast_s,
+        reference_peak_mb=slow_peak / 2**20,
+        peak_mb=peak / 2**20,
+        gflop=flops / 1e9,
+        gbyte=moved / 1e9,
+        share_of_limit=flops / fast_s / limits.flops_per_s,
+        share_of_copy=moved / fast_s / limits.bytes_per_s,
+        limit_gflops=limits.flops_per_s / 1e9,
+        limit_gbytes=limits.bytes_per_s / 1e9,
+        wait_share=wait_share,
+    )  # fmt: skip
+
+
+def machine_limits(device: str, dtype: str = "float32") -> Limits:
+    """Measured here and now, by the best of some tries."""
+    place, side = torch.device(device), 2048 if device == "cpu" else 8192
+    a, b = (torch.randn(side, side, device=place, dtype=getattr(torch, dtype)) for _ in range(2))
+    source = torch.empty(2**26, device=place)  # 256 MiB, beyond any cache
+    target = torch.empty_like(source)
+    product = min(_time(lambda: a @ b, 0.1, place) for _ in range(5))
+    copied = min(_time(lambda: target.copy_(source), 0.1, place) for _ in range(5))
+    return Limits(2 * side**3 / product, 2 * source.nbytes / copied)
+
+
+def speed_text(found: Sequence[Speed]) -> str:
+    """A table to read."""
+    lines = [
+        f"{'work':13} {'network':18} {'batch':>9} {'dtype':8} {'reference':>10} {'fast':>8} {'ratio':>17} "
+        f"{'images/s':>9} {'memory, MB':>13} {'GFLOP/s':>8} {'of limit':>8} {'GB/s':>5} {'of copy':>8}"
+    ]
+    for own in found:
+        batch, waits = f"{own.batch} x {own.size}²", "" if own.wait_share is None else f"  waits {own.wait_share:.1%}"
+        lines.append(
+            f"{own.work:13} {own.network:18} {batch:>9} {own.dtype:8} {own.reference_s:>8.3f} s {own.fast_s:>6.3f} s "
+            f"{own.ratio:>5.2f} [{own.ratio_low:.2f}, {own.ratio_high:.2f}] {own.images_per_s:>9.1f} "
+            f"{own.reference_peak_mb:>5.0f} -> {own.peak_mb:>4.0f} {own.gflop / own.fast_s:>8.0f} "
+            f"{own.share_of_limit:>8.0%} {own.gbyte / own.fast_s:>5.0f} {own.share_of_copy:>8.0%}{waits}"
+        )
+    return "\n".join(lines)
+
+
+# -- in a process of its own ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Bench:
+    """What a process has to do again and again; `waits` says for what share of its time it waited for data."""
+
+    run: Callable[[], object]
+    device: torch.device
+    waits: Callable[[], float] | None = None
+
+
+_HERE: _Bench | None = None
+
+
+def _open(work: Work, plain: bool, device: str, threads: int, folder: str) -> tuple[int, int]:
+    """Get ready, and do the work thrice; its operations, and the bytes that went through the second time."""
+    global _HERE
+    os.environ["POSENFS_CACHE"] = str(Path(folder) / "cache")
+    torch.set_num_threads(threads)
+    if device == "cpu" and not plain:
+        keep_freed_memory()
+    torch.manual_seed(0)
+    _HERE = KINDS[work.kind][0 if plain else 1](work, torch.device(device), Path(folder))
+    _HERE.run()
+    with _Moved() as moved:
+        _HERE.run()
+    _HERE.run()
+    return _flops(work), moved.bytes
+
+
+def _flops(work: Work) -> int:
+    if work.kind == "data":
+        return 0
+    cost = honest_cost(_model(work), work.size, work.size)
+    return 2 * cost.multiply_adds * work.batch * (1 if work.kind == "inference" else 3)
+
+
+def _turn(seconds: float) -> float:
+    return _time(_HERE.run, seconds, _HERE.device)
+
+
+def _close() -> tuple[int, float | None]:
+    return peak_bytes(_HERE.device), None if _HERE.waits is None else _HERE.waits()
+
+
+def _time(run: Callable[[], object], seconds: float, device: torch.device) -> float:
+    """The mean time of one of as many runs as take so long, or of two."""
+    times = 0
+    wait_for(device)
+    started = time.perf_counter()
+    while times < 2 or time.perf_counter() - started < seconds:
+        run()
+        times += 1
+    wait_for(device)
+    return (time.perf_counter() - started) / times
+
+
+class _Moved(TorchDispatchMode):
+    """Counts the bytes of every tensor that an operation reads or makes."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+        made = function(*arguments, **(options or {}))
+        if not function.is_view:
+            tensors = (t for t in tree_leaves((arguments, options, made)) if isinstance(t, Tensor))
+            self.bytes += sum(t.nbytes for t in tensors)
+        return made
+
+
+def _model(work: Work) -> PoseNetwork:
+    return build_model(work.own, parts_of(work.experiment.data, work.experiment.parts))
+
+
+def reference_of(model: PoseNetwork) -> nn.Module:
+    """The plain network with a searched network's weights, alpha and beta; of others they themselves, as built."""
+    if not isinstance(model, PoseNFS):
+        return model
+    head = model.heads[0]
+    plain = ReferenceNFS(model.backbone, model.parts, model.spec, head.vector_dim, head.fabric.rules)
+    plain.load_state_dict(model.state_dict())
+    return plain
+
+
+def _examples(work: Work, keypoints: int, device: torch.device) -> Examples:
+    maps = work.size // 4
+    return Examples(
+        torch.randn(work.batch, 3, work.size, work.size, device=device),
+        torch.rand(work.batch, keypoints, maps, maps, device=device),
+        torch.full((work.batch, keypoints), 2, device=device),
+    )
+
+
+def plain_step(model: nn.Module) -> Callable[[Examples], None]:
+    """A training step as it is commonly written, by Adam as it comes."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+
+    def step(examples: Examples) -> None:
+        optimizer.zero_grad()
+        heatmap_loss(model(examples.images), examples.target, examples.visibility).backward()
+        optimizer.step()
+
+    return step
+
+
+def _plain_training(work: Work, device: torch.device, folder: Path) -> _Bench:
+    model = _model(work)
+    step, examples = plain_step(reference_of(model).to(device).train()), _examples(work, model.keypoints, device)
+    return _Bench(lambda: step(examples), device)
+
+
+def _fast_training(work: Work, device: torch.device, folder: Path) -> _Bench:
+    """As a search does it, without its data."""
+    model = _model(work).to(device, memory_format=torch.channels_last).train()
+    examples, strategy = _examples(work, model.keypoints, device), Synchronous(model, work.own.run)
+    strategy.set_epoch(0)
+    forward = _autocast(model, device, work.dtype)
+    return _Bench(lambda: strategy.step(forward, examples, None, 0), device)
+
+
+def _plain_inference(work: Work, device: torch.device, folder: Path) -> _Bench:
+    model = _model(work)
+    plain, images = reference_of(model).to(device).eval(), _examples(work, model.keypoints, device).images
+    return _Bench(torch.no_grad()(lambda: plain(images)), device)
+
+
+def _fast_inference(work: Work, device: torch.device, folder: Path) -> _Bench:
+    model = _model(work).to(device, memory_format=torch.channels_last)
+    images = _examples(work, model.keypoints, device).images.to(memory_format=torch.channels_last)
+    forward = _autocast(fold(model), device, work.dtype)
+    return _Bench(torch.no_grad()(lambda: forward(images)), device)
+
+
+def _autocast(model: nn.Module, device: torch.device, dtype: str) -> Callable[[Tensor], Tensor]:
+    def forward(images: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
+            return model(images).float()
+
+    return forward
+
+
+def _drawn(work: Work, folder: Path, name: str) -> Experiment:
+    return replace(work.own, name=name, data=DataSpec("mpii", str(folder)))
+
+
+def _plain_batches(experiment: Experiment) -> Iterator[Batch]:
+    """Every picture decoded and cut again."""
+    people, _ = open_data(experiment.data, progress=False)
+    loader = Loader(Crops(people, experiment.image_size, experiment.augmentation), experiment.run.batch_size)
+    return (batch for epoch in count() for batch in loader.epoch(epoch))
+
+
+def _plain_data(work: Work, device: torch.device, folder: Path) -> _Bench:
+    batches = _plain_batches(_drawn(work, folder, "plain"))
+    return _Bench(lambda: examples_of(next(batches).to(device), 4), device)
+
+
+def _fast_data(work: Work, device: torch.device, folder: Path) -> _Bench:
+    """From kept crops, as a search feeds itself."""
+    experiment = _drawn(work, folder, "fast")
+    feed = Feed(experiment, *open_data(experiment.data, progress=False), Ranks(device), device, progress=False)
+    return _Bench(lambda: examples_of(feed.next()[0], 4), device)
+
+
+def _plain_search(work: Work, device: torch.device, folder: Path) -> _Bench:
+    model, batches = _model(work), _plain_batches(_drawn(work, folder, "plain"))
+    step = plain_step(reference_of(model).to(device).train())
+    return _Bench(lambda: step(examples_of(next(batches).to(device), 4)), device)
+
+
+def _fast_search(work: Work, device: torch.device, folder: Path) -> _Bench:
+    target = tempfile.mkdtemp(dir=folder)
+    search = Search(_drawn(work, folder, "fast"), Path(target) / "run", str(device), progress=False)
+
+    def waits() -> float:
+        rows = search.run.timing()[2:]  # the first steps warmed up
+        return statistics.median(row["wait_share"] for row in rows) if rows else float("nan")
+
+    return _Bench(search.step, device, waits)
+
+
+# Kinds of work by name: what the reference does, and what is fast.
+KINDS: Mapping[str, tuple[Callable[[Work, torch.device, Path], _Bench], ...]] = {
+    "training step": (_plain_training, _fast_training),
+    "inference": (_plain_inference, _fast_inference),
+    "data": (_plain_data, _fast_data),
+    "search step": (_plain_search, _fast_search),
+}
+_WITH_DATA = ("data", "search step")

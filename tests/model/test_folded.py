@@ -1,0 +1,67 @@
+"""What is folded gives the same score maps, and runs no batch-norm but those of pools."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from posenfs.body.parts import part_scheme
+from posenfs.body.skeleton import MPII
+from posenfs.model.backbones.fabric import FabricBackbone
+from posenfs.model.backbones.hrnet import HRNet
+from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
+from posenfs.model.folded import fold
+from posenfs.model.network import PoseNFS
+from posenfs.model.operations import OPERATIONS
+from posenfs.model.prune import prune
+from posenfs.model.space import PAPER, RELEASED, FabricSpec, Rules
+
+
+def searched(parts=3, rules=PAPER, backbone=MobileNetV2, **spec):
+    return PoseNFS(backbone(), part_scheme(MPII, parts), FabricSpec(width=2, **spec), 4, rules)
+
+
+def fabric_backbone():
+    return FabricBackbone(FabricSpec(layers=6, width=2, first=0, last=3, operations=tuple(OPERATIONS)))
+
+
+NETWORKS = {
+    "table II": searched,
+    "released": lambda: searched(rules=RELEASED),
+    "corners apart": lambda: searched(1, rules=Rules(align_corners=False)),
+    "P = 8, H = 3, alpha per cell": lambda: searched(8, hidden_nodes=3, alpha_per_cell=True),
+    "six operations": lambda: searched(1, operations=tuple(OPERATIONS)),
+    "a fabric as backbone": lambda: searched(backbone=fabric_backbone),
+    "pruned": lambda: prune(searched(hidden_nodes=2), "threshold", 0.2),
+    "child": lambda: prune(searched(), "one-hot"),
+    "hrnet": lambda: HRNetPose(part_scheme(MPII, 1)),
+    "simple baseline": lambda: SimpleBaseline(part_scheme(MPII, 1)),
+    "branchnet": lambda: Branchnet(HRNet(), part_scheme(MPII, 3), 40, 2),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_same_score_maps(name):
+    torch.manual_seed(0)
+    model = NETWORKS[name]().double()
+    with torch.no_grad():
+        for scores in model.architecture_parameters():
+            scores.normal_()
+        for key, buffer in model.named_buffers():
+            if key.endswith("running_mean"):
+                buffer.normal_()
+            if key.endswith("running_var"):
+                buffer.uniform_(0.5, 1.5)
+    before, training = copy.deepcopy(model.state_dict()), model.training
+    folded = fold(model)
+    images = torch.randn(2, 3, 64, 96).double()
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), copy.deepcopy(model).eval()(images), rtol=1e-9, atol=1e-11)
+    assert model.training == training and all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    pools = [
+        m for m in folded.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.AvgPool2d | nn.MaxPool2d)
+    ]
+    assert left == len(pools)  # a pool has no convolution to fold its batch-norm into
