@@ -224,6 +224,70 @@ def cost(
 
 
 @app.command
+def bench(
+    work: Positional[tuple[str, ...]] = (),
+    network: tuple[str, ...] = (),
+    size: tuple[int, ...] = (),
+    dtype: tuple[Literal["float32", "bfloat16"], ...] = ("float32",),
+    compile: Literal["no", "default", "reduce-overhead"] = "no",
+    quick: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    rounds: int | None = None,
+    seconds: float = 1.0,
+    output: Path | None = None,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Time training, prediction, data and whole search steps beside the plain reference, in turns, on this machine.
+
+    Everything takes half an hour on two cores, `--quick` a minute or two; nothing else should run meanwhile.
+
+    Args:
+        work: training step, inference, data, search step; none: all.
+        network: Some networks by name (table_2, p1, p5, p8, ours_1, ours_b, simple_baseline_50, hrnet_w32); none: all.
+        size: 128, 256; none: both.
+        dtype: That of the fast one; the reference is float32.
+        compile: How the fast one trains, by torch.compile.
+        quick: Table II's network at 128 px alone.
+        device: auto, cpu, cuda or cuda:N.
+        threads: On the CPU; none: as many as torch takes.
+        rounds: In each, both take turns; none: 7, quick 3.
+        seconds: How long a turn is, at least two runs.
+        output: A JSON file to write, as far as it has come, after each.
+        as_json: Print JSON.
+    """
+    from posenfs.data.files import write_whole
+    from posenfs.search.provenance import find_device
+    from posenfs.study.speed import KINDS, NETWORKS, SPEED_HEAD, default_works, speed_line
+    from posenfs.study.speed import bench as measure
+
+    for given, known in ((work, KINDS), (network, NETWORKS)):
+        if unknown := [name for name in given if name not in known]:
+            raise ValueError(f"unknown {unknown[0]!r}; known: {', '.join(known)}")
+    place = str(find_device(device))
+    works = [
+        own
+        for own in default_works(place, quick, dtype, compile)
+        if (not work or own.kind in work)
+        and (not network or own.experiment.name in network)
+        and (not size or own.size in size)
+    ]
+    if not works:
+        raise ValueError("nothing of that kind, network and size is timed")
+    found = []
+    if not as_json:
+        print(SPEED_HEAD)
+    for speed in measure(works, place, threads, rounds or (3 if quick else 7), seconds, progress=sys.stderr.isatty()):
+        found.append(speed.json())
+        if output is not None:
+            write_whole(output, json.dumps(found, indent=2) + "\n")
+        if not as_json:
+            print(speed_line(speed), flush=True)
+    if as_json:
+        print(json.dumps(found, indent=2))
+
+
+@app.command
 def predict(
     pictures: Positional[tuple[Path, ...]],
     model: str,

@@ -25,8 +25,8 @@ ROOMS = {
     ],
     "evaluation": ["stats", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
     "search": [
-        "experiment", "ranks", "provenance", "strategies", "feed", "failures", "run", "saved", "result", "steering",
-        "engine", "detached",
+        "experiment", "ranks", "provenance", "strategies", "forward", "feed", "failures", "run", "saved", "result",
+        "steering", "engine", "detached",
     ],
     "study": ["audit", "sweep", "costs", "speed", "pruning", "children", "comparing", "decoding", "submitting"],
     "show": [

@@ -142,12 +142,9 @@ class CropCache:
     def warp(self, index: np.ndarray, crop: Crop, device: torch.device) -> Tensor:
         """The crops (fields with a leading [B]) of the people with this index [B] -> uint8 [B, 3, height, width], by
         bilinear sampling; black outside the picture."""
-        sizes, (width, height) = self.places.sizes[index], crop.size
-        largest = np.maximum(sizes.max(0), 2)
-        kept = torch.zeros(len(index), largest[1], largest[0], 3, dtype=torch.uint8, device=self.pixels.device)
-        for row, person in enumerate(index):
-            (w, h), start = sizes[row], self._starts[person]
-            kept[row, :h, :w] = self.pixels[start : start + w * h].view(h, w, 3)
+        width, height = crop.size
+        largest = np.maximum(self.places.sizes[index].max(0), 2)
+        kept = self.padded(index, largest) if self.pixels.device.type == "cpu" else self.gathered(index, largest)
         # where the crops' middles, and their ends to the right and below, lie among the kept pixels
         middle = (np.array(crop.size) - 1) / 2
         points = np.array([middle, [width - 1, middle[1]], [middle[0], height - 1]])
@@ -161,6 +158,23 @@ class CropCache:
         images = kept.to(device).permute(0, 3, 1, 2).float()
         found = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
         return found.round_().clamp_(0, 255).to(torch.uint8)
+
+    def padded(self, index: np.ndarray, size: np.ndarray) -> Tensor:
+        """What is kept of each, in one tensor uint8 [B, size[1], size[0], 3], black beyond it; copied one by one."""
+        kept = torch.zeros(len(index), size[1], size[0], 3, dtype=torch.uint8, device=self.pixels.device)
+        for row, person in enumerate(index):
+            (w, h), start = self.places.sizes[person], self._starts[person]
+            kept[row, :h, :w] = self.pixels[start : start + w * h].view(h, w, 3)
+        return kept
+
+    def gathered(self, index: np.ndarray, size: np.ndarray) -> Tensor:
+        """The same by looking up every pixel: slower on a CPU, and on a GPU a few kernels instead of some for each."""
+        device = self.pixels.device
+        (w, h), starts = torch.from_numpy(self.places.sizes[index].T.copy()), torch.from_numpy(self._starts[index])
+        w, h, starts = (t.to(device)[:, None, None] for t in (w, h, starts))
+        x, y = torch.arange(size[0], device=device), torch.arange(size[1], device=device)[:, None]
+        inside = (x < w) & (y < h)
+        return self.pixels[(starts + y * w + x) * inside] * inside[..., None]
 
 
 def keep_crops(wanted: Sequence[Wanted], budget: float = 20.0, progress: bool = True) -> list[CropCache]:

@@ -1,11 +1,13 @@
 """The whole network (Fig. 3): a shared backbone, and for each body part a fabric that ends in vectors."""
 
+import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from posenfs.body.parts import Part, PartScheme
 from posenfs.model.architecture import Architecture, Genotype
@@ -73,7 +75,13 @@ class PoseNetwork(nn.Module):
 
 
 class PoseNFS(PoseNetwork):
-    """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride of the fabrics."""
+    """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride of the fabrics.
+
+    `recompute`: where there is a backward pass, what the backbone and each head computed is not kept for it, but
+    computed again: the same numbers from less memory, in more time.
+    """
+
+    recompute = False
 
     def __init__(
         self,
@@ -100,8 +108,9 @@ class PoseNFS(PoseNetwork):
     def part_vectors(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> the vectors [B, J, d, H/4, W/4] of each part."""
         self.check(images)
-        pyramid = self.backbone(images)
-        return [head(pyramid) for head in self.heads]
+        run = _recomputing if self.recompute and torch.is_grad_enabled() else nn.Module.__call__
+        pyramid = run(self.backbone, images)
+        return [run(head, pyramid) for head in self.heads]
 
     def with_architectures(self, architectures: Mapping[str, Architecture]) -> "PoseNFS":
         """A copy whose fabrics of these names have this alpha and beta; raises ValueError for an unknown name."""
@@ -121,6 +130,25 @@ class PoseNFS(PoseNetwork):
         named = {part.name: head.fabric for part, head in zip(self.parts, self.heads, strict=True)}
         own = getattr(self.backbone, "fabric", None)
         return named if own is None else {"backbone": own, **named}
+
+
+def _recomputing(module: nn.Module, *inputs):
+    """module(*inputs), of which nothing is kept for the backward pass; batch-norms count what passes once."""
+    return checkpoint(
+        module, *inputs, use_reentrant=False, preserve_rng_state=False,
+        context_fn=lambda: (contextlib.nullcontext(), batch_norms_kept(module)),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def batch_norms_kept(model: nn.Module) -> Iterator[None]:
+    """Whatever passes through the model meanwhile, its running means and variances are as before."""
+    kept = [buffer.clone() for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, before in zip(model.buffers(), kept, strict=True):
+            buffer.copy_(before)
 
 
 def check_image_size(height: int, width: int, stride: int) -> None:

@@ -21,10 +21,12 @@ from posenfs.evaluation.predict import Predictions, all_errors, evaluate, joined
 from posenfs.model.architecture import Architecture
 from posenfs.model.fabric import Fabric
 from posenfs.model.memory import keep_freed_memory, peak_bytes
+from posenfs.model.network import PoseNFS
 from posenfs.model.watch import signs_of, warnings
 from posenfs.search.experiment import Experiment, build, build_model
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory, is_out_of_memory, memory_message
 from posenfs.search.feed import Feed, examples_of
+from posenfs.search.forward import Forward
 from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.ranks import Ranks
 from posenfs.search.result import result
@@ -111,6 +113,11 @@ class Search:
             keep_freed_memory()
         self.headline = headline(self.valid)  # the metric that stands for the result
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
+        if config.recompute:
+            if not isinstance(self.model, PoseNFS):
+                raise ValueError(f"run.recompute is for networks with heads for parts; {experiment.model} has none")
+            self.model.recompute = True
+        self._forward = Forward(self.model, config, self.device)
         if self.run.status().get("state") != "finished":
             self.feed.open()
         self.steps_per_epoch = self.feed.steps_per_epoch
@@ -307,16 +314,6 @@ class Search:
             return None
         return CostTerm(self.model, *self.experiment.image_size, self.config.cost_budget, self.config.cost_weight)
 
-    def _forward(self, images: Tensor) -> Tensor:
-        with self._autocast():
-            maps = self.model(images)
-        return maps.float()
-
-    def _autocast(self) -> torch.autocast:
-        precision = self.config.precision
-        bf16 = precision == "bfloat16" or (precision == "auto" and self.device.type == "cuda")
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=bf16)
-
     def _flush(self, state: str = "running") -> None:
         """Bring pending losses to the host (the one sync) and write them."""
         if not self._pending:
@@ -393,7 +390,7 @@ class Search:
         height, width = self.experiment.image_size
         rows = np.arange(len(people))[self.ranks.rows(len(people))]
         part, own = people.select(rows), None if cache is None else cache.select(rows)
-        with self._autocast():
+        with self._forward.autocast():
             found = predict(self.model, part, (width, height), workers=self.workers, cache=own)
         return joined(self.ranks.gather(found))
 

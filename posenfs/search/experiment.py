@@ -26,6 +26,9 @@ from posenfs.model.tensors import fill, read_tensors
 TENSORS = "model.safetensors"  # the weights, beside the config.json that builds their network
 
 
+COMPILE = ("no", "default", "reduce-overhead")
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """How the search is run; the defaults are the paper's."""
@@ -50,6 +53,8 @@ class RunConfig:
     seed: int = 0  # of initial weights, order and augmentation
     crops: str = "cached"  # kept on disk once and warped from there; at half the resolution; or plain: nothing is kept
     precision: str = "auto"  # float32, bfloat16, or auto: bfloat16 on CUDA, float32 elsewhere
+    compile: str = "no"  # or by torch.compile: default, or reduce-overhead (CUDA graphs); last digits differ
+    recompute: bool = False  # what backbone and heads computed, again on the way back: less memory, more time
     log_every: int = 10  # steps between looks at the loss, and between records of alpha and beta
     snapshot_every: int | None = None  # steps between snapshots; one follows each epoch in any case
     keep_snapshots: int = 5  # how many of the last ones stay; besides the best, and that of every tenth epoch
@@ -78,6 +83,10 @@ class RunConfig:
             raise ValueError(f"run.seed must not be negative; got {self.seed}")
         if self.crops not in CROPS:
             raise ValueError(f"unknown crops {self.crops!r}; known: {', '.join(CROPS)}")
+        if self.compile not in COMPILE:
+            raise ValueError(f"unknown run.compile {self.compile!r}; known: {', '.join(COMPILE)}")
+        if self.recompute and self.compile != "no":
+            raise ValueError(f"run.recompute does not go together with run.compile; got compile {self.compile!r}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"unknown precision {self.precision!r}; known: auto, float32, bfloat16")
 

@@ -5,17 +5,17 @@ to epoch they are multiplied by T before / T now, which is what softmax(scores /
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from posenfs.data.augment import generator
 from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.losses import heatmap_loss
-from posenfs.model.network import PoseNetwork, PoseNFS
+from posenfs.model.network import PoseNetwork, PoseNFS, batch_norms_kept
 from posenfs.search.experiment import RunConfig
 
 _DRAWS = 2  # the stream of random numbers that Gumbel's draws come from
@@ -259,17 +259,6 @@ class Gumbel(Synchronous):
     def set_epoch(self, epoch: int) -> None:
         super().set_epoch(epoch)
         self._epoch = epoch
-
-
-@contextlib.contextmanager
-def batch_norms_kept(model: nn.Module) -> Iterator[None]:
-    """Whatever passes through the model meanwhile, its running means and variances are as before."""
-    kept = [buffer.clone() for buffer in model.buffers()]
-    try:
-        yield
-    finally:
-        for buffer, before in zip(model.buffers(), kept, strict=True):
-            buffer.copy_(before)
 
 
 def _set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

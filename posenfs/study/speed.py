@@ -1,5 +1,6 @@
 """How fast networks train and predict, beside a plain reference in turns, and beside what a machine can do at most."""
 
+import copy
 import json
 import os
 import statistics
@@ -13,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+from joblib.externals.loky import get_reusable_executor
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -33,6 +35,7 @@ from posenfs.model.space import FabricSpec
 from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment, build_model
 from posenfs.search.feed import Feed, examples_of
+from posenfs.search.forward import Forward
 from posenfs.search.ranks import Ranks
 from posenfs.search.strategies import Examples, Synchronous
 
@@ -119,18 +122,24 @@ class Speed:
         return asdict(self)
 
 
-def default_works(device: str, quick: bool = False, dtypes: Sequence[str] = ("float32",)) -> list[Work]:
-    """Every network of NETWORKS at 128 and 256 px, and the data path and the whole search step of the first; if quick
-    the first network at 128 px alone."""
+def default_works(
+    device: str = "cpu", quick: bool = False, dtypes: Sequence[str] = ("float32",), compiled: str = "no"
+) -> list[Work]:
+    """A training step and inference (by twice the batch) of every network of NETWORKS at 128 and 256 px, and the data
+    path and the whole search step of the first; if quick those four of the first network at 128 px alone."""
     works = []
-    for size, batch in BATCHES[device].items():
-        if quick and size > 128:
-            continue
+    for size, batch in BATCHES[torch.device(device).type].items():
         for name, experiment in NETWORKS.items():
             first = name == "table_2"
-            kinds = ("training step", "inference") + (("data", "search step") if first else ())
-            for dtype in dtypes if first or not quick else ():
-                works += [Work(kind, experiment, size, batch, dtype) for kind in kinds]
+            if quick and (size > 128 or not first):
+                continue
+            for dtype in dtypes:
+                own = replace(experiment, run=replace(experiment.run, compile=compiled))
+                works += [
+                    Work("training step", own, size, batch, dtype),
+                    Work("inference", own, size, 2 * batch, dtype),
+                ]
+                works += [Work(kind, own, size, batch, dtype) for kind in _WITH_DATA if first]
     return works
 
 
@@ -142,13 +151,16 @@ def bench(
     seconds: float = 1.0,
     progress: bool = True,
 ) -> Iterator[Speed]:
-    """Time each, one after the other. Raises ValueError for an unknown kind of work."""
+    """Time each, one after the other, in so many rounds of so many seconds (at least two runs) for reference and fast.
+
+    Raises ValueError for an unknown kind of work.
+    """
     if unknown := [work.kind for work in works if work.kind not in KINDS]:
         raise ValueError(f"unknown work {unknown[0]!r}; known: {', '.join(KINDS)}")
     threads = threads or torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
         if any(work.kind in _WITH_DATA for work in works):
-            _draw(Path(folder), 40 if device == "cuda" else 3, progress)
+            _draw(Path(folder), 40 if device.startswith("cuda") else 3, progress)
         for work in tqdm(works, "bench", disable=not progress):
             yield _measure(work, device, threads, rounds, seconds, folder)
 
@@ -170,7 +182,7 @@ def _measure(work: Work, device: str, threads: int, rounds: int, seconds: float,
         turns = [[pool.submit(_turn, seconds).result() for pool in (slow, fast)] for _ in range(rounds + 1)]
         slow_s, fast_s = (statistics.median(own) for own in zip(*turns[1:], strict=True))
         ratios = [a / b for a, b in turns[1:]]
-        (slow_peak, _), (peak, wait_share) = (pool.submit(_close).result() for pool in (slow, fast))
+        (slow_peak, _), (peak, wait_share) = (pool.submit(_close, work).result() for pool in (slow, fast))
         limits = fast.submit(machine_limits, device, work.dtype).result()
     return Speed(
         work.kind, work.experiment.name, work.size, work.batch, threads, work.dtype, device,
@@ -200,19 +212,25 @@ def machine_limits(device: str, dtype: str = "float32") -> Limits:
 
 def speed_text(found: Sequence[Speed]) -> str:
     """A table to read."""
-    lines = [
-        f"{'work':13} {'network':18} {'batch':>9} {'dtype':8} {'reference':>10} {'fast':>8} {'ratio':>17} "
-        f"{'images/s':>9} {'memory, MB':>13} {'GFLOP/s':>8} {'of limit':>8} {'GB/s':>5} {'of copy':>8}"
-    ]
-    for own in found:
-        batch, waits = f"{own.batch} x {own.size}²", "" if own.wait_share is None else f"  waits {own.wait_share:.1%}"
-        lines.append(
-            f"{own.work:13} {own.network:18} {batch:>9} {own.dtype:8} {own.reference_s:>8.3f} s {own.fast_s:>6.3f} s "
-            f"{own.ratio:>5.2f} [{own.ratio_low:.2f}, {own.ratio_high:.2f}] {own.images_per_s:>9.1f} "
-            f"{own.reference_peak_mb:>5.0f} -> {own.peak_mb:>4.0f} {own.gflop / own.fast_s:>8.0f} "
-            f"{own.share_of_limit:>8.0%} {own.gbyte / own.fast_s:>5.0f} {own.share_of_copy:>8.0%}{waits}"
-        )
-    return "\n".join(lines)
+    return "\n".join([SPEED_HEAD, *map(speed_line, found)])
+
+
+SPEED_HEAD = (
+    f"{'work':13} {'network':18} {'batch':>10} {'dtype':8} {'reference':>11} {'fast':>9} {'ratio':>18} {'images/s':>9} "
+    f"{'memory, MB':>13} {'GFLOP/s':>8} {'of limit':>8} {'GB/s':>5} {'of copy':>7}"
+)
+
+
+def speed_line(own: Speed) -> str:
+    """One row of the table."""
+    batch, waits = f"{own.batch} x {own.size}²", "" if own.wait_share is None else f"  waits {own.wait_share:.1%}"
+    ratio = f"{own.ratio:.2f} [{own.ratio_low:.2f}, {own.ratio_high:.2f}]"
+    return (
+        f"{own.work:13} {own.network:18} {batch:>10} {own.dtype:8} {own.reference_s:>9.4f} s {own.fast_s:>7.4f} s "
+        f"{ratio:>18} {own.images_per_s:>9.1f} {own.reference_peak_mb:>5.0f} -> {own.peak_mb:>4.0f} "
+        f"{own.gflop / own.fast_s:>8.0f} {own.share_of_limit:>8.0%} {own.gbyte / own.fast_s:>5.0f} "
+        f"{own.share_of_copy:>7.0%}{waits}"
+    )
 
 
 # -- in a process of its own ----------------------------------------------------------------------------------------
@@ -224,7 +242,7 @@ class _Bench:
 
     run: Callable[[], object]
     device: torch.device
-    waits: Callable[[], float] | None = None
+    waits: Callable[[], float | None] | None = None
 
 
 _HERE: _Bench | None = None
@@ -257,7 +275,9 @@ def _turn(seconds: float) -> float:
     return _time(_HERE.run, seconds, _HERE.device)
 
 
-def _close() -> tuple[int, float | None]:
+def _close(work: Work) -> tuple[int, float | None]:
+    if work.kind in _WITH_DATA:
+        get_reusable_executor().shutdown()  # joblib's processes, which wait for more, would keep this one from ending
     return peak_bytes(_HERE.device), None if _HERE.waits is None else _HERE.waits()
 
 
@@ -291,12 +311,12 @@ def _model(work: Work) -> PoseNetwork:
 
 
 def reference_of(model: PoseNetwork) -> nn.Module:
-    """The plain network with a searched network's weights, alpha and beta; of others they themselves, as built."""
+    """The plain network with a searched network's weights, alpha and beta; of others it is the network itself."""
     if not isinstance(model, PoseNFS):
         return model
     head = model.heads[0]
-    plain = ReferenceNFS(model.backbone, model.parts, model.spec, head.vector_dim, head.fabric.rules)
-    plain.load_state_dict(model.state_dict())
+    plain = ReferenceNFS(copy.deepcopy(model.backbone), model.parts, model.spec, head.vector_dim, head.fabric.rules)
+    plain.to(head.vectors.weight).load_state_dict(model.state_dict())
     return plain
 
 
@@ -309,14 +329,16 @@ def _examples(work: Work, keypoints: int, device: torch.device) -> Examples:
     )
 
 
-def plain_step(model: nn.Module) -> Callable[[Examples], None]:
-    """A training step as it is commonly written, by Adam as it comes."""
+def plain_step(model: nn.Module) -> Callable[[Examples], Tensor]:
+    """A training step as it is commonly written, by Adam as it comes; it returns the loss before it."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-    def step(examples: Examples) -> None:
+    def step(examples: Examples) -> Tensor:
         optimizer.zero_grad()
-        heatmap_loss(model(examples.images), examples.target, examples.visibility).backward()
+        loss = heatmap_loss(model(examples.images), examples.target, examples.visibility)
+        loss.backward()
         optimizer.step()
+        return loss.detach()
 
     return step
 
@@ -332,7 +354,7 @@ def _fast_training(work: Work, device: torch.device, folder: Path) -> _Bench:
     model = _model(work).to(device, memory_format=torch.channels_last).train()
     examples, strategy = _examples(work, model.keypoints, device), Synchronous(model, work.own.run)
     strategy.set_epoch(0)
-    forward = _autocast(model, device, work.dtype)
+    forward = Forward(model, work.own.run, device)
     return _Bench(lambda: strategy.step(forward, examples, None, 0), device)
 
 
@@ -345,16 +367,8 @@ def _plain_inference(work: Work, device: torch.device, folder: Path) -> _Bench:
 def _fast_inference(work: Work, device: torch.device, folder: Path) -> _Bench:
     model = _model(work).to(device, memory_format=torch.channels_last)
     images = _examples(work, model.keypoints, device).images.to(memory_format=torch.channels_last)
-    forward = _autocast(fold(model), device, work.dtype)
+    forward = Forward(fold(model), work.own.run, device)
     return _Bench(torch.no_grad()(lambda: forward(images)), device)
-
-
-def _autocast(model: nn.Module, device: torch.device, dtype: str) -> Callable[[Tensor], Tensor]:
-    def forward(images: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
-            return model(images).float()
-
-    return forward
 
 
 def _drawn(work: Work, folder: Path, name: str) -> Experiment:
@@ -390,9 +404,9 @@ def _fast_search(work: Work, device: torch.device, folder: Path) -> _Bench:
     target = tempfile.mkdtemp(dir=folder)
     search = Search(_drawn(work, folder, "fast"), Path(target) / "run", str(device), progress=False)
 
-    def waits() -> float:
-        rows = search.run.timing()[2:]  # the first steps warmed up
-        return statistics.median(row["wait_share"] for row in rows) if rows else float("nan")
+    def waits() -> float | None:
+        shares = [row["wait_share"] for row in search.run.timing()]  # the first steps warmed up
+        return statistics.median(shares[1:]) if shares[1:] else None
 
     return _Bench(search.step, device, waits)
 

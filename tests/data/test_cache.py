@@ -221,3 +221,11 @@ def test_listed_and_deleted(people, kept, capsys):
         main(["data", "cache", "--delete", "../data"])
     main(["data", "cache", "--delete", folder.name])
     assert not folder.exists() and "0.00 GB in 0 folders" in capsys.readouterr().out
+
+
+def test_looked_up_as_copied(people, kept):
+    """How a GPU takes kept pixels, and how a CPU does."""
+    found = keep_crops([Wanted(people, (64, 48), PAPER, 1.0)], progress=False)[0]
+    index = np.array([3, 0, 7, 3])
+    size = found.places.sizes[index].max(0) + (2, 1)
+    assert torch.equal(found.padded(index, size), found.gathered(index, size))

@@ -68,8 +68,6 @@ def test_augmentation_has_its_range(augmentation):
 
 
 @pytest.mark.parametrize("augmentation", [None, replace(PAPER, colour=0.3), RELEASED], ids=["no", "paper", "released"])
-    "augmentation", [None, replace(PAPER, colour=0.3), RELEASED], ids=["none", "paper", "released"]
-)
 def test_many_are_placed_as_each_alone(people, augmentation):
     crops, index = Crops(people, (64, 48), augmentation, seed=3), np.array([4, 0, 2])
     together, apart = crops.place(5, index), collate([crops.place(5, index[i : i + 1]) for i in range(3)])

@@ -1,0 +1,158 @@
+"""The network as a search runs it: what may change its speed and its memory changes nothing else, or says so."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from posenfs.body.parts import part_scheme
+from posenfs.body.skeleton import MPII
+from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.memory import keep_freed_memory
+from posenfs.model.network import PoseNFS
+from posenfs.model.space import FabricSpec
+from posenfs.search.engine import Search
+from posenfs.search.experiment import RunConfig
+from posenfs.search.forward import Forward
+from posenfs.search.run import Run
+from posenfs.search.strategies import Examples, Synchronous
+from posenfs.study.audit import tiny_examples, tiny_network
+from posenfs.study.speed import plain_step, reference_of
+
+CPU = torch.device("cpu")
+
+
+def searched(**spec):
+    torch.manual_seed(0)
+    return PoseNFS(MobileNetV2(), part_scheme(MPII, 3), FabricSpec(width=2, **spec), 8)
+
+
+def examples(number, size=64):
+    generator = torch.Generator().manual_seed(number)
+    images, target = (torch.randn(4, c, s, s, generator=generator) for c, s in ((3, size), (16, size // 4)))
+    return Examples(images, target.sigmoid(), torch.full((4, 16), 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_twenty_steps_as_the_plain_reference(dtype):
+    """w, alpha and beta by two optimisers, folded weights and the CPU's own gradient: the losses agree step by step.
+
+    Training magnifies rounding: the bounds are some ten times what two orders of summation differ by.
+    """
+    model, losses = searched().to(dtype), ([], [])
+    plain, config = reference_of(searched().to(dtype)).train(), RunConfig(batch_size=4)
+    plain.load_state_dict(model.state_dict())
+    fast = Synchronous(model.to(memory_format=torch.channels_last).train(), config)
+    fast.set_epoch(0)
+    step = plain_step(plain)
+    for number in range(20):
+        batch = Examples(*(t.to(dtype) for t in vars(examples(number)).values()))
+        losses[0].append(fast.step(model, batch, None, number).item())
+        losses[1].append(step(batch).item())
+    assert losses[0][-1] < 0.9 * losses[0][0]
+    bound = 1e-9 if dtype == torch.float64 else 2e-2
+    torch.testing.assert_close(*(torch.tensor(own) for own in losses), rtol=bound, atol=0)
+
+
+def test_recomputing_changes_no_bit(tiny, tmp_path):
+    found = []
+    for recompute in (False, True):
+        experiment = replace(tiny, run=replace(tiny.run, recompute=recompute))
+        search = Search(experiment, tmp_path / str(recompute), "cpu", progress=False)
+        search.finish()
+        run = Run(search.run.folder)
+        found.append((run.history(), run.load_snapshot(run.snapshots()[-1])["model"]))
+    (history, weights), (other, others) = found
+    assert history == other
+    assert all(weights[name].equal(others[name]) for name in weights)
+
+
+def test_recomputing_keeps_less_for_the_backward_pass():
+    kept = []
+    for recompute in (False, True):
+        model, sizes = searched().train(), {}
+        model.recompute = recompute
+
+        def pack(tensor, sizes=sizes):
+            sizes[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            model(examples(0).images)
+        weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        kept.append(sum(size for place, size in sizes.items() if place not in weights))
+    assert kept[1] < kept[0] / 5, kept
+
+
+def test_only_heads_can_be_recomputed(tiny, tmp_path):
+    experiment = replace(tiny, model="hrnet_w32", parts=1, run=replace(tiny.run, recompute=True))
+    with pytest.raises(ValueError, match="run.recompute is for networks with heads for parts; hrnet_w32 has none"):
+        Search(experiment, tmp_path / "run", "cpu", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"compile": "fast"}, "unknown run.compile 'fast'; known: no, default, reduce-overhead"),
+        ({"compile": "default", "recompute": True}, "run.recompute does not go together with run.compile"),
+    ],
+)
+def test_what_cannot_be_is_said(options, said):
+    with pytest.raises(ValueError, match=said):
+        RunConfig(**options)
+
+
+def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, capsys):
+    class Broken(RuntimeError):
+        __module__ = "torch._inductor.exc"
+
+    def compiled(images):
+        raise Broken("no C++ compiler\nand much more")
+
+    monkeypatch.setattr(torch, "compile", lambda model, mode: compiled)
+    model, images = tiny_network().float().eval(), tiny_examples(0).images.float()
+    forward = Forward(model, RunConfig(compile="default"), CPU)
+    for _ in range(2):
+        assert torch.equal(forward(images), model(images))
+    said = capsys.readouterr().err
+    assert (
+        said.count("compiling the network") == 1 and "the compiler failed (Broken: no C++ compiler); going on" in said
+    )
+
+
+def test_an_error_of_ones_own_is_not_the_compilers(monkeypatch):
+    def compiled(images):
+        raise ValueError("an image of 1 x 1 px")
+
+    monkeypatch.setattr(torch, "compile", lambda model, mode: compiled)
+    with pytest.raises(ValueError, match="an image of 1 x 1 px"):
+        Forward(tiny_network(), RunConfig(compile="default"), CPU)(tiny_examples(0).images)
+
+
+@pytest.mark.slow
+def test_compiled_is_the_same_to_rounding():
+    torch.manual_seed(0)
+    networks = [PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=1), 2).train() for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    gradients = []
+    for network, mode in zip(networks, ("no", "default"), strict=True):
+        forward = Forward(network, RunConfig(compile=mode), CPU)
+        forward(examples(0).images).square().sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
+    assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[0].norm()
+
+
+def test_bfloat16_is_near():
+    model, images = searched().eval(), examples(0).images
+    exact, coarse = (Forward(model, RunConfig(precision=p), CPU)(images) for p in ("float32", "bfloat16"))
+    assert coarse.dtype == torch.float32 and 0 < (exact - coarse).abs().max() < 0.05
+
+
+def test_memory_is_kept_without_harm():
+    """Blocks that were mapped before, and are freed after, are given back as ever."""
+    before = torch.ones(2**22)
+    keep_freed_memory()
+    after = torch.ones(2**24)
+    del before
+    assert after.sum() == 2**24

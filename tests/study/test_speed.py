@@ -1,0 +1,106 @@
+"""The benchmark: what it times is what it says, and its numbers belong together."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from posenfs.body.parts import part_scheme
+from posenfs.body.skeleton import MPII
+from posenfs.cli import main
+from posenfs.model.space import FabricSpec
+from posenfs.search.experiment import Experiment, build_model
+from posenfs.study.speed import (
+    KINDS,
+    NETWORKS,
+    SPEED_HEAD,
+    Work,
+    bench,
+    default_works,
+    machine_limits,
+    reference_of,
+    speed_text,
+)
+
+ASKED = {
+    "work", "size", "batch", "threads", "dtype", "reference_s", "fast_s", "ratio", "images_per_s", "peak_mb",
+    "share_of_limit",
+}  # fmt: skip
+SMALL = Experiment("small", parts=1, fabric=FabricSpec(width=1))
+
+
+@pytest.fixture(scope="module")
+def speeds():
+    works = [Work(kind, SMALL, 64, 2) for kind in KINDS]
+    return list(bench(works, "cpu", threads=1, rounds=2, seconds=0.3, progress=False))
+
+
+def test_numbers_belong_together(speeds):
+    assert [speed.work for speed in speeds] == list(KINDS)
+    for speed in speeds:
+        assert set(speed.json()) > ASKED
+        assert speed.threads == 1 and speed.batch == 2 and speed.size == 64
+        assert 0 < speed.ratio_low <= speed.ratio <= speed.ratio_high
+        assert speed.images_per_s == pytest.approx(2 / speed.fast_s)
+        assert speed.share_of_limit == pytest.approx(speed.gflop / speed.fast_s / speed.limit_gflops)
+        assert 100 < speed.peak_mb < 20_000 and 100 < speed.reference_peak_mb < 20_000
+        assert (speed.gflop > 0) == (speed.work != "data") and speed.gbyte > 0
+    by_work = {speed.work: speed for speed in speeds}
+    assert by_work["training step"].gflop == pytest.approx(3 * by_work["inference"].gflop)
+    assert 0 <= by_work["search step"].wait_share < 1
+
+
+def test_a_row_each(speeds):
+    lines = speed_text(speeds).splitlines()
+    assert lines[0] == SPEED_HEAD and len(lines) == 1 + len(speeds)
+    assert all(speed.work in line for speed, line in zip(speeds, lines[1:], strict=True))
+
+
+def test_the_reference_has_the_same_scores():
+    model = build_model(NETWORKS["table_2"], part_scheme(MPII, 3)).eval()
+    images = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(reference_of(model).eval()(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_every_network_at_every_size():
+    works = default_works("cpu")
+    assert {(w.kind, w.experiment.name, w.size) for w in works} >= {
+        (kind, name, size) for kind in ("training step", "inference") for name in NETWORKS for size in (128, 256)
+    }
+    assert [w.kind for w in default_works("cpu", quick=True)] == list(KINDS)
+    assert {w.batch for w in default_works("cuda:0") if w.kind == "training step"} == {128, 256}
+
+
+def test_limits_of_the_machine():
+    found = machine_limits("cpu")
+    assert found.flops_per_s > 1e9 and found.bytes_per_s > 1e8
+
+
+def test_unknown_work_is_refused():
+    with pytest.raises(ValueError, match="unknown work 'rest'; known: training step, inference, data, search step"):
+        next(bench([replace(default_works()[0], kind="rest")]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["bench", "rest"], "unknown 'rest'; known: training step, inference"),
+        (["bench", "--network", "x"], "unknown 'x'; known: table_2"),
+        (["bench", "--size", "100"], "nothing of that kind, network and size is timed"),
+        (["bench", "--device", "cuda:7"], "device 'cuda:7' cannot be used"),
+    ],
+)
+def test_bad_input(arguments, said, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert said in str(stopped.value)
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    """Table II's network, the least of it: JSON on the terminal and in a file."""
+    options = ["--network", "table_2", "--size", "128", "--rounds", "1", "--seconds", "0.01", "--threads", "1"]
+    main(["bench", "inference", *options, "--device", "cpu", "--output", str(tmp_path / "found.json"), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((tmp_path / "found.json").read_text())
+    assert [row["network"] for row in found] == ["table_2"] and found[0]["batch"] == 32
