@@ -19,7 +19,8 @@ def mix_operations(x: Tensor, operations: Iterable[nn.Module], weights: Iterable
 
 
 def fuse_scales(maps: Iterable[Tensor], transfers: Iterable[nn.Module], weights: Iterable[Tensor]) -> Tensor:
-    """Eq. 2: the sum of weight * T(map) over the sources finer, same, coarser; all [B, C, h, w] once transferred.
+    """Eq. 2: the sum of weight * T(map) over the sources finer, same, coarser, or those that stay of them; all
+    [B, C, h, w] once transferred.
 
     A source that is a copy of `same` (footnote 2) is added to its weight: the map is multiplied once.
     """

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.cost import Cost, honest_cost
-from posenfs.model.fabric import Cell, Fabric
+from posenfs.model.fabric import Cell, Fabric, fuse_scales
 from posenfs.model.network import PartHead, PoseNetwork, PoseNFS
 from posenfs.model.space import CellIndex, FabricSpec
 from posenfs.model.vectors import gather_parts, scores
@@ -101,11 +101,9 @@ class PrunedCell(nn.Module):
         """Maps of the layer before by row; weights [E, |O|] and [3], of which those that stay are read. `like`
         [B, _, H, W] at stride 1 gives the shape of what has no source."""
         x = None
-        for slot, source, transfer in zip(self.kept.slots, self.sources, self.transfers, strict=True):
-            term = transfer(maps[source], beta[slot])
-            x = term if x is None else x + term
-        if x is not None and self.relu_after_fusion:
-            x = F.relu(x)
+        if self.sources:
+            x = fuse_scales([maps[s] for s in self.sources], self.transfers, [beta[slot] for slot in self.kept.slots])
+            x = F.relu(x) if self.relu_after_fusion else x
         nodes: list[Tensor | None] = [x]
         for end in range(1, self.hidden_nodes + 1):
             total = None
