@@ -72,6 +72,7 @@ _WHERE = {
     "expected_cost_curve": "posenfs.show.costs",
     "expected_multiply_adds": "posenfs.model.expected_cost",
     "find_run": "posenfs.search.run",
+    "fold": "posenfs.model.folded",
     "follow": "posenfs.search.detached",
     "gather_parts": "posenfs.model.vectors",
     "genotype_table": "posenfs.show.architectures",
