@@ -397,7 +397,12 @@ def _fast_data(work: Work, device: torch.device, folder: Path) -> _Bench:
 def _plain_search(work: Work, device: torch.device, folder: Path) -> _Bench:
     model, batches = _model(work), _plain_batches(_drawn(work, folder, "plain"))
     step = plain_step(reference_of(model).to(device).train())
-    return _Bench(lambda: step(examples_of(next(batches).to(device), 4)), device)
+
+    def run() -> None:
+        examples = examples_of(next(batches).to(device), 4)
+        step(replace(examples, images=examples.images.contiguous()))  # a search's images are channels-last
+
+    return _Bench(run, device)
 
 
 def _fast_search(work: Work, device: torch.device, folder: Path) -> _Bench:
