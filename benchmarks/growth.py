@@ -33,7 +33,7 @@ def main(device: str = "auto", batch: int = 8, rounds: int = 5) -> None:
     print(SPEED_HEAD)
     for what, values in VARIED.items():
         works = [Work("training step", experiment, size, batch) for experiment, size in values.values()]
-        for value, speed in zip(values, bench(works, place, rounds=rounds), strict=True):
+        for value, speed in zip(values, bench(works, place, rounds=rounds, progress=False), strict=True):
             found.setdefault(what, []).append({"value": value, **speed.json()})
             print(f"{speed_line(speed)}  {what} = {value}", flush=True)
     HERE.mkdir(exist_ok=True)
