@@ -49,9 +49,9 @@ def draw(found: dict[str, list[dict]]) -> plt.Figure:
         for name, key in (("reference", "reference_s"), ("fast", "fast_s")):
             ax.plot(values, [row[key] for row in rows], "o-", label=name)
         ax.plot(values, [row["gflop"] / row["limit_gflops"] for row in rows], "k:", label="matrix product alone")
-        ax.set(xlabel=what, ylim=(0, None))
+        ax.set(xlabel=what, xticks=values, ylim=(0, None))
     axes[0].set_ylabel("training step, s")
-    axes[0].legend(frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     row = found[next(iter(found))][0]
     figure.suptitle(f"{row['batch']} images, {row['device']}, {row['threads']} threads, torch {torch.__version__}")
     return figure
