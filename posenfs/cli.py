@@ -240,7 +240,7 @@ def bench(
 ) -> None:
     """Time training, prediction, data and whole search steps beside the plain reference, in turns, on this machine.
 
-    Everything takes half an hour on two cores, `--quick` a minute or two; nothing else should run meanwhile.
+    Everything takes an hour on two cores, `--quick` a minute or two; nothing else should run meanwhile.
 
     Args:
         work: training step, inference, data, search step; none: all.

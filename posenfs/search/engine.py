@@ -25,7 +25,7 @@ from posenfs.model.network import PoseNFS
 from posenfs.model.watch import signs_of, warnings
 from posenfs.search.experiment import Experiment, build, build_model
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory, is_out_of_memory, memory_message
-from posenfs.search.feed import Feed, examples_of
+from posenfs.search.feed import Feed
 from posenfs.search.forward import Forward
 from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.ranks import Ranks
@@ -164,10 +164,8 @@ class Search:
             self.strategy.set_epoch(epoch)
             self._under_way = True
         train, held_out = self.feed.next()
-        stride = self.experiment.fabric.strides[0]
-        held_out = None if held_out is None else examples_of(held_out, stride)
         self.model.train()
-        loss = self.strategy.step(self._forward, examples_of(train, stride), held_out, self.step_number)
+        loss = self.strategy.step(self._forward, train, held_out, self.step_number)
         self.step_number += 1
         row = {"step": self.step_number, "epoch": epoch + 1, "lr": self.config.lr_at(epoch)}
         self._pending.append((row, loss))

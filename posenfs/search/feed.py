@@ -105,16 +105,18 @@ class Feed:
         """Begin with this training step (0 first)."""
         self._step, self._batches = step, [None, None]
 
-    def next(self) -> tuple[Batch, Batch | None]:
-        """The batches of the next training step, on the device: of people to train on, and of people held out where
-        the strategy looks at them."""
+    def next(self) -> tuple[Examples, Examples | None]:
+        """What the next training step sees, on the device: people to train on, and people held out where the strategy
+        looks at them."""
         if self._loaders is None:
             self.open()
         started = time.perf_counter()
         batches = [None if loader is None else self._next(n, loader) for n, loader in enumerate(self._loaders)]
         self._step += 1
         self.seconds += time.perf_counter() - started
-        return batches[0], batches[1]
+        stride = self.experiment.fabric.strides[0]
+        train, held_out = (None if batch is None else examples_of(batch, stride) for batch in batches)
+        return train, held_out
 
     def _next(self, number: int, loader: Loader) -> Batch:
         epoch, within = divmod(self._step, loader.steps)

@@ -23,7 +23,6 @@ from tqdm import tqdm
 from posenfs.data.datasets.catalogue import DataSpec, open_data, parts_of
 from posenfs.data.datasets.synthetic import write_synthetic
 from posenfs.data.loader import Crops, Loader
-from posenfs.data.sample import Batch
 from posenfs.model.cost import honest_cost
 from posenfs.model.folded import fold
 from posenfs.model.latency import wait_for
@@ -91,8 +90,8 @@ class Speed:
     `gflop` is twice the honest multiply-adds of the batch, thrice that where there is a backward pass; `gbyte` is what
     goes in and out of all operations of the fast one. `share_of_limit` is gflop by the time taken over what the
     machine's matrix product reaches, `share_of_copy` gbyte by the time taken over its memory copy (above 1 where caches
-    serve). `wait_share`: of a search step, the share of waiting for
-    data. Memory is the peak of the process, or of the GPU's allocator.
+    serve). `wait_share`: of a search step, the share of waiting for data. Memory is the peak of the process, or of the
+    GPU's allocator.
     """
 
     work: str
@@ -208,11 +207,6 @@ def machine_limits(device: str, dtype: str = "float32") -> Limits:
     product = min(_time(lambda: a @ b, 0.1, place) for _ in range(5))
     copied = min(_time(lambda: target.copy_(source), 0.1, place) for _ in range(5))
     return Limits(2 * side**3 / product, 2 * source.nbytes / copied)
-
-
-def speed_text(found: Sequence[Speed]) -> str:
-    """A table to read."""
-    return "\n".join([SPEED_HEAD, *map(speed_line, found)])
 
 
 SPEED_HEAD = (
@@ -375,34 +369,32 @@ def _drawn(work: Work, folder: Path, name: str) -> Experiment:
     return replace(work.own, name=name, data=DataSpec("mpii", str(folder)))
 
 
-def _plain_batches(experiment: Experiment) -> Iterator[Batch]:
+def _plain_examples(work: Work, device: torch.device, folder: Path) -> Iterator[Examples]:
     """Every picture decoded and cut again."""
+    experiment = _drawn(work, folder, "plain")
     people, _ = open_data(experiment.data, progress=False)
-    loader = Loader(Crops(people, experiment.image_size, experiment.augmentation), experiment.run.batch_size)
-    return (batch for epoch in count() for batch in loader.epoch(epoch))
+    loader = Loader(Crops(people, experiment.image_size, experiment.augmentation), work.batch)
+    for epoch in count():
+        for batch in loader.epoch(epoch):
+            examples = examples_of(batch.to(device), experiment.fabric.strides[0])
+            yield replace(examples, images=examples.images.contiguous())  # a search's are channels-last
 
 
 def _plain_data(work: Work, device: torch.device, folder: Path) -> _Bench:
-    batches = _plain_batches(_drawn(work, folder, "plain"))
-    return _Bench(lambda: examples_of(next(batches).to(device), 4), device)
+    examples = _plain_examples(work, device, folder)
+    return _Bench(lambda: next(examples), device)
 
 
 def _fast_data(work: Work, device: torch.device, folder: Path) -> _Bench:
     """From kept crops, as a search feeds itself."""
     experiment = _drawn(work, folder, "fast")
     feed = Feed(experiment, *open_data(experiment.data, progress=False), Ranks(device), device, progress=False)
-    return _Bench(lambda: examples_of(feed.next()[0], 4), device)
+    return _Bench(feed.next, device)
 
 
 def _plain_search(work: Work, device: torch.device, folder: Path) -> _Bench:
-    model, batches = _model(work), _plain_batches(_drawn(work, folder, "plain"))
-    step = plain_step(reference_of(model).to(device).train())
-
-    def run() -> None:
-        examples = examples_of(next(batches).to(device), 4)
-        step(replace(examples, images=examples.images.contiguous()))  # a search's images are channels-last
-
-    return _Bench(run, device)
+    step, examples = plain_step(reference_of(_model(work)).to(device).train()), _plain_examples(work, device, folder)
+    return _Bench(lambda: step(next(examples)), device)
 
 
 def _fast_search(work: Work, device: torch.device, folder: Path) -> _Bench:

@@ -4,18 +4,21 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
+from posenfs.data.sample import Batch
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.model.memory import keep_freed_memory
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
 from posenfs.search.engine import Search
 from posenfs.search.experiment import RunConfig
+from posenfs.search.feed import examples_of
 from posenfs.search.forward import Forward
 from posenfs.search.run import Run
-from posenfs.search.strategies import Examples, Synchronous
+from posenfs.search.strategies import STRATEGIES, Examples, Synchronous
 from posenfs.study.audit import tiny_examples, tiny_network
 from posenfs.study.speed import plain_step, reference_of
 
@@ -52,6 +55,23 @@ def test_twenty_steps_as_the_plain_reference(dtype):
     assert losses[0][-1] < 0.9 * losses[0][0]
     bound = 1e-9 if dtype == torch.float64 else 2e-2
     torch.testing.assert_close(*(torch.tensor(own) for own in losses), rtol=bound, atol=0)
+
+
+@pytest.mark.parametrize("name", set(STRATEGIES) - {"gumbel"})
+def test_no_step_asks_for_a_value(name):
+    """Tensors that have shapes alone: where a step read a number, a GPU would be waited for, and this fails."""
+    with FakeTensorMode(), pytest.raises(DataDependentOutputException):
+        torch.ones(()).item()
+    with FakeTensorMode():
+        model, config = searched().train(), RunConfig(batch_size=4)
+        people = Batch(
+            torch.empty(4, 3, 64, 64, dtype=torch.uint8), torch.empty(4, 16, 2), torch.full((4, 16), 2), None, None,
+            torch.empty(4, 3),
+        )  # fmt: skip
+        strategy, forward = STRATEGIES[name](model, config), Forward(model, config, CPU)
+        strategy.set_epoch(0)
+        for number in range(2):
+            assert strategy.step(forward, examples_of(people, 4), examples_of(people, 4), number).shape == ()
 
 
 def test_recomputing_changes_no_bit(tiny, tmp_path):
@@ -132,15 +152,15 @@ def test_an_error_of_ones_own_is_not_the_compilers(monkeypatch):
 
 @pytest.mark.slow
 def test_compiled_is_the_same_to_rounding():
+    """In float64: the gradients of a network of this depth are within a hundredth of one another in float32."""
     torch.manual_seed(0)
-    networks = [PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=1), 2).train() for _ in range(2)]
+    networks = [PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=1), 2).double() for _ in range(2)]
     networks[1].load_state_dict(networks[0].state_dict())
     gradients = []
     for network, mode in zip(networks, ("no", "default"), strict=True):
-        forward = Forward(network, RunConfig(compile=mode), CPU)
-        forward(examples(0).images).square().sum().backward()
+        Forward(network.train(), RunConfig(compile=mode), CPU)(examples(0).images.double()).square().sum().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
-    assert (gradients[0] - gradients[1]).norm() < 1e-3 * gradients[0].norm()
+    assert (gradients[0] - gradients[1]).norm() < 1e-9 * gradients[0].norm()
 
 
 def test_bfloat16_is_near():

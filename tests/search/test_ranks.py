@@ -13,7 +13,6 @@ import torch
 from posenfs.model.losses import heatmap_loss
 from posenfs.search.detached import detach, follow, send
 from posenfs.search.engine import Search
-from posenfs.search.feed import examples_of
 from posenfs.search.ranks import launch, local_device
 from posenfs.search.run import Run, RunError
 from posenfs.search.strategies import STRATEGIES
@@ -66,8 +65,8 @@ def test_running_means_are_those_of_both_halves(shared, few, tmp_path):
     pair = [search.model.train(), copy.deepcopy(search.model).train()]
     optimizers = [torch.optim.Adam(m.parameters(), lr=few.run.lr, fused=True) for m in pair]
     for number in range(search.steps):
-        batch, _ = search.feed.next()
-        for model, half in zip(pair, examples_of(batch, 4).parts(2), strict=True):
+        examples, _ = search.feed.next()
+        for model, half in zip(pair, examples.parts(2), strict=True):
             model.zero_grad()
             heatmap_loss(model(half.images).float(), half.target, half.visibility).backward()
         for ours, theirs in zip(*(m.parameters() for m in pair), strict=True):

@@ -14,13 +14,12 @@ from posenfs.search.experiment import Experiment, build_model
 from posenfs.study.speed import (
     KINDS,
     NETWORKS,
-    SPEED_HEAD,
     Work,
     bench,
     default_works,
     machine_limits,
     reference_of,
-    speed_text,
+    speed_line,
 )
 
 ASKED = {
@@ -52,9 +51,7 @@ def test_numbers_belong_together(speeds):
 
 
 def test_a_row_each(speeds):
-    lines = speed_text(speeds).splitlines()
-    assert lines[0] == SPEED_HEAD and len(lines) == 1 + len(speeds)
-    assert all(speed.work in line for speed, line in zip(speeds, lines[1:], strict=True))
+    assert all(speed.work in speed_line(speed) and f"{speed.fast_s:.4f} s" in speed_line(speed) for speed in speeds)
 
 
 def test_the_reference_has_the_same_scores():
