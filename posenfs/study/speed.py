@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from joblib.externals.loky import get_reusable_executor
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from tqdm import tqdm
@@ -199,12 +200,15 @@ def _measure(work: Work, device: str, threads: int, rounds: int, seconds: float,
 
 
 def machine_limits(device: str, dtype: str = "float32") -> Limits:
-    """Measured here and now, by the best of some tries."""
+    """Measured here and now, by the best of some tries. The product is taken by torch.matmul and as a 1x1 convolution,
+    whose library is another one: on a CPU of AMD's it is more than twice as fast."""
     place, side = torch.device(device), 2048 if device == "cpu" else 8192
     a, b = (torch.randn(side, side, device=place, dtype=getattr(torch, dtype)) for _ in range(2))
+    as_map, as_weights = a.T.reshape(1, side, side // 32, 32).to(memory_format=torch.channels_last), b[..., None, None]
     source = torch.empty(2**26, device=place)  # 256 MiB, beyond any cache
     target = torch.empty_like(source)
-    product = min(_time(lambda: a @ b, 0.1, place) for _ in range(5))
+    ways = (lambda: a @ b, lambda: F.conv2d(as_map, as_weights))
+    product = min(_time(way, 0.1, place) for _ in range(5) for way in ways)
     copied = min(_time(lambda: target.copy_(source), 0.1, place) for _ in range(5))
     return Limits(2 * side**3 / product, 2 * source.nbytes / copied)
 
