@@ -73,14 +73,17 @@ def search(
 
 @app.command
 def control(
-    run: Positional[str], command: Positional[Literal["pause", "resume", "step", "snapshot", "stop"]], steps: int = 1
+    run: Positional[str],
+    command: Positional[Literal["pause", "resume", "step", "snapshot", "rewind", "stop"]],
+    steps: int = 1,
 ) -> None:
     """Steer the search under way in a run, in whatever process it is.
 
     Args:
         run: Its name or folder.
-        command: pause, resume, step (so many steps, then pause), snapshot, or stop, which saves first.
-        steps: With step: how many.
+        command: pause, resume, step (so many steps, then pause), snapshot, rewind (to the state after so many steps;
+            what came later is kept in branches/; then pause), or stop, which saves first.
+        steps: With step and rewind: how many.
     """
     from posenfs.search.detached import send
     from posenfs.search.run import find_run
@@ -235,6 +238,7 @@ def bench(
     threads: int | None = None,
     rounds: int | None = None,
     seconds: float = 1.0,
+    batch: int | None = None,
     output: Path | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
@@ -253,6 +257,8 @@ def bench(
         threads: On the CPU; none: as many as torch takes.
         rounds: In each, both take turns; none: 7, quick 3.
         seconds: How long a turn is, at least two runs.
+        batch: Images of a training step; prediction takes twice as many. None: 16 at 128 px and 4 at 256 px on a CPU,
+            256 and 128 on a GPU.
         output: A JSON file to write, as far as it has come, after each.
         as_json: Print JSON.
     """
@@ -267,17 +273,23 @@ def bench(
     place = str(find_device(device))
     works = [
         own
-        for own in default_works(place, quick, dtype, compile)
+        for own in default_works(place, quick, dtype, compile, batch)
         if (not work or own.kind in work)
         and (not network or own.experiment.name in network)
         and (not size or own.size in size)
     ]
     if not works:
         raise ValueError("nothing of that kind, network and size is timed")
-    found = []
+    found, failures = [], []
+
+    def failed(work, error) -> None:
+        what = f"{work.kind} of {work.experiment.name}, {work.batch} x {work.size}²"
+        failures.append(f"{what}: {(str(error).strip() or type(error).__name__).splitlines()[0]:.200}")
+
     if not as_json:
         print(SPEED_HEAD)
-    for speed in measure(works, place, threads, rounds or (3 if quick else 7), seconds, progress=sys.stderr.isatty()):
+    rounds, progress = rounds or (3 if quick else 7), sys.stderr.isatty()
+    for speed in measure(works, place, threads, rounds, seconds, progress, failed):
         found.append(speed.json())
         if output is not None:
             write_whole(output, json.dumps(found, indent=2) + "\n")
@@ -285,6 +297,8 @@ def bench(
             print(speed_line(speed), flush=True)
     if as_json:
         print(json.dumps(found, indent=2))
+    if failures:
+        raise ValueError(f"not timed (a smaller --batch may fit): {'; '.join(failures)}")
 
 
 @app.command
@@ -315,8 +329,10 @@ def predict(
         device: auto, cpu, cuda or cuda:N.
         quiet: No progress bar.
     """
+    from posenfs.model.memory import keep_freed_memory
     from posenfs.show.predictions import predict_pictures
 
+    keep_freed_memory()
     people = predict_pictures(
         pictures,
         model,
@@ -594,8 +610,10 @@ def submit_mpii(
         workers: Processes that read and cut pictures.
         quiet: No progress bar.
     """
+    from posenfs.model.memory import keep_freed_memory
     from posenfs.study.submitting import submit_mpii
 
+    keep_freed_memory()
     people = submit_mpii(model, root, output, device, workers, progress=not quiet)
     print(f"{people} people written to {output}")
 

@@ -26,7 +26,7 @@ from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import beside, write_whole
 from posenfs.data.geometry import Crop, crop_of_box, crop_to_image, cut_crop
 from posenfs.data.pictures import picture_sizes
-from posenfs.data.sample import DataError, People, load_image
+from posenfs.data.sample import DataError, People, load_image, send
 
 # Where crops come from, by name: how many pixels are kept for each pixel of a crop. None: nothing is kept, every
 # picture is decoded anew for every crop.
@@ -153,9 +153,9 @@ class CropCache:
         # grid_sample counts from -1 at the first pixel's centre to 1 at the last's
         points = points * 2 / (largest - 1)
         steps = [points[:, 1] - points[:, 0], points[:, 2] - points[:, 0], points[:, 0] - 1]
-        theta = torch.from_numpy(np.stack(steps, -1).astype(np.float32)).to(device)
+        theta = send(torch.from_numpy(np.stack(steps, -1).astype(np.float32)), device)
         grid = F.affine_grid(theta, [len(index), 3, height, width], align_corners=True)
-        images = kept.to(device).permute(0, 3, 1, 2).float()
+        images = send(kept, device).permute(0, 3, 1, 2).float()
         found = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
         return found.round_().clamp_(0, 255).to(torch.uint8)
 
@@ -170,8 +170,8 @@ class CropCache:
     def gathered(self, index: np.ndarray, size: np.ndarray) -> Tensor:
         """The same by looking up every pixel: slower on a CPU, and on a GPU a few kernels instead of some for each."""
         device = self.pixels.device
-        (w, h), starts = torch.from_numpy(self.places.sizes[index].T.copy()), torch.from_numpy(self._starts[index])
-        w, h, starts = (t.to(device)[:, None, None] for t in (w, h, starts))
+        places = torch.from_numpy(np.column_stack([self.places.sizes[index], self._starts[index]]))
+        w, h, starts = send(places, device).T[..., None, None]
         x, y = torch.arange(size[0], device=device), torch.arange(size[1], device=device)[:, None]
         inside = (x < w) & (y < h)
         return self.pixels[(starts + y * w + x) * inside] * inside[..., None]

@@ -126,7 +126,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         tensors = ("images", "keypoints_crop", "visibility", "gains")
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=True) for name in tensors})
+        return replace(self, **{name: send(getattr(self, name), device) for name in tensors})
 
 
 def load_image(path: Path) -> Tensor:
@@ -175,11 +175,20 @@ def read_json(path: Path) -> object:
         raise DataError(f"{path} is not JSON: {error}; copy it again") from None
 
 
+_COLOURS = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]  # ImageNet's mean and deviation
+
+
+def send(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """To a device; to a GPU without waiting for what it is doing."""
+    if torch.device(device).type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
 def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
     """uint8 [B, 3, H, W] -> float32, ImageNet's mean 0 and deviation 1 per channel, channels last in memory; colours
     multiplied by gains [B, 3] before, and cut off at white."""
-    mean = torch.tensor([0.485, 0.456, 0.406], device=images.device).view(3, 1, 1) * 255
-    deviation = torch.tensor([0.229, 0.224, 0.225], device=images.device).view(3, 1, 1) * 255
+    mean, deviation = send(torch.tensor(_COLOURS), images.device)[..., None, None] * 255
     images = images.to(memory_format=torch.channels_last).float()
     if gains is not None:
         images = images.mul_(gains[..., None, None]).clamp_(max=255)

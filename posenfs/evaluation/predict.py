@@ -1,6 +1,5 @@
 """A model's keypoints in image pixels, and how good they are."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +25,6 @@ from posenfs.evaluation.oks import average_precision
 from posenfs.evaluation.scoring import rescored
 from posenfs.model.folded import fold
 from posenfs.model.losses import keypoint_losses
-from posenfs.model.memory import keep_freed_memory
 from posenfs.model.network import PoseNetwork
 
 
@@ -74,20 +72,22 @@ def predict(
     if decoding not in DECODINGS:
         raise ValueError(f"unknown decoding {decoding!r}; known: {', '.join(DECODINGS)}")
     device = next(model.parameters()).device
-    if device.type == "cpu":
-        keep_freed_memory()
     loader = Loader(Crops(people, size), batch_size, workers, cache, device)
     flip_order = people.skeleton.flip_order if flip else None
-    model = fold(model) if isinstance(model, PoseNetwork) else copy.deepcopy(model).eval()
+    training, model = model.training, fold(model) if isinstance(model, PoseNetwork) else model.eval()
     keypoints, scores = [], []
-    with tqdm(total=len(people), desc="evaluate", unit="img", disable=not progress, leave=False) as bar:
-        for batch in loader.once():
-            maps = score_maps(model, batch.images.to(device), flip_order)
-            peaks, peak_scores = DECODINGS[decoding](maps)
-            crop_px = heatmap_to_crop(peaks.cpu().double().numpy(), size[0] // maps.shape[-1])
-            keypoints.append(crop_to_image(crop_px, batch.crop))
-            scores.append(peak_scores.cpu().numpy())
-            bar.update(len(batch.index))
+    try:
+        with tqdm(total=len(people), desc="evaluate", unit="img", disable=not progress, leave=False) as bar:
+            for batch in loader.once():
+                maps = score_maps(model, batch.images.to(device), flip_order)
+                peaks, peak_scores = DECODINGS[decoding](maps)
+                crop_px = heatmap_to_crop(peaks.cpu().double().numpy(), size[0] // maps.shape[-1])
+                keypoints.append(crop_to_image(crop_px, batch.crop))
+                scores.append(peak_scores.cpu().numpy())
+                bar.update(len(batch.index))
+    finally:
+        if not isinstance(model, PoseNetwork):
+            model.train(training)
     return Predictions(np.concatenate(keypoints), np.concatenate(scores), size[0] / size[1])
 
 

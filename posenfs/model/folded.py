@@ -1,5 +1,6 @@
 """A network to predict with: batch-norms, alpha and beta folded into the convolutions before them."""
 
+import contextlib
 import copy
 import itertools
 from collections.abc import Iterable, Mapping
@@ -7,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
+from torch.fx.proxy import TraceError
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
@@ -21,12 +23,14 @@ from posenfs.model.space import CellIndex
 def fold(model: PoseNetwork) -> PoseNetwork:
     """The same score maps to rounding, from fewer operations; in eval mode, channels-last, not to be trained.
 
-    Of a searched network what has weight 0.0 is pruned first. The given model is left as it is.
+    Of a searched network what has weight 0.0 is pruned first. What is not known here (an operation or a backbone of
+    one's own) is called as it is. The given model is left as it is.
     """
     model = prune(model) if isinstance(model, PoseNFS) else copy.deepcopy(model).eval()
     fabrics = [module for module in model.modules() if isinstance(module, PrunedFabric)]
     if not isinstance(getattr(model, "backbone", None), FabricBackbone | nn.Identity | None):
-        model.backbone = fuse(model.backbone)
+        with contextlib.suppress(TraceError):
+            model.backbone = fuse(model.backbone)
     _fold_sequences(model)
     for fabric in fabrics:
         for number, layer in enumerate(fabric.layers, start=fabric.spec.first):
@@ -100,26 +104,37 @@ class _Sum(nn.Module):
 
 def _folded(module: nn.Module, weight: Tensor) -> nn.Module | float:
     """weight * o(x), or the number that x is multiplied by."""
-    one = torch.ones_like(weight)
-    match module:
-        case Same() | Skip():
-            return weight.item()
-        case Separable():
-            return nn.Sequential(*_block(module.first, one), *_block(module.second, weight))
-        case DepthwiseSeparable():
-            return nn.Sequential(*_block(module, weight))
-        case Down():
-            conv = _scaled(module.conv, module.norm, weight)
-            return nn.Sequential(conv, nn.ReLU(inplace=True)) if module.relu else conv
-        case Up():
-            larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=module.align_corners)
-            return nn.Sequential(_scaled(module.conv, module.norm, weight), larger)
-        case Pool():
-            norm = nn.BatchNorm2d(module.norm.num_features, module.norm.eps).to(weight).eval()
-            norm.load_state_dict({**norm.state_dict(), **module.norm.state_dict()})
-            nn.init.constant_(norm.weight, weight.item())
-            return nn.Sequential(module.pool, norm)
-    raise TypeError(f"no way to fold a {type(module).__name__}")
+    one, kind = torch.ones_like(weight), type(module)  # exactly: a class made from one of these may compute otherwise
+    if kind in (Same, Skip):
+        return weight.item()
+    if kind is Separable:
+        return nn.Sequential(*_block(module.first, one), *_block(module.second, weight))
+    if kind is DepthwiseSeparable:
+        return nn.Sequential(*_block(module, weight))
+    if kind is Down:
+        conv = _scaled(module.conv, module.norm, weight)
+        return nn.Sequential(conv, nn.ReLU(inplace=True)) if module.relu else conv
+    if kind is Up:
+        larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=module.align_corners)
+        return nn.Sequential(_scaled(module.conv, module.norm, weight), larger)
+    if kind is Pool:
+        norm = nn.BatchNorm2d(module.norm.num_features, module.norm.eps).to(weight).eval()
+        norm.load_state_dict({**norm.state_dict(), **module.norm.state_dict()})
+        nn.init.constant_(norm.weight, weight.item())
+        return nn.Sequential(module.pool, norm)
+    return _Weighted(module, weight)
+
+
+class _Weighted(nn.Module):
+    """An operation that takes its weight itself."""
+
+    def __init__(self, operation: nn.Module, weight: Tensor):
+        super().__init__()
+        self.operation = operation
+        self.register_buffer("weight", weight.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.operation(x, self.weight)
 
 
 def _block(block: DepthwiseSeparable, weight: Tensor) -> tuple[nn.Module, ...]:

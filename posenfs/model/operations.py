@@ -37,13 +37,16 @@ class DilatedDepthwise(torch.autograd.Function):
         return F.conv2d(x, weight, padding=2, dilation=2, groups=x.shape[1])
 
     @staticmethod
-    def backward(context, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(context, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = context.saved_tensors
-        groups = x.shape[1]
-        of_x = F.conv2d(gradient, weight.flip(2, 3), padding=2, dilation=2, groups=groups)
-        arguments = [1, 1], [1, 1], [1, 1], False, [0, 0], groups, [False, True, False]
-        every_other = _every_other(gradient), _every_other(x)
-        return of_x, torch.ops.aten.convolution_backward(*every_other, weight, None, *arguments)[1]
+        groups, of_x, of_weight = x.shape[1], None, None
+        if context.needs_input_grad[0]:
+            of_x = F.conv2d(gradient, weight.flip(2, 3), padding=2, dilation=2, groups=groups)
+        if context.needs_input_grad[1]:
+            arguments = [1, 1], [1, 1], [1, 1], False, [0, 0], groups, [False, True, False]
+            every_other = _every_other(gradient), _every_other(x)
+            of_weight = torch.ops.aten.convolution_backward(*every_other, weight, None, *arguments)[1]
+        return of_x, of_weight
 
 
 def _every_other(x: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from posenfs.search.failures import NonFiniteLoss, OutOfMemory
 from posenfs.search.ranks import Lost, among_others, launch
 from posenfs.search.run import Run, RunError, runs_home
 
-_LOG = "search.log"  # in the run folder: what the search would have said to the terminal
+LOG = "search.log"  # in the run folder: what the search would have said to the terminal
 _LAST = 5  # lines of it in a message
 
 
@@ -27,28 +27,29 @@ def detach(
     cache_gb: float = 20.0,
     devices: int = 1,
     patience: float = 60.0,
+    held: bool = False,
 ) -> Run:
     """Begin a search, or go on with one, in a process of its own, or in several that share every batch, each with a GPU
-    or some threads; returns its run once it is under way, or after so many seconds of preparing its data. Raises
-    RunError with its last words where it ends before."""
+    or some threads; if `held` it waits there for a command. Returns its run once it is under way, or after so many
+    seconds of preparing its data. Raises RunError with its last words where it ends before."""
     run = Run(folder or runs_home() / experiment.name)
     if devices < 1:
         raise ValueError(f"a search runs in at least 1 process; got {devices}")
     if run.in_use():
         raise RunError(f"{run.folder} is in use by process {run.status().get('pid')}; wait for it, or stop it first")
     run.folder.mkdir(parents=True, exist_ok=True)
-    numbers = (str(n) for n in (workers, int(strict), cache_gb, devices))
+    numbers = (str(n) for n in (workers, int(strict), cache_gb, devices, int(held)))
     options = [experiment.to_json(), str(run.folder.resolve()), device, *numbers]
     began, end = time.time(), time.monotonic() + patience
-    with open(run.folder / _LOG, "a") as log:
+    with open(run.folder / LOG, "a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "posenfs.search.detached", *options],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     while time.monotonic() < end and run.status().get("heartbeat", 0) < began:
         if (code := process.poll()) not in (None, 0):
-            words = (run.folder / _LOG).read_text().splitlines()[-_LAST:]
-            raise RunError(f"the search ended with exit code {code}: {' / '.join(words)} ({run.folder / _LOG})")
+            words = (run.folder / LOG).read_text().splitlines()[-_LAST:]
+            raise RunError(f"the search ended with exit code {code}: {' / '.join(words)} ({run.folder / LOG})")
         time.sleep(0.1)
     return run
 
@@ -87,13 +88,14 @@ def follow(run: Run, progress: bool = True) -> dict:
 
 
 def main() -> None:
-    """The process itself: experiment (JSON), folder, device, workers, strict, cache_gb, devices as arguments."""
-    experiment, folder, device, workers, strict, cache_gb, devices = sys.argv[1:]
+    """The process itself: experiment (JSON), folder, device, workers, strict, cache_gb, devices, held as arguments."""
+    experiment, folder, device, workers, strict, cache_gb, devices, held = sys.argv[1:]
     if int(devices) != 1 and not among_others():
         sys.exit(launch(int(devices), "posenfs.search.detached", sys.argv[1:]))
     try:
         asked = Experiment.from_json(experiment)
-        Search(asked, folder, device, int(workers), strict=bool(int(strict)), cache_gb=float(cache_gb)).finish()
+        search = Search(asked, folder, device, int(workers), strict=bool(int(strict)), cache_gb=float(cache_gb))
+        search.finish(held=bool(int(held)))
     except (ValueError, OSError, DataError, RunError, NonFiniteLoss, OutOfMemory, Lost) as error:
         sys.exit(f"posenfs: {error}")
     except KeyboardInterrupt as interrupt:

@@ -3,6 +3,7 @@
 import contextlib
 import math
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,6 @@ from posenfs.data.sample import People
 from posenfs.evaluation.metrics import headline, metric_title, without_nan
 from posenfs.evaluation.predict import Predictions, all_errors, evaluate, joined, predict
 from posenfs.model.architecture import Architecture
-from posenfs.model.fabric import Fabric
 from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.network import PoseNFS
 from posenfs.model.watch import signs_of, warnings
@@ -35,15 +35,18 @@ from posenfs.search.saved import save_model
 from posenfs.search.steering import Steering
 from posenfs.search.strategies import STRATEGIES, CostTerm, Synchronous
 
+_UNSEEN = 1.0  # s after which rows are written, however few, for whoever looks on
 _OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
 
 
-def _check_edit(fabrics: Mapping[str, Fabric], name: str, edit: Architecture) -> None:
-    if name not in fabrics:
-        raise ValueError(f"no fabric {name!r} to edit; there are {', '.join(fabrics)}")
-    wanted, given = ([tuple(scores.shape) for scores in (own.alpha, own.beta)] for own in (fabrics[name], edit))
-    if wanted != given:
-        raise ValueError(f"{name} has alpha and beta of {wanted}; got {given}")
+def _check_edits(architectures: Mapping[str, Architecture], edits: Mapping[str, Architecture]) -> None:
+    for name, edit in edits.items():
+        if name not in architectures:
+            raise ValueError(f"no fabric {name!r} to edit; there are {', '.join(architectures)}")
+        own = architectures[name]
+        wanted, given = ([tuple(scores.shape) for scores in (a.alpha, a.beta)] for a in (own, edit))
+        if wanted != given:
+            raise ValueError(f"{name} has alpha and beta of {wanted}; got {given}")
 
 
 class Search:
@@ -82,6 +85,7 @@ class Search:
         self.progress = progress = progress and ranks.first
         self.run = Run(folder or runs_home() / experiment.name, writes=ranks.first)
         self._held = contextlib.ExitStack()
+        self._stepping = threading.RLock()
         with ranks.first_alone():  # who draws people, keeps crops and makes the folder, for the others to find
             self._open(strict, workers, cache_gb)
         self._steering = Steering(self.run, ranks)
@@ -117,7 +121,7 @@ class Search:
             if not isinstance(self.model, PoseNFS):
                 raise ValueError(f"run.recompute is for networks with heads for parts; {experiment.model} has none")
             self.model.recompute = True
-        self._forward = Forward(self.model, config, self.device)
+        self.forward = Forward(self.model, config, self.device)
         if self.run.status().get("state") != "finished":
             self.feed.open()
         self.steps_per_epoch = self.feed.steps_per_epoch
@@ -153,9 +157,12 @@ class Search:
 
     def step(self) -> None:
         """One training step; at an epoch's end also evaluation and snapshot. Nothing happens once finished."""
-        self._make_sound()
-        if self.finished:
-            return
+        with self._stepping:
+            self._make_sound()
+            if not self.finished:
+                self._step()
+
+    def _step(self) -> None:
         self._torn = True  # until this step is done and written: whatever breaks it leaves half a step behind
         epoch, within = divmod(self.step_number, self.steps_per_epoch)
         if within == 0:
@@ -165,13 +172,15 @@ class Search:
             self._under_way = True
         train, held_out = self.feed.next()
         self.model.train()
-        loss = self.strategy.step(self._forward, train, held_out, self.step_number)
+        loss = self.strategy.step(self.forward, train, held_out, self.step_number)
         self.step_number += 1
         row = {"step": self.step_number, "epoch": epoch + 1, "lr": self.config.lr_at(epoch)}
         self._pending.append((row, loss))
         ends_epoch = self.step_number % self.steps_per_epoch == 0
-        if self.step_number % self.config.log_every == 0 or ends_epoch:
+        logs = self.step_number % self.config.log_every == 0 or ends_epoch
+        if logs:
             self._log_architecture()
+        if logs or time.monotonic() - self._flushed > _UNSEEN:
             self._flush()
         if ends_epoch:
             self._evaluate()
@@ -186,12 +195,15 @@ class Search:
         self._make_sound()
         return self._until((self.epoch_number + 1) * self.steps_per_epoch)
 
-    def finish(self) -> dict[str, float | None]:
-        """Run to the end, with a progress bar; returns the metrics of the network that it found.
+    def finish(self, held: bool = False) -> dict[str, float | None]:
+        """Run to the end, with a progress bar; returns the metrics of the network that it found. If `held`, it waits
+        for a command first (see Run.command).
 
         Ctrl-C (or a notebook's interrupt) finishes the step, saves a snapshot and raises KeyboardInterrupt with the
         way to go on. Raises NonFiniteLoss where the loss is no number.
         """
+        if held:
+            self._steering.hold()
         return self._until(self.steps)
 
     def snapshot(self) -> None:
@@ -234,16 +246,35 @@ class Search:
             raise ValueError(f"this search is at step {self.step_number}: it has no step {step} to branch from")
         if self.finished and step == self.step_number:
             raise ValueError(f"this search is finished at step {step}: branch from an earlier one")
-        for fabric, edit in (edits or {}).items():
-            _check_edit(self.model.fabrics(), fabric, edit)
+        _check_edits(self.model.architectures(), edits or {})
         self._save()
-        base = max((own for own in self.run.snapshots() if own <= step), default=None)
-        scores = {} if base is None else self.run.load_snapshot(base).get("scores", {})
+        options = {"workers": self.workers, "progress": self.progress, "cache_gb": self.feed.cache_gb}
+        return Search.branch_of(self.run, step, name, edits, str(self.device), **options)
+
+    @staticmethod
+    def branch_of(
+        run: Run,
+        step: int,
+        name: str,
+        edits: Mapping[str, Architecture] | None = None,
+        device: str = "auto",
+        **options,
+    ) -> "Search":
+        """As `branch`, of a run that need not be open: from a step not after its last snapshot. `options` as those of a
+        Search."""
+        snapshots = run.snapshots()
+        if not 0 <= step <= max(snapshots, default=0):
+            raise ValueError(
+                f"the last snapshot of {run.folder} is step {max(snapshots, default=0)}: no branch from {step}"
+            )
+        _check_edits({n: Architecture(a.alpha[0], a.beta[0]) for n, a in run.architectures()[1].items()}, edits or {})
+        base = max((own for own in snapshots if own <= step), default=None)
+        scores = {} if base is None else run.load_snapshot(base).get("scores", {})
         kept = {own for own in (base, max(scores, key=scores.get, default=None)) if own is not None}
-        experiment = replace(self.experiment, name=name)
-        branch = {"of": str(self.run.folder.resolve()), "step": step, "snapshot": base, "edited": sorted(edits or {})}
-        run = self.run.fork(self.run.folder.with_name(name), experiment, kept & set(self.run.snapshots()), branch)
-        other = Search(run, None, str(self.device), self.workers, self.progress, cache_gb=self.feed.cache_gb)
+        branch = {"of": str(run.folder.resolve()), "step": step, "snapshot": base, "edited": sorted(edits or {})}
+        experiment = replace(run.experiment(), name=name)
+        forked = run.fork(run.folder.with_name(name), experiment, kept & set(snapshots), branch)
+        other = Search(forked, None, device, **options)
         other._replay(step)
         with torch.no_grad():
             for fabric, edit in (edits or {}).items():
@@ -255,19 +286,25 @@ class Search:
         return other
 
     def close(self) -> None:
-        """Let go of the run folder; this object can no longer be stepped."""
-        self._held.close()
-        if _OPEN.get(self._key) is self:
-            _OPEN.pop(self._key)
+        """Let go of the run folder, after the step under way in whatever thread; this object can no longer be stepped,
+        and writes nothing more."""
+        with self._stepping:
+            self.run.writes = False
+            self._held.close()
+            if _OPEN.get(self._key) is self:
+                _OPEN.pop(self._key)
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
     def _make_sound(self) -> None:
         """Raise RunError if the folder was let go; go back to the last snapshot if a step was broken off."""
-        if _OPEN.get(self._key) is not self:
-            raise RunError(f"this search has let go of {self.run.folder}; make a new one on it: Search(...)")
+        self._check_open()
         if self._torn:
             self._go_back()
+
+    def _check_open(self) -> None:
+        if _OPEN.get(self._key) is not self:
+            raise RunError(f"this search has let go of {self.run.folder}; make a new one on it: Search(...)")
 
     def _alone(self, done: str) -> None:
         if self.ranks.count > 1:
@@ -297,6 +334,7 @@ class Search:
         self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
         self._logged: tuple[list, list] = ([], [])  # steps and architectures not yet written
         self._loss: float | None = None  # the last one read
+        self._flushed = time.monotonic()  # when rows were last written
         self._torn = False
         self.run.truncate(self.step_number, self._history_rows)
         if not snapshots:
@@ -321,6 +359,8 @@ class Search:
         self._pending, self._loss = [], losses[-1]
         bad = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
         self.run.append("history.jsonl", rows[:bad])
+        self._show_architecture()
+        self._flushed = time.monotonic()
         self._history_rows += len(rows[:bad])
         if bad is not None:
             self._stop_non_finite(f"the loss is {losses[bad]}", rows[bad]["step"])
@@ -342,13 +382,21 @@ class Search:
         steps.append(self.step_number)
         architectures.append({name: a.detach() for name, a in self.model.architectures().items()})
 
+    def _show_architecture(self) -> None:
+        """What was logged since the last snapshot, and alpha and beta as they are now, to whoever looks on."""
+        steps, architectures = self._logged
+        if not steps or steps[-1] != self.step_number:
+            now = {name: a.detach() for name, a in self.model.architectures().items()}
+            steps, architectures = [*steps, self.step_number], [*architectures, now]
+        self.run.write_architectures_since(steps, architectures)
+
     def _log_timing(self) -> None:
         now = time.perf_counter()
         seconds, images = now - self._clock, (self.step_number - self._clock_step) * self.config.batch_size
         row = {
             "step": self.step_number,
             "images_per_s": round(images / seconds, 2),
-            "wait_share": round(self.feed.seconds / seconds, 4),
+            "wait_share": round((self.feed.seconds - self._waited) / seconds, 4),
             "peak_mb": round(peak_bytes(self.device) / 2**20),
             "time": time.time(),
         }
@@ -356,7 +404,7 @@ class Search:
         self._restart_clock()
 
     def _restart_clock(self) -> None:
-        self._clock, self.feed.seconds, self._clock_step = time.perf_counter(), 0.0, self.step_number
+        self._clock, self._waited, self._clock_step = time.perf_counter(), self.feed.seconds, self.step_number
 
     def _evaluate(self) -> None:
         self._bar.set_description("evaluate")
@@ -388,7 +436,7 @@ class Search:
         height, width = self.experiment.image_size
         rows = np.arange(len(people))[self.ranks.rows(len(people))]
         part, own = people.select(rows), None if cache is None else cache.select(rows)
-        with self._forward.autocast():
+        with self.forward.autocast():
             found = predict(self.model, part, (width, height), workers=self.workers, cache=own)
         return joined(self.ranks.gather(found))
 
@@ -447,7 +495,11 @@ class Search:
         step = min(step, self.steps)
         size = self.config.batch_size
         with self._steering.interruptible(), self._failing_openly(), self._progress_bar() as bar:
-            while self.step_number < step and not self.finished and self._steering.heed(self._save, self._say):
+            while (
+                self.step_number < step
+                and not self.finished
+                and self._steering.heed(self._save, self._say, self.rewind)
+            ):
                 self.step()
                 bar.set_description(
                     f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}", False
@@ -503,6 +555,7 @@ class Search:
             raise
 
     def _say(self, state: str) -> None:
+        self._check_open()
         self._flush(state)
         self._status(state)
 

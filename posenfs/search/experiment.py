@@ -87,6 +87,11 @@ class RunConfig:
             raise ValueError(f"unknown run.compile {self.compile!r}; known: {', '.join(COMPILE)}")
         if self.recompute and self.compile != "no":
             raise ValueError(f"run.recompute does not go together with run.compile; got compile {self.compile!r}")
+        if self.compile == "reduce-overhead" and (self.accumulate > 1 or self.strategy == "second_order"):
+            raise ValueError(  # what a CUDA graph leaves, gradients too, the next one writes over
+                "run.compile reduce-overhead takes one forward and backward pass a step: not run.accumulate above 1, "
+                f"not second_order; got {self.accumulate} and {self.strategy}"
+            )
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ValueError(f"unknown precision {self.precision!r}; known: auto, float32, bfloat16")
 

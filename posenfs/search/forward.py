@@ -10,17 +10,20 @@ from tqdm import tqdm
 from posenfs.model.network import PoseNetwork
 from posenfs.search.experiment import RunConfig
 
-_COMPILER = ("torch._dynamo", "torch._inductor")  # where its errors are defined; importing them takes seconds
+_COMPILER = ("torch._dynamo", "torch._functorch", "torch._inductor")  # importing them takes seconds
 
 
 class Forward:
-    """Normalised images [B, 3, H, W] -> score maps [B, K, h, w] in float32."""
+    """Normalised images [B, 3, H, W] -> score maps [B, K, h, w] in float32.
+
+    `compiled`: by which mode of torch.compile; "no" where it is not asked for, or where the compiler failed.
+    """
 
     def __init__(self, model: PoseNetwork, run: RunConfig, device: torch.device):
-        self.model, self.device = model, device
+        self.model, self.device, self.compiled = model, device, run.compile
         self.bfloat16 = run.precision == "bfloat16" or (run.precision == "auto" and device.type == "cuda")
-        self._compiled = None if run.compile == "no" else torch.compile(model, mode=run.compile)
-        self._waited = False
+        self._compiled = None if run.compile == "no" else _compile(model, run.compile)
+        self._known: set[tuple] = set()  # what it has been compiled for
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
@@ -31,22 +34,33 @@ class Forward:
         return maps.float()
 
     def _run_compiled(self, images: Tensor) -> Tensor:
-        """Says that the first time takes long; goes on without where the compiler fails, and says so."""
-        if self._waited:
+        """Says whenever it takes long; goes on without where the compiler fails, and says so."""
+        wanted = tuple(images.shape), tuple(p.requires_grad for p in self.model.parameters()), torch.is_grad_enabled()
+        if wanted in self._known:
             return self._compiled(images)
-        _say("compiling the network (minutes the first time; the next search of this network finds it done)")
-        started, self._waited = time.perf_counter(), True
+        again = "again, for what changed" if self._known else "the next search of this network finds it done"
+        _say(f"compiling the network (minutes; {again})")
+        started = time.perf_counter()
         try:
             maps = self._compiled(images)
         except Exception as error:
             if not type(error).__module__.startswith(_COMPILER):
                 raise
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or "no reason given").splitlines()[0]
             _say(f"the compiler failed ({type(error).__name__}: {reason:.200}); going on without it")
-            self._compiled = None
+            self._compiled, self.compiled = None, "no"
             return self.model(images)
-        _say(f"compiled in {time.perf_counter() - started:.0f} s; the backward pass follows")
+        self._known.add(wanted)
+        _say(f"compiled in {time.perf_counter() - started:.0f} s")
         return maps
+
+
+def _compile(model: PoseNetwork, mode: str):
+    """Forward and backward pass at the first call, so that there is one wait, and one place where it can fail."""
+    import torch._functorch.config  # takes seconds
+
+    torch._functorch.config.force_non_lazy_backward_lowering = True
+    return torch.compile(model, mode=mode)
 
 
 def _say(words: str) -> None:

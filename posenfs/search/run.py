@@ -19,8 +19,10 @@ from posenfs.data.files import beside, write_whole
 from posenfs.model.architecture import Architecture
 from posenfs.search.experiment import Experiment
 
+_SINCE = "since.npz"  # alpha and beta logged since the last snapshot
+
 # What a search can be told, by whatever process.
-COMMANDS = ("pause", "resume", "step", "snapshot", "stop")
+COMMANDS = ("pause", "resume", "step", "snapshot", "rewind", "stop")
 
 
 class RunError(Exception):
@@ -105,18 +107,12 @@ class Run:
 
     def architectures(self) -> tuple[np.ndarray, dict[str, Architecture]]:
         """The logged steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]."""
-        chunks = []
-        for path in sorted((self.folder / "architecture").glob("[0-9]*.npz")):
-            with np.load(path) as file:
-                chunks.append(dict(file))
-        if not chunks:
-            return np.zeros(0, int), {}
-        whole = {key: np.concatenate([chunk[key] for chunk in chunks]) for key in chunks[0]}
-        fabrics = dict.fromkeys(key.rpartition(".")[0] for key in whole if key != "step")
-        return whole["step"], {
-            name: Architecture(*(torch.from_numpy(whole[f"{name}.{part}"]) for part in ("alpha", "beta")))
-            for name in fabrics
-        }
+        return join_architectures([read_architectures(path) for path in self.architecture_files()])
+
+    def architecture_files(self) -> list[Path]:
+        """Where those are: a file for each snapshot, and one of those logged since."""
+        folder = self.folder / "architecture"
+        return [*sorted(folder.glob("[0-9]*.npz")), *folder.glob(_SINCE)]
 
     def snapshots(self) -> list[int]:
         """Steps of the whole snapshots, oldest first."""
@@ -183,12 +179,14 @@ class Run:
             return True
 
     def command(self, command: str, steps: int = 1) -> int:
-        """Tell whoever searches here one of COMMANDS (`step`: so many steps, then pause). Returns its number, which the
-        search acknowledges in status.json once it has heeded it. Raises ValueError for another."""
+        """Tell whoever searches here one of COMMANDS (`step`: so many steps, then pause; `rewind`: to the state after
+        so many, then pause). Returns its number, which the search acknowledges in status.json once it has heeded it.
+        Raises ValueError for another."""
         if command not in COMMANDS:
             raise ValueError(f"unknown command {command!r}; known: {', '.join(COMMANDS)}")
-        if steps < 1:
-            raise ValueError(f"a search steps by at least 1; got {steps}")
+        least = 0 if command == "rewind" else 1
+        if steps < least:
+            raise ValueError(f"the steps of {command!r} are at least {least}; got {steps}")
         with FileLock(self.folder / ".control.lock"):
             number = self.asked()["number"] + 1
             self.write_json("control.json", {"number": number, "command": command, "steps": steps})
@@ -221,16 +219,25 @@ class Run:
 
     @_writing
     def write_architectures(self, steps: list[int], architectures: list[dict[str, Architecture]]) -> None:
-        """Append a chunk, named by its last step."""
-        if not steps:
-            return
+        """Append a chunk, named by its last step, in the place of those logged since the last chunk."""
+        if steps:
+            self._write_chunk(f"{steps[-1]:08d}.npz", steps, architectures)
+            (self.folder / "architecture" / _SINCE).unlink(missing_ok=True)
+
+    @_writing
+    def write_architectures_since(self, steps: list[int], architectures: list[dict[str, Architecture]]) -> None:
+        """All that were logged since the last chunk, for whoever looks on; the next chunk has them for good."""
+        if steps:
+            self._write_chunk(_SINCE, steps, architectures)
+
+    def _write_chunk(self, name: str, steps: list[int], architectures: list[dict[str, Architecture]]) -> None:
         chunk = {"step": np.array(steps)}
-        for name in architectures[0]:
-            chunk[f"{name}.alpha"] = np.stack([a[name].alpha.numpy() for a in architectures])
-            chunk[f"{name}.beta"] = np.stack([a[name].beta.numpy() for a in architectures])
+        for fabric in architectures[0]:
+            chunk[f"{fabric}.alpha"] = np.stack([a[fabric].alpha.numpy() for a in architectures])
+            chunk[f"{fabric}.beta"] = np.stack([a[fabric].beta.numpy() for a in architectures])
         folder = self.folder / "architecture"
         folder.mkdir(exist_ok=True)
-        with beside(folder / f"{steps[-1]:08d}.npz") as path:
+        with beside(folder / name) as path:
             np.savez(path, **chunk)
 
     @_writing
@@ -329,13 +336,37 @@ class Run:
         write_whole(self.folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
         timing = [row for row in self.timing() if row["step"] <= step]
         write_whole(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in timing))
-        for chunk in self._chunks(after=step):
+        for chunk in (*self._chunks(after=step), *self.folder.glob(f"architecture/{_SINCE}")):
             chunk.unlink()
         for torn in (*self.folder.glob("architecture/.*.npz"), *self.folder.glob(".*.*")):
             if not torn.name.startswith(".control"):  # which others write
                 torn.unlink()
         for torn in self.folder.glob("snapshots/.*"):
             shutil.rmtree(torn)
+
+
+def read_architectures(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of one file: step [n], and <fabric>.alpha and <fabric>.beta with a leading [n]."""
+    with np.load(path) as file:
+        return dict(file)
+
+
+def join_architectures(chunks: Iterable[Mapping[str, np.ndarray]]) -> tuple[np.ndarray, dict[str, Architecture]]:
+    """One after the other: the steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]. What
+    an earlier chunk has already is left out."""
+    later, last = [], -1
+    for chunk in chunks:
+        new = chunk["step"] > last
+        later.append({key: values[new] for key, values in chunk.items()})
+        last = max(last, *chunk["step"])
+    if not later:
+        return np.zeros(0, int), {}
+    whole = {key: np.concatenate([chunk[key] for chunk in later]) for key in later[0]}
+    fabrics = dict.fromkeys(key.rpartition(".")[0] for key in whole if key != "step")
+    return whole["step"], {
+        name: Architecture(*(torch.from_numpy(whole[f"{name}.{part}"]) for part in ("alpha", "beta")))
+        for name in fabrics
+    }
 
 
 def _fingerprints(provenance: Mapping) -> dict[str, str]:

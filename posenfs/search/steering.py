@@ -22,10 +22,14 @@ class Steering:
         self.heeded: int = ranks.agree(run.asked()["number"])
         self._allowed: int | None = None  # steps until it pauses; none: it does not
 
-    def heed(self, save: Callable[[], None], say: Callable[[str], None]) -> bool:
+    def hold(self) -> None:
+        """Pause before the next step."""
+        self._allowed = 0
+
+    def heed(self, save: Callable[[], None], say: Callable[[str], None], rewind: Callable[[int], None]) -> bool:
         """Do as the last command says, waiting here while paused; whether to go on with a step.
 
-        `save` writes a snapshot, `say` the search's state.
+        `save` writes a snapshot, `say` the search's state, `rewind` goes back to a step.
         """
         said = -math.inf  # when we last said that we wait
         while True:
@@ -33,13 +37,16 @@ class Steering:
             if asked["number"] != self.heeded:
                 match asked["command"]:
                     case "pause":
-                        self._allowed = 0
+                        self.hold()
                     case "resume":
                         self._allowed = None
                     case "step":
                         self._allowed = asked["steps"]
                     case "snapshot":
                         save()
+                    case "rewind":
+                        self.hold()
+                        rewind(asked["steps"])
                     case "stop":
                         self.stop = stop = True
                 self.heeded = asked["number"]

@@ -1,9 +1,9 @@
 """How fast networks train and predict, beside a plain reference in turns, and beside what a machine can do at most."""
 
 import copy
-import json
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -61,7 +61,8 @@ BATCHES = {"cpu": {128: 16, 256: 4}, "cuda": {128: 256, 256: 128}}  # images of 
 @dataclass(frozen=True)
 class Work:
     """What is timed: one of KINDS, by the network of an experiment, with a batch of square images; `dtype` (float32 or
-    bfloat16) is the fast one's: the reference is float32."""
+    bfloat16) is the fast one's: the reference is float32 (a GPU's convolutions, of either, then are TF32, as PyTorch
+    comes)."""
 
     kind: str
     experiment: Experiment
@@ -92,7 +93,7 @@ class Speed:
     goes in and out of all operations of the fast one. `share_of_limit` is gflop by the time taken over what the
     machine's matrix product reaches, `share_of_copy` gbyte by the time taken over its memory copy (above 1 where caches
     serve). `wait_share`: of a search step, the share of waiting for data. Memory is the peak of the process, or of the
-    GPU's allocator.
+    GPU's allocator. `compiled`: how torch.compile really ran; "no" where it failed.
     """
 
     work: str
@@ -101,6 +102,7 @@ class Speed:
     batch: int
     threads: int
     dtype: str
+    compiled: str
     device: str
     reference_s: float
     fast_s: float
@@ -123,23 +125,32 @@ class Speed:
 
 
 def default_works(
-    device: str = "cpu", quick: bool = False, dtypes: Sequence[str] = ("float32",), compiled: str = "no"
+    device: str = "cpu",
+    quick: bool = False,
+    dtypes: Sequence[str] = ("float32",),
+    compiled: str = "no",
+    batch: int | None = None,
 ) -> list[Work]:
     """A training step and inference (by twice the batch) of every network of NETWORKS at 128 and 256 px, and the data
-    path and the whole search step of the first; if quick those four of the first network at 128 px alone."""
-    works = []
-    for size, batch in BATCHES[torch.device(device).type].items():
+    path and the whole search step of the first; if quick those four of the first network at 128 px alone. `batch`:
+    another one than that of BATCHES. Raises ValueError for a device that there is none for."""
+    kind, works = torch.device(device).type, []
+    if kind not in BATCHES:
+        raise ValueError(f"what a {kind} device does is not timed; devices: {', '.join(BATCHES)}")
+    for size, usual in BATCHES[kind].items():
         for name, experiment in NETWORKS.items():
             first = name == "table_2"
             if quick and (size > 128 or not first):
                 continue
             for dtype in dtypes:
-                own = replace(experiment, run=replace(experiment.run, compile=compiled))
+                own, count = replace(experiment, run=replace(experiment.run, compile=compiled)), batch or usual
                 works += [
-                    Work("training step", own, size, batch, dtype),
-                    Work("inference", own, size, 2 * batch, dtype),
+                    Work("training step", own, size, count, dtype),
+                    Work("inference", own, size, 2 * count, dtype),
                 ]
-                works += [Work(kind, own, size, batch, dtype) for kind in _WITH_DATA if first]
+                if first:
+                    works += [Work("data", own, size, count)] * (dtype == dtypes[0])
+                    works += [Work("search step", own, size, count, dtype)]
     return works
 
 
@@ -150,42 +161,49 @@ def bench(
     rounds: int = 7,
     seconds: float = 1.0,
     progress: bool = True,
+    failed: Callable[[Work, Exception], None] | None = None,
 ) -> Iterator[Speed]:
     """Time each, one after the other, in so many rounds of so many seconds (at least two runs) for reference and fast.
 
-    Raises ValueError for an unknown kind of work.
+    Where one fails (no memory, say), `failed` is told, and the others follow; without it the error is raised. Raises
+    ValueError for an unknown kind of work.
     """
     if unknown := [work.kind for work in works if work.kind not in KINDS]:
         raise ValueError(f"unknown work {unknown[0]!r}; known: {', '.join(KINDS)}")
     threads = threads or torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
         if any(work.kind in _WITH_DATA for work in works):
-            _draw(Path(folder), 40 if device.startswith("cuda") else 3, progress)
+            write_synthetic(Path(folder), 400, 16, 0, "default", progress=progress)
         for work in tqdm(works, "bench", disable=not progress):
-            yield _measure(work, device, threads, rounds, seconds, folder)
-
-
-def _draw(folder: Path, times: int, progress: bool) -> None:
-    """MPII's files with drawn people, those to train on so many times over: an epoch longer than what is timed."""
-    write_synthetic(folder, 400, 16, 0, "default", progress=progress)
-    path = folder / "annot" / "train.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) * times))
+            try:
+                found = _measure(work, device, threads, rounds, seconds, folder)
+            except (RuntimeError, MemoryError, OSError) as error:
+                if failed is None:
+                    raise
+                failed(work, error)
+            else:
+                yield found
 
 
 def _measure(work: Work, device: str, threads: int, rounds: int, seconds: float, folder: str) -> Speed:
     """Reference and fast each in a process of its own (so that neither has the other's memory, nor its allocator's
-    ways), which wait for each other; the first round warms up."""
+    ways), which wait for each other and begin by turns; the first round warms up."""
     one = dict(max_workers=1, mp_context=get_context("spawn"))
     with ProcessPoolExecutor(**one) as slow, ProcessPoolExecutor(**one) as fast:
         slow.submit(_open, work, True, device, threads, folder).result()
         flops, moved = fast.submit(_open, work, False, device, threads, folder).result()
-        turns = [[pool.submit(_turn, seconds).result() for pool in (slow, fast)] for _ in range(rounds + 1)]
-        slow_s, fast_s = (statistics.median(own) for own in zip(*turns[1:], strict=True))
-        ratios = [a / b for a, b in turns[1:]]
-        (slow_peak, _), (peak, wait_share) = (pool.submit(_close, work).result() for pool in (slow, fast))
+        pools, turns = (slow, fast), []
+        for number in range(rounds + 1):
+            order = (0, 1) if number % 2 else (1, 0)
+            took = {n: pools[n].submit(_turn, seconds).result() for n in order}
+            turns.append((took[0], took[1]))
+        slow_s, fast_s = (statistics.median(seconds for seconds, _ in own) for own in zip(*turns[1:], strict=True))
+        ratios = [reference / own for (reference, _), (own, _) in turns[1:]]
+        waits = [share for _, (_, share) in turns[1:] if share is not None]
+        (slow_peak, _), (peak, compiled) = (pool.submit(_close, work).result() for pool in pools)
         limits = fast.submit(machine_limits, device, work.dtype).result()
     return Speed(
-        work.kind, work.experiment.name, work.size, work.batch, threads, work.dtype, device,
+        work.kind, work.experiment.name, work.size, work.batch, threads, work.dtype, compiled, device,
         slow_s, fast_s, statistics.median(ratios), min(ratios), max(ratios), work.batch / fast_s,
         reference_peak_mb=slow_peak / 2**20,
         peak_mb=peak / 2**20,
@@ -195,7 +213,7 @@ def _measure(work: Work, device: str, threads: int, rounds: int, seconds: float,
         share_of_copy=moved / fast_s / limits.bytes_per_s,
         limit_gflops=limits.flops_per_s / 1e9,
         limit_gbytes=limits.bytes_per_s / 1e9,
-        wait_share=wait_share,
+        wait_share=statistics.median(waits) if waits else None,
     )  # fmt: skip
 
 
@@ -236,11 +254,12 @@ def speed_line(own: Speed) -> str:
 
 @dataclass
 class _Bench:
-    """What a process has to do again and again; `waits` says for what share of its time it waited for data."""
+    """What a process has to do again and again, by which forward pass; `feed` tells how long it waited for data."""
 
     run: Callable[[], object]
     device: torch.device
-    waits: Callable[[], float | None] | None = None
+    forward: Forward | None = None
+    feed: Feed | None = None
 
 
 _HERE: _Bench | None = None
@@ -256,7 +275,7 @@ def _open(work: Work, plain: bool, device: str, threads: int, folder: str) -> tu
     torch.manual_seed(0)
     _HERE = KINDS[work.kind][0 if plain else 1](work, torch.device(device), Path(folder))
     _HERE.run()
-    with _Moved() as moved:
+    with torch.compiler.set_stance("force_eager"), _Moved() as moved:  # of compiled code nothing would be seen
         _HERE.run()
     _HERE.run()
     return _flops(work), moved.bytes
@@ -269,14 +288,24 @@ def _flops(work: Work) -> int:
     return 2 * cost.multiply_adds * work.batch * (1 if work.kind == "inference" else 3)
 
 
-def _turn(seconds: float) -> float:
-    return _time(_HERE.run, seconds, _HERE.device)
+def _turn(seconds: float) -> tuple[float, float | None]:
+    """Seconds of one run, and the share of the turn that it waited for data."""
+    gpu, feed = _HERE.device.type == "cuda", _HERE.feed
+    if gpu:
+        _HERE.run()  # takes the memory again
+    began, waited = time.perf_counter(), 0.0 if feed is None else feed.seconds
+    took = _time(_HERE.run, seconds, _HERE.device)
+    share = None if feed is None else (feed.seconds - waited) / (time.perf_counter() - began)
+    if gpu:
+        torch.cuda.empty_cache()  # for the other process
+    return took, share
 
 
-def _close(work: Work) -> tuple[int, float | None]:
+def _close(work: Work) -> tuple[int, str]:
+    """The peak of memory, and how torch.compile ran."""
     if work.kind in _WITH_DATA:
         get_reusable_executor().shutdown()  # joblib's processes, which wait for more, would keep this one from ending
-    return peak_bytes(_HERE.device), None if _HERE.waits is None else _HERE.waits()
+    return peak_bytes(_HERE.device), "no" if _HERE.forward is None else _HERE.forward.compiled
 
 
 def _time(run: Callable[[], object], seconds: float, device: torch.device) -> float:
@@ -287,8 +316,13 @@ def _time(run: Callable[[], object], seconds: float, device: torch.device) -> fl
     while times < 2 or time.perf_counter() - started < seconds:
         run()
         times += 1
+        if times % _QUEUED == 0:
+            wait_for(device)
     wait_for(device)
     return (time.perf_counter() - started) / times
+
+
+_QUEUED = 8  # runs that a GPU may be behind: it would take a thousand more operations than it has time for
 
 
 class _Moved(TorchDispatchMode):
@@ -298,7 +332,7 @@ class _Moved(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
         made = function(*arguments, **(options or {}))
-        if not function.is_view:
+        if not function.is_view and "empty" not in str(function):
             tensors = (t for t in tree_leaves((arguments, options, made)) if isinstance(t, Tensor))
             self.bytes += sum(t.nbytes for t in tensors)
         return made
@@ -353,7 +387,7 @@ def _fast_training(work: Work, device: torch.device, folder: Path) -> _Bench:
     examples, strategy = _examples(work, model.keypoints, device), Synchronous(model, work.own.run)
     strategy.set_epoch(0)
     forward = Forward(model, work.own.run, device)
-    return _Bench(lambda: strategy.step(forward, examples, None, 0), device)
+    return _Bench(lambda: strategy.step(forward, examples, None, 0), device, forward)
 
 
 def _plain_inference(work: Work, device: torch.device, folder: Path) -> _Bench:
@@ -365,7 +399,7 @@ def _plain_inference(work: Work, device: torch.device, folder: Path) -> _Bench:
 def _fast_inference(work: Work, device: torch.device, folder: Path) -> _Bench:
     model = _model(work).to(device, memory_format=torch.channels_last)
     images = _examples(work, model.keypoints, device).images.to(memory_format=torch.channels_last)
-    forward = Forward(fold(model), work.own.run, device)
+    forward = Forward(fold(model), replace(work.own.run, compile="no"), device)  # prediction is never compiled
     return _Bench(torch.no_grad()(lambda: forward(images)), device)
 
 
@@ -374,10 +408,12 @@ def _drawn(work: Work, folder: Path, name: str) -> Experiment:
 
 
 def _plain_examples(work: Work, device: torch.device, folder: Path) -> Iterator[Examples]:
-    """Every picture decoded and cut again."""
+    """Every picture decoded and cut again: beside a GPU by processes that read ahead, on a CPU, all of whose cores
+    train, by the one that trains."""
     experiment = _drawn(work, folder, "plain")
     people, _ = open_data(experiment.data, progress=False)
-    loader = Loader(Crops(people, experiment.image_size, experiment.augmentation), work.batch)
+    workers = (os.cpu_count() or 1) - 1 if device.type == "cuda" else 0
+    loader = Loader(Crops(people, experiment.image_size, experiment.augmentation), work.batch, workers)
     for epoch in count():
         for batch in loader.epoch(epoch):
             examples = examples_of(batch.to(device), experiment.fabric.strides[0])
@@ -393,7 +429,7 @@ def _fast_data(work: Work, device: torch.device, folder: Path) -> _Bench:
     """From kept crops, as a search feeds itself."""
     experiment = _drawn(work, folder, "fast")
     feed = Feed(experiment, *open_data(experiment.data, progress=False), Ranks(device), device, progress=False)
-    return _Bench(feed.next, device)
+    return _Bench(feed.next, device, feed=feed)
 
 
 def _plain_search(work: Work, device: torch.device, folder: Path) -> _Bench:
@@ -404,12 +440,8 @@ def _plain_search(work: Work, device: torch.device, folder: Path) -> _Bench:
 def _fast_search(work: Work, device: torch.device, folder: Path) -> _Bench:
     target = tempfile.mkdtemp(dir=folder)
     search = Search(_drawn(work, folder, "fast"), Path(target) / "run", str(device), progress=False)
-
-    def waits() -> float | None:
-        shares = [row["wait_share"] for row in search.run.timing()]  # the first steps warmed up
-        return statistics.median(shares[1:]) if shares[1:] else None
-
-    return _Bench(search.step, device, waits)
+    search.steps_per_epoch = sys.maxsize  # the feed goes on and on: neither evaluation nor snapshot is timed
+    return _Bench(search.step, device, search.forward, search.feed)
 
 
 # Kinds of work by name: what the reference does, and what is fast.

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.fabric import Cell, Down, Fabric, Same, Up, fuse_scales, mix_operations
-from posenfs.model.operations import OPERATIONS, Zero
+from posenfs.model.operations import OPERATIONS, DilatedDepthwise, Zero
 from posenfs.model.space import PAPER, RELEASED, CellIndex, FabricSpec
 
 
@@ -175,3 +175,16 @@ def test_impossible_fabrics_are_refused(change, message):
 def test_unknown_operation_is_named():
     with pytest.raises(ValueError, match=r"'conv_9x9'.*separable_3x3"):
         Fabric(FabricSpec(operations=("conv_9x9",)))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_the_dilated_convolution_is_the_common_one(layout):
+    x = torch.randn(2, 5, 6, 8, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    weight = torch.randn(5, 1, 3, 3, dtype=torch.float64, requires_grad=True)
+    ours = DilatedDepthwise.apply(x, weight)
+    common = F.conv2d(x, weight, padding=2, dilation=2, groups=5)
+    torch.testing.assert_close(ours, common, rtol=1e-12, atol=1e-12)
+    gradient = torch.randn_like(common)
+    for wanted in ((x, weight), (x,), (weight,)):
+        own, theirs = (torch.autograd.grad(y, wanted, gradient, retain_graph=True) for y in (ours, common))
+        torch.testing.assert_close(own, theirs, rtol=1e-12, atol=1e-12)

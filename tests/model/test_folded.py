@@ -14,7 +14,7 @@ from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
 from posenfs.model.folded import fold
 from posenfs.model.network import PoseNFS
-from posenfs.model.operations import OPERATIONS
+from posenfs.model.operations import OPERATIONS, Skip
 from posenfs.model.prune import prune
 from posenfs.model.space import PAPER, RELEASED, FabricSpec, Rules
 
@@ -65,3 +65,26 @@ def test_the_same_score_maps(name):
         m for m in folded.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.AvgPool2d | nn.MaxPool2d)
     ]
     assert left == len(pools)  # a pool has no convolution to fold its batch-norm into
+
+
+class Halved(Skip):
+    """An operation of one's own, made from one of ours."""
+
+    def forward(self, x, weight):
+        return x * weight / 2
+
+
+class Asking(MobileNetV2):
+    """A backbone whose path depends on a value: torch.fx cannot trace it."""
+
+    def forward(self, images):
+        return super().forward(images if images.sum() > 0 else -images)
+
+
+def test_what_is_ones_own_is_called_as_it_is(monkeypatch):
+    monkeypatch.setitem(OPERATIONS, "halved", lambda channels: Halved())
+    torch.manual_seed(0)
+    model = searched(1, backbone=Asking, operations=("zero", "halved", "separable_3x3")).double()
+    images = torch.randn(2, 3, 64, 64).double()
+    with torch.no_grad():
+        torch.testing.assert_close(fold(model)(images), model.eval()(images), rtol=1e-9, atol=1e-11)

@@ -74,3 +74,17 @@ def test_one_that_ends_by_itself(tiny, tmp_path):
     assert follow(run, progress=False)["state"] == "finished"
     assert run.metrics()["headline"] == "pckh@0.5"
     assert follow(detach(tiny, tmp_path / "run", "cpu"), progress=False)["state"] == "finished"
+
+
+def test_rewound_from_another_process(long, tmp_path, capsys):
+    run = detach(long, tmp_path / "run", "cpu", held=True)
+    wait_for(run, "paused")
+    assert run.status()["step"] == 0
+    send(run, "step", 4)
+    wait_for(run, "paused")
+    main(["control", str(run.folder), "rewind", "--steps", "1"])
+    assert "paused at step 1 of" in capsys.readouterr().out
+    assert run.history()[-1]["step"] == 1 and (run.folder / "branches").is_dir()
+    send(run, "stop")
+    with pytest.raises(ValueError, match="the steps of 'rewind' are at least 0; got -1"):
+        run.command("rewind", -1)

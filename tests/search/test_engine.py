@@ -534,3 +534,28 @@ def test_errors_explain_the_metric(undisturbed):
     errors[:, 2] = np.nan  # thorax
     share = 100 * (errors[~np.isnan(errors)] <= 0.5).mean()
     assert share == pytest.approx(undisturbed.metrics["pckh@0.5"])
+
+
+def test_whoever_looks_on_sees_alpha_and_beta_before_the_next_snapshot(tiny, tmp_path):
+    going = search(replace(tiny, run=replace(tiny.run, log_every=1)), tmp_path)
+    for step in (1, 2):
+        going.step()
+        steps, architectures = Run(tmp_path).architectures()
+        assert steps.tolist() == list(range(step + 1))
+        for name, own in going.model.architectures().items():
+            assert architectures[name].alpha[-1].equal(own.alpha)
+    going.snapshot()
+    assert Run(tmp_path).architectures()[0].tolist() == [0, 1, 2]
+    assert [path.name for path in sorted((tmp_path / "architecture").iterdir())] == ["00000002.npz"]
+
+
+def test_let_go_of_it_writes_nothing_more(tiny, tmp_path):
+    going = search(tiny, tmp_path)
+    going.step()
+    going.close()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for act in (going.step, going.snapshot, lambda: going.rewind(0)):
+        with pytest.raises(RunError, match="has let go of"):
+            act()
+    going._save()
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

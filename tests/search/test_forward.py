@@ -1,5 +1,7 @@
 """The network as a search runs it: what may change its speed and its memory changes nothing else, or says so."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,7 @@ from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.data.sample import Batch
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
-from posenfs.model.memory import keep_freed_memory
+from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
 from posenfs.search.engine import Search
@@ -57,9 +59,9 @@ def test_twenty_steps_as_the_plain_reference(dtype):
     torch.testing.assert_close(*(torch.tensor(own) for own in losses), rtol=bound, atol=0)
 
 
-@pytest.mark.parametrize("name", set(STRATEGIES) - {"gumbel"})
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "gumbel"])  # whose noise comes from the host
 def test_no_step_asks_for_a_value(name):
-    """Tensors that have shapes alone: where a step read a number, a GPU would be waited for, and this fails."""
+    """Tensors that have shapes alone: where a step read a number of them, a GPU would be waited for, and this fails."""
     with FakeTensorMode(), pytest.raises(DataDependentOutputException):
         torch.ones(()).item()
     with FakeTensorMode():
@@ -116,6 +118,11 @@ def test_only_heads_can_be_recomputed(tiny, tmp_path):
     [
         ({"compile": "fast"}, "unknown run.compile 'fast'; known: no, default, reduce-overhead"),
         ({"compile": "default", "recompute": True}, "run.recompute does not go together with run.compile"),
+        (
+            {"compile": "reduce-overhead", "accumulate": 2},
+            "not run.accumulate above 1, .* got 2 and sync",
+        ),
+        ({"compile": "reduce-overhead", "strategy": "second_order"}, "one forward and backward pass a step"),
     ],
 )
 def test_what_cannot_be_is_said(options, said):
@@ -136,9 +143,22 @@ def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, capsys):
     for _ in range(2):
         assert torch.equal(forward(images), model(images))
     said = capsys.readouterr().err
+    assert forward.compiled == "no"
     assert (
         said.count("compiling the network") == 1 and "the compiler failed (Broken: no C++ compiler); going on" in said
     )
+
+
+def test_every_wait_for_the_compiler_is_said(monkeypatch, capsys):
+    monkeypatch.setattr(torch, "compile", lambda model, mode: model)
+    model, images = tiny_network().float(), tiny_examples(0).images.float()
+    forward = Forward(model, RunConfig(compile="default"), CPU)
+    for part in (images, images, torch.cat([images, images])):
+        forward(part)
+    for scores in model.architecture_parameters():
+        scores.requires_grad_(False)  # as in a warm-up
+    forward(images)
+    assert capsys.readouterr().err.count("compiling the network") == 3
 
 
 def test_an_error_of_ones_own_is_not_the_compilers(monkeypatch):
@@ -176,3 +196,12 @@ def test_memory_is_kept_without_harm():
     after = torch.ones(2**24)
     del before
     assert after.sum() == 2**24
+
+
+def test_the_peak_is_that_of_the_process_alone():
+    """Not of the one that began it, which held a gigabyte."""
+    whole = torch.ones(2**28)
+    code = "import torch; from posenfs.model.memory import peak_bytes; print(peak_bytes(torch.device('cpu')))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 50e6 < int(said.stdout) < 2**30 <= peak_bytes(CPU)
+    del whole

@@ -47,7 +47,8 @@ def test_numbers_belong_together(speeds):
         assert (speed.gflop > 0) == (speed.work != "data") and speed.gbyte > 0
     by_work = {speed.work: speed for speed in speeds}
     assert by_work["training step"].gflop == pytest.approx(3 * by_work["inference"].gflop)
-    assert 0 <= by_work["search step"].wait_share < 1
+    assert 0 < by_work["search step"].wait_share < by_work["data"].wait_share <= 1
+    assert by_work["training step"].wait_share is None and {speed.compiled for speed in speeds} == {"no"}
 
 
 def test_a_row_each(speeds):
@@ -72,6 +73,23 @@ def test_every_network_at_every_size():
 def test_limits_of_the_machine():
     found = machine_limits("cpu")
     assert found.flops_per_s > 1e9 and found.bytes_per_s > 1e8
+
+
+def test_what_fails_is_told_and_the_others_follow():
+    impossible, told = Work("training step", SMALL, 64, 10**9), []
+    works = [impossible, Work("inference", SMALL, 64, 1)]
+    found = list(bench(works, "cpu", 1, 1, 0.01, False, lambda work, error: told.append((work, str(error)))))
+    assert [speed.work for speed in found] == ["inference"]
+    assert told[0][0] is impossible and "allocate memory" in told[0][1]
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        list(bench([impossible], "cpu", 1, 1, 0.01, False))
+
+
+def test_batches_and_devices():
+    assert {w.batch for w in default_works("cuda", batch=8)} == {8, 16}
+    assert [w.kind for w in default_works("cpu", dtypes=("float32", "bfloat16"))].count("data") == 2
+    with pytest.raises(ValueError, match="what a mps device does is not timed; devices: cpu, cuda"):
+        default_works("mps")
 
 
 def test_unknown_work_is_refused():
