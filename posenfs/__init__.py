@@ -7,6 +7,7 @@ from importlib import import_module
 
 _WHERE = {
     "Architecture": "posenfs.model.architecture",
+    "ArchitectureEditor": "posenfs.workbench.editor",
     "Augmentation": "posenfs.data.augment",
     "BACKBONES": "posenfs.model.backbones",
     "COCO": "posenfs.body.skeleton",
@@ -26,9 +27,11 @@ _WHERE = {
     "PoseNFS": "posenfs.model.network",
     "Rules": "posenfs.model.space",
     "Run": "posenfs.search.run",
+    "RunBrowser": "posenfs.workbench.browser",
     "RunConfig": "posenfs.search.experiment",
     "STRATEGIES": "posenfs.search.strategies",
     "Search": "posenfs.search.engine",
+    "SearchPanel": "posenfs.workbench.panel",
     "Skeleton": "posenfs.body.skeleton",
     "alpha_curves": "posenfs.show.curves",
     "at_keypoints": "posenfs.evaluation.predict",

@@ -28,12 +28,15 @@ ROOMS = {
         "experiment", "ranks", "provenance", "strategies", "forward", "feed", "failures", "run", "saved", "result",
         "steering", "engine", "detached",
     ],
-    "study": ["audit", "sweep", "costs", "speed", "pruning", "children", "comparing", "decoding", "submitting"],
+    "study": [
+        "audit", "sweep", "costs", "speed", "pruning", "children", "comparing", "gathering", "decoding", "submitting",
+    ],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
-        "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "predictions",
-        "report",
+        "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "stills",
+        "predictions", "report",
     ],
+    "workbench": ["following", "driver", "subject", "views", "panel", "editor", "browser"],
 }  # fmt: skip
 HOUSE = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files] + ["posenfs.cli"]
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from posenfs.model.architecture import Architecture
-from posenfs.model.space import FabricSpec
+from posenfs.model.space import CellIndex, FabricSpec, Sources
 from posenfs.show.canvas import INK, plain_name
 from posenfs.show.curves import layout
 from posenfs.show.fabric_graph import TRANSFER_COLOURS, check_fit, operation_name
@@ -34,6 +34,60 @@ def genotype_table(
         row |= {c: f"{s} {w:.0%}" for c, s, w in zip(cells, genotype.sources, scales, strict=True)}
         rows[plain_name(name)] = row
     return pandas.DataFrame.from_dict(rows, orient="index").fillna("")
+
+
+def alpha_maps(
+    spec: FabricSpec | Mapping[str, FabricSpec], architectures: Mapping[str, Architecture], when: str = "now"
+) -> go.Figure:
+    """softmax(alpha) of every fabric: a row for each edge inside a cell, a column for each operation; where each cell
+    has its own alpha, the mean over cells. Raises ValueError where alpha or beta does not fit."""
+    specs = _checked(spec, architectures)
+    figure = make_subplots(cols=len(specs), column_titles=[plain_name(name) for name in specs])
+    for column, (name, own) in enumerate(specs.items(), 1):
+        weights = architectures[name].operation_weights.detach()
+        weights = weights.mean(0) if own.alpha_per_cell else weights
+        edges = [f"{start} → {end}" for start, end in own.edges]
+        _add_map(figure, weights.tolist(), [operation_name(o) for o in own.operations], edges, column)
+    return _as_map(figure, f"softmax(alpha), {when}", 90 + 60 * max(len(own.edges) for own in specs.values()))
+
+
+def beta_maps(
+    spec: FabricSpec | Mapping[str, FabricSpec], architectures: Mapping[str, Architecture], when: str = "now"
+) -> go.Figure:
+    """softmax(beta) of every fabric: a column for each layer; for each stride the rows finer, same, coarser. Raises
+    ValueError where alpha or beta does not fit."""
+    specs = _checked(spec, architectures)
+    figure = make_subplots(cols=len(specs), column_titles=[plain_name(name) for name in specs], horizontal_spacing=0.08)
+    for column, (name, own) in enumerate(specs.items(), 1):
+        weights = dict(zip(own.cells, architectures[name].scale_weights.detach().tolist(), strict=True))
+        layers, rows = range(own.first, own.end), range(1 + max(cell.row for cell in own.cells))
+        values = [
+            [weights[cell][source] if (cell := CellIndex(layer, row)) in weights else None for layer in layers]
+            for row in rows
+            for source in range(3)
+        ]
+        names = [f"1/{own.strides[row]} {source}" for row in rows for source in Sources._fields]
+        _add_map(figure, values, [f"layer {layer}" for layer in layers], names, column)
+    return _as_map(figure, f"softmax(beta), {when}", 110 + 24 * max(len(trace.y) for trace in figure.data))
+
+
+def _checked(spec, architectures: Mapping[str, Architecture]) -> dict[str, FabricSpec]:
+    specs = {name: spec[name] if isinstance(spec, Mapping) else spec for name in architectures}
+    for name, own in specs.items():
+        check_fit(own, architectures[name], name)
+    return specs
+
+
+def _add_map(figure: go.Figure, values: list, columns: list[str], rows: list[str], column: int) -> None:
+    figure.add_heatmap(
+        z=values, x=columns, y=rows, colorscale="Blues", zmin=0, zmax=1, showscale=False, texttemplate="%{z:.2f}",
+        hovertemplate="%{y}, %{x}: %{z:.4f}<extra></extra>", hoverongaps=False, row=1, col=column,
+    )  # fmt: skip
+    figure.update_yaxes(autorange="reversed", row=1, col=column)
+
+
+def _as_map(figure: go.Figure, title: str, height: int) -> go.Figure:
+    return figure.update_layout(layout(title) | {"height": height})
 
 
 def distance_maps(spec: FabricSpec, architectures: Mapping[str, Architecture]) -> go.Figure:

@@ -19,8 +19,9 @@ _DASHES = ("solid", "dash", "dashdot", "dot")  # of cells, the finest first
 _COLUMN_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
 
 
-def loss_curve(history: Sequence[Mapping]) -> go.Figure:
-    """Training loss by step (Eq. 6), each step faint and a running mean over it, on a log axis."""
+def loss_curve(history: Sequence[Mapping], most: int = 5000) -> go.Figure:
+    """Training loss by step (Eq. 6), each step faint and a running mean over it, on a log axis; of more than `most`
+    steps every n-th is drawn."""
     rows = [row for row in history if "loss" in row]
     steps, losses = [row["step"] for row in rows], np.array([row["loss"] for row in rows])
     window = max(len(rows) // 40, 1)
@@ -28,12 +29,49 @@ def loss_curve(history: Sequence[Mapping]) -> go.Figure:
     total = np.concatenate([[0.0], np.cumsum(losses)])
     first = np.maximum(np.arange(len(losses)) + 1 - window, 0)
     smooth = (total[1:] - total[first]) / (np.arange(1, len(losses) + 1) - first)
+    every = thinned(range(len(steps)), most)
+    shown = [steps[n] for n in every]
     figure = go.Figure(layout=layout("Training loss"))
-    figure.add_scatter(x=steps, y=losses, mode="lines", name="each step", line={"color": "#c8c8c8", "width": 1})
+    figure.add_scatter(x=shown, y=losses[every], mode="lines", name="each step", line={"color": "#c8c8c8", "width": 1})
     figure.add_scatter(
-        x=steps, y=smooth, mode="lines", name=f"mean of {window} steps", line={"color": "#222222", "width": 2}
+        x=shown, y=smooth[every], mode="lines", name=f"mean of {window} steps", line={"color": "#222222", "width": 2}
     )
     figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", dtick="D2")
+    figure.update_xaxes(title="training step")
+    return figure
+
+
+def thinned(rows: Sequence, most: int) -> list:
+    """Every n-th of them, the last one among them: `most` or fewer."""
+    every = max(-(-len(rows) // most), 1)
+    return list(rows[(len(rows) - 1) % every :: every])
+
+
+def rate_curve(history: Sequence[Mapping]) -> go.Figure:
+    """The learning rate of the weights by step, where it changes."""
+    rows = [row for row in history if "lr" in row]
+    changes = [n for n in range(len(rows)) if n in (0, len(rows) - 1) or rows[n]["lr"] != rows[n - 1]["lr"]]
+    steps, rates = [rows[n]["step"] for n in changes], [rows[n]["lr"] for n in changes]
+    figure = go.Figure(layout=layout("Learning rate") | {"height": 220})
+    figure.add_scatter(x=steps, y=rates, mode="lines", line={"color": "#222222", "width": 2, "shape": "hv"}, name="lr")
+    figure.update_yaxes(title="learning rate of w", rangemode="tozero")
+    figure.update_xaxes(title="training step")
+    return figure
+
+
+def speed_curve(timing: Sequence[Mapping]) -> go.Figure:
+    """Images a second by step, and the share of the time that was spent waiting for data."""
+    steps = [row["step"] for row in timing]
+    figure = make_subplots(specs=[[{"secondary_y": True}]])
+    figure.update_layout(layout("Speed") | {"height": 260})
+    for name, key, line, second in (
+        ("images/s", "images_per_s", {"color": "#222222", "width": 1.5}, False),
+        ("waiting for data, %", "wait_share", {"color": "#E69F00", "width": 1.2}, True),
+    ):
+        values = [row[key] * (100 if second else 1) for row in timing]
+        figure.add_scatter(x=steps, y=values, name=name, mode="lines", line=line, secondary_y=second)
+    figure.update_yaxes(title="images/s", rangemode="tozero", secondary_y=False)
+    figure.update_yaxes(title="waiting, %", range=[0, 100], showgrid=False, secondary_y=True)
     figure.update_xaxes(title="training step")
     return figure
 
@@ -65,6 +103,31 @@ def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_po
         figure.add_hline(mean_pose, line={"dash": "dash", "color": "#666666"}, annotation_text="mean pose")
     figure.update_yaxes(title=f"{metric_title(metric)} (%)", range=[0, 100])
     figure.update_xaxes(title="training step")
+    return figure
+
+
+def compared_curves(histories: Mapping[str, Sequence[Mapping]], metric: str | None) -> go.Figure:
+    """Loss and a metric by step, a line for each run; of many steps every n-th is drawn."""
+    figure = make_subplots(cols=2, subplot_titles=("training loss, mean of 20 steps", metric_title(metric or "score")))
+    for colour, (name, history) in zip(itertools.cycle(_COLUMN_COLOURS), histories.items(), strict=False):
+        line = {"color": colour, "width": 2}
+        rows = [row for row in history if "loss" in row]
+        losses = np.array([row["loss"] for row in rows])
+        smooth = [losses[max(n - 19, 0) : n + 1].mean() for n in range(len(losses))]
+        judged = [row for row in history if row.get(metric) is not None]
+        shown = thinned(range(len(rows)), 1000)
+        figure.add_scatter(
+            x=[rows[n]["step"] for n in shown], y=[smooth[n] for n in shown], name=name, legendgroup=name, mode="lines",
+            line=line, row=1, col=1,
+        )  # fmt: skip
+        figure.add_scatter(
+            x=[row["step"] for row in judged], y=[row[metric] for row in judged], name=name, legendgroup=name,
+            showlegend=False, mode="lines+markers", line=line, row=1, col=2,
+        )  # fmt: skip
+    figure.update_layout(layout("Runs beside each other"))
+    figure.update_xaxes(title="training step")
+    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", row=1, col=1)
+    figure.update_yaxes(title="%", range=[0, 100], row=1, col=2)
     return figure
 
 

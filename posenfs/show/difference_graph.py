@@ -1,6 +1,6 @@
 """Where one architecture gives more or less weight than another, on the graph of its fabric."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -37,13 +37,14 @@ def draw_difference(
 
 
 def draw_differences(
-    spec: FabricSpec,
+    spec: FabricSpec | Mapping[str, FabricSpec],
     architectures: Mapping[str, Architecture],
     other: Architecture | Mapping[str, Architecture],
     other_name: str = "the other",
     columns: int = 3,
 ) -> Canvas:
-    """Several architectures of one spec, each less the other, or less its own other: {name: Architecture}.
+    """Several architectures, each less the other, or less its own other: {name: Architecture}. `spec` is theirs in
+    common, or {name: spec}.
 
     All lines have one scale, and all bars one: that of the greatest difference on the picture. Raises ValueError where
     one does not fit the spec or has no other.
@@ -52,15 +53,17 @@ def draw_differences(
         raise ValueError("no fabric to draw: architectures is empty")
     if isinstance(other, Mapping) and (alone := [name for name in architectures if name not in other]):
         raise ValueError(f"nothing to compare {', '.join(alone)} with; there are {', '.join(other)}")
-    differences = [
-        _Difference(spec, a, other[name] if isinstance(other, Mapping) else other, (name, other_name), str(number))
-        for number, (name, a) in enumerate(architectures.items())
-    ]
+    differences = []
+    for number, (name, architecture) in enumerate(architectures.items()):
+        own = spec[name] if isinstance(spec, Mapping) else spec
+        theirs = other[name] if isinstance(other, Mapping) else other
+        differences.append(_Difference(own, architecture, theirs, (name, other_name), str(number)))
     lines, bars = (max(d.greatest[n] for d in differences) for n in range(2))
     canvas, (corners, (right, bottom)) = Canvas("differences"), side_by_side([d.graph for d in differences], columns)
     for difference, corner in zip(differences, corners, strict=True):
         difference.place(canvas, corner, max(lines, _LEAST), max(bars, _LEAST))
-    _place_legend(canvas, (0.0, bottom + 34), spec, plain_name(other_name), (lines, bars), max(right, 430))
+    operations = tuple(dict.fromkeys(o for d in differences for o in d.spec.operations))
+    _place_legend(canvas, (0.0, bottom + 34), operations, plain_name(other_name), (lines, bars), max(right, 430))
     return canvas
 
 
@@ -141,7 +144,7 @@ class _Difference:
 
 
 def _place_legend(
-    canvas: Canvas, corner: Point, spec: FabricSpec, other_name: str, greatest: tuple[float, float], width: float
+    canvas: Canvas, corner: Point, operations: Sequence[str], other_name: str, greatest: Point, width: float
 ) -> None:
     lines, bars = greatest
     scale = []
@@ -156,7 +159,7 @@ def _place_legend(
             (stroke(**_SAME), "as much"),
         ],
         "scale": scale or [(stroke(**_SAME), "no difference")],
-        "operations": operation_samples(spec.operations),
+        "operations": operation_samples(operations),
     }
     place_samples(canvas, corner, rows, width)
 

@@ -28,10 +28,12 @@ _COLOURS = SIDE_COLOURS | {"middle": "#F5F5F5"}
 class Picture(Figure):
     """A figure that shows itself in a notebook without pyplot, whose global state threads would share."""
 
-    def _repr_png_(self) -> bytes:
+    def png(self) -> bytes:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=110)
         return buffer.getvalue()
+
+    _repr_png_ = png
 
 
 def draw_skeletons(

@@ -429,7 +429,7 @@ def _fast_data(work: Work, device: torch.device, folder: Path) -> _Bench:
     """From kept crops, as a search feeds itself."""
     experiment = _drawn(work, folder, "fast")
     feed = Feed(experiment, *open_data(experiment.data, progress=False), Ranks(device), device, progress=False)
-    return _Bench(feed.next, device, feed=feed)
+    return _Bench(feed.next, device)
 
 
 def _plain_search(work: Work, device: torch.device, folder: Path) -> _Bench:

@@ -47,8 +47,8 @@ def test_numbers_belong_together(speeds):
         assert (speed.gflop > 0) == (speed.work != "data") and speed.gbyte > 0
     by_work = {speed.work: speed for speed in speeds}
     assert by_work["training step"].gflop == pytest.approx(3 * by_work["inference"].gflop)
-    assert 0 < by_work["search step"].wait_share < by_work["data"].wait_share <= 1
-    assert by_work["training step"].wait_share is None and {speed.compiled for speed in speeds} == {"no"}
+    assert 0 < by_work["search step"].wait_share < 1 and by_work["data"].wait_share is None
+    assert {speed.compiled for speed in speeds} == {"no"}
 
 
 def test_a_row_each(speeds):

@@ -1,0 +1,236 @@
+"""Alpha and beta of one part moved by hand: what becomes of the graph, the score maps, the loss and the cost."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import ipywidgets as widgets
+import torch
+from IPython.display import display
+
+from posenfs.data.geometry import crop_to_heatmap
+from posenfs.data.heatmaps import encode
+from posenfs.data.loader import crop_people
+from posenfs.data.sample import normalise
+from posenfs.model.architecture import Architecture
+from posenfs.model.expected_cost import ExpectedCost
+from posenfs.model.losses import heatmap_loss
+from posenfs.model.network import PoseNFS
+from posenfs.search.engine import Search
+from posenfs.search.run import Run, RunError
+from posenfs.show.canvas import plain_name
+from posenfs.show.fabric_graph import operation_name
+from posenfs.show.graphs import draw_fabrics
+from posenfs.show.poses import draw_map_change
+from posenfs.workbench.driver import Driver
+from posenfs.workbench.subject import Background, Subject
+
+_PERIOD = 0.1  # s between looks at what was moved, and what is done
+_BATCH = 8  # people whose loss is told
+_REACH = 6.0  # of a slider: scores before softmax
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an edit makes of the network: score maps (PNG), the loss on a fixed batch, and the expected GMAC."""
+
+    picture: bytes
+    loss: float
+    gmac: float
+
+
+class ArchitectureEditor:
+    """Sliders for the scores (before softmax) of one part's operations and sources, at the last snapshot of a run.
+
+    Every answer is the network's own, on people that it was not trained on, without flip. Nothing changes in the run;
+    *Branch* begins another one that has the edit. Raises ValueError for a run without fabrics, RunError without a
+    snapshot.
+    """
+
+    def __init__(self, search: Search | Run | str | Path, device: str = "auto"):
+        self.driver = Driver(search, device)
+        self.subject = Subject(self.driver.run, self.driver.search)
+        snapshots = self.driver.run.snapshots()
+        if not self.subject.specs:
+            raise ValueError(f"nothing is searched in {self.driver.run.folder}: there is no alpha or beta to edit")
+        if not snapshots:
+            raise RunError(f"{self.driver.run.folder} has no snapshot yet: the end of an epoch makes the first")
+        self.step = snapshots[-1]
+        self.network: PoseNFS = self.subject.network_at(self.step)
+        self.before = {name: own.detach() for name, own in self.network.architectures().items()}
+        self.edits: list[tuple[str, Architecture]] = []  # what was done, the last one last
+        self._work, self._task, self._moving = Background(), None, False
+        self._first: Answer | None = None  # before anything was moved
+        self._build()
+        self._offer()
+
+    @property
+    def architectures(self) -> dict[str, Architecture]:
+        """All fabrics, as edited."""
+        return {**self.before, **dict(self.edits)}
+
+    @property
+    def changed(self) -> dict[str, Architecture]:
+        """Those that are not as they were."""
+        return {
+            name: own
+            for name, own in self.architectures.items()
+            if not (own.alpha.equal(self.before[name].alpha) and own.beta.equal(self.before[name].beta))
+        }
+
+    # -- what it looks like -----------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        subject = self.subject
+        self.part = widgets.Dropdown(options=[(plain_name(n), n) for n in subject.specs], description="part")
+        self.place = widgets.Dropdown(description="edge")
+        self.cell = widgets.Dropdown(description="cell")
+        self.person = widgets.BoundedIntText(0, 0, len(subject.people) - 1, description="person")
+        self.keypoint = widgets.Dropdown(options=[], description="keypoint")
+        self.operations, self.sources = widgets.VBox(), widgets.VBox()
+        self.undo = widgets.Button(description="Undo", icon="undo", tooltip="Take back the last move", disabled=True)
+        self.reset = widgets.Button(description="Reset", tooltip="As the snapshot has it", disabled=True)
+        self.name = widgets.Text(f"{self.driver.run.name}_edited", layout={"width": "180px"})
+        self.branch = widgets.Button(
+            description="Branch",
+            icon="code-fork",
+            disabled=True,
+            tooltip="A run of this name that goes on from the edit",
+        )
+        self.graph, self.facts, self.message = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.maps = widgets.Image(format="png", layout={"max_width": "100%"})
+        self.part.observe(lambda change: self._offer(), "value")
+        for own in (self.place, self.cell):
+            own.observe(lambda change: self._set_sliders(), "value")
+        for own in (self.person, self.keypoint):
+            own.observe(lambda change: self._ask(), "value")
+        self.undo.on_click(lambda _: self._take_back(1))
+        self.reset.on_click(lambda _: self._take_back(len(self.edits)))
+        self.branch.on_click(lambda _: self.driver.branch(self.step, self.name.value, self.changed))
+        wrap = {"flex_flow": "row wrap"}
+        left = widgets.VBox(
+            [self.part, self.place, self.operations, self.cell, self.sources], layout={"width": "360px"}
+        )
+        right = widgets.VBox([self.facts, self.graph], layout={"flex": "1", "min_width": "480px"})
+        self.widget = widgets.VBox([
+            widgets.HBox([left, right], layout=wrap),
+            widgets.HBox([self.undo, self.reset, self.name, self.branch, self.message], layout=wrap),
+            widgets.HBox([self.person, self.keypoint], layout=wrap),
+            self.maps,
+        ])  # fmt: skip
+
+    def _ipython_display_(self) -> None:
+        display(self.widget)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._keep_fresh())
+
+    async def _keep_fresh(self) -> None:
+        while True:
+            self.refresh()
+            await asyncio.sleep(_PERIOD)
+
+    def _offer(self) -> None:
+        """The edges, cells and keypoints of the chosen part."""
+        name = self.part.value
+        spec, skeleton = self.subject.specs[name], self.subject.skeleton
+        cells = [(f"layer {cell.layer}, 1/{spec.strides[cell.row]}", n) for n, cell in enumerate(spec.cells)]
+        self._moving = True
+        _offer(self.place, [(f"{start} → {end}", n) for n, (start, end) in enumerate(spec.edges)])
+        _offer(self.cell, cells)
+        part = next((own for own in self.subject.parts if own.name == name), None)
+        shown = range(len(skeleton)) if part is None else part.keypoints
+        _offer(self.keypoint, [(plain_name(skeleton.keypoints[k]), skeleton.keypoints[k]) for k in shown])
+        self._moving = False
+        self._set_sliders()
+        self._ask()
+
+    def _set_sliders(self) -> None:
+        """Sliders for the chosen edge and cell, where alpha and beta stand."""
+        if self._moving:
+            return
+        own, spec = self.architectures[self.part.value], self.subject.specs[self.part.value]
+        alpha = own.alpha[self.cell.value] if spec.alpha_per_cell else own.alpha
+        groups = (
+            (self.operations, [operation_name(o) for o in spec.operations], alpha[self.place.value]),
+            (self.sources, ["finer", "same", "coarser"], own.beta[self.cell.value]),
+        )
+        for box, names, values in groups:
+            made = [
+                widgets.FloatSlider(
+                    value.item(), min=min(-_REACH, value.item()), max=max(_REACH, value.item()), step=0.01,
+                    description=name, continuous_update=False, readout_format=".2f",
+                    style={"description_width": "110px"}, layout={"width": "340px"},
+                )
+                for name, value in zip(names, values, strict=True)
+            ]  # fmt: skip
+            for slider in made:
+                slider.observe(lambda change: self._moved(), "value")
+            box.children = made
+
+    # -- what is done -----------------------------------------------------------------------------------------------
+
+    def _moved(self) -> None:
+        name = self.part.value
+        own, spec = self.architectures[name], self.subject.specs[name]
+        alpha, beta = own.alpha.clone(), own.beta.clone()
+        edge = alpha[self.cell.value, self.place.value] if spec.alpha_per_cell else alpha[self.place.value]
+        edge.copy_(torch.tensor([slider.value for slider in self.operations.children]))
+        beta[self.cell.value] = torch.tensor([slider.value for slider in self.sources.children])
+        self.edits.append((name, Architecture(alpha, beta)))
+        self._ask()
+
+    def _take_back(self, count: int) -> None:
+        del self.edits[len(self.edits) - count :]
+        self._set_sliders()
+        self._ask()
+
+    def _ask(self) -> None:
+        """Draw the graph, and have the network answer."""
+        if self._moving:
+            return
+        self.undo.disabled = self.reset.disabled = not self.edits
+        self.branch.disabled = not self.changed
+        now, name = self.architectures, self.part.value
+        self.graph.value = (
+            f"<div style='background: white'>{draw_fabrics(self.subject.specs[name], {name: now[name]}).svg()}</div>"
+        )
+        person, keypoint, changed = self.person.value, self.keypoint.value, self.changed
+        self._work.ask(lambda: self.answer(changed, person, keypoint))
+
+    def answer(self, changed: dict[str, Architecture], person: int, keypoint: str) -> Answer:
+        """The network with these alpha and beta: a person's score map of a keypoint before and after, loss and cost."""
+        edited, subject = self.network.with_architectures(changed), self.subject
+        picture = draw_map_change(self.network, edited, subject.people, person, [keypoint], subject.size)
+        width, height = subject.size
+        cost = ExpectedCost(edited, height, width)(edited.architectures()).item() / 1e9
+        return Answer(picture.png(), self._loss(edited), cost)
+
+    @torch.no_grad()
+    def _loss(self, network: PoseNFS) -> float:
+        batch = crop_people(self.subject.people.select(slice(_BATCH)), self.subject.size)
+        maps = network(normalise(batch.images))
+        stride = self.subject.size[0] // maps.shape[-1]
+        target = encode(crop_to_heatmap(batch.keypoints_crop, stride), *maps.shape[-2:])
+        return heatmap_loss(maps, target, batch.visibility).item()
+
+    def refresh(self) -> None:
+        """Show what is answered since."""
+        try:
+            found = self._work.result()
+        except Exception as error:  # of a thread nobody would hear it
+            self.message.value = f"{type(error).__name__}: {error}"
+            return
+        self.message.value = self.driver.error or self.driver.doing
+        if found is None:
+            return
+        self.maps.value = found.picture
+        self._first = self._first or found
+        self.facts.value = (
+            f"step {self.step}, {_BATCH} people: loss <b>{found.loss:.3f}</b> (before {self._first.loss:.3f}); "
+            f"expected <b>{found.gmac:.3f}</b> GMAC (before {self._first.gmac:.3f})"
+        )
+
+
+def _offer(menu: widgets.Dropdown, options: list) -> None:
+    """These options, the first one chosen."""
+    menu.options, menu.index = options, 0

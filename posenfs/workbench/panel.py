@@ -1,0 +1,235 @@
+"""The panel with which a search is run, held, stepped, rewound, branched, and looked at while it goes on."""
+
+import asyncio
+import base64
+import time
+from pathlib import Path
+
+import ipywidgets as widgets
+from IPython import get_ipython
+from IPython.display import HTML, DisplayHandle, display
+
+from posenfs.evaluation.metrics import metric_title
+from posenfs.search.detached import detach, follow
+from posenfs.search.engine import Search
+from posenfs.search.run import Run
+from posenfs.show.graphs import draw_fabrics
+from posenfs.show.stills import summary
+from posenfs.workbench.driver import Driver
+from posenfs.workbench.following import Following
+from posenfs.workbench.subject import Subject
+from posenfs.workbench.views import CostView, CurvesView, FabricView, LogView, PredictionsView, WeightsView, in_red
+
+_PERIOD = 0.5  # s between looks at the folder
+_RECENT = 20  # s over which the speed is taken
+_STATES = {  # what a state is called, and its colour
+    "running": ("running", "#2e7d32"),
+    "paused": ("paused", "#e69f00"),
+    "finished": ("finished", "#0072b2"),
+    "interrupted": ("stopped", "#757575"),
+    "failed": ("failed", "#c62828"),
+}
+
+
+class SearchPanel:
+    """Shown by a notebook as the last line of a cell; `await panel.finished()` waits for the end of the search.
+
+    Given a Search it is run in this kernel, in a thread; given a run (or its name or folder), wherever it is under
+    way, or in a process of its own. Everything shown comes from the run's folder: a panel made anew, in another tab or
+    after the kernel's restart, shows the same.
+    """
+
+    def __init__(self, search: Search | Run | str | Path, device: str = "auto"):
+        self.driver = Driver(search, device)
+        self.run = self.driver.run
+        self.following = Following(self.run)
+        self.subject = Subject(self.run, self.driver.search)
+        views = [CurvesView, lambda *o: WeightsView(*o, "Alpha"), lambda *o: WeightsView(*o, "Beta"), FabricView]
+        self.views = [make(self.subject, self.following) for make in (*views, PredictionsView, CostView, LogView)]
+        self._stale: list[set[str]] = [set(view.reads) for view in self.views]
+        self._build()
+        self._task: asyncio.Task | None = None
+        self._picture: DisplayHandle | None = None
+        self.refresh()
+
+    # -- what it looks like -----------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        def button(words: str, icon: str, tip: str, does) -> widgets.Button:
+            made = widgets.Button(description=words, icon=icon, tooltip=tip, layout={"width": "auto"})
+            made.on_click(lambda _: does())
+            return made
+
+        driver = self.driver
+        self.buttons = {
+            "run": button("Run", "play", "Run on, to the end", driver.go),
+            "pause": button("Pause", "pause", "Hold after the step under way", driver.pause),
+            "step": button("Step", "step-forward", "One training step, then hold", lambda: driver.step(1)),
+            "ten": button("10 steps", "forward", "Ten training steps, then hold", lambda: driver.step(10)),
+            "epoch": button("Epoch", "fast-forward", "To the end of the epoch, then hold", self._epoch),
+            "stop": button("Stop", "stop", "End after the step under way, with a snapshot", driver.stop),
+        }
+        self.moment = widgets.SelectionSlider(
+            options=[0], description="snapshot", continuous_update=False, layout={"width": "330px"}
+        )
+        self.moment.observe(lambda change: self._look_back(), "value")
+        self.name = widgets.Text(f"{self.run.name}_branch", layout={"width": "180px"}, description="")
+        self.buttons["rewind"] = button(
+            "Rewind", "undo", "Back to this snapshot; what came later is kept in branches/", self._rewind
+        )
+        self.buttons["branch"] = button(
+            "Branch", "code-fork", "A new run, of this name, that goes on from this snapshot", self._branch
+        )
+        self.state, self.bar, self.message = widgets.HTML(), widgets.FloatProgress(max=1.0), widgets.HTML()
+        self.state.add_class("posenfs-state")
+        self.bar.layout = {"width": "100%", "height": "8px"}
+        first = [self.buttons[name] for name in ("run", "pause", "step", "ten", "epoch", "stop")]
+        second = [self.moment, self.buttons["rewind"], self.name, self.buttons["branch"]]
+        self.tabs = widgets.Tab([view.widget for view in self.views], titles=[view.title for view in self.views])
+        self.tabs.observe(lambda change: self._show_tab(), "selected_index")
+        wrap = {"flex_flow": "row wrap"}
+        self.widget = widgets.VBox(
+            [widgets.HBox(first, layout=wrap), widgets.HBox(second, layout=wrap), self.state, self.bar, self.message,
+             self.tabs]
+        )  # fmt: skip
+
+    def _ipython_display_(self) -> None:
+        if headless():
+            return  # `finished` leaves a still picture
+        display(self.widget)
+        self._picture = display(HTML(""), display_id=True)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._keep_fresh())
+
+    # -- what its buttons do ----------------------------------------------------------------------------------------
+
+    def _epoch(self) -> None:
+        status = self.following.status
+        steps = status["steps"] // status["epochs"]
+        self.driver.step(steps - status["step"] % steps)
+
+    def _rewind(self) -> None:
+        self.driver.rewind(self.moment.value)
+
+    def _branch(self) -> None:
+        self.driver.branch(self.moment.value, self.name.value)
+
+    def _look_back(self) -> None:
+        fabric = next(view for view in self.views if isinstance(view, FabricView))
+        fabric.show(self.moment.value)
+
+    # -- what it shows ----------------------------------------------------------------------------------------------
+
+    async def _keep_fresh(self) -> None:
+        ended = False
+        while True:
+            self.refresh()
+            state = self.following.status.get("state")
+            if ended != (ended := state in ("finished", "failed", "interrupted")) and ended:
+                self._picture.update(HTML(self.still()))
+            await asyncio.sleep(_PERIOD)
+
+    def still(self) -> str:
+        """What there is to see now, as HTML that needs neither kernel nor widgets."""
+        steps, architectures = self.following.steps, self.following.at(self.following.status.get("step", 0))[1]
+        image = base64.b64encode(summary(self.following.history, self.following.status.get("headline")).png()).decode()
+        drawn = draw_fabrics(self.subject.specs, architectures).svg() if len(steps) and architectures else ""
+        return f"<div>{self.state.value}</div><img src='data:image/png;base64,{image}' style='max-width: 100%'>{drawn}"
+
+    def refresh(self) -> None:
+        """Read what is new in the folder, and show it: the head, and the tab that is looked at."""
+        try:
+            changed = self.following.look()
+            for stale in self._stale:
+                stale |= changed
+            if "snapshots" in changed:
+                self._offer_snapshots()
+            self._show_head()
+            self._show_tab()
+        except Exception as error:  # of a task nobody would hear it
+            self.message.value = in_red(f"{type(error).__name__}: {error}")
+
+    def _show_tab(self) -> None:
+        number = self.tabs.selected_index
+        if number is None:
+            return
+        view, stale = self.views[number], self._stale[number]
+        if stale & view.reads or getattr(view, "busy", False):
+            stale.clear()
+            view.refresh()
+
+    def _offer_snapshots(self) -> None:
+        options = sorted({0, *self.following.snapshots})
+        kept = self.moment.value
+        at_the_end = kept == self.moment.options[-1]
+        self.moment.options = options
+        self.moment.value = options[-1] if at_the_end or kept not in options else kept
+
+    def _show_head(self) -> None:
+        status, driver = self.following.status, self.driver
+        state, under_way = status.get("state", "not begun"), driver.under_way
+        if driver.search is not None:
+            status = {**status, "step": driver.search.step_number}
+        if state in ("running", "paused") and not under_way:
+            state = "ended without a word" if driver.search is None else "ready"
+        step, steps = status.get("step", 0), status.get("steps", 1)
+        paused, done = state == "paused", state == "finished"
+        self.buttons["run"].disabled = done or (under_way and not paused)
+        for name in ("step", "ten", "epoch"):
+            self.buttons[name].disabled = done or (under_way and not paused)
+        self.buttons["epoch"].disabled |= not status.get("epochs")  # nothing is known of it yet
+        self.buttons["pause"].disabled = not under_way or paused
+        self.buttons["stop"].disabled = not under_way
+        self.bar.value = step / steps
+        self.bar.bar_style = {"finished": "success", "failed": "danger"}.get(state, "")
+        words, colour = _STATES.get(state, (state, "#757575"))
+        badge = f"<b style='color: white; background: {colour}; padding: 2px 8px; border-radius: 8px'>{words}</b>"
+        facts = [f"step <b>{step}</b> of {steps}", f"epoch {status.get('epoch', 0)} of {status.get('epochs', '?')}"]
+        facts += self._speed(steps - step, state == "running")
+        metric = status.get("headline")
+        if metric and (score := status.get("metrics", {}).get(metric)) is not None:
+            facts.append(f"{metric_title(metric)} <b>{score:.1f}</b>")
+        doing = f" <i>{driver.doing} …</i>" if driver.doing else ""
+        self.state.value = f"{badge} &nbsp; {' · '.join(facts)}{doing}"
+        error = driver.error or status.get("error", "")
+        self.message.value = in_red(error) if error else ""
+
+    def _speed(self, left: int, running: bool) -> list[str]:
+        """Images a second, the time left and the memory, of the last rows of the timing."""
+        recent = [row for row in self.following.timing[-50:] if row["time"] > time.time() - _RECENT]
+        last = self.following.timing[-1:]
+        facts = []
+        if recent and running:
+            rate = sum(row["images_per_s"] for row in recent) / len(recent)
+            facts.append(f"{rate:.1f} images/s")
+            if rate:
+                facts.append(f"{_duration(left * self.subject.experiment.run.batch_size / rate)} left")
+        return facts + [f"{row['peak_mb'] / 1000:.1f} GB" for row in last]
+
+    # -- waiting ----------------------------------------------------------------------------------------------------
+
+    async def finished(self) -> dict[str, float | None]:
+        """Wait until the search is finished; its metrics. Where nobody can press a button, it is run to its end."""
+        if headless():
+            if self.driver.search is not None:
+                self.driver.search.finish()
+            elif self.run.status().get("state") != "finished":
+                follow(detach(self.subject.experiment, self.run.folder, self.driver.device))
+            self.refresh()
+            display(HTML(self.still()))
+        while self.run.status().get("state") != "finished":
+            await asyncio.sleep(0.1)
+        return self.run.metrics()["metrics"]
+
+
+def headless() -> bool:
+    """Whether no person sits before this kernel: papermill and nbclient, which cannot be asked anything."""
+    shell = get_ipython()
+    kernel = getattr(shell, "kernel", None)
+    return kernel is None or not getattr(kernel, "_allow_stdin", False)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -1,0 +1,322 @@
+"""What a panel shows of a run: a view for each of its tabs, refreshed while it is looked at."""
+
+import html
+
+import ipywidgets as widgets
+import plotly.graph_objects as go
+
+from posenfs.model.architecture import Architecture
+from posenfs.model.cost import honest_cost
+from posenfs.model.expected_cost import ExpectedCost
+from posenfs.model.network import PoseNFS
+from posenfs.model.prune import prune
+from posenfs.search.detached import LOG
+from posenfs.search.run import RunError, find_run, list_runs
+from posenfs.show.architectures import alpha_maps, beta_maps
+from posenfs.show.canvas import Canvas, plain_name
+from posenfs.show.cell_graph import draw_cell
+from posenfs.show.costs import expected_cost_curve
+from posenfs.show.curves import alpha_curves, beta_curves, loss_curve, rate_curve, score_curve, speed_curve, thinned
+from posenfs.show.difference_graph import draw_differences
+from posenfs.show.graphs import draw_fabrics
+from posenfs.show.poses import draw_people, draw_person_maps
+from posenfs.workbench.following import Following, last_architectures
+from posenfs.workbench.subject import Background, Subject
+
+_MOST = 1000  # points of a line: more cannot be told apart on a screen
+_SHOWN = 3  # people in the predictions
+_COSTED = 60  # moments of a search whose expected cost is computed
+_LINES = 200  # of a log
+
+
+class Plot:
+    """A plotly figure that is drawn again and again."""
+
+    def __init__(self):
+        self.widget = widgets.VBox(layout={"width": "100%"})
+        self.figure: go.FigureWidget | None = None
+
+    def draw(self, figure: go.Figure) -> None:
+        """Show this figure; where the same lines have only grown, the browser keeps its zoom."""
+        if self.figure is None or [t.type for t in self.figure.data] != [t.type for t in figure.data]:
+            self.figure = go.FigureWidget(figure)
+            self.widget.children = [self.figure]
+            return
+        with self.figure.batch_update():
+            for own, new in zip(self.figure.data, figure.data, strict=True):
+                own.update(new.to_plotly_json(), overwrite=True)
+
+
+class CurvesView:
+    """Loss, metrics and learning rate by training step."""
+
+    title, reads = "Curves", frozenset({"history", "metrics"})
+
+    def __init__(self, subject: Subject, following: Following):
+        self.following, self._loss, self._score, self._rate = following, Plot(), Plot(), Plot()
+        self.widget = widgets.VBox([own.widget for own in (self._loss, self._score, self._rate)])
+
+    def refresh(self) -> None:
+        history, metric = self.following.history, self.following.status.get("headline")
+        if not history:
+            return
+        self._loss.draw(loss_curve(history, most=_MOST))
+        self._rate.draw(rate_curve(history))
+        if any(metric in row for row in history):
+            trivial = self.following.metrics.get("mean_pose", {}).get(metric)
+            self._score.draw(score_curve(history, metric=metric, mean_pose=trivial))
+
+
+class WeightsView:
+    """softmax(alpha) or softmax(beta): over time, and as a map of every fabric now."""
+
+    reads = frozenset({"architectures"})
+
+    def __init__(self, subject: Subject, following: Following, title: str):
+        self.subject, self.following, self.title = subject, following, title
+        self._curves, self._maps = Plot(), Plot()
+        self.widget = widgets.VBox([self._maps.widget, self._curves.widget])
+
+    def refresh(self) -> None:
+        following, specs = self.following, self.subject.specs
+        if not len(following.steps):
+            return
+        steps, architectures = _thinned(following)
+        of_time, of_now = (alpha_curves, alpha_maps) if self.title == "Alpha" else (beta_curves, beta_maps)
+        self._curves.draw(of_time(steps, architectures, specs))
+        step, now = following.at(int(steps[-1]))
+        self._maps.draw(of_now(specs, now, f"step {step}"))
+
+
+def _thinned(following: Following, most: int = _MOST):
+    chosen = thinned(range(len(following.steps)), most)
+    architectures = {n: Architecture(a.alpha[chosen], a.beta[chosen]) for n, a in following.architectures.items()}
+    return following.steps[chosen], architectures
+
+
+class FabricView:
+    """Graphs of all fabrics at a moment, alone or less another moment, part or run; and one of their cells."""
+
+    title, reads = "Fabric", frozenset({"architectures"})
+
+    def __init__(self, subject: Subject, following: Following):
+        self.subject, self.following = subject, following
+        self.now = widgets.Checkbox(True, description="follow the search", indent=False, layout={"width": "150px"})
+        self.moment = widgets.SelectionSlider(
+            options=[0], description="at step", continuous_update=False, layout={"width": "420px"}
+        )
+        self.less = widgets.Dropdown(options=[("nothing", None)], description="less")
+        self.cell = widgets.Dropdown(options=[("none", None)], description="one cell")
+        self._graph, self._cell = widgets.HTML(), widgets.HTML()
+        controls = widgets.HBox([self.now, self.moment, self.less, self.cell], layout={"flex_flow": "row wrap"})
+        self.widget = widgets.VBox([controls, self._graph, self._cell])
+        self._filling = False
+        for own in (self.moment, self.less, self.cell, self.now):
+            own.observe(self._chosen, "value")
+
+    def show(self, step: int) -> None:
+        """The last logged step that is not after this one."""
+        if len(self.following.steps):
+            self.now.value = False
+            self.moment.value = self.following.at(step)[0]
+
+    def refresh(self) -> None:
+        if not len(self.following.steps):
+            return
+        self._filling = True
+        try:
+            steps = [int(step) for step in self.following.steps]
+            if list(self.moment.options) != steps:
+                kept = self.moment.value
+                self.moment.options = steps
+                self.moment.value = kept if kept in steps else steps[-1]
+            if self.now.value:
+                self.moment.value = steps[-1]
+            _fill(self.less, self._others())
+            _fill(self.cell, self._cells())
+        finally:
+            self._filling = False
+        self._draw()
+
+    def _chosen(self, change) -> None:
+        if self._filling:
+            return
+        if change["owner"] is self.moment:
+            self.now.value = self.moment.value == self.moment.options[-1]
+        self.refresh()
+
+    def _others(self) -> list[tuple[str, tuple | None]]:
+        first = int(self.following.steps[0])
+        moments = [(f"step {step}", ("step", step)) for step in (first, *self.following.snapshots) if step]
+        parts = (
+            [(plain_name(name), ("part", name)) for name in self.subject.specs] if len(self.subject.specs) > 1 else []
+        )
+        runs = [(f"run {run.name}", ("run", run.name)) for run in list_runs()[:20] if run.name != self.subject.run.name]
+        start = [("the beginning", ("step", first))]
+        return [("nothing", None), *start, *moments, *parts, *runs]
+
+    def _cells(self) -> list[tuple[str, tuple | None]]:
+        return [("none", None)] + [
+            (f"{plain_name(name)}: layer {cell.layer}, 1/{spec.strides[cell.row]}", (name, cell))
+            for name, spec in self.subject.specs.items()
+            for cell in spec.cells
+        ]
+
+    def _draw(self) -> None:
+        own = self.following.at(self.moment.value)[1]
+        specs = self.subject.specs
+        try:
+            self._graph.value = _centred(self._compared(specs, own))
+            name, cell = self.cell.value or (None, None)
+            self._cell.value = _centred(draw_cell(specs[name], own[name], name, cell)) if name else ""
+        except (ValueError, RunError) as error:
+            self._graph.value = in_red(str(error))
+
+    def _compared(self, specs, own) -> Canvas:
+        kind, which = self.less.value or (None, None)
+        if kind is None:
+            return draw_fabrics(specs, own)
+        if kind == "step":
+            step, other = self.following.at(which)
+            words = f"step {step}"
+        elif kind == "part":
+            other, words = {name: own[which] for name in own}, plain_name(which)
+        else:
+            other, words = last_architectures(find_run(which)), f"run {which}"
+        return draw_differences(specs, own, other, words)
+
+
+class PredictionsView:
+    """A few people the network does not see, at the last snapshot: skeletons beside the truth, and score maps."""
+
+    title, reads = "Predictions", frozenset({"snapshots"})
+
+    def __init__(self, subject: Subject, following: Following):
+        self.subject, self.following, self._work, self._shown = subject, following, Background(), None
+        self.person = widgets.Dropdown(options=[(f"person {n}", n) for n in range(_SHOWN)], description="maps of")
+        self._said = widgets.HTML()
+        self._people, self._maps = (widgets.Image(format="png", layout={"max_width": "100%"}) for _ in range(2))
+        self.widget = widgets.VBox([self._said, self._people, self.person, self._maps])
+        self.person.observe(lambda change: self._ask(), "value")
+
+    def refresh(self) -> None:
+        snapshots = self.following.snapshots
+        if not snapshots:
+            self._said.value = "The end of an epoch makes the first snapshot; then there is something to predict with."
+        elif self._shown != snapshots[-1]:
+            self._ask()
+        try:
+            found = self._work.result()
+        except (RunError, OSError, ValueError) as error:
+            self._said.value = in_red(str(error))
+            return
+        if found is not None:
+            step, self._people.value, self._maps.value = found
+            self._said.value = f"The network of step {step}, on people that it was not trained on."
+
+    @property
+    def busy(self) -> bool:
+        return self._work.busy
+
+    def _ask(self) -> None:
+        if not self.following.snapshots:
+            return
+        self._shown, person = self.following.snapshots[-1], self.person.value
+        step, subject = self._shown, self.subject
+
+        def work() -> tuple[int, bytes, bytes]:
+            network = subject.network_at(step)
+            people = subject.people.select(slice(_SHOWN))
+            maps = draw_person_maps(network, people, person, subject.size)
+            return step, draw_people(network, people, subject.size).png(), maps.png()
+
+        self._work.ask(work)
+        self._said.value = f"predicting with the network of step {step} …"
+
+
+class CostView:
+    """Multiply-adds and parameters: of the soft network, of what alpha and beta expect, of what pruning leaves."""
+
+    title, reads = "Cost", frozenset({"architectures"})
+
+    def __init__(self, subject: Subject, following: Following):
+        self.subject, self.following, self._work = subject, following, Background()
+        self._words, self._curve = widgets.HTML(), Plot()
+        self.widget = widgets.VBox([self._words, self._curve.widget])
+
+    @property
+    def busy(self) -> bool:
+        return self._work.busy
+
+    def refresh(self) -> None:
+        if not self._work.busy:
+            self._work.ask(self._cost)
+        if (found := self._work.result()) is not None:
+            rows, curve = found
+            cells = "".join(
+                f"<tr><td>{name}</td><td>{cost.gmac:.3f}</td><td>{cost.params:,}</td></tr>" for name, cost in rows
+            )
+            head = "<tr><th></th><th>GMAC an image</th><th>parameters</th></tr>"
+            self._words.value = f"<table class='posenfs'>{head}{cells}</table>"
+            if curve is not None:
+                self._curve.draw(curve)
+
+    def _cost(self):
+        network, (width, height) = self.subject.network, self.subject.size
+        soft = honest_cost(network, height, width)
+        rows = [("the soft network, which is what a search keeps", soft)]
+        if not isinstance(network, PoseNFS) or not len(self.following.steps):
+            return rows, None
+        steps, architectures = _thinned(self.following, _COSTED)
+        now = network.with_architectures(self.following.at(int(steps[-1]))[1])
+        exact, child = (prune(now, mode) for mode in ("exact", "one-hot"))
+        rows += [
+            (
+                "what exact pruning leaves of it: weights of 0.0 and all that hangs on them",
+                honest_cost(exact, height, width),
+            ),
+            ("the one-hot child: the greatest weights alone", honest_cost(child, height, width)),
+        ]
+        return rows, expected_cost_curve(steps, architectures, ExpectedCost(now, height, width), soft)
+
+
+class LogView:
+    """What was said, and how fast it went."""
+
+    title, reads = "Log", frozenset({"status", "timing"})
+
+    def __init__(self, subject: Subject, following: Following):
+        self.subject, self.following = subject, following
+        self._speed, self._words = Plot(), widgets.HTML()
+        self.widget = widgets.VBox([self._words, self._speed.widget])
+
+    def refresh(self) -> None:
+        run, status = self.following.run, self.following.status
+        log = run.folder / LOG
+        lines = log.read_text(errors="replace").replace("\r", "\n").splitlines()[-_LINES:] if log.is_file() else []
+        if error := status.get("error"):
+            lines.append(f"error: {error}")
+        lines.append(
+            f"{run.folder}: {status.get('state', 'not begun')}, process {status.get('pid')} on {status.get('host')}"
+        )
+        words = html.escape("\n".join(line for line in lines if line.strip()))
+        self._words.value = f"<pre style='max-height: 300px; overflow: auto; line-height: 1.3'>{words}</pre>"
+        if self.following.timing:
+            self._speed.draw(speed_curve(thinned(self.following.timing, _MOST)))
+
+
+def _fill(menu: widgets.Dropdown, options: list) -> None:
+    """Other options, the same choice where it is still one."""
+    if list(menu.options) != options:
+        kept = menu.value
+        menu.options = options
+        menu.value = kept if kept in [value for _, value in options] else options[0][1]
+
+
+def _centred(canvas: Canvas) -> str:
+    return f"<div style='overflow-x: auto; background: white; padding: 6px'>{canvas.svg()}</div>"
+
+
+def in_red(words: str) -> str:
+    """Words that say what went wrong."""
+    return f"<p style='color: var(--jp-error-color1, #b00020)'>{html.escape(words)}</p>"

@@ -1,0 +1,56 @@
+"""The table of runs: filtered, sorted, and the chosen ones beside each other."""
+
+from dataclasses import replace
+
+import pytest
+
+from posenfs.search.run import Run
+from posenfs.study.gathering import COLUMNS, runs_table
+from posenfs.workbench.browser import RunBrowser
+from tests.search.test_engine import search
+
+
+@pytest.fixture(scope="module")
+def runs(tiny, tmp_path_factory):
+    folder, found = tmp_path_factory.mktemp("runs"), []
+    for name, strategy, seed in (("one", "synchronous", 0), ("two", "random", 1)):
+        own = search(replace(tiny, name=name, run=replace(tiny.run, strategy=strategy, seed=seed)), folder / name)
+        own.finish()
+        own.close()
+        found.append(own.run)
+    begun = search(replace(tiny, name="three"), folder / "three")
+    begun.step()
+    begun.close()
+    return [*(Run(own.folder) for own in found), Run(begun.run.folder)]
+
+
+def test_a_row_for_each_run(runs):
+    table = runs_table(runs).set_index("run")
+    assert list(table.columns) == list(COLUMNS[1:]) and table.index.tolist() == ["one", "two", "three"]
+    assert table.state["one"] == "finished" and table.state["three"] == "ended without a word"
+    assert table.score["one"] == runs[0].metrics()["metrics"][runs[0].metrics()["headline"]]
+    assert table.GMAC["one"] > 0 and table.isna().loc["three", "GMAC"]
+    assert runs_table([]).empty
+
+
+def test_filtered_and_sorted(runs):
+    browser = RunBrowser(runs)
+    assert all(f">{run.name}<" in browser.table.value for run in runs)
+    browser.words.value = "random FINISHED"
+    assert browser.chosen.options == ("two",) and ">one<" not in browser.table.value
+    browser.words.value = "nothing like it"
+    assert browser.chosen.options == () and "no such run" in browser.table.value
+    browser.words.value, browser.by.value, browser.falling.value = "", "run", True
+    assert browser.chosen.options == ("two", "three", "one")
+
+
+def test_the_chosen_ones_beside_each_other(runs):
+    browser = RunBrowser(runs)
+    browser.chosen.value = ("one",)
+    assert "svg" in browser.graph.value and browser.message.value == "" and len(browser.curves.figure.data) == 2
+    browser.chosen.value = ("one", "two")
+    assert "PCKh@0.5 of two less that of one" in browser.facts.value and len(browser.curves.figure.data) == 4
+    browser.chosen.value = ("one", "three")
+    assert "has no logged alpha and beta yet" in browser.message.value
+    browser.chosen.value = ()
+    assert browser.graph.value == ""

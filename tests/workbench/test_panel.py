@@ -1,0 +1,104 @@
+"""The panel without a browser: what it says is what the folder says."""
+
+import asyncio
+import time
+
+import pytest
+
+from posenfs.search.run import Run
+from posenfs.show.canvas import plain_name
+from posenfs.workbench.panel import SearchPanel
+from tests.search.test_engine import search
+
+
+@pytest.fixture
+def panel(tiny, tmp_path):
+    own = SearchPanel(search(tiny, tmp_path / "run"))
+    yield own
+    own.driver.stop()
+    own.driver.wait()
+
+
+def until(panel, condition, patience=60):
+    end = time.monotonic() + patience
+    while not condition() and time.monotonic() < end:
+        panel.refresh()
+        time.sleep(0.02)
+    assert condition(), (panel.state.value, panel.message.value)
+
+
+def press(panel, name):
+    assert not panel.buttons[name].disabled
+    panel.buttons[name].click()
+
+
+def test_buttons_do_what_they_say(panel):
+    assert "ready" in panel.state.value and panel.buttons["pause"].disabled
+    press(panel, "step")
+    until(panel, lambda: "paused" in panel.state.value and "step <b>1</b> of 8" in panel.state.value)
+    press(panel, "epoch")
+    until(panel, lambda: "paused" in panel.state.value and "step <b>4</b> of 8" in panel.state.value)
+    assert panel.moment.options == (0, 4) and panel.moment.value == 4
+    panel.moment.value = 0
+    press(panel, "rewind")
+    until(panel, lambda: "step <b>0</b> of 8" in panel.state.value and not panel.driver.doing)
+    press(panel, "run")
+    until(panel, lambda: "finished" in panel.state.value)
+    assert panel.buttons["run"].disabled and panel.buttons["stop"].disabled and panel.bar.value == 1.0
+    panel.name.value = "side"
+    panel.moment.value = 4
+    press(panel, "branch")
+    panel.driver.wait()
+    assert Run(panel.run.folder.with_name("side")).status()["step"] == 4
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_every_tab_shows_something(panel, number):
+    panel.driver.search.finish()
+    panel.tabs.selected_index = number
+    view = panel.views[number]
+    until(panel, lambda: not getattr(view, "busy", False))
+    panel.refresh()
+    assert panel.message.value == ""
+    words = str([vars(view)[key] for key in vars(view)])
+    assert len(words) > 300
+
+
+def test_the_fabric_of_a_moment(panel):
+    search = panel.driver.search
+    search.finish()
+    panel.refresh()
+    fabric = panel.views[3]
+    panel.tabs.selected_index = 3
+    now = fabric._graph.value
+    panel.moment.value = 0
+    assert fabric.moment.value == 0 and not fabric.now.value and fabric._graph.value != now
+    for words in ("the beginning", "step 4", plain_name(next(iter(fabric.subject.specs)))):
+        fabric.less.value = dict(fabric.less.options)[words]
+        assert "svg" in fabric._graph.value
+    fabric.cell.value = fabric.cell.options[1][1]
+    assert "svg" in fabric._cell.value
+    fabric.now.value = True
+    fabric.less.value = None
+    assert fabric._graph.value == now
+
+
+def test_what_goes_wrong_is_shown(panel):
+    panel.name.value = "a/b"
+    press(panel, "branch")
+    panel.driver.wait()
+    panel.refresh()
+    assert "an experiment&#x27;s name is a folder&#x27;s name" in panel.message.value
+
+
+def test_a_panel_made_anew_shows_the_same(panel):
+    panel.driver.search.finish()
+    panel.refresh()
+    other = SearchPanel(Run(panel.run.folder), "cpu")
+    assert other.state.value == panel.state.value and other.moment.options == panel.moment.options
+
+
+def test_without_anybody_it_runs_to_the_end(panel, capsys):
+    metrics = asyncio.run(panel.finished())
+    assert metrics == panel.run.metrics()["metrics"] and panel.driver.search.finished
+    assert "svg" in panel.still() and "data:image/png" in panel.still()
