@@ -57,7 +57,7 @@ def detach(
 def send(run: Run, command: str, steps: int = 1, patience: float = 120.0) -> dict:
     """Give a command to the search under way in a folder, and wait until it has heeded it; returns its status then.
 
-    Raises RunError where none is under way, or it does not answer in so many seconds.
+    Raises RunError where none is under way, where it does not answer in so many seconds, or cannot do it.
     """
     if not run.in_use():
         raise RunError(f"no search is under way in {run.folder}; posenfs search --detach begins one")
@@ -72,7 +72,9 @@ def send(run: Run, command: str, steps: int = 1, patience: float = 120.0) -> dic
                 f"the search in {run.folder} has not heeded {command!r} in {patience:g} s; is it in a long step?"
             )
         time.sleep(0.05)
-    return run.status()
+    if "error" in (status := run.status()):
+        raise RunError(status["error"])
+    return status
 
 
 def follow(run: Run, progress: bool = True) -> dict:

@@ -180,7 +180,7 @@ class Search:
         logs = self.step_number % self.config.log_every == 0 or ends_epoch
         if logs:
             self._log_architecture()
-        if logs or time.monotonic() - self._flushed > _UNSEEN:
+        if logs or (self.ranks.count == 1 and time.monotonic() - self._flushed > _UNSEEN):  # several do it as one
             self._flush()
         if ends_epoch:
             self._evaluate()
@@ -244,8 +244,6 @@ class Search:
         self._alone("branched")
         if not 0 <= step <= self.step_number:
             raise ValueError(f"this search is at step {self.step_number}: it has no step {step} to branch from")
-        if self.finished and step == self.step_number:
-            raise ValueError(f"this search is finished at step {step}: branch from an earlier one")
         _check_edits(self.model.architectures(), edits or {})
         self._save()
         options = {"workers": self.workers, "progress": self.progress, "cache_gb": self.feed.cache_gb}
@@ -267,6 +265,8 @@ class Search:
             raise ValueError(
                 f"the last snapshot of {run.folder} is step {max(snapshots, default=0)}: no branch from {step}"
             )
+        if run.metrics() and step == snapshots[-1]:
+            raise ValueError(f"this search is finished at step {step}: branch from an earlier one")
         _check_edits({n: Architecture(a.alpha[0], a.beta[0]) for n, a in run.architectures()[1].items()}, edits or {})
         base = max((own for own in snapshots if own <= step), default=None)
         scores = {} if base is None else run.load_snapshot(base).get("scores", {})
@@ -554,10 +554,10 @@ class Search:
                 raise OutOfMemory(words) from error
             raise
 
-    def _say(self, state: str) -> None:
+    def _say(self, state: str, wrong: str) -> None:
         self._check_open()
         self._flush(state)
-        self._status(state)
+        self._status(state, **({"error": wrong} if wrong else {}))
 
     def _status(self, state: str, **fields) -> None:
         self.run.write_status(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from posenfs.search.ranks import Ranks
-from posenfs.search.run import Run
+from posenfs.search.run import Run, RunError
 
 _PATIENCE, _HEARTBEAT = 0.05, 5.0  # s between looks at the commands while paused, and between signs of life
 
@@ -26,15 +26,17 @@ class Steering:
         """Pause before the next step."""
         self._allowed = 0
 
-    def heed(self, save: Callable[[], None], say: Callable[[str], None], rewind: Callable[[int], None]) -> bool:
+    def heed(self, save: Callable[[], None], say: Callable[[str, str], None], rewind: Callable[[int], None]) -> bool:
         """Do as the last command says, waiting here while paused; whether to go on with a step.
 
-        `save` writes a snapshot, `say` the search's state, `rewind` goes back to a step.
+        `save` writes a snapshot, `rewind` goes back to a step, `say` tells the search's state and what is wrong with
+        the last command: one that cannot be done leaves the search as it is, paused.
         """
-        said = -math.inf  # when we last said that we wait
+        said, wrong = -math.inf, ""  # when we last said that we wait
         while True:
             asked, stop = self.ranks.agree((self.run.asked(), self.stop))
             if asked["number"] != self.heeded:
+                wrong = ""
                 match asked["command"]:
                     case "pause":
                         self.hold()
@@ -46,17 +48,20 @@ class Steering:
                         save()
                     case "rewind":
                         self.hold()
-                        rewind(asked["steps"])
+                        try:
+                            rewind(asked["steps"])
+                        except (ValueError, RunError) as error:
+                            wrong = str(error)
                     case "stop":
                         self.stop = stop = True
                 self.heeded = asked["number"]
-                say("paused" if self._allowed == 0 else "running")
+                say("paused" if self._allowed == 0 else "running", wrong)
                 said = time.monotonic()
             if stop or self._allowed != 0:
                 self._allowed = None if self._allowed is None else self._allowed - 1
                 return not stop
             if time.monotonic() - said > _HEARTBEAT:
-                say("paused")
+                say("paused", wrong)
                 said = time.monotonic()
             time.sleep(_PATIENCE)
 
