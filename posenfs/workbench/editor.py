@@ -1,6 +1,5 @@
 """Alpha and beta of one part moved by hand: what becomes of the graph, the score maps, the loss and the cost."""
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from posenfs.show.fabric_graph import operation_name
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.poses import draw_map_change
 from posenfs.workbench.driver import Driver
-from posenfs.workbench.subject import Background, Subject
+from posenfs.workbench.subject import Background, Subject, keep_fresh
 
 _PERIOD = 0.1  # s between looks at what was moved, and what is done
 _BATCH = 8  # people whose loss is told
@@ -59,7 +58,7 @@ class ArchitectureEditor:
         self.network: PoseNFS = self.subject.network_at(self.step)
         self.before = {name: own.detach() for name, own in self.network.architectures().items()}
         self.edits: list[tuple[str, Architecture]] = []  # what was done, the last one last
-        self._work, self._task, self._moving = Background(), None, False
+        self._work, self._moving = Background(), False
         self._first: Answer | None = None  # before anything was moved
         self._build()
         self._offer()
@@ -121,13 +120,7 @@ class ArchitectureEditor:
 
     def _ipython_display_(self) -> None:
         display(self.widget)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._keep_fresh())
-
-    async def _keep_fresh(self) -> None:
-        while True:
-            self.refresh()
-            await asyncio.sleep(_PERIOD)
+        keep_fresh("editor", self.driver.run, self.refresh, _PERIOD)
 
     def _offer(self) -> None:
         """The edges, cells and keypoints of the chosen part."""

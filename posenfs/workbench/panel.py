@@ -17,11 +17,12 @@ from posenfs.show.graphs import draw_fabrics
 from posenfs.show.stills import summary
 from posenfs.workbench.driver import Driver
 from posenfs.workbench.following import Following
-from posenfs.workbench.subject import Subject
+from posenfs.workbench.subject import Subject, keep_fresh
 from posenfs.workbench.views import CostView, CurvesView, FabricView, LogView, PredictionsView, WeightsView, in_red
 
 _PERIOD = 0.5  # s between looks at the folder
 _RECENT = 20  # s over which the speed is taken
+_RESTS = 30  # times as long as it took to draw a tab, it is left as it is
 _STATES = {  # what a state is called, and its colour
     "running": ("running", "#2e7d32"),
     "paused": ("paused", "#e69f00"),
@@ -48,8 +49,9 @@ class SearchPanel:
         self.views = [make(self.subject, self.following) for make in (*views, PredictionsView, CostView, LogView)]
         self._stale: list[set[str]] = [set(view.reads) for view in self.views]
         self._build()
-        self._task: asyncio.Task | None = None
         self._picture: DisplayHandle | None = None
+        self._filling = False
+        self._ended, self._rest = False, 0.0  # whether a picture was left; until when the tab is left as it is
         self.refresh()
 
     # -- what it looks like -----------------------------------------------------------------------------------------
@@ -86,7 +88,7 @@ class SearchPanel:
         first = [self.buttons[name] for name in ("run", "pause", "step", "ten", "epoch", "stop")]
         second = [self.moment, self.buttons["rewind"], self.name, self.buttons["branch"]]
         self.tabs = widgets.Tab([view.widget for view in self.views], titles=[view.title for view in self.views])
-        self.tabs.observe(lambda change: self._show_tab(), "selected_index")
+        self.tabs.observe(lambda change: self._turn_to(), "selected_index")
         wrap = {"flex_flow": "row wrap"}
         self.widget = widgets.VBox(
             [widgets.HBox(first, layout=wrap), widgets.HBox(second, layout=wrap), self.state, self.bar, self.message,
@@ -98,8 +100,7 @@ class SearchPanel:
             return  # `finished` leaves a still picture
         display(self.widget)
         self._picture = display(HTML(""), display_id=True)
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._keep_fresh())
+        keep_fresh("panel", self.run, self.refresh, _PERIOD)
 
     # -- what its buttons do ----------------------------------------------------------------------------------------
 
@@ -115,19 +116,12 @@ class SearchPanel:
         self.driver.branch(self.moment.value, self.name.value)
 
     def _look_back(self) -> None:
+        if self._filling:
+            return
         fabric = next(view for view in self.views if isinstance(view, FabricView))
         fabric.show(self.moment.value)
 
     # -- what it shows ----------------------------------------------------------------------------------------------
-
-    async def _keep_fresh(self) -> None:
-        ended = False
-        while True:
-            self.refresh()
-            state = self.following.status.get("state")
-            if ended != (ended := state in ("finished", "failed", "interrupted")) and ended:
-                self._picture.update(HTML(self.still()))
-            await asyncio.sleep(_PERIOD)
 
     def still(self) -> str:
         """What there is to see now, as HTML that needs neither kernel nor widgets."""
@@ -146,24 +140,45 @@ class SearchPanel:
                 self._offer_snapshots()
             self._show_head()
             self._show_tab()
+            self._leave_a_picture()
         except Exception as error:  # of a task nobody would hear it
             self.message.value = in_red(f"{type(error).__name__}: {error}")
 
     def _show_tab(self) -> None:
-        number = self.tabs.selected_index
-        if number is None:
+        """What is new on the tab that is looked at. While the search runs drawing takes a small share of the time, and
+        what takes long is drawn less often."""
+        number, running = self.tabs.selected_index, self.following.status.get("state") == "running"
+        if number is None or (running and time.monotonic() < self._rest):
             return
         view, stale = self.views[number], self._stale[number]
         if stale & view.reads or getattr(view, "busy", False):
             stale.clear()
+            started = time.monotonic()
             view.refresh()
+            self._rest = time.monotonic() + _RESTS * (time.monotonic() - started)
+
+    def _turn_to(self) -> None:
+        """Another tab is looked at."""
+        self._rest = 0.0
+        self.refresh()
+
+    def _leave_a_picture(self) -> None:
+        """Once it has ended, beneath the panel: what stays when the kernel is gone."""
+        ended = self.following.status.get("state") in ("finished", "failed", "interrupted")
+        if ended and not self._ended and self._picture is not None:
+            self._picture.update(HTML(self.still()))
+            self._ended = True
+        elif not ended:
+            self._ended = False
 
     def _offer_snapshots(self) -> None:
         options = sorted({0, *self.following.snapshots})
         kept = self.moment.value
         at_the_end = kept == self.moment.options[-1]
+        self._filling = True  # nobody chose these
         self.moment.options = options
         self.moment.value = options[-1] if at_the_end or kept not in options else kept
+        self._filling = False
 
     def _show_head(self) -> None:
         status, driver = self.following.status, self.driver

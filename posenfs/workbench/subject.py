@@ -1,10 +1,12 @@
 """What the views of one run have in common: its network, its people, and work that would keep a notebook waiting."""
 
+import asyncio
 import copy
 import functools
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.datasets.catalogue import open_data, parts_of, skeleton_of
@@ -16,6 +18,7 @@ from posenfs.search.experiment import build_model
 from posenfs.search.run import Run
 
 _WORKERS = ThreadPoolExecutor(1, "views")  # one for all panels: they must not take a search's cores
+_TASKS: dict[tuple[str, Path], asyncio.Task] = {}  # of what is shown in this kernel
 
 
 class Subject:
@@ -48,6 +51,21 @@ class Subject:
         network = copy.deepcopy(self.network)
         network.load_state_dict(self.run.load_snapshot(snapshot)["model"])
         return network
+
+
+def keep_fresh(kind: str, run: Run, refresh: Callable[[], None], period: float) -> None:
+    """Call `refresh` every so many seconds on the kernel's loop, in the place of whatever of this kind was shown of the
+    run before: a cell that is run again leaves nothing behind."""
+
+    async def call() -> None:
+        while True:
+            refresh()
+            await asyncio.sleep(period)
+
+    key = kind, run.folder.resolve()
+    if key in _TASKS:
+        _TASKS.pop(key).cancel()
+    _TASKS[key] = asyncio.get_running_loop().create_task(call())
 
 
 class Background:

@@ -1,6 +1,7 @@
 """What a panel shows of a run: a view for each of its tabs, refreshed while it is looked at."""
 
 import html
+from pathlib import Path
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
@@ -26,7 +27,7 @@ from posenfs.workbench.subject import Background, Subject
 _MOST = 1000  # points of a line: more cannot be told apart on a screen
 _SHOWN = 3  # people in the predictions
 _COSTED = 60  # moments of a search whose expected cost is computed
-_LINES = 200  # of a log
+_LINES, _BYTES = 200, 2**16  # of the end of a log
 
 
 class Plot:
@@ -237,7 +238,7 @@ class PredictionsView:
 class CostView:
     """Multiply-adds and parameters: of the soft network, of what alpha and beta expect, of what pruning leaves."""
 
-    title, reads = "Cost", frozenset({"architectures"})
+    title, reads = "Cost", frozenset({"snapshots"})
 
     def __init__(self, subject: Subject, following: Following):
         self.subject, self.following, self._work = subject, following, Background()
@@ -293,7 +294,7 @@ class LogView:
     def refresh(self) -> None:
         run, status = self.following.run, self.following.status
         log = run.folder / LOG
-        lines = log.read_text(errors="replace").replace("\r", "\n").splitlines()[-_LINES:] if log.is_file() else []
+        lines = _last_lines(log) if log.is_file() else []
         if error := status.get("error"):
             lines.append(f"error: {error}")
         lines.append(
@@ -303,6 +304,12 @@ class LogView:
         self._words.value = f"<pre style='max-height: 300px; overflow: auto; line-height: 1.3'>{words}</pre>"
         if self.following.timing:
             self._speed.draw(speed_curve(thinned(self.following.timing, _MOST)))
+
+
+def _last_lines(path: Path) -> list[str]:
+    with open(path, "rb") as file:
+        file.seek(max(path.stat().st_size - _BYTES, 0))
+        return file.read().decode(errors="replace").replace("\r", "\n").splitlines()[-_LINES:]
 
 
 def _fill(menu: widgets.Dropdown, options: list) -> None:

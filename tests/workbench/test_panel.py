@@ -71,6 +71,7 @@ def test_the_fabric_of_a_moment(panel):
     fabric = panel.views[3]
     panel.tabs.selected_index = 3
     now = fabric._graph.value
+    assert fabric.now.value and panel.moment.value == 8
     panel.moment.value = 0
     assert fabric.moment.value == 0 and not fabric.now.value and fabric._graph.value != now
     for words in ("the beginning", "step 4", plain_name(next(iter(fabric.subject.specs)))):
