@@ -131,6 +131,7 @@ def test_04_search(drawn, tmp_path, monkeypatch, capsys):
     for seen in ("Training loss", "PCKh@0.5 on people", "softmax(alpha)", "softmax(beta)", "upper limb", "ratio"):
         assert seen in page, seen
     assert page.count("<svg") >= 2 and page.count("data:image/png") >= 3
+    assert len(page) < 9e6  # plotly itself is 5 MB; a live figure's state would be 5 MB each
     history = (folder / "history.jsonl").read_bytes()
     main(["run", str(NOTEBOOKS / "04_search.ipynb"), *given, "--quiet"])
     assert (folder / "history.jsonl").read_bytes() == history

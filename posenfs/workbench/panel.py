@@ -148,6 +148,8 @@ class SearchPanel:
         """What is new on the tab that is looked at. While the search runs drawing takes a small share of the time, and
         what takes long is drawn less often."""
         number, running = self.tabs.selected_index, self.following.status.get("state") == "running"
+        if headless():  # of every live figure a saved notebook would keep the program that draws it: megabytes
+            return
         if number is None or (running and time.monotonic() < self._rest):
             return
         view, stale = self.views[number], self._stale[number]
@@ -225,7 +227,7 @@ class SearchPanel:
 
     async def finished(self) -> dict[str, float | None]:
         """Wait until the search is finished; its metrics. Where nobody can press a button, it is run to its end."""
-        if headless():
+        if headless() or get_ipython() is None:
             if self.driver.search is not None:
                 self.driver.search.finish()
             elif self.run.status().get("state") != "finished":
@@ -238,10 +240,9 @@ class SearchPanel:
 
 
 def headless() -> bool:
-    """Whether no person sits before this kernel: papermill and nbclient, which cannot be asked anything."""
-    shell = get_ipython()
-    kernel = getattr(shell, "kernel", None)
-    return kernel is None or not getattr(kernel, "_allow_stdin", False)
+    """Whether nobody sits before this kernel: papermill and nbclient, which cannot be asked anything, run it."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    return kernel is not None and not kernel._allow_stdin
 
 
 def _duration(seconds: float) -> str:
