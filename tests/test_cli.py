@@ -10,6 +10,7 @@ from torchvision.models import mobilenet_v2
 from posenfs.cli import main
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.search.engine import Search
+from posenfs.search.run import Run
 from posenfs.search.saved import load_model
 
 
@@ -66,7 +67,7 @@ def test_status_says_what_is_gone_and_what_failed(here, tiny, capsys):
     running.close()
     main(["status", "gone"])
     assert " gone  " in (out := capsys.readouterr().out) and "2 h ago" in out
-    running.run.write_json("status.json", {**status, "state": "failed", "error": "the loss is nan"})
+    Run(running.run.folder).write_json("status.json", {**status, "state": "failed", "error": "the loss is nan"})
     main(["status", "gone"])
     assert "the loss is nan" in capsys.readouterr().out
 
