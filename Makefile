@@ -1,10 +1,11 @@
 # make demo: a search on drawn people, from nothing to reports/demo/search.html      make lab: JupyterLab
 # make test: the fast tests and the notebooks      make check: style, layers, paper facts      make test-all: the slow ones too
+# make test-browser: the workbench in a real JupyterLab, by Chromium      make pictures: docs/pictures, taken there
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-all check lab install
+.PHONY: demo test test-all test-browser pictures check lab install
 demo: reports/demo/search.html
 	@echo "open $(CURDIR)/reports/demo/search.html"
 
@@ -17,6 +18,12 @@ test: $(READY)
 
 test-all: $(READY)
 	$(BIN)/python -m pytest
+
+test-browser: $(READY)
+	$(BIN)/python -m pytest tests/browser
+
+pictures: $(READY)
+	$(BIN)/python -m tests.browser.pictures docs/pictures
 
 check: $(READY)
 	$(BIN)/ruff check .

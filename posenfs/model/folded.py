@@ -3,10 +3,12 @@
 import contextlib
 import copy
 import itertools
+import threading
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule, Tracer
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 from torch.nn import functional as F
@@ -29,8 +31,8 @@ def fold(model: PoseNetwork) -> PoseNetwork:
     model = prune(model) if isinstance(model, PoseNFS) else copy.deepcopy(model).eval()
     fabrics = [module for module in model.modules() if isinstance(module, PrunedFabric)]
     if not isinstance(getattr(model, "backbone", None), FabricBackbone | nn.Identity | None):
-        with contextlib.suppress(TraceError):
-            model.backbone = fuse(model.backbone)
+        with contextlib.suppress(TraceError), _ONE_AT_A_TIME:
+            model.backbone = fuse(GraphModule(model.backbone, _Tracer().trace(model.backbone)), no_trace=True)
     _fold_sequences(model)
     for fabric in fabrics:
         for number, layer in enumerate(fabric.layers, start=fabric.spec.first):
@@ -38,6 +40,21 @@ def fold(model: PoseNetwork) -> PoseNetwork:
                 place = fabric.numbers[CellIndex(number, int(row))]
                 layer[row] = _Cell(cell, fabric.operation_weights[place], fabric.scale_weights[place])
     return model.requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+_ONE_AT_A_TIME = threading.Lock()  # two that trace at once would leave the other's hooks behind
+
+
+class _Tracer(Tracer):
+    """While it traces, the calls of all modules come here, those of other threads too, such as a search's: what is not
+    of the traced module is called as ever."""
+
+    def trace(self, root: nn.Module, concrete_args=None):
+        self._own = set(root.modules())
+        return super().trace(root, concrete_args)
+
+    def call_module(self, module: nn.Module, forward, args, kwargs):
+        return super().call_module(module, forward, args, kwargs) if module in self._own else forward(*args, **kwargs)
 
 
 def _fold_sequences(model: nn.Module) -> None:

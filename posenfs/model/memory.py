@@ -109,11 +109,23 @@ def keep_freed_memory() -> None:
     between, and every page of them is then faulted in and cleared anew, which takes as long as much of the arithmetic
     (benchmarks/README.md has the figures). The peak stays what it is; what is kept stays until the process ends.
     """
-    if sys.platform != "linux" or not hasattr(library := ctypes.CDLL(None), "gnu_get_libc_version"):
+    if (library := _glibc()) is None:
         return
     library.mallopt(_MMAP_MAX, 0)  # no block is mapped, and unmapped again, on its own
     library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)  # nor the end of the heap given back
     library.mallopt(_TOP_PAD, 2**26)  # which grows by this much more than is asked for
+
+
+def give_back_memory() -> None:
+    """Give what was kept back to the system: a search that ends in a thread leaves its gigabyte where the next thread
+    may not look for it."""
+    if (library := _glibc()) is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "gnu_get_libc_version") else None
 
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # glibc's malloc.h

@@ -75,6 +75,14 @@ class Run:
         path = self.folder / "config.json"
         return Experiment.from_json(path.read_text(), str(path))
 
+    def check_holds(self, experiment: Experiment) -> None:
+        """Raise RunError where the folder is that of another experiment."""
+        if self.experiment().to_json() != experiment.to_json():
+            config = self.folder / "config.json"
+            raise RunError(
+                f"{self.folder} holds another experiment ({config}); give this one another name, or remove that folder"
+            )
+
     def status(self) -> dict:
         return self._read("status.json")
 
@@ -145,10 +153,7 @@ class Run:
                 write_whole(config, experiment.to_json())
         except OSError as error:
             raise RunError(f"cannot write the run folder {self.folder}: {error.strerror}; choose another") from error
-        if self.experiment().to_json() != experiment.to_json():
-            raise RunError(
-                f"{self.folder} holds another experiment ({config}); give this one another name, or remove that folder"
-            )
+        self.check_holds(experiment)
         if _fingerprints(self.provenance()) != _fingerprints(provenance):
             raise RunError(f"the data are not those that {self.folder} began with; give this run another name")
 

@@ -16,6 +16,7 @@ from posenfs.show.fabric_graph import TRANSFER_COLOURS
 _TRANSFERS = {"finer": "down", "same": "same", "coarser": "up"}  # a source and the transfer it comes through
 _DASHES = ("solid", "dash", "dashdot", "dot")  # of cells, the finest first
 # Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
+_TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
 _COLUMN_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
 
 
@@ -36,7 +37,7 @@ def loss_curve(history: Sequence[Mapping], most: int = 5000) -> go.Figure:
     figure.add_scatter(
         x=shown, y=smooth[every], mode="lines", name=f"mean of {window} steps", line={"color": "#222222", "width": 2}
     )
-    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", dtick="D2")
+    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", tickvals=_TICKS)
     figure.update_xaxes(title="training step")
     return figure
 
@@ -71,7 +72,7 @@ def speed_curve(timing: Sequence[Mapping]) -> go.Figure:
         values = [row[key] * (100 if second else 1) for row in timing]
         figure.add_scatter(x=steps, y=values, name=name, mode="lines", line=line, secondary_y=second)
     figure.update_yaxes(title="images/s", rangemode="tozero", secondary_y=False)
-    figure.update_yaxes(title="waiting, %", range=[0, 100], showgrid=False, secondary_y=True)
+    figure.update_yaxes(title="waiting, %", range=[0, 100], dtick=25, showgrid=False, secondary_y=True)
     figure.update_xaxes(title="training step")
     return figure
 
@@ -126,7 +127,7 @@ def compared_curves(histories: Mapping[str, Sequence[Mapping]], metric: str | No
         )  # fmt: skip
     figure.update_layout(layout("Runs beside each other"))
     figure.update_xaxes(title="training step")
-    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", row=1, col=1)
+    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", tickvals=_TICKS, row=1, col=1)
     figure.update_yaxes(title="%", range=[0, 100], row=1, col=2)
     return figure
 

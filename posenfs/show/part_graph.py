@@ -28,14 +28,30 @@ def _place_skeleton(canvas: Canvas, skeleton: Skeleton, places: list[Point], mid
     for a, b in skeleton.limbs:
         canvas.curve(f"{key}keypoint/{a}", f"{key}keypoint/{b}", places[a], places[b], penwidth="5", color=GREY + "40",
                      **{"class": "limb"})  # fmt: skip
-    for number, (name, (x, y)) in enumerate(zip(skeleton.keypoints, places, strict=True)):
-        side = side_of(name)
-        colour, gap = SIDE_COLOURS.get(side, GREY), -10 if side == "right" else 10
-        words = f"{number} {name}".replace("_", " ")
-        canvas.dot(f"{key}keypoint/{number}", (x, y), 9, [colour], color="white", penwidth="1", tooltip=words,
+    for number, (name, place) in enumerate(zip(skeleton.keypoints, places, strict=True)):
+        colour, words = SIDE_COLOURS.get(side_of(name), GREY), f"{number} {name}".replace("_", " ")
+        canvas.dot(f"{key}keypoint/{number}", place, 9, [colour], color="white", penwidth="1", tooltip=words,
                    **{"class": "keypoint"})  # fmt: skip
-        beside = any(abs(v - y) < 8 and 0 < (u - x) * gap < 600 for u, v in places)  # another stands in the words' way
-        canvas.text((x + gap, y - 11 * beside), words, colour=INK, align="r" if side == "right" else "l")
+        _place_name(canvas, words, side_of(name), place, places, 10)
+
+
+def _place_name(canvas: Canvas, words: str, side: str, place: Point, places: list[Point], gap: float) -> None:
+    """Words beside a keypoint, on its outer side; raised where another keypoint stands in their way."""
+    (x, y), gap = place, -gap if side == "right" else gap
+    raised = 11 * any(abs(v - y) < 8 and 0 < (u - x) * gap < 600 for u, v in places)
+    canvas.text((x + gap, y - raised), words, colour=INK, align="r" if side == "right" else "l")
+
+
+def draw_parts(
+    skeleton: Skeleton, parts: PartScheme, chosen: str | None = None, pose: Mapping[str, Point] | None = None
+) -> Canvas:
+    """One body with its keypoints' names, in the colours of their parts; those of the chosen part have a dark ring."""
+    canvas, places = Canvas("body"), _places(skeleton, pose, _NAMED_HEAD)
+    ringed = next((part.keypoints for part in parts if part.name == chosen), ())
+    place_body(canvas, skeleton, parts, places, diameter=18, ringed=ringed)
+    for name, place in zip(skeleton.keypoints, places, strict=True):
+        _place_name(canvas, plain_name(name), side_of(name), place, places, 14)
+    return canvas
 
 
 def draw_part_schemes(

@@ -5,7 +5,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,9 +14,8 @@ from torch import Tensor, nn
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.geometry import heatmap_to_crop, image_to_crop
 from posenfs.data.loader import crop_people
-from posenfs.data.sample import People, normalise
-from posenfs.evaluation.predict import predict, score_maps
-from posenfs.model.vectors import squash
+from posenfs.data.sample import People
+from posenfs.evaluation.predict import keypoint_vectors, predict, score_maps
 from posenfs.show.canvas import plain_name
 from posenfs.show.stick_body import SIDE_COLOURS, side_of
 
@@ -143,11 +141,22 @@ def draw_score_maps(image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns
 def draw_person_maps(model: nn.Module, people: People, person: int, size: tuple[int, int]) -> Picture:
     """Score maps of all keypoints of one person, without flip: what the network itself says."""
     batch = crop_people(people.select([person]), size)
-    device = next(model.parameters()).device
+    return draw_score_maps(batch.images[0], _own_maps(model, batch.images)[0], people.skeleton)
+
+
+def draw_person_map(model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]) -> Picture:
+    """The score map of one keypoint of one person, without flip; a ring marks the true place."""
+    batch, index = crop_people(people.select([person]), size), people.skeleton.index(keypoint)
+    true = batch.keypoints_crop[0, index].numpy() if batch.visibility[0, index] else None
+    return draw_score_map(batch.images[0], _own_maps(model, batch.images)[0, index], keypoint, true)
+
+
+def _own_maps(model: nn.Module, images: Tensor) -> np.ndarray:
+    """What the network itself says of crops uint8 [N, 3, H, W]: [N, K, h, w]. It is left in its mode."""
     training = model.training
-    maps = score_maps(model.eval(), batch.images.to(device))[0].cpu().numpy()
+    maps = score_maps(model.eval(), images.to(next(model.parameters()).device)).cpu().numpy()
     model.train(training)
-    return draw_score_maps(batch.images[0], maps, people.skeleton)
+    return maps
 
 
 def draw_map_change(
@@ -156,16 +165,13 @@ def draw_map_change(
     """Score maps of one person by two networks, a row for each keypoint: before, after, and what changed, without flip.
     A ring marks the true place."""
     batch = crop_people(people.select([person]), size)
-    device = next(before.parameters()).device
-    modes = before.training, after.training
-    maps = [score_maps(m.eval(), batch.images.to(device))[0].cpu().numpy() for m in (before, after)]
-    before.train(modes[0]), after.train(modes[1])
+    maps = [_own_maps(model, batch.images)[0] for model in (before, after)]
     indices = [people.skeleton.index(keypoint) for keypoint in keypoints]
     figure = Picture((9.6, 0.3 + len(indices) * 2.8), layout="constrained")
     grid = figure.subplots(len(indices), 3, squeeze=False)
     top = max(float(maps[0][indices].max()), float(maps[1][indices].max()), 1e-6)
     changes = maps[1][indices] - maps[0][indices]
-    reach = max(float(np.abs(changes).max()), 1e-6)
+    reach = max(float(np.abs(changes).max()), 1e-3)
     for row, keypoint, index, change in zip(grid, keypoints, indices, changes, strict=True):
         for axes, own, word in zip(row, maps, ("before", "after"), strict=False):
             scores = _overlay(axes, batch.images[0], own[index], top)
@@ -180,7 +186,6 @@ def draw_map_change(
     return figure
 
 
-@torch.no_grad()
 def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]) -> Picture:
     """One keypoint's vectors (Eq. 4): their length over the crop, and each component, a row for each part that has it.
 
@@ -188,14 +193,7 @@ def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, s
     """
     index = people.skeleton.index(keypoint)
     batch = crop_people(people.select([person]), size)
-    training = model.training
-    vectors = model.eval().part_vectors(normalise(batch.images.to(next(model.parameters()).device)))
-    model.train(training)
-    own = {
-        part.name: squash(found.float())[0, part.keypoints.index(index)].cpu().numpy()  # [d, h, w]
-        for part, found in zip(model.parts, vectors, strict=True)
-        if index in part.keypoints
-    }
+    own = keypoint_vectors(model, batch.images, index)
     components = len(next(iter(own.values())))
     if components == 1:
         raise ValueError(f"this network has plain score maps (vector_dim 1): {keypoint} has no vectors to draw")

@@ -1,10 +1,10 @@
 """A stick figure on a canvas: the keypoints of a skeleton, coloured by body part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from posenfs.body.parts import PartScheme
 from posenfs.body.skeleton import Skeleton
-from posenfs.show.canvas import GREY, Canvas, Point
+from posenfs.show.canvas import GREY, INK, Canvas, Point
 
 # Colours of parts, told apart without full colour vision too; a ninth part begins again.
 PART_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A2FA0", "#6B6B6B")
@@ -45,10 +45,19 @@ def part_colours(parts: PartScheme) -> dict[str, str]:
     return {part.name: PART_COLOURS[number % len(PART_COLOURS)] for number, part in enumerate(parts)}
 
 
-def place_body(canvas: Canvas, skeleton: Skeleton, parts: PartScheme, places: Sequence[Point], key: str = "") -> None:
-    """Limbs and keypoints; `places` in points. A keypoint of several parts has a slice of each part's colour.
+def place_body(
+    canvas: Canvas,
+    skeleton: Skeleton,
+    parts: PartScheme,
+    places: Sequence[Point],
+    key: str = "",
+    diameter: float = 13,
+    ringed: Collection[int] = (),
+) -> None:
+    """Limbs and keypoints; `places` in points. A keypoint of several parts has a slice of each part's colour, one of no
+    part none.
 
-    `key` begins the names of its nodes, for pages with several bodies.
+    `key` begins the names of its nodes, for pages with several bodies; `ringed` keypoints have a dark ring.
     """
     colours = part_colours(parts)
     for a, b in skeleton.limbs:
@@ -59,8 +68,9 @@ def place_body(canvas: Canvas, skeleton: Skeleton, parts: PartScheme, places: Se
         )  # fmt: skip
     for number, (name, place) in enumerate(zip(skeleton.keypoints, places, strict=True)):
         own = [part.name for part in parts if number in part.keypoints]
-        words = f"{name}: {' and '.join(own)}".replace("_", " ")
+        words = f"{name}: {' and '.join(own) or 'in no part'}".replace("_", " ")
+        line = {"color": INK, "penwidth": "2"} if number in ringed else {"color": "white" if own else GREY}
         canvas.dot(
-            f"{key}keypoint/{number}", place, 13, [colours[n] for n in own], color="white", penwidth="1", tooltip=words,
-            **{"class": "keypoint"},
+            f"{key}keypoint/{number}", place, diameter, [colours[n] for n in own] or ["white"], tooltip=words,
+            **{"penwidth": "1"} | line | {"class": "keypoint"},
         )  # fmt: skip

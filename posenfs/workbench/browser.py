@@ -1,21 +1,24 @@
 """All runs as a table; the chosen ones beside each other."""
 
 import html
+import os
 from collections.abc import Sequence
 
 import ipywidgets as widgets
 import pandas
-from IPython.display import display
+from IPython.display import FileLink
 
 from posenfs.search.run import Run, RunError, list_runs
 from posenfs.show.curves import compared_curves
 from posenfs.show.difference_graph import draw_differences
 from posenfs.show.graphs import draw_fabrics
+from posenfs.show.report import write_report
 from posenfs.study.comparing import compare_runs
 from posenfs.study.gathering import COLUMNS, runs_table
+from posenfs.workbench.display import button, column, in_red, row, show
+from posenfs.workbench.drawing import Drawing, Plot
 from posenfs.workbench.following import last_architectures
 from posenfs.workbench.subject import Subject
-from posenfs.workbench.views import Plot, in_red
 
 _AT_ONCE = 12  # rows of the list to choose from that are seen without scrolling
 
@@ -29,22 +32,29 @@ class RunBrowser:
         self.words = widgets.Text(placeholder="filter: mpii finished", description="filter")
         self.by = widgets.Dropdown(options=list(COLUMNS), value="age", description="sort by")
         self.falling = widgets.Checkbox(False, description="falling", indent=False, layout={"width": "80px"})
-        self.again = widgets.Button(description="Look again", icon="refresh", tooltip="Read the folders anew")
-        self.table, self.message, self.facts, self.graph = (widgets.HTML() for _ in range(4))
+        self.again = button("Look again", "refresh", "Read the folders anew", self.look)
+        self.table, self.message, self.facts = (widgets.HTML() for _ in range(3))
         self.chosen = widgets.SelectMultiple(rows=_AT_ONCE, description="compare", layout={"width": "420px"})
-        self.curves = Plot()
+        self.report = button("Report", "file", "The chosen runs' notebooks, each as a page", self._report)
+        self.curves, self.graph, self.reports = Plot(), Drawing(), widgets.Output()
         for own in (self.words, self.by, self.falling):
             own.observe(lambda change: self._list(), "value")
         self.chosen.observe(lambda change: self._compare(), "value")
-        self.again.on_click(lambda _: self.look())
-        controls = widgets.HBox([self.words, self.by, self.falling, self.again], layout={"flex_flow": "row wrap"})
-        self.widget = widgets.VBox(
-            [controls, self.table, self.chosen, self.message, self.facts, self.curves.widget, self.graph]
+        controls = row(self.words, self.by, self.falling, self.again)
+        self.widget = column(
+            controls,
+            self.table,
+            row(self.chosen, self.report),
+            self.message,
+            self.reports,
+            self.facts,
+            self.curves.widget,
+            self.graph,
         )
         self.look()
 
     def _ipython_display_(self) -> None:
-        display(self.widget)
+        show(self.widget, lambda: self.table.value)
 
     def look(self) -> None:
         """Read all runs anew."""
@@ -62,7 +72,8 @@ class RunBrowser:
         self.chosen.value = [name for name in kept if name in names]
 
     def _compare(self) -> None:
-        self.message.value = self.facts.value = self.graph.value = ""
+        self.message.value, self.facts.value, self.reports.outputs = "", "", ()
+        self.graph.draw(None)
         runs = [self.runs[name] for name in self.chosen.value]
         if not runs:
             return
@@ -76,27 +87,30 @@ class RunBrowser:
                 )
         except (RunError, ValueError) as error:
             self.message.value = in_red(str(error))
-        self.facts.value += "".join(_report_of(run) for run in runs)
+
+    def _report(self) -> None:
+        """Write the report of each chosen run where it is not there or is older than its notebook, and link to it."""
+        self.message.value, self.reports.outputs = "", ()
+        for run in (self.runs[name] for name in self.chosen.value):
+            notebook, page = run.folder / "notebook.ipynb", run.folder / "notebook.html"
+            try:
+                if not page.is_file() or (notebook.is_file() and page.stat().st_mtime < notebook.stat().st_mtime):
+                    write_report(notebook, page)
+                self.reports.append_display_data(
+                    FileLink(os.path.relpath(page), result_html_prefix=f"report of {run.name}: ")
+                )
+            except (OSError, ValueError) as error:
+                self.message.value += in_red(str(error))
 
     def _compare_architectures(self, runs: Sequence[Run]) -> None:
-        specs = Subject(runs[0]).specs
+        specs = Subject(runs[0], runs[0].experiment()).specs
         if not specs:
             return
         own = last_architectures(runs[0])
         drawn = draw_fabrics(specs, own)
         if len(runs) == 2:
             drawn = draw_differences(specs, own, last_architectures(runs[1]), runs[1].name)
-        self.graph.value = f"<div style='background: white'>{drawn.svg()}</div>"
-
-
-def _report_of(run: Run) -> str:
-    page = run.folder / "notebook.html"
-    where = (
-        f"report of {run.name}: <code>{page}</code>"
-        if page.is_file()
-        else f"<code>posenfs report {run.name}</code> writes its report"
-    )
-    return f"<div>{where}</div>"
+        self.graph.draw(drawn)
 
 
 def _as_html(rows: pandas.DataFrame) -> str:

@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from posenfs.model.architecture import Architecture
+from posenfs.model.memory import give_back_memory
 from posenfs.search.detached import detach, send
 from posenfs.search.engine import Search
-from posenfs.search.run import Run, find_run
+from posenfs.search.experiment import Experiment
+from posenfs.search.run import Run, find_run, runs_home
 
 _PATIENCE = 3600.0  # s; a rewind replays steps, and an evaluation may be under way
 
@@ -16,13 +18,20 @@ _PATIENCE = 3600.0  # s; a rewind replays steps, and an evaluation may be under 
 class Driver:
     """Runs, holds, steps, rewinds and branches the search of a run.
 
-    No method waits: `doing` says what is being done, `error` what went wrong last. A Search is run in this kernel; of a
-    run the search is steered where it is under way, and begun in a process of its own where it is not.
+    No method waits: `doing` says what is being done, `error` what went wrong last. A Search is run in this kernel; that
+    of an experiment or of a run is steered where it is under way, and begun in a process of its own where it is not.
+    Raises RunError where there is no such run, or another experiment's.
     """
 
-    def __init__(self, search: Search | Run | str | Path, device: str = "auto"):
+    def __init__(self, search: Search | Experiment | Run | str | Path, device: str = "auto"):
         self.search = search if isinstance(search, Search) else None
-        self.run = search.run if isinstance(search, Search) else search if isinstance(search, Run) else find_run(search)
+        if isinstance(search, Experiment):
+            self.run, self.experiment = Run(runs_home() / search.name), search
+            if (self.run.folder / "config.json").is_file():
+                self.run.check_holds(search)
+        else:
+            self.run = search if isinstance(search, Run) else search.run if self.search else find_run(search)
+            self.experiment = self.run.experiment()
         self.device, self.doing, self.error = device, "", ""
         self._thread: threading.Thread | None = None  # in which the search of this kernel runs
         self._orders = ThreadPoolExecutor(1, "orders")
@@ -79,7 +88,7 @@ class Driver:
     def _tell(self, command: str, steps: int = 1) -> None:
         if not self.under_way:
             if self.search is None:
-                detach(self.run.experiment(), self.run.folder, self.device, held=True)
+                detach(self.experiment, self.run.folder, self.device, held=True)
             else:
                 self.search.progress = False  # a thread's bar would land beneath any cell
                 self._thread = threading.Thread(target=self._work, name=f"search {self.run.name}", daemon=True)
@@ -93,6 +102,8 @@ class Driver:
             pass  # told to stop: the state says so
         except Exception as error:
             self.error = f"{type(error).__name__}: {error}"
+        finally:
+            give_back_memory()
 
     def _rewind(self, step: int) -> None:
         if self.under_way:

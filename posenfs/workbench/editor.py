@@ -1,11 +1,11 @@
 """Alpha and beta of one part moved by hand: what becomes of the graph, the score maps, the loss and the cost."""
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 
 import ipywidgets as widgets
 import torch
-from IPython.display import display
 
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
@@ -15,14 +15,18 @@ from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNFS
+from posenfs.model.space import Sources
 from posenfs.search.engine import Search
 from posenfs.search.run import Run, RunError
 from posenfs.show.canvas import plain_name
 from posenfs.show.fabric_graph import operation_name
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.poses import draw_map_change
+from posenfs.workbench.display import Background, button, column, fill, in_red, keep_fresh, menu, row, show
+from posenfs.workbench.drawing import Drawing
 from posenfs.workbench.driver import Driver
-from posenfs.workbench.subject import Background, Subject, keep_fresh
+from posenfs.workbench.subject import Subject
+from posenfs.workbench.views import cell_of
 
 _PERIOD = 0.1  # s between looks at what was moved, and what is done
 _BATCH = 8  # people whose loss is told
@@ -48,7 +52,7 @@ class ArchitectureEditor:
 
     def __init__(self, search: Search | Run | str | Path, device: str = "auto"):
         self.driver = Driver(search, device)
-        self.subject = Subject(self.driver.run, self.driver.search)
+        self.subject = Subject(self.driver.run, self.driver.experiment, self.driver.search)
         snapshots = self.driver.run.snapshots()
         if not self.subject.specs:
             raise ValueError(f"nothing is searched in {self.driver.run.folder}: there is no alpha or beta to edit")
@@ -60,6 +64,7 @@ class ArchitectureEditor:
         self.edits: list[tuple[str, Architecture]] = []  # what was done, the last one last
         self._work, self._moving = Background(), False
         self._first: Answer | None = None  # before anything was moved
+        self._doing = self._told = ""  # what its driver does, and did last
         self._build()
         self._offer()
 
@@ -81,61 +86,58 @@ class ArchitectureEditor:
 
     def _build(self) -> None:
         subject = self.subject
-        self.part = widgets.Dropdown(options=[(plain_name(n), n) for n in subject.specs], description="part")
-        self.place = widgets.Dropdown(description="edge")
-        self.cell = widgets.Dropdown(description="cell")
+        self.part = menu("part", [(plain_name(n), n) for n in subject.specs])
+        self.edge, self.cell, self.keypoint = menu("edge"), menu("cell"), menu("keypoint")
         self.person = widgets.BoundedIntText(0, 0, len(subject.people) - 1, description="person")
-        self.keypoint = widgets.Dropdown(options=[], description="keypoint")
         self.operations, self.sources = widgets.VBox(), widgets.VBox()
-        self.undo = widgets.Button(description="Undo", icon="undo", tooltip="Take back the last move", disabled=True)
-        self.reset = widgets.Button(description="Reset", tooltip="As the snapshot has it", disabled=True)
+        self.undo = button("Undo", "undo", "Take back the last move", lambda: self._take_back(1), disabled=True)
+        self.reset = button("Reset", "refresh", "As the snapshot has it", self._take_back_all, disabled=True)
         self.name = widgets.Text(f"{self.driver.run.name}_edited", layout={"width": "180px"})
-        self.branch = widgets.Button(
-            description="Branch",
-            icon="code-fork",
-            disabled=True,
-            tooltip="A run of this name that goes on from the edit",
-        )
-        self.graph, self.facts, self.message = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        words = "A new run, of this name, that goes on from the edit"
+        self.branch = button("Branch", "code-fork", words, self._branch, disabled=True)
+        self.graph = Drawing("cell", self._choose)
+        self.facts, self.message = widgets.HTML(), widgets.HTML()
         self.maps = widgets.Image(format="png", layout={"max_width": "100%"})
         self.part.observe(lambda change: self._offer(), "value")
-        for own in (self.place, self.cell):
+        for own in (self.edge, self.cell):
             own.observe(lambda change: self._set_sliders(), "value")
         for own in (self.person, self.keypoint):
             own.observe(lambda change: self._ask(), "value")
-        self.undo.on_click(lambda _: self._take_back(1))
-        self.reset.on_click(lambda _: self._take_back(len(self.edits)))
-        self.branch.on_click(lambda _: self.driver.branch(self.step, self.name.value, self.changed))
-        wrap = {"flex_flow": "row wrap"}
-        left = widgets.VBox(
-            [self.part, self.place, self.operations, self.cell, self.sources], layout={"width": "360px"}
-        )
-        right = widgets.VBox([self.facts, self.graph], layout={"flex": "1", "min_width": "480px"})
-        self.widget = widgets.VBox([
-            widgets.HBox([left, right], layout=wrap),
-            widgets.HBox([self.undo, self.reset, self.name, self.branch, self.message], layout=wrap),
-            widgets.HBox([self.person, self.keypoint], layout=wrap),
-            self.maps,
-        ])  # fmt: skip
+        left = widgets.VBox([self.part, self.edge, self.operations, self.cell, self.sources], layout={"width": "360px"})
+        right = widgets.VBox([self.facts, self.graph], layout={"flex": "1", "min_width": "440px"})
+        self.widget = column(
+            row(left, right), row(self.undo, self.reset, self.name, self.branch), self.message,
+            row(self.person, self.keypoint), self.maps,
+        )  # fmt: skip
 
     def _ipython_display_(self) -> None:
-        display(self.widget)
-        keep_fresh("editor", self.driver.run, self.refresh, _PERIOD)
+        if show(self.widget, self.still):
+            keep_fresh(("editor", self.driver.run.folder.resolve()), self.refresh, _PERIOD)
+
+    def still(self) -> str:
+        """What there is to see now, as HTML that needs neither kernel nor widgets."""
+        answer = self.answer(self.changed, self.person.value, self.keypoint.value)
+        maps = base64.b64encode(answer.picture).decode()
+        return f"{self.graph.svg}<img src='data:image/png;base64,{maps}' style='max-width: 100%'>"
 
     def _offer(self) -> None:
         """The edges, cells and keypoints of the chosen part."""
         name = self.part.value
         spec, skeleton = self.subject.specs[name], self.subject.skeleton
-        cells = [(f"layer {cell.layer}, 1/{spec.strides[cell.row]}", n) for n, cell in enumerate(spec.cells)]
-        self._moving = True
-        _offer(self.place, [(f"{start} → {end}", n) for n, (start, end) in enumerate(spec.edges)])
-        _offer(self.cell, cells)
-        part = next((own for own in self.subject.parts if own.name == name), None)
+        part = next((own for own in self.subject.parts if own.name == name), None)  # none: it is the backbone's fabric
         shown = range(len(skeleton)) if part is None else part.keypoints
-        _offer(self.keypoint, [(plain_name(skeleton.keypoints[k]), skeleton.keypoints[k]) for k in shown])
+        self._moving = True
+        fill(self.edge, [(f"{start} → {end}", n) for n, (start, end) in enumerate(spec.edges)])
+        fill(self.cell, [(f"layer {cell.layer}, 1/{spec.strides[cell.row]}", n) for n, cell in enumerate(spec.cells)])
+        fill(self.keypoint, [(plain_name(skeleton.keypoints[k]), skeleton.keypoints[k]) for k in shown])
         self._moving = False
         self._set_sliders()
         self._ask()
+
+    def _choose(self, node: str) -> None:
+        """A cell of the graph was clicked, or had the keyboard's Enter."""
+        _, cell = cell_of(node, self.subject.specs)
+        self.cell.value = self.subject.specs[self.part.value].cells.index(cell)
 
     def _set_sliders(self) -> None:
         """Sliders for the chosen edge and cell, where alpha and beta stand."""
@@ -144,8 +146,8 @@ class ArchitectureEditor:
         own, spec = self.architectures[self.part.value], self.subject.specs[self.part.value]
         alpha = own.alpha[self.cell.value] if spec.alpha_per_cell else own.alpha
         groups = (
-            (self.operations, [operation_name(o) for o in spec.operations], alpha[self.place.value]),
-            (self.sources, ["finer", "same", "coarser"], own.beta[self.cell.value]),
+            (self.operations, [operation_name(o) for o in spec.operations], alpha[self.edge.value]),
+            (self.sources, list(Sources._fields), own.beta[self.cell.value]),
         )
         for box, names, values in groups:
             made = [
@@ -166,7 +168,7 @@ class ArchitectureEditor:
         name = self.part.value
         own, spec = self.architectures[name], self.subject.specs[name]
         alpha, beta = own.alpha.clone(), own.beta.clone()
-        edge = alpha[self.cell.value, self.place.value] if spec.alpha_per_cell else alpha[self.place.value]
+        edge = alpha[self.cell.value, self.edge.value] if spec.alpha_per_cell else alpha[self.edge.value]
         edge.copy_(torch.tensor([slider.value for slider in self.operations.children]))
         beta[self.cell.value] = torch.tensor([slider.value for slider in self.sources.children])
         self.edits.append((name, Architecture(alpha, beta)))
@@ -177,6 +179,12 @@ class ArchitectureEditor:
         self._set_sliders()
         self._ask()
 
+    def _take_back_all(self) -> None:
+        self._take_back(len(self.edits))
+
+    def _branch(self) -> None:
+        self.driver.branch(self.step, self.name.value, self.changed)
+
     def _ask(self) -> None:
         """Draw the graph, and have the network answer."""
         if self._moving:
@@ -184,9 +192,7 @@ class ArchitectureEditor:
         self.undo.disabled = self.reset.disabled = not self.edits
         self.branch.disabled = not self.changed
         now, name = self.architectures, self.part.value
-        self.graph.value = (
-            f"<div style='background: white'>{draw_fabrics(self.subject.specs[name], {name: now[name]}).svg()}</div>"
-        )
+        self.graph.draw(draw_fabrics(self.subject.specs[name], {name: now[name]}))
         person, keypoint, changed = self.person.value, self.keypoint.value, self.changed
         self._work.ask(lambda: self.answer(changed, person, keypoint))
 
@@ -211,9 +217,12 @@ class ArchitectureEditor:
         try:
             found = self._work.result()
         except Exception as error:  # of a thread nobody would hear it
-            self.message.value = f"{type(error).__name__}: {error}"
+            self.message.value = in_red(f"{type(error).__name__}: {error}")
             return
-        self.message.value = self.driver.error or self.driver.doing
+        if self.driver.doing != self._doing:  # an order is begun, or done
+            self._doing, self._told = self.driver.doing, self._doing
+        error, done = self.driver.error, self._told and not self._doing
+        self.message.value = in_red(error) if error else f"{self._told}: done" if done else self._doing
         if found is None:
             return
         self.maps.value = found.picture
@@ -222,8 +231,3 @@ class ArchitectureEditor:
             f"step {self.step}, {_BATCH} people: loss <b>{found.loss:.3f}</b> (before {self._first.loss:.3f}); "
             f"expected <b>{found.gmac:.3f}</b> GMAC (before {self._first.gmac:.3f})"
         )
-
-
-def _offer(menu: widgets.Dropdown, options: list) -> None:
-    """These options, the first one chosen."""
-    menu.options, menu.index = options, 0

@@ -12,17 +12,20 @@ from IPython.display import HTML, DisplayHandle, display
 from posenfs.evaluation.metrics import metric_title
 from posenfs.search.detached import detach, follow
 from posenfs.search.engine import Search
+from posenfs.search.experiment import Experiment
 from posenfs.search.run import Run
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.stills import summary
+from posenfs.workbench.display import button, column, headless, in_red, keep_fresh, row, show
 from posenfs.workbench.driver import Driver
 from posenfs.workbench.following import Following
-from posenfs.workbench.subject import Subject, keep_fresh
-from posenfs.workbench.views import CostView, CurvesView, FabricView, LogView, PredictionsView, WeightsView, in_red
+from posenfs.workbench.subject import Subject
+from posenfs.workbench.threads import leave_cores
+from posenfs.workbench.views import CostView, CurvesView, FabricView, LogView, PredictionsView, WeightsView
 
 _PERIOD = 0.5  # s between looks at the folder
 _RECENT = 20  # s over which the speed is taken
-_RESTS = 30  # times as long as it took to draw a tab, it is left as it is
+_RESTS = 50  # times as long as it took to draw a tab, it is left as it is
 _STATES = {  # what a state is called, and its colour
     "running": ("running", "#2e7d32"),
     "paused": ("paused", "#e69f00"),
@@ -35,16 +38,16 @@ _STATES = {  # what a state is called, and its colour
 class SearchPanel:
     """Shown by a notebook as the last line of a cell; `await panel.finished()` waits for the end of the search.
 
-    Given a Search it is run in this kernel, in a thread; given a run (or its name or folder), wherever it is under
-    way, or in a process of its own. Everything shown comes from the run's folder: a panel made anew, in another tab or
-    after the kernel's restart, shows the same.
+    Given a Search it is run in this kernel, in a thread; given an experiment, or a run (its name or folder), wherever
+    it is under way, or in a process of its own, which outlives the kernel. Everything shown comes from the run's
+    folder: a panel made anew, in another tab or after the kernel's restart, shows the same.
     """
 
-    def __init__(self, search: Search | Run | str | Path, device: str = "auto"):
+    def __init__(self, search: Search | Experiment | Run | str | Path, device: str = "auto"):
         self.driver = Driver(search, device)
         self.run = self.driver.run
         self.following = Following(self.run)
-        self.subject = Subject(self.run, self.driver.search)
+        self.subject = Subject(self.run, self.driver.experiment, self.driver.search)
         views = [CurvesView, lambda *o: WeightsView(*o, "Alpha"), lambda *o: WeightsView(*o, "Beta"), FabricView]
         self.views = [make(self.subject, self.following) for make in (*views, PredictionsView, CostView, LogView)]
         self._stale: list[set[str]] = [set(view.reads) for view in self.views]
@@ -57,11 +60,6 @@ class SearchPanel:
     # -- what it looks like -----------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        def button(words: str, icon: str, tip: str, does) -> widgets.Button:
-            made = widgets.Button(description=words, icon=icon, tooltip=tip, layout={"width": "auto"})
-            made.on_click(lambda _: does())
-            return made
-
         driver = self.driver
         self.buttons = {
             "run": button("Run", "play", "Run on, to the end", driver.go),
@@ -89,18 +87,12 @@ class SearchPanel:
         second = [self.moment, self.buttons["rewind"], self.name, self.buttons["branch"]]
         self.tabs = widgets.Tab([view.widget for view in self.views], titles=[view.title for view in self.views])
         self.tabs.observe(lambda change: self._turn_to(), "selected_index")
-        wrap = {"flex_flow": "row wrap"}
-        self.widget = widgets.VBox(
-            [widgets.HBox(first, layout=wrap), widgets.HBox(second, layout=wrap), self.state, self.bar, self.message,
-             self.tabs]
-        )  # fmt: skip
+        self.widget = column(row(*first), row(*second), self.state, self.bar, self.message, self.tabs)
 
     def _ipython_display_(self) -> None:
-        if headless():
-            return  # `finished` leaves a still picture
-        display(self.widget)
-        self._picture = display(HTML(""), display_id=True)
-        keep_fresh("panel", self.run, self.refresh, _PERIOD)
+        if show(self.widget, lambda: ""):  # `finished` leaves a still picture
+            self._picture = display(HTML(""), display_id=True)
+            keep_fresh(("panel", self.run.folder.resolve()), self.refresh, _PERIOD)
 
     # -- what its buttons do ----------------------------------------------------------------------------------------
 
@@ -132,6 +124,8 @@ class SearchPanel:
 
     def refresh(self) -> None:
         """Read what is new in the folder, and show it: the head, and the tab that is looked at."""
+        if self.driver.search is not None and self.driver.under_way:
+            leave_cores()  # this is the kernel's main thread, and the search is beside it
         try:
             changed = self.following.look()
             for stale in self._stale:
@@ -168,7 +162,8 @@ class SearchPanel:
         """Once it has ended, beneath the panel: what stays when the kernel is gone."""
         ended = self.following.status.get("state") in ("finished", "failed", "interrupted")
         if ended and not self._ended and self._picture is not None:
-            self._picture.update(HTML(self.still()))
+            words = "a still picture of the end, which stays when the kernel is gone"
+            self._picture.update(HTML(f"<details><summary>{words}</summary>{self.still()}</details>"))
             self._ended = True
         elif not ended:
             self._ended = False
@@ -187,36 +182,38 @@ class SearchPanel:
         state, under_way = status.get("state", "not begun"), driver.under_way
         if driver.search is not None:
             status = {**status, "step": driver.search.step_number}
-        if state in ("running", "paused") and not under_way:
-            state = "ended without a word" if driver.search is None else "ready"
-        step, steps = status.get("step", 0), status.get("steps", 1)
+        if not under_way and (not status or state in ("running", "paused")):
+            state = "ended without a word" if status and driver.search is None else "ready"
+        step, steps = status.get("step", 0), status.get("steps")  # None: nothing is known of it yet
         paused, done = state == "paused", state == "finished"
         self.buttons["run"].disabled = done or (under_way and not paused)
         for name in ("step", "ten", "epoch"):
             self.buttons[name].disabled = done or (under_way and not paused)
-        self.buttons["epoch"].disabled |= not status.get("epochs")  # nothing is known of it yet
+        self.buttons["epoch"].disabled |= steps is None
         self.buttons["pause"].disabled = not under_way or paused
         self.buttons["stop"].disabled = not under_way
-        self.bar.value = step / steps
+        self.bar.value = step / steps if steps else 0.0
         self.bar.bar_style = {"finished": "success", "failed": "danger"}.get(state, "")
         words, colour = _STATES.get(state, (state, "#757575"))
         badge = f"<b style='color: white; background: {colour}; padding: 2px 8px; border-radius: 8px'>{words}</b>"
-        facts = [f"step <b>{step}</b> of {steps}", f"epoch {status.get('epoch', 0)} of {status.get('epochs', '?')}"]
-        facts += self._speed(steps - step, state == "running")
+        facts = [f"step <b>{step}</b> of {steps or '?'}"]
+        facts += [f"epoch {status['epoch']} of {status['epochs']}"] if steps else []
+        facts += self._speed(steps - step) if state == "running" and steps else self._speed()
         metric = status.get("headline")
         if metric and (score := status.get("metrics", {}).get(metric)) is not None:
             facts.append(f"{metric_title(metric)} <b>{score:.1f}</b>")
         doing = f" <i>{driver.doing} …</i>" if driver.doing else ""
         self.state.value = f"{badge} &nbsp; {' · '.join(facts)}{doing}"
         error = driver.error or status.get("error", "")
-        self.message.value = in_red(error) if error else ""
+        hint = "" if self.following.history else "<i>Nothing is logged yet: press Run, or Step.</i>"
+        self.message.value = in_red(error) if error else hint
 
-    def _speed(self, left: int, running: bool) -> list[str]:
-        """Images a second, the time left and the memory, of the last rows of the timing."""
+    def _speed(self, left: int | None = None) -> list[str]:
+        """The memory, and where it runs, with so many steps left, images a second and the time left."""
         recent = [row for row in self.following.timing[-50:] if row["time"] > time.time() - _RECENT]
         last = self.following.timing[-1:]
         facts = []
-        if recent and running:
+        if recent and left is not None:
             rate = sum(row["images_per_s"] for row in recent) / len(recent)
             facts.append(f"{rate:.1f} images/s")
             if rate:
@@ -237,12 +234,6 @@ class SearchPanel:
         while self.run.status().get("state") != "finished":
             await asyncio.sleep(0.1)
         return self.run.metrics()["metrics"]
-
-
-def headless() -> bool:
-    """Whether nobody sits before this kernel: papermill and nbclient, which cannot be asked anything, run it."""
-    kernel = getattr(get_ipython(), "kernel", None)
-    return kernel is not None and not kernel._allow_stdin
 
 
 def _duration(seconds: float) -> str:

@@ -1,16 +1,17 @@
 """What a panel shows of a run: a view for each of its tabs, refreshed while it is looked at."""
 
 import html
+from collections.abc import Mapping
 from pathlib import Path
 
 import ipywidgets as widgets
-import plotly.graph_objects as go
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.cost import honest_cost
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS
 from posenfs.model.prune import prune
+from posenfs.model.space import CellIndex, FabricSpec
 from posenfs.search.detached import LOG
 from posenfs.search.run import RunError, find_run, list_runs
 from posenfs.show.architectures import alpha_maps, beta_maps
@@ -20,32 +21,16 @@ from posenfs.show.costs import expected_cost_curve
 from posenfs.show.curves import alpha_curves, beta_curves, loss_curve, rate_curve, score_curve, speed_curve, thinned
 from posenfs.show.difference_graph import draw_differences
 from posenfs.show.graphs import draw_fabrics
-from posenfs.show.poses import draw_people, draw_person_maps
+from posenfs.show.poses import draw_people, draw_person_map, draw_person_maps
+from posenfs.workbench.display import Background, fill, in_red, menu, row
+from posenfs.workbench.drawing import Drawing, Plot
 from posenfs.workbench.following import Following, last_architectures
-from posenfs.workbench.subject import Background, Subject
+from posenfs.workbench.subject import Subject
 
 _MOST = 1000  # points of a line: more cannot be told apart on a screen
 _SHOWN = 3  # people in the predictions
 _COSTED = 60  # moments of a search whose expected cost is computed
 _LINES, _BYTES = 200, 2**16  # of the end of a log
-
-
-class Plot:
-    """A plotly figure that is drawn again and again."""
-
-    def __init__(self):
-        self.widget = widgets.VBox(layout={"width": "100%"})
-        self.figure: go.FigureWidget | None = None
-
-    def draw(self, figure: go.Figure) -> None:
-        """Show this figure; where the same lines have only grown, the browser keeps its zoom."""
-        if self.figure is None or [t.type for t in self.figure.data] != [t.type for t in figure.data]:
-            self.figure = go.FigureWidget(figure)
-            self.widget.children = [self.figure]
-            return
-        with self.figure.batch_update():
-            for own, new in zip(self.figure.data, figure.data, strict=True):
-                own.update(new.to_plotly_json(), overwrite=True)
 
 
 class CurvesView:
@@ -98,7 +83,7 @@ def _thinned(following: Following, most: int = _MOST):
 class FabricView:
     """Graphs of all fabrics at a moment, alone or less another moment, part or run; and one of their cells."""
 
-    title, reads = "Fabric", frozenset({"architectures"})
+    title, reads = "Fabric", frozenset({"architectures", "snapshots"})
 
     def __init__(self, subject: Subject, following: Following):
         self.subject, self.following = subject, following
@@ -106,12 +91,12 @@ class FabricView:
         self.moment = widgets.SelectionSlider(
             options=[0], description="at step", continuous_update=False, layout={"width": "420px"}
         )
-        self.less = widgets.Dropdown(options=[("nothing", None)], description="less")
-        self.cell = widgets.Dropdown(options=[("none", None)], description="one cell")
-        self._graph, self._cell = widgets.HTML(), widgets.HTML()
-        controls = widgets.HBox([self.now, self.moment, self.less, self.cell], layout={"flex_flow": "row wrap"})
-        self.widget = widgets.VBox([controls, self._graph, self._cell])
-        self._filling = False
+        self.less = menu("less", [("nothing", None)])
+        self.cell = menu("one cell", self._cells(), width="360px")
+        self._said, self.graph, self.inside = widgets.HTML(), Drawing("cell", self._choose), Drawing()
+        controls = row(self.now, self.moment, self.less, self.cell)
+        self.widget = widgets.VBox([controls, self._said, self.graph, self.inside])
+        self._filling, self._known = False, ()
         for own in (self.moment, self.less, self.cell, self.now):
             own.observe(self._chosen, "value")
 
@@ -133,8 +118,9 @@ class FabricView:
                 self.moment.value = kept if kept in steps else steps[-1]
             if self.now.value:
                 self.moment.value = steps[-1]
-            _fill(self.less, self._others())
-            _fill(self.cell, self._cells())
+            if self._known != (moments := (steps[0], *self.following.snapshots)):
+                self._known = moments
+                fill(self.less, self._others())
         finally:
             self._filling = False
         self._draw()
@@ -145,6 +131,11 @@ class FabricView:
         if change["owner"] is self.moment:
             self.now.value = self.moment.value == self.moment.options[-1]
         self.refresh()
+
+    def _choose(self, node: str) -> None:
+        """A cell was clicked, or had the keyboard's Enter: its weights, and none when it is chosen again."""
+        chosen = cell_of(node, self.subject.specs)
+        self.cell.value = None if self.cell.value == chosen else chosen
 
     def _others(self) -> list[tuple[str, tuple | None]]:
         first = int(self.following.steps[0])
@@ -157,7 +148,7 @@ class FabricView:
         return [("nothing", None), *start, *moments, *parts, *runs]
 
     def _cells(self) -> list[tuple[str, tuple | None]]:
-        return [("none", None)] + [
+        return [("none: choose one here, or click it", None)] + [
             (f"{plain_name(name)}: layer {cell.layer}, 1/{spec.strides[cell.row]}", (name, cell))
             for name, spec in self.subject.specs.items()
             for cell in spec.cells
@@ -166,12 +157,13 @@ class FabricView:
     def _draw(self) -> None:
         own = self.following.at(self.moment.value)[1]
         specs = self.subject.specs
+        self._said.value = ""
         try:
-            self._graph.value = _centred(self._compared(specs, own))
+            self.graph.draw(self._compared(specs, own))
             name, cell = self.cell.value or (None, None)
-            self._cell.value = _centred(draw_cell(specs[name], own[name], name, cell)) if name else ""
+            self.inside.draw(draw_cell(specs[name], own[name], name, cell) if name else None)
         except (ValueError, RunError) as error:
-            self._graph.value = in_red(str(error))
+            self._said.value = in_red(str(error))
 
     def _compared(self, specs, own) -> Canvas:
         kind, which = self.less.value or (None, None)
@@ -187,6 +179,12 @@ class FabricView:
         return draw_differences(specs, own, other, words)
 
 
+def cell_of(node: str, specs: Mapping[str, FabricSpec]) -> tuple[str, CellIndex]:
+    """The fabric and the cell that a node of `draw_fabrics` or `draw_differences` stands for."""
+    number, layer, row_of = (int(word) for word in node.split("/"))
+    return list(specs)[number], CellIndex(layer, row_of)
+
+
 class PredictionsView:
     """A few people the network does not see, at the last snapshot: skeletons beside the truth, and score maps."""
 
@@ -194,11 +192,14 @@ class PredictionsView:
 
     def __init__(self, subject: Subject, following: Following):
         self.subject, self.following, self._work, self._shown = subject, following, Background(), None
-        self.person = widgets.Dropdown(options=[(f"person {n}", n) for n in range(_SHOWN)], description="maps of")
+        names = subject.skeleton.keypoints
+        self.person = menu("maps of", [(f"person {n}", n) for n in range(_SHOWN)])
+        self.keypoint = menu("keypoint", [("all keypoints", None)] + [(plain_name(name), name) for name in names])
         self._said = widgets.HTML()
         self._people, self._maps = (widgets.Image(format="png", layout={"max_width": "100%"}) for _ in range(2))
-        self.widget = widgets.VBox([self._said, self._people, self.person, self._maps])
-        self.person.observe(lambda change: self._ask(), "value")
+        self.widget = widgets.VBox([self._said, self._people, row(self.person, self.keypoint), self._maps])
+        for own in (self.person, self.keypoint):
+            own.observe(lambda change: self._ask(), "value")
 
     def refresh(self) -> None:
         snapshots = self.following.snapshots
@@ -222,13 +223,16 @@ class PredictionsView:
     def _ask(self) -> None:
         if not self.following.snapshots:
             return
-        self._shown, person = self.following.snapshots[-1], self.person.value
+        self._shown, person, keypoint = self.following.snapshots[-1], self.person.value, self.keypoint.value
         step, subject = self._shown, self.subject
 
         def work() -> tuple[int, bytes, bytes]:
             network = subject.network_at(step)
             people = subject.people.select(slice(_SHOWN))
-            maps = draw_person_maps(network, people, person, subject.size)
+            if keypoint is None:
+                maps = draw_person_maps(network, people, person, subject.size)
+            else:
+                maps = draw_person_map(network, people, person, keypoint, subject.size)
             return step, draw_people(network, people, subject.size).png(), maps.png()
 
         self._work.ask(work)
@@ -258,7 +262,7 @@ class CostView:
                 f"<tr><td>{name}</td><td>{cost.gmac:.3f}</td><td>{cost.params:,}</td></tr>" for name, cost in rows
             )
             head = "<tr><th></th><th>GMAC an image</th><th>parameters</th></tr>"
-            self._words.value = f"<table class='posenfs'>{head}{cells}</table>"
+            self._words.value = f"<table>{head}{cells}</table>"
             if curve is not None:
                 self._curve.draw(curve)
 
@@ -276,7 +280,7 @@ class CostView:
                 "what exact pruning leaves of it: weights of 0.0 and all that hangs on them",
                 honest_cost(exact, height, width),
             ),
-            ("the one-hot child: the greatest weights alone", honest_cost(child, height, width)),
+            ("the one-hot child: the greatest weights alone, be it zero", honest_cost(child, height, width)),
         ]
         return rows, expected_cost_curve(steps, architectures, ExpectedCost(now, height, width), soft)
 
@@ -310,20 +314,3 @@ def _last_lines(path: Path) -> list[str]:
     with open(path, "rb") as file:
         file.seek(max(path.stat().st_size - _BYTES, 0))
         return file.read().decode(errors="replace").replace("\r", "\n").splitlines()[-_LINES:]
-
-
-def _fill(menu: widgets.Dropdown, options: list) -> None:
-    """Other options, the same choice where it is still one."""
-    if list(menu.options) != options:
-        kept = menu.value
-        menu.options = options
-        menu.value = kept if kept in [value for _, value in options] else options[0][1]
-
-
-def _centred(canvas: Canvas) -> str:
-    return f"<div style='overflow-x: auto; background: white; padding: 6px'>{canvas.svg()}</div>"
-
-
-def in_red(words: str) -> str:
-    """Words that say what went wrong."""
-    return f"<p style='color: var(--jp-error-color1, #b00020)'>{html.escape(words)}</p>"

@@ -1,6 +1,7 @@
 """What is folded gives the same score maps, and runs no batch-norm but those of pools."""
 
 import copy
+import threading
 
 import pytest
 import torch
@@ -88,3 +89,32 @@ def test_what_is_ones_own_is_called_as_it_is(monkeypatch):
     images = torch.randn(2, 3, 64, 64).double()
     with torch.no_grad():
         torch.testing.assert_close(fold(model)(images), model.eval()(images), rtol=1e-9, atol=1e-11)
+
+
+def test_folding_leaves_the_networks_of_other_threads_alone():
+    """As where a search runs in one thread, and its predictions are looked at in another."""
+    other, images, done, failed = searched(1).train(), torch.randn(2, 3, 64, 64), threading.Event(), []
+    call, own = nn.Module.__call__, searched()
+
+    def train():
+        try:
+            while not done.is_set():
+                other(images).sum().backward()
+        except Exception as error:
+            failed.append(error)
+
+    def predict():
+        try:
+            for _ in range(4):
+                fold(own)
+        except Exception as error:
+            failed.append(error)
+
+    trainer, *folders = [threading.Thread(target=work) for work in (train, predict, predict)]
+    for thread in (trainer, *folders):
+        thread.start()
+    for thread in folders:
+        thread.join()
+    done.set()
+    trainer.join()
+    assert failed == [] and nn.Module.__call__ is call

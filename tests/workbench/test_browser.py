@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import nbformat
 import pytest
 
 from posenfs.search.run import Run
@@ -47,10 +48,20 @@ def test_filtered_and_sorted(runs):
 def test_the_chosen_ones_beside_each_other(runs):
     browser = RunBrowser(runs)
     browser.chosen.value = ("one",)
-    assert "svg" in browser.graph.value and browser.message.value == "" and len(browser.curves.figure.data) == 2
+    assert "svg" in browser.graph.svg and browser.message.value == "" and len(browser.curves.figure.data) == 2
     browser.chosen.value = ("one", "two")
     assert "PCKh@0.5 of two less that of one" in browser.facts.value and len(browser.curves.figure.data) == 4
     browser.chosen.value = ("one", "three")
     assert "has no logged alpha and beta yet" in browser.message.value
     browser.chosen.value = ()
-    assert browser.graph.value == ""
+    assert browser.graph.svg == ""
+
+
+def test_the_report_of_a_run_is_written_and_linked_to(runs):
+    browser = RunBrowser(runs)
+    browser.chosen.value = ("one", "two")
+    cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("stream", text="seen")])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), runs[0].folder / "notebook.ipynb")
+    browser.report.click()
+    assert "seen" in (runs[0].folder / "notebook.html").read_text()
+    assert "notebook.html" in str(browser.reports.outputs) and "no executed notebook" in browser.message.value

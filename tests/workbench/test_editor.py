@@ -33,14 +33,14 @@ def settle(editor):
 
 def test_a_slider_changes_graph_maps_loss_and_cost_and_undo_takes_it_back(editor, finished):
     settle(editor)
-    before = editor.graph.value, bytes(editor.maps.value), editor.facts.value
+    before = editor.graph.svg, bytes(editor.maps.value), editor.facts.value
     files = {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
     assert before[1].startswith(b"\x89PNG") and editor.undo.disabled and editor.branch.disabled
     editor.operations.children[2].value = 4.0
     settle(editor)
     part = editor.part.value
     assert editor.changed[part].alpha[0, 2] == 4.0 and not editor.branch.disabled
-    after = editor.graph.value, bytes(editor.maps.value), editor.facts.value
+    after = editor.graph.svg, bytes(editor.maps.value), editor.facts.value
     assert all(one != other for one, other in zip(before, after, strict=True))
     editor.sources.children[0].value = -2.0
     assert editor.changed[part].beta[0, 0] == -2.0
@@ -51,7 +51,7 @@ def test_a_slider_changes_graph_maps_loss_and_cost_and_undo_takes_it_back(editor
     )
     editor.reset.click()
     settle(editor)
-    assert editor.graph.value == before[0] and bytes(editor.maps.value) == before[1] and editor.changed == {}
+    assert editor.graph.svg == before[0] and bytes(editor.maps.value) == before[1] and editor.changed == {}
     assert files == {path: path.read_bytes() for path in finished.folder.rglob("*") if path.is_file()}
 
 
@@ -72,7 +72,7 @@ def test_branch_begins_a_run_that_has_the_edit(editor, finished):
     editor.name.value = "by_hand"
     editor.branch.click()
     settle(editor)
-    assert editor.message.value == ""
+    assert editor.message.value == "branching by_hand at step 4: done"
     other = Run(finished.folder.with_name("by_hand"))
     state = other.load_snapshot(other.snapshots()[-1])["model"]
     assert other.status()["step"] == 4

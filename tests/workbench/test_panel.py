@@ -1,11 +1,14 @@
 """The panel without a browser: what it says is what the folder says."""
 
 import asyncio
+import os
+import re
 import time
+from dataclasses import replace
 
 import pytest
 
-from posenfs.search.run import Run
+from posenfs.search.run import Run, RunError
 from posenfs.show.canvas import plain_name
 from posenfs.workbench.panel import SearchPanel
 from tests.search.test_engine import search
@@ -70,18 +73,26 @@ def test_the_fabric_of_a_moment(panel):
     panel.refresh()
     fabric = panel.views[3]
     panel.tabs.selected_index = 3
-    now = fabric._graph.value
+    now = fabric.graph.svg
     assert fabric.now.value and panel.moment.value == 8
     panel.moment.value = 0
-    assert fabric.moment.value == 0 and not fabric.now.value and fabric._graph.value != now
+    assert fabric.moment.value == 0 and not fabric.now.value and fabric.graph.svg != now
     for words in ("the beginning", "step 4", plain_name(next(iter(fabric.subject.specs)))):
         fabric.less.value = dict(fabric.less.options)[words]
-        assert "svg" in fabric._graph.value
+        assert "svg" in fabric.graph.svg
     fabric.cell.value = fabric.cell.options[1][1]
-    assert "svg" in fabric._cell.value
+    assert "svg" in fabric.inside.svg
+    fabric.cell.value = None
+    assert fabric.inside.svg == ""
+    part = list(fabric.subject.specs)[1]
+    node = re.search(r'class="node cell">\s*<title>(1/[^<]+)</title>', fabric.graph.svg)[1]
+    fabric._choose(node)  # as a click does
+    assert fabric.cell.value[0] == part and "svg" in fabric.inside.svg
+    fabric._choose(node)
+    assert fabric.cell.value is None
     fabric.now.value = True
     fabric.less.value = None
-    assert fabric._graph.value == now
+    assert fabric.graph.svg == now
 
 
 def test_what_goes_wrong_is_shown(panel):
@@ -97,6 +108,22 @@ def test_a_panel_made_anew_shows_the_same(panel):
     panel.refresh()
     other = SearchPanel(Run(panel.run.folder), "cpu")
     assert other.state.value == panel.state.value and other.moment.options == panel.moment.options
+
+
+def test_an_experiment_has_a_process_of_its_own(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "notebooks").mkdir()
+    own = SearchPanel(replace(tiny, name="apart"), "cpu")
+    assert "ready" in own.state.value and "step <b>0</b> of ?" in own.state.value
+    press(own, "step")
+    until(own, lambda: "paused" in own.state.value and "step <b>1</b> of 8" in own.state.value)
+    again = SearchPanel(replace(tiny, name="apart"), "cpu")  # as a new kernel makes it
+    assert again.state.value == own.state.value and again.run.status()["pid"] != os.getpid()
+    press(again, "stop")
+    until(again, lambda: "stopped" in again.state.value and not again.driver.under_way)
+    with pytest.raises(RunError, match="holds another experiment"):
+        SearchPanel(replace(tiny, name="apart", vector_dim=4))
 
 
 def test_without_anybody_it_runs_to_the_end(panel, capsys):

@@ -1,0 +1,48 @@
+"""A search in a process of its own outlives the page and the kernel, and is steered again from a new one."""
+
+from posenfs.search.run import Run
+
+CELLS = [
+    """from posenfs import *
+experiment = Experiment(
+    name="far", data=DataSpec("synthetic", None, (48, 8)), image_size=(64, 64), fabric=FabricSpec(width=2),
+    run=RunConfig(epochs=500, batch_size=8),
+)""",
+    "SearchPanel(experiment)",
+]
+
+
+def test_tab_and_kernel_come_and_go(lab, page):
+    page.open(lab.write("far", CELLS))
+    page.command("notebook:run-all-cells")
+    page.until(lambda word, step: word == "ready" and step == 0)
+    page.press("Run")
+    page.until(lambda word, step: word == "running" and step > 3)
+    run = Run(lab.folder / "reports/runs/far")
+    process = run.status()["pid"]
+    page.command("docmanager:save")
+    page.page.wait_for_timeout(1000)
+
+    page.page.reload(wait_until="domcontentloaded")
+    page.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.idle()
+    before = run.status()["step"]
+    page.command("notebook:run-all-cells")
+    page.until(lambda word, step: word == "running" and step > before)
+
+    page.command("notebook:restart-run-all")
+    page.page.locator(".jp-Dialog .jp-mod-accept").click()
+    page.page.wait_for_timeout(2000)
+    page.idle()
+    before = run.status()["step"]
+    page.until(lambda word, step: word == "running" and step > before)
+    assert run.status()["pid"] == process
+    page.press("Pause")
+    page.until(lambda word, step: word == "paused")
+    held = page.state()[1]
+    page.press("Step")
+    page.until(lambda word, step: word == "paused" and step == held + 1)
+    page.press("Stop")
+    page.until(lambda word, step: word == "stopped" and step == held + 1)
+    assert run.snapshots()[-1] == held + 1 and not run.in_use()
+    assert page.elsewhere == [] and page.errors == []
