@@ -133,16 +133,74 @@ def run(
 
 
 @app.command
+def ablate(
+    tables: Positional[tuple[str, ...]],
+    profile: Literal["paper", "paper_text", "study", "smoke"] = "study",
+    seeds: int = 3,
+    engine: Literal["local", "ray"] = "local",
+    jobs: int | None = None,
+    gpus_per_run: float | None = None,
+    address: str | None = None,
+    device: str = "auto",
+    image_size: int | None = None,
+    epochs: int | None = None,
+    dataset: str | None = None,
+    root: str | None = None,
+    pictures: tuple[int, int] | None = None,
+    weights: tuple[str, ...] = (),
+    retry: bool = False,
+    plan: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Run the rows of tables and figures of the paper, several seeds each, as notebooks, and write the tables.
+
+    What is done is not done again; more seeds later add to it. Ctrl-C leaves all of it to go on with.
+
+    Args:
+        tables: table_2 to table_7, figure_6, figure_7, rules; or all.
+        profile: The paper's own size (paper: by the released code's rules; paper_text: by the text's), study (small, for
+            photographs), or smoke (seconds a run, drawn people).
+        seeds: 0, 1, …: so many of each row.
+        engine: Processes of this machine, or tasks of a Ray cluster.
+        jobs: At a time, on this machine; none: as many as its GPUs hold, or one.
+        gpus_per_run: A run's share of a GPU; none: 1 on this machine where it has one; 0 with Ray.
+        address: Of an existing Ray cluster; none: one of this machine is begun.
+        device: Of local runs: auto, cpu, cuda.
+        image_size: Pixels of crops, other than the profile's.
+        epochs: Other than the profile's.
+        dataset: Other than the profile's: lsp, mpii, synthetic, …
+        root: The data set's folder.
+        pictures: Of drawn people: to train and to validate on.
+        weights: What networks begin with, NETWORK=FILE, or =imagenet: mobilenet_v2=weights.pth
+        retry: Run those that failed before again.
+        plan: Only say what would be run, for how long, and how many seeds would tell which difference.
+        quiet: No progress.
+    """
+    from posenfs.study.ablating import run_tables
+
+    run_tables(
+        tables, profile, seeds, engine, jobs, gpus_per_run, address, device,
+        {"image_size": image_size, "epochs": epochs, "dataset": dataset, "root": root, "pictures": pictures},
+        weights, retry, plan, quiet,
+    )  # fmt: skip
+
+
+@app.command
 def report(source: Positional[str], output: Path | None = None) -> None:
     """Turn an executed notebook into one HTML page that needs no internet.
 
     Args:
-        source: A run (its name or folder), or an executed notebook.
+        source: A run (its name or folder), an executed notebook, or a table (table_2, …): its notebook is executed, its
+            page is written into reports/, and reports/index.html lists all pages there.
         output: The page; by default beside the notebook.
     """
     from posenfs.search.run import find_run
-    from posenfs.show.report import write_report
+    from posenfs.show.report import report_table, write_report
+    from posenfs.study.experiments import TABLES
 
+    if source in TABLES:
+        print(report_table(source, output))
+        return
     notebook = Path(source) if source.endswith(".ipynb") else find_run(source).folder / "notebook.ipynb"
     print(write_report(notebook, output or notebook.with_suffix(".html")))
 

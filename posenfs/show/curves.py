@@ -16,8 +16,8 @@ from posenfs.show.fabric_graph import TRANSFER_COLOURS
 _TRANSFERS = {"finer": "down", "same": "same", "coarser": "up"}  # a source and the transfer it comes through
 _DASHES = ("solid", "dash", "dashdot", "dot")  # of cells, the finest first
 # Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
-_TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
-_COLUMN_COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
+TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
 
 
 def loss_curve(history: Sequence[Mapping], most: int = 5000) -> go.Figure:
@@ -37,7 +37,7 @@ def loss_curve(history: Sequence[Mapping], most: int = 5000) -> go.Figure:
     figure.add_scatter(
         x=shown, y=smooth[every], mode="lines", name=f"mean of {window} steps", line={"color": "#222222", "width": 2}
     )
-    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", tickvals=_TICKS)
+    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", tickvals=TICKS)
     figure.update_xaxes(title="training step")
     return figure
 
@@ -85,7 +85,7 @@ def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_po
     steps = [row["step"] for row in rows]
     figure = go.Figure(layout=layout(f"{metric_title(metric)} on people the network has not seen"))
     columns = [key.removeprefix(f"{metric}/") for key in (rows[0] if rows else ()) if key.startswith(f"{metric}/")]
-    styles = itertools.product(("solid", "dot", "dash"), _COLUMN_COLOURS)
+    styles = itertools.product(("solid", "dot", "dash"), COLOURS)
     for column, (dash, colour) in zip(columns, styles, strict=False):
         values = [row.get(f"{metric}/{column}") for row in rows]
         if any(value is not None for value in values):
@@ -110,7 +110,7 @@ def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_po
 def compared_curves(histories: Mapping[str, Sequence[Mapping]], metric: str | None) -> go.Figure:
     """Loss and a metric by step, a line for each run; of many steps every n-th is drawn."""
     figure = make_subplots(cols=2, subplot_titles=("training loss, mean of 20 steps", metric_title(metric or "score")))
-    for colour, (name, history) in zip(itertools.cycle(_COLUMN_COLOURS), histories.items(), strict=False):
+    for colour, (name, history) in zip(itertools.cycle(COLOURS), histories.items(), strict=False):
         line = {"color": colour, "width": 2}
         rows = [row for row in history if "loss" in row]
         losses = np.array([row["loss"] for row in rows])
@@ -127,7 +127,7 @@ def compared_curves(histories: Mapping[str, Sequence[Mapping]], metric: str | No
         )  # fmt: skip
     figure.update_layout(layout("Runs beside each other"))
     figure.update_xaxes(title="training step")
-    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", tickvals=_TICKS, row=1, col=1)
+    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", tickvals=TICKS, row=1, col=1)
     figure.update_yaxes(title="%", range=[0, 100], row=1, col=2)
     return figure
 
@@ -196,7 +196,7 @@ def collapse_curves(history: Sequence[Mapping]) -> go.Figure:
     titles = ("weight of zero and skip", "entropy of alpha", "entropy of beta", "effective paths")
     figure = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.05)
     names = list(rows[0]["architecture"]) if rows else []
-    for name, colour in zip(names, itertools.cycle(_COLUMN_COLOURS), strict=False):
+    for name, colour in zip(names, itertools.cycle(COLOURS), strict=False):
         signs = [row["architecture"][name] for row in rows]
         panels = (
             [own["zero"] + own["skip"] for own in signs],

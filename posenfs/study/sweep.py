@@ -4,6 +4,7 @@ import ast
 import json
 import signal
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +16,10 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-# Kernels talk over files of this machine: no ports to race for, no warning about open ones.
-_KERNELS = Config({"KernelManager": {"transport": "ipc"}, "AsyncKernelManager": {"transport": "ipc"}})
+def _kernels(folder: str) -> Config:
+    """Kernels talk over files in a folder, which must be their own: no ports to race for, no warning about open ones."""
+    own = {"transport": "ipc", "ip": f"{folder}/kernel"}
+    return Config({"KernelManager": own, "AsyncKernelManager": own})
 
 
 class NotebookError(Exception):
@@ -72,7 +75,7 @@ def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], prog
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     # In a thread of its own papermill leaves Ctrl-C to us; it would kill the kernel in the middle of a step.
-    with ThreadPoolExecutor(1) as thread:
+    with tempfile.TemporaryDirectory(prefix="kernel") as sockets, ThreadPoolExecutor(1) as thread:
         running = thread.submit(
             papermill.execute_notebook,
             str(source),
@@ -80,7 +83,7 @@ def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], prog
             parameters=dict(parameters),
             progress_bar=False,
             stderr_file=sys.stderr if progress else None,
-            config=_KERNELS,
+            config=_kernels(sockets),
         )
         try:
             _wait(running)

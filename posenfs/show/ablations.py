@@ -1,0 +1,104 @@
+"""Figures of an ablation (plotly): scores by row with every seed, curves of all runs, accuracy against cost."""
+
+import itertools
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from posenfs.evaluation.metrics import metric_title
+from posenfs.evaluation.seeds import mean_interval
+from posenfs.show.curves import COLOURS, TICKS, layout
+from posenfs.study.experiments import FRONTIER
+from posenfs.study.tables import Outcome, full_cost, headline_of
+
+_INK, _PALE = "#222222", "#8C8C8C"
+
+
+def score_dots(rows: Sequence[Outcome], metric: str | None = None) -> go.Figure:
+    """A line for each row: every seed as a dot, the mean with Student's 95 % interval, and the paper's number as a
+    diamond; rows without a run are empty."""
+    metric = metric or headline_of(rows)
+    figure = go.Figure(layout=layout(f"{metric_title(metric)} by row"))
+    labels = [own.row.label for own in rows]
+    seeds = [(own.row.label, seed, score) for own in rows for seed, score in own.scores(metric).items()]
+    figure.add_scatter(
+        x=[score for *_, score in seeds], y=[label for label, *_ in seeds], mode="markers", name="one seed",
+        marker={"color": "#56B4E9", "size": 8}, text=[f"seed {seed}" for _, seed, _ in seeds],
+    )  # fmt: skip
+    means = {own.row.label: mean_interval(own.scores(metric)) for own in rows if own.scores(metric)}
+    figure.add_scatter(
+        x=[own.value for own in means.values()], y=list(means), mode="markers", name="mean, 95 % over seeds",
+        marker={"color": _INK, "symbol": "line-ns", "size": 14, "line": {"width": 3, "color": _INK}},
+        error_x={"array": [_reach(own) for own in means.values()], "color": _INK, "thickness": 1.5},
+    )  # fmt: skip
+    printed = [(own.row.label, own.row.printed[metric]) for own in rows if metric in own.row.printed]
+    figure.add_scatter(
+        x=[score for _, score in printed], y=[label for label, _ in printed], mode="markers", name="printed",
+        marker={"color": "#D55E00", "symbol": "diamond-open", "size": 10},
+    )  # fmt: skip
+    figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1], range=[-0.6, len(labels) - 0.4])
+    figure.update_xaxes(title=f"{metric_title(metric)} (%)")
+    return figure.update_layout(height=180 + 34 * len(rows))
+
+
+def _reach(interval) -> float:
+    return 0.0 if interval.high != interval.high else interval.high - interval.value
+
+
+def run_curves(rows: Sequence[Outcome]) -> go.Figure:
+    """The training loss by step (a running mean over a fortieth of it) and the metric after each epoch: a colour for each
+    row, a line for each seed."""
+    metric = headline_of(rows)
+    figure = make_subplots(cols=2, subplot_titles=("training loss", metric_title(metric)))
+    for colour, own in zip(itertools.cycle(COLOURS), rows, strict=False):
+        for number, result in enumerate(own.results.values()):
+            for column, (key, mode) in enumerate((("losses", "lines"), ("epochs", "lines+markers")), 1):
+                figure.add_scatter(
+                    x=[step for step, _ in result[key]], y=[value for _, value in result[key]], mode=mode,
+                    name=own.row.label, legendgroup=own.name, showlegend=column == 1 and number == 0,
+                    line={"color": colour, "width": 1.4}, row=1, col=column,
+                )  # fmt: skip
+    figure.update_layout(layout("Every run"))
+    figure.update_xaxes(title="training step")
+    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", tickvals=TICKS, row=1, col=1)
+    figure.update_yaxes(title="%", row=1, col=2)
+    return figure
+
+
+def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figure:
+    """Fig. 7: the score over parameters (`params`) or multiply-adds (`gmac`) on a log axis. Left the paper's printed
+    numbers beside what others publish (MPII val, PCKh@0.5); right our runs, with their interval over seeds. The two are of
+    different data and sizes, and stand on axes of their own. Raises ValueError for another `by`."""
+    if by not in ("gmac", "params"):
+        raise ValueError(f"accuracy is drawn against gmac or params; got {by!r}")
+    metric, others = headline_of(rows), [own for own in FRONTIER if own.pckh is not None]
+    titles = ("printed: MPII val, PCKh@0.5", f"ours: {metric_title(metric)}")
+    figure = make_subplots(cols=2, subplot_titles=titles, horizontal_spacing=0.12)
+    figure.add_scatter(
+        x=[own.gmac if by == "gmac" else own.params_m for own in others], y=[own.pckh for own in others],
+        text=[own.name for own in others], name="others, as published", mode="markers+text",
+        textposition="bottom center", marker={"color": _PALE, "size": 9}, row=1, col=1,
+    )  # fmt: skip
+    printed = [(own.row, full_cost(own)) for own in rows if "pckh@0.5" in own.row.printed]
+    figure.add_scatter(
+        x=[cost.gmac if by == "gmac" else cost.params / 1e6 for _, cost in printed],
+        y=[row.printed["pckh@0.5"] for row, _ in printed], text=[row.label for row, _ in printed], name="in the paper",
+        mode="markers+text", textposition="top center",
+        marker={"color": "#D55E00", "symbol": "diamond-open", "size": 10}, row=1, col=1,
+    )  # fmt: skip
+    for own in rows:
+        scores = own.scores(metric)
+        if scores:
+            found = mean_interval(scores)
+            ours = next(iter(own.results.values()))["metrics"]
+            figure.add_scatter(
+                x=[ours["multiply_adds"] / 1e9 if by == "gmac" else ours["params"] / 1e6], y=[found.value],
+                error_y={"array": [_reach(found)], "thickness": 1.2}, text=[own.row.label], mode="markers+text",
+                textposition="bottom center", marker={"color": _INK, "size": 9}, name=own.row.label, showlegend=False,
+                row=1, col=2,
+            )  # fmt: skip
+    words = "GMAC for one crop" if by == "gmac" else "parameters (millions)"
+    figure.update_xaxes(title=words, type="log", tickvals=[d * 10.0**p for p in range(-3, 4) for d in (1, 2, 5)])
+    figure.update_yaxes(title="%")
+    return figure.update_layout(layout("Accuracy against cost") | {"height": 460})

@@ -1,0 +1,132 @@
+"""An ablation: the runs that tables ask for, each once, executed as notebooks, their results kept."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from posenfs.data.datasets.catalogue import home
+from posenfs.search.experiment import Experiment
+from posenfs.search.run import Run, runs_home
+from posenfs.study.engines import Engine, Job
+from posenfs.study.experiments import TABLES, Profile, experiment_of
+from posenfs.study.results import DataFingerprints, collect, fingerprint, read_results, write_result
+
+NOTEBOOK = "one_run.ipynb"  # what each run executes
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run: the experiment (its name holds the fingerprint), the data's fingerprints, and the rows that ask for it,
+    as (table, row)."""
+
+    key: str
+    experiment: Experiment
+    data: Mapping[str, str | None]
+    rows: tuple[tuple[str, str], ...]
+
+    @property
+    def words(self) -> str:
+        table, row = self.rows[0]
+        return f"{table} {row}, seed {self.experiment.run.seed}"
+
+    @property
+    def run(self) -> Run:
+        return Run(runs_home() / self.experiment.name)
+
+
+def plan(tables: Sequence[str], profile: Profile, seeds: int, data: DataFingerprints) -> list[Planned]:
+    """The runs of some tables' rows with seeds 0, 1, …: all rows with the first seed come first, and what several rows
+    ask for is one run. Raises ValueError for an unknown table."""
+    if unknown := [name for name in tables if name not in TABLES]:
+        raise ValueError(f"unknown table {unknown[0]!r}; known: {', '.join(TABLES)}")
+    if seeds < 1:
+        raise ValueError(f"an ablation takes at least 1 seed; got {seeds}")
+    found: dict[str, Planned] = {}
+    for seed in range(seeds):
+        for table in tables:
+            for name, row in TABLES[table].rows.items():
+                if row.quoted:
+                    continue
+                experiment = experiment_of(row, profile, seed)
+                prints = data.of(experiment)
+                key = fingerprint(experiment, prints)
+                before = found[key].rows if key in found else ()
+                named = replace(experiment, name=f"{profile.base.name}_{key}")
+                found[key] = Planned(key, named, prints, (*before, (table, name)))
+    return list(found.values())
+
+
+def state_of(planned: Planned, done: set[str]) -> str:
+    """done (its result is kept), finished, failed (by an error), under way, begun, or new; `done`: fingerprints."""
+    if planned.key in done:
+        return "done"
+    status = planned.run.status()
+    if planned.run.in_use():
+        return "under way"
+    return {"finished": "finished", "failed": "failed"}.get(status.get("state"), "begun" if status else "new")
+
+
+def ablate(
+    runs: Sequence[Planned],
+    engine: Engine,
+    retry: bool = False,
+    say: Callable[[Planned, str], None] = lambda planned, words: None,
+    look: Callable[[], None] = lambda: None,
+) -> dict[str, str]:
+    """Execute what is not done yet, and keep each result as soon as it is there; returns what failed: {key: why}.
+
+    A run that failed before is left alone and named, unless `retry`; one that was interrupted goes on. `say` hears of
+    every change, `look` is called often. Ctrl-C stops the runs under way, which save, and raises KeyboardInterrupt.
+    """
+    done, failed = {own["fingerprint"] for own in read_results()}, {}
+    todo: dict[str, Planned] = {}
+    for own in runs:
+        state = state_of(own, done)
+        if state == "failed" and not retry:
+            failed[own.key] = f"failed before: {own.run.status().get('error', 'without a word')}"
+            say(own, failed[own.key])
+        elif state == "under way":
+            failed[own.key] = "is under way in another process"
+            say(own, failed[own.key])
+        elif state == "done":
+            say(own, state)
+        else:
+            todo[own.key] = own
+    notebook = home() / "notebooks" / NOTEBOOK
+    if todo and not notebook.is_file():
+        raise ValueError(f"no notebook {notebook}: ablations are run in the project's folder")
+    jobs = [_job(own, notebook) for own in todo.values()]
+    try:
+        for key, wrong in engine.run(jobs, look):
+            if not (wrong := wrong or _keep(todo[key])):
+                say(todo[key], "done")
+            else:
+                failed[key] = wrong
+                say(todo[key], wrong)
+    except KeyboardInterrupt:
+        engine.stop()
+        raise KeyboardInterrupt("stopped; what was under way is saved. The same command goes on") from None
+    return failed
+
+
+def _job(planned: Planned, notebook: Path) -> Job:
+    return Job(planned.key, planned.run.folder.resolve(), notebook.resolve(), planned.experiment.to_json())
+
+
+def _keep(planned: Planned) -> str | None:
+    """Keep the result; what is wrong where there is none."""
+    status = planned.run.status()
+    if status.get("state") != "finished":
+        return status.get("error") or f"ended as {status.get('state', 'nothing')}"
+    write_result(collect(planned.run, planned.key, planned.data))
+    return None
+
+
+def progress_of(runs: Sequence[Planned], done: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
+    """For each run: what it is, its state in words, how far it is, and its score; `done`: what is known, by key."""
+    for own in runs:
+        status = own.run.status()
+        state = done.get(own.key) or ("running" if own.run.in_use() else "waiting")
+        share = f"{status.get('step', 0)}/{status['steps']}" if status.get("steps") else ""
+        score = (status.get("metrics") or {}).get(status.get("headline"))
+        yield own.words, state, share, "" if score is None else f"{score:.1f}"

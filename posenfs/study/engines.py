@@ -1,0 +1,190 @@
+"""Who executes an ablation's notebooks: processes of this machine, or a Ray cluster."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from posenfs.search.run import Run
+from posenfs.study.sweep import NotebookError, run_notebook
+
+LOG = "notebook.log"  # in the run's folder: what its process said
+_TRIES = 3  # of a run whose process was killed: it goes on from its last snapshot
+_PERIOD = 0.5  # s between looks at what is under way
+_GRACE = 120.0  # s in which what is stopped saves itself
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook to execute: the run's fingerprint and folder, the notebook, and the experiment as JSON."""
+
+    key: str
+    folder: Path
+    notebook: Path
+    experiment: str
+
+
+class Engine(Protocol):
+    """Executes jobs, and yields each one's key as it ends, with what went wrong, or None."""
+
+    def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> Iterator[tuple[str, str | None]]: ...
+
+    def stop(self) -> None:
+        """Interrupt what is under way, and wait until it is saved."""
+
+
+def execute(folder: str, notebook: str, experiment: str, device: str, where: str) -> None:
+    """Run a job here: in whatever process an engine has for it. Raises NotebookError where a cell fails."""
+    os.chdir(where)
+    run, end = Run(folder), time.monotonic() + _GRACE
+    while run.in_use() and time.monotonic() < end:  # a kernel whose process was killed ends a moment later
+        time.sleep(0.5)
+    parameters = {"experiment": json.loads(experiment), "device": device}
+    run_notebook(Path(notebook), run.folder / "notebook.ipynb", parameters, progress=False)
+
+
+class LocalEngine:
+    """Processes of this machine, so many at a time; with GPUs each gets its share of one (0.5: two runs share it)."""
+
+    def __init__(self, jobs: int | None = None, gpus_per_run: float = 1.0, device: str = "auto"):
+        """`jobs`: at a time; none: as many as the GPUs hold, or one on the CPU. Raises ValueError where that cannot
+        be."""
+        if (jobs is not None and jobs < 1) or gpus_per_run <= 0:
+            raise ValueError(f"jobs are at least 1, a run's share of a GPU is above 0; got {jobs}, {gpus_per_run}")
+        self.device, self.gpus = device, torch.cuda.device_count() if device in ("auto", "cuda") else 0
+        self.jobs = jobs or max(int(self.gpus / gpus_per_run), 1)
+        self.threads = max((os.cpu_count() or 1) // self.jobs, 1)
+        self._under_way: dict[int, tuple[Job, subprocess.Popen]] = {}  # by slot
+
+    def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> Iterator[tuple[str, str | None]]:
+        """See Engine. A process that is killed is begun again, and goes on; one that fails is told."""
+        waiting, tries = deque(jobs), dict.fromkeys((job.key for job in jobs), 0)
+        while waiting or self._under_way:
+            for slot in range(self.jobs):
+                if slot not in self._under_way and waiting:
+                    self._under_way[slot] = (job := waiting.popleft()), self._begin(job, slot)
+                    tries[job.key] += 1
+            look()
+            time.sleep(_PERIOD)
+            for slot, (job, process) in list(self._under_way.items()):
+                if (code := process.poll()) is None:
+                    continue
+                del self._under_way[slot]
+                if code < 0 and tries[job.key] < _TRIES:
+                    waiting.append(job)
+                else:
+                    yield job.key, None if code == 0 else _last_words(job, code)
+
+    def _begin(self, job: Job, slot: int) -> subprocess.Popen:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
+        if self.gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = str(slot * self.gpus // self.jobs)
+        command = [sys.executable, "-m", "posenfs.study.engines", str(job.folder), str(job.notebook), self.device]
+        with open(job.folder / LOG, "a") as log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+        with process.stdin as pipe, contextlib.suppress(BrokenPipeError):  # one that ends at once has its own words
+            pipe.write(job.experiment.encode())
+        return process
+
+    def stop(self) -> None:
+        """See Engine."""
+        for _, process in self._under_way.values():
+            process.send_signal(signal.SIGINT)
+        for _, process in self._under_way.values():
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._under_way.clear()
+
+
+class RayEngine:
+    """Tasks of a Ray cluster: an existing one by its address, or one of this machine."""
+
+    def __init__(self, address: str | None = None, cpus_per_run: int = 1, gpus_per_run: float = 0.0):
+        """Raises ValueError where Ray is not installed or no cluster answers."""
+        try:
+            import ray
+        except ImportError:
+            raise ValueError("no Ray here: pip install 'posenfs[ray]', or take --engine local") from None
+        self.ray, self._begun = ray, not ray.is_initialized()
+        if self._begun:
+            try:
+                ray.init(address=address, log_to_driver=False, include_dashboard=False)
+            except ConnectionError as error:
+                raise ValueError(f"no Ray cluster at {address!r} ({error}); ray start --head begins one") from None
+        options = {"num_cpus": cpus_per_run, "num_gpus": gpus_per_run, "max_retries": _TRIES - 1}
+        self._task = ray.remote(**options)(_execute_there)
+        self._under_way: dict = {}  # the job by the reference of its task
+
+    def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> Iterator[tuple[str, str | None]]:
+        """See Engine. Ray begins a task whose process was killed again, and the run in it goes on."""
+        where = os.getcwd()
+        for job in jobs:
+            self._under_way[self._task.remote(str(job.folder), str(job.notebook), job.experiment, where)] = job
+        while self._under_way:
+            ended, _ = self.ray.wait(list(self._under_way), timeout=_PERIOD)
+            look()
+            for task in ended:
+                job = self._under_way.pop(task)
+                try:
+                    self.ray.get(task)
+                    yield job.key, None
+                except self.ray.exceptions.RayError as error:
+                    cause = getattr(error, "cause", None) or error
+                    yield job.key, str(cause).strip().splitlines()[0]
+
+    def stop(self) -> None:
+        """See Engine."""
+        for task in self._under_way:
+            self.ray.cancel(task)
+        self.ray.wait(list(self._under_way), num_returns=len(self._under_way), timeout=_GRACE)
+        self._under_way.clear()
+
+    def close(self) -> None:
+        """Leave the cluster; one that was begun here ends."""
+        if self._begun:
+            self.ray.shutdown()
+
+
+def _execute_there(folder: str, notebook: str, experiment: str, where: str) -> None:
+    try:
+        execute(folder, notebook, experiment, "auto", where)
+    except NotebookError as error:
+        raise ValueError(str(error)) from None
+
+
+def _last_words(job: Job, code: int) -> str:
+    """Why a process ended: the error that its run tells, or its last line."""
+    if code < 0:
+        return f"killed by signal {-code}, {_TRIES} times"
+    lines = (job.folder / LOG).read_text().strip().splitlines() or [""]
+    return Run(job.folder).status().get("error") or f"exit code {code}: {lines[-1][:300]} ({job.folder / LOG})"
+
+
+def main() -> None:
+    """A local engine's process: folder, notebook and device as arguments, the experiment's JSON on standard input."""
+    folder, notebook, device = sys.argv[1:]
+    try:
+        execute(folder, notebook, sys.stdin.read(), device, os.getcwd())
+    except NotebookError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""The rows of the paper's ablations as data: what each one runs, what the paper prints, and at which size it is run.
+
+A row is the profile's experiment with some fields changed. Rows that come to the same experiment are the same run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from posenfs.data import augment
+from posenfs.data.datasets.catalogue import DataSpec
+from posenfs.model.space import PAPER, RELEASED, FabricSpec
+from posenfs.search.experiment import Experiment, RunConfig
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table. `changes`: what sets it apart from the profile's experiment, by dotted field; `full`: what
+    the paper's own size changes besides (its data, its pixels), for profiles at full size alone; `printed`: numbers by
+    metric as the paper prints them (pckh@0.11 is what it heads @0.1), or as `note` says; `item`: the network among the
+    cost columns (study.costs); `against`: the row it is compared with. Quoted: another system's published numbers,
+    which nobody runs here."""
+
+    label: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    full: Mapping[str, Any] = field(default_factory=dict)
+    printed: Mapping[str, float] = field(default_factory=dict)
+    item: str | None = None
+    against: str | None = None
+    quoted: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or figure of the paper, or one that it lacks: its rows by name."""
+
+    title: str
+    question: str
+    rows: Mapping[str, Row]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """At which size rows are run: the experiment that they change; `weights`: what networks begin with, by the name of
+    the backbone or model (others begin at random); `full`: with the paper's own data and pixels."""
+
+    base: Experiment
+    weights: Mapping[str, str] = field(default_factory=dict)
+    full: bool = False
+
+
+_FIRST_ORDER = {"run.strategy": "first_order"}
+_HRNET = {"backbone": "hrnet_w32"}
+_COCO = {"data.name": "coco", "image_size": (384, 288)}
+_SIMPLE, _HR = {"model": "simple_baseline_50"}, {"model": "hrnet_w32"}
+_OURS_B = _HRNET | {"parts": 5, "fabric.width": 16}
+_TEST_DEV = "the paper's number is of test-dev, on detected boxes"
+_OWN = "the printed number is its authors'"
+_SB_MPII, _HR_MPII = {"pckh@0.5": 88.5, "pckh@0.11": 34.0}, {"pckh@0.5": 90.3, "pckh@0.11": 37.7}
+
+TABLES: dict[str, Table] = {
+    "table_2": Table(
+        "Table II: search strategies",
+        "Does searching alpha and beta by gradient beat random ones, and does it need people held out?",
+        {
+            "random": Row("random", {"run.strategy": "random"}, item="t2_p3"),
+            "synchronous": Row("synchronous", printed={"pckh@0.5": 87.0}, item="t2_p3", against="random"),
+            "first_order": Row("first order", _FIRST_ORDER, item="t2_p3", against="synchronous"),
+        },
+    ),
+    "table_3": Table(
+        "Table III: parts",
+        "Do fabrics for parts beat one fabric for the whole body?",
+        {
+            "p1": Row("P = 1", {"parts": 1}, item="t3_p1"),
+            "p3": Row("P = 3", printed={"pckh@0.5": 87.0}, item="t2_p3", against="p1"),
+            "p5": Row("P = 5", {"parts": 5}, item="t3_p5", against="p1"),
+            "p8": Row("P = 8", {"parts": 8}, item="t3_p8", against="p1"),
+        },
+    ),
+    "table_4": Table(
+        "Table IV: vector in pixel",
+        "Does a vector in each pixel beat a plain score, and for which networks?",
+        {
+            "d1": Row("d = 1 (plain score map)", {"vector_dim": 1}, item="t4_d1"),
+            "d4": Row("d = 4", {"vector_dim": 4}, item="t4_d4", against="d1"),
+            "d8": Row("d = 8", printed={"pckh@0.5": 87.0}, item="t2_p3", against="d1"),
+            "d16": Row("d = 16", {"vector_dim": 16}, item="t4_d16", against="d1"),
+            "simple_baseline": Row(
+                "SimpleBaseline-50", _SIMPLE | {"vector_dim": 1, "parts": 1}, printed=_SB_MPII,
+                item="simple_baseline_50", note=_OWN,
+            ),
+            "simple_baseline_vector": Row(
+                "SimpleBaseline-50 + vector 8", _SIMPLE | {"parts": 1}, item="simple_baseline_50_vector8",
+                against="simple_baseline",
+            ),
+            "hrnet": Row(
+                "HRNet-W32", _HR | {"vector_dim": 1, "parts": 1}, printed=_HR_MPII, item="hrnet_w32", note=_OWN
+            ),
+            "hrnet_vector": Row(
+                "HRNet-W32 + vector 8", _HR | {"parts": 1}, item="hrnet_w32_vector8", against="hrnet"
+            ),
+        },
+    ),
+    "table_5": Table(
+        "Table V: backbones",
+        "What does the shared backbone decide?",
+        {
+            "ours_a": Row(
+                "ours-a: MobileNet-V2, P = 3, H = 2", {"fabric.hidden_nodes": 2}, {"image_size": (384, 384)},
+                item="ours_a",
+            ),
+            "fabric_1": Row("Fabric-1 (Table VIII), P = 3", {"backbone": "fabric_1"}, item="fabric_1"),
+            "fabric_2": Row("Fabric-2 (Table VIII), P = 3", {"backbone": "fabric_2"}, item="fabric_2"),
+            "fabric_3": Row("Fabric-3 (Table VIII), P = 3", {"backbone": "fabric_3"}, item="fabric_3"),
+            "resnet50": Row("ResNet-50, P = 3", {"backbone": "resnet50"}),
+            "ours_b": Row("ours-b: HRNet-W32, P = 5, C = 16", _OURS_B, printed={"pckh@0.5": 90.1}, item="ours_b"),
+        },
+    ),
+    "table_6": Table(
+        "Table VI: searched fabrics beside branches built by hand",
+        "Do searched heads beat hand-made ones of the same backbone at less cost?",
+        {
+            "ours_b": Row("ours-b", _OURS_B, printed={"pckh@0.5": 90.1}, item="ours_b", against="branchnet_2"),
+            "ours_c": Row(
+                "ours-c: HRNet-W32, P = 3, H = 2, C = 12",
+                _HRNET | {"fabric.hidden_nodes": 2, "fabric.width": 12}, item="ours_c", against="branchnet_1",
+            ),
+            "branchnet_1": Row(
+                "Baseline-1: Branchnet x 3", _HRNET | {"model": "branchnet_1", "vector_dim": 1}, item="branchnet_1"
+            ),
+            "branchnet_2": Row(
+                "Baseline-2: Branchnet x 5", _HRNET | {"model": "branchnet_2", "vector_dim": 1, "parts": 5},
+                item="branchnet_2",
+            ),
+            "hrnet": Row(
+                "HRNet-W32", _HR | {"vector_dim": 1, "parts": 1}, printed=_HR_MPII, item="hrnet_w32", note=_OWN
+            ),
+            "simple_baseline_152": Row(
+                "SimpleBaseline-152", {"model": "simple_baseline_152", "vector_dim": 1, "parts": 1},
+                printed={"pckh@0.5": 89.6, "pckh@0.11": 35.0}, item="simple_baseline_152", note=_OWN,
+            ),
+        },
+    ),
+    "table_7": Table(
+        "Table VII: COCO",
+        "Where does the search stand among networks made by hand?",
+        {
+            "ours_1": Row(
+                "ours-1: MobileNet-V2, P = 3, C = 16", {"fabric.width": 16}, _COCO, {"ap": 67.4}, "ours_1",
+                note=_TEST_DEV,
+            ),
+            "ours_2": Row(
+                "ours-2: ResNet-50, P = 3", {"backbone": "resnet50"}, _COCO, {"ap": 70.9}, "ours_2",
+                note=_TEST_DEV,
+            ),
+            "ours_3": Row(
+                "ours-3: HRNet-W32, P = 5, C = 16", _OURS_B | {"run.architecture_lr_drops": False}, _COCO, {"ap": 72.3},
+                "ours_3", note=f"{_TEST_DEV}, after pruning",
+            ),
+            "simple_baseline": Row(
+                "SimpleBaseline-50", _SIMPLE | {"vector_dim": 1, "parts": 1}, _COCO, item="simple_baseline_50"
+            ),
+            "simple_baseline_quoted": Row(
+                "SimpleBaseline-50, 256 x 192", printed={"ap": 70.4}, quoted=True, note="COCO val, its authors' number"
+            ),
+            "hrnet_quoted": Row(
+                "HRNet-W32, 256 x 192", printed={"ap": 74.4}, quoted=True, note="COCO val, its authors' number"
+            ),
+        },
+    ),
+    "figure_6": Table(
+        "Figure 6: loss with and without vectors",
+        "Does a vector in each pixel make the loss fall faster?",
+        {
+            "d1": Row("without (d = 1)", {"vector_dim": 1}, item="t4_d1"),
+            "d8": Row("with (d = 8)", item="t2_p3", against="d1"),
+        },
+    ),
+    "figure_7": Table(
+        "Figure 7: accuracy against cost",
+        "What does a point of accuracy cost?",
+        {
+            "p1": Row("P = 1", {"parts": 1}, item="t3_p1"),
+            "p3": Row("P = 3", printed={"pckh@0.5": 87.0}, item="t2_p3"),
+            "p5": Row("P = 5", {"parts": 5}, item="t3_p5"),
+            "p8": Row("P = 8", {"parts": 8}, item="t3_p8"),
+            "ours_b": Row("ours-b", _OURS_B, printed={"pckh@0.5": 90.1}, item="ours_b"),
+            "simple_baseline": Row(
+                "SimpleBaseline-50", _SIMPLE | {"vector_dim": 1, "parts": 1}, printed=_SB_MPII,
+                item="simple_baseline_50", note=_OWN,
+            ),
+            "hrnet": Row(
+                "HRNet-W32", _HR | {"vector_dim": 1, "parts": 1}, printed=_HR_MPII, item="hrnet_w32", note=_OWN
+            ),
+        },
+    ),
+    "rules": Table(
+        "The switches between the paper's text and the released code",
+        "What does each place where they differ do?",
+        {
+            "paper": Row("paper's text"),
+            "edge_factor": Row("Eq. 1 times the number of operations", {"rules.edge_factor": True}, against="paper"),
+            "source_factor": Row("Eq. 2 times 3", {"rules.source_factor": True}, against="paper"),
+            "relu_after_fusion": Row("ReLU after Eq. 2", {"rules.relu_after_fusion": True}, against="paper"),
+            "relu_after_down": Row("no ReLU in the down transfer", {"rules.relu_after_down": False}, against="paper"),
+            "align_corners": Row("up transfer, corners not aligned", {"rules.align_corners": False}, against="paper"),
+            "released": Row("the first four: the released code", {"rules": RELEASED}, against="paper"),
+        },
+    ),
+}  # fmt: skip
+
+_STUDY = Experiment(
+    name="study",
+    data=DataSpec("lsp"),
+    image_size=(64, 64),
+    run=RunConfig(epochs=2, batch_size=16, lr_drops=(0.5,), log_every=20, keep_snapshots=1),
+)
+_FULL = Experiment(name="paper", data=DataSpec("mpii"), rules=RELEASED, augmentation=augment.RELEASED)
+_IMAGENET = {name: "imagenet" for name in ("mobilenet_v2", "resnet50", "simple_baseline_50", "simple_baseline_152")}
+PROFILES: dict[str, Profile] = {
+    # the paper's data, schedule and sizes: under the rules that made its numbers, and under its text
+    "paper": Profile(_FULL, _IMAGENET, full=True),
+    "paper_text": Profile(replace(_FULL, rules=PAPER, augmentation=augment.PAPER), _IMAGENET, full=True),
+    # LSP-extended, small, for a patient CPU; with more pixels and epochs for a GPU
+    "study": Profile(_STUDY, {"mobilenet_v2": "imagenet"}),
+    # seconds a run: whether everything works
+    "smoke": Profile(
+        Experiment(
+            name="smoke",
+            data=DataSpec("synthetic", None, (24, 8), "plain"),
+            image_size=(64, 64),
+            fabric=FabricSpec(width=2),
+            run=RunConfig(epochs=1, batch_size=12, log_every=1, keep_snapshots=1),
+        )
+    ),
+}
+
+
+def choose_profile(
+    name: str,
+    image_size: int | tuple[int, int] | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    dataset: str | None = None,
+    root: str | None = None,
+    pictures: tuple[int, int] | None = None,
+    weights: Mapping[str, str] | None = None,
+) -> Profile:
+    """A profile by its name, with other pixels, epochs, data or initial weights. Raises ValueError for an unknown one, and
+    where sizes are to be changed that the paper sets."""
+    if name not in PROFILES:
+        raise ValueError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
+    profile = PROFILES[name]
+    if profile.full and (image_size is not None or dataset is not None):
+        raise ValueError(f"profile {name} has the paper's own data and pixels; take another to change them")
+    base = profile.base
+    data = DataSpec(dataset, root) if dataset is not None else replace(base.data, root=root or base.data.root)
+    data = replace(data, pictures=pictures or base.data.pictures, difficulty=base.data.difficulty)
+    size = base.image_size if image_size is None else image_size
+    run = replace(base.run, epochs=epochs or base.run.epochs, batch_size=batch_size or base.run.batch_size)
+    base = replace(base, data=data, image_size=(size, size) if isinstance(size, int) else tuple(size), run=run)
+    return replace(profile, base=base, weights={**profile.weights, **(weights or {})})
+
+
+def experiment_of(row: Row, profile: Profile, seed: int = 0) -> Experiment:
+    """The experiment that a row is, in a profile. Raises ValueError for a quoted row, which nobody runs."""
+    if row.quoted:
+        raise ValueError(f"{row.label!r} is quoted from its publication: it is not run")
+    own = changed(profile.base, {**(row.full if profile.full else {}), **row.changes, "run.seed": seed})
+    network = own.backbone if own.model in ("pose_nfs", "branchnet_1", "branchnet_2") else own.model
+    return replace(own, backbone_weights=profile.weights.get(network))
+
+
+def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    """The same but for some fields, `run.seed` one of a part. Raises TypeError for a field that is none."""
+    for path, value in changes.items():
+        first, _, rest = path.partition(".")
+        if rest:
+            value = replace(getattr(experiment, first), **{rest: value})
+        experiment = replace(experiment, **{first: value})
+    return experiment
+
+
+@dataclass(frozen=True)
+class Published:
+    """A system as its authors publish it: input px, parameters in millions, multiply-adds in billions (1e9), scores."""
+
+    name: str
+    size: str
+    params_m: float
+    gmac: float
+    ap: float | None = None  # COCO val
+    pckh: float | None = None  # MPII val, @0.5
+    note: str = ""
+
+
+# What somebody would pick today instead; all quoted.
+FRONTIER: tuple[Published, ...] = (
+    Published("SimpleBaseline-50", "256 x 192", 34.0, 5.43, 70.4, 88.5),
+    Published("HRNet-W32", "256 x 192", 28.5, 7.65, 74.4, 90.3),
+    Published("Lite-HRNet-18", "256 x 192", 1.1, 0.20, 64.2, 85.9),
+    Published("Lite-HRNet-30", "256 x 192", 1.8, 0.31, 67.6, 86.9),
+    Published("RTMPose-t", "256 x 192", 3.3, 0.36, 68.5, note="more data"),
+    Published("RTMPose-s", "256 x 192", 5.5, 0.68, 72.2, note="more data"),
+    Published("RTMPose-m", "256 x 192", 13.6, 1.93, 75.8, note="more data"),
+    Published("RTMPose-l", "256 x 192", 27.7, 4.16, 76.5, note="more data"),
+    Published("ViTPose-S", "256 x 192", 24.0, 5.6, 73.8),
+    Published("ViTPose-B", "256 x 192", 90.0, 18.5, 75.8, 93.3, "MPII: more data"),
+    Published("ViTPose-L", "256 x 192", 309.0, 61.6, 78.3),
+    Published("ViTPose-H", "256 x 192", 637.0, 126.0, 79.1),
+)

@@ -1,0 +1,217 @@
+"""Rows and their runs as one table: the paper's number beside ours, with what is known of both."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas
+
+from posenfs.data.datasets.catalogue import home, parts_of
+from posenfs.data.files import write_whole
+from posenfs.evaluation.metrics import metric_title
+from posenfs.evaluation.seeds import SeedComparison, compare_seeds, holm, mean_interval, prediction_interval, spread, verdict
+from posenfs.evaluation.stats import Interval
+from posenfs.model.cost import Cost, honest_cost
+from posenfs.model.network import PoseNetwork
+from posenfs.search.experiment import Experiment, build_model
+from posenfs.study.costs import ITEMS
+from posenfs.study.experiments import PROFILES, TABLES, Profile, Row, experiment_of
+from posenfs.study.results import of_row, read_results
+
+_MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One row of a table, and the results of its runs by seed; of a quoted row nothing is asked."""
+
+    name: str
+    row: Row
+    asked: Experiment | None
+    results: Mapping[int, Mapping]
+
+    def scores(self, metric: str) -> dict[int, float]:
+        """By seed, in percent; without those whose data do not give this metric."""
+        found = {seed: own["metrics"]["metrics"].get(metric) for seed, own in self.results.items()}
+        return {seed: score for seed, score in found.items() if score is not None}
+
+
+def outcomes(table: str, profile: Profile, results: Sequence[Mapping] | None = None) -> list[Outcome]:
+    """The rows of a table in a profile, with what is in reports/results (or among these results). Raises ValueError for
+    an unknown table, RunError where one row's results are of different data."""
+    if table not in TABLES:
+        raise ValueError(f"unknown table {table!r}; known: {', '.join(TABLES)}")
+    results = read_results() if results is None else results
+    found = []
+    for name, row in TABLES[table].rows.items():
+        asked = None if row.quoted else experiment_of(row, profile)
+        found.append(Outcome(name, row, asked, {} if asked is None else of_row(results, asked)))
+    return found
+
+
+def headline_of(rows: Sequence[Outcome]) -> str:
+    """The metric that stands for these results; PCKh@0.5 where there are none yet."""
+    return next((own["metrics"]["headline"] for row in rows for own in row.results.values()), "pckh@0.5")
+
+
+def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.DataFrame:
+    """A line for each row: the paper's numbers (what it heads @0.1 was computed at 0.11), ours: mean and standard
+    deviation over seeds, Student's interval for the mean, the interval for one further seed, and the bootstrap interval
+    over people of the first seed. Two different questions: other seeds, other people."""
+    metric = metric or headline_of(rows)
+    title = metric_title(metric)
+    lines = []
+    for own in rows:
+        values = own.scores(metric)
+        people = next(iter(own.results.values()), {"metrics": {}})["metrics"].get("intervals", {}).get(metric)
+        finer = own.scores("pckh@0.11")
+        lines.append(
+            {
+                "row": own.row.label,
+                f"paper {title}": own.row.printed.get(metric),
+                "paper PCKh@0.11 (headed @0.1)": own.row.printed.get("pckh@0.11"),
+                f"ours {title}": mean_interval(values).value if values else None,
+                "sd over seeds": _number(spread(values)),
+                "seeds": "quoted" if own.row.quoted else len(values) or _MISSING,
+                "95 % for the mean": _range(mean_interval(values)) if values else "",
+                "95 % for one more seed": _range(prediction_interval(values)) if values else "",
+                "95 % over people, seed 0": _range(Interval(**people)) if people else "",
+                "ours PCKh@0.11": mean_interval(finer).value if finer else None,
+                "note": own.row.note,
+            }
+        )
+    return pandas.DataFrame(lines).set_index("row")
+
+
+def comparison_table(rows: Sequence[Outcome], metric: str | None = None, paired: bool = False) -> pandas.DataFrame:
+    """Each row less the one it is compared with, over seeds: Welch's t test, or the paired one over the seeds both have;
+    p as it is and by Holm's correction over the table, and the verdict in words."""
+    metric = metric or headline_of(rows)
+    by_name = {own.name: own for own in rows}
+    pairs = [(by_name[own.row.against], own) for own in rows if own.row.against]
+    found = [compare_seeds(a.scores(metric), b.scores(metric), paired) for a, b in pairs]
+    adjusted = holm([own.p for own in found])
+    lines = [_comparison_line(a, b, own, p) for (a, b), own, p in zip(pairs, found, adjusted, strict=True)]
+    return pandas.DataFrame(lines).set_index("row") if lines else pandas.DataFrame()
+
+
+def _comparison_line(base: Outcome, own: Outcome, found: SeedComparison, adjusted: float) -> dict:
+    printed = [o.row.printed.get("pckh@0.5") for o in (base, own)]
+    return {
+        "row": own.row.label,
+        "less": base.row.label,
+        "paper": None if None in printed else printed[1] - printed[0],
+        "ours": _number(found.difference.value),
+        "95 %": _range(found.difference),
+        "test": found.test,
+        "p": _number(found.p),
+        "p (Holm)": _number(adjusted),
+        "verdict": verdict(adjusted, found.difference.value, found.seeds),
+    }
+
+
+def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
+    """Parameters and multiply-adds at the paper's size: as printed, by its own rule recomputed (billions of 1024^3), and
+    honestly (1e9); our crop's multiply-adds; and what the search took: images/s, hours a run, where."""
+    lines = []
+    for own in rows:
+        if own.asked is None:
+            continue
+        model, size = _network(own)
+        item = ITEMS.get(own.row.item or "")
+        honest = honest_cost(model, *size)
+        rule = item.rule(model, *size) if item else None
+        times = [result["time"] for result in own.results.values() if result["time"]["images_per_s"]]
+        ours = next(iter(own.results.values()), None)
+        lines.append(
+            {
+                "row": own.row.label,
+                "params M, paper": item and item.params_m,
+                "by its rule": rule and rule.params / 1e6,
+                "honest": honest.params / 1e6,
+                "G, paper": item and item.gflops,
+                "G by its rule": rule and rule.gflops,
+                "GMAC honest": honest.gmac,
+                "GMAC of our crop": ours and ours["metrics"]["multiply_adds"] / 1e9,
+                "images/s": _mean([own["images_per_s"] for own in times]),
+                "hours a run": _mean([own["hours"] for own in times]),
+                "where": ", ".join(sorted({f"{own['device']}, {own['threads']} threads" for own in times})),
+            }
+        )
+    return pandas.DataFrame(lines).set_index("row")
+
+
+def full_cost(own: Outcome) -> Cost:
+    """Honestly counted, of a row's network at the paper's own size."""
+    model, size = _network(own)
+    return honest_cost(model, *size)
+
+
+def _network(own: Outcome) -> tuple[PoseNetwork, tuple[int, int]]:
+    """The row's network at the paper's own size, and that size."""
+    asked = replace(experiment_of(own.row, PROFILES["paper"]), backbone_weights=None)
+    return build_model(asked, parts_of(asked.data, asked.parts)), asked.image_size
+
+
+def caption(table: str, rows: Sequence[Outcome]) -> str:
+    """How these numbers were made, in words."""
+    own = next((row.asked for row in rows if row.asked is not None))
+    results = [result for row in rows for result in row.results.values()]
+    runs = f"{len(results)} runs" + (f" of {results[0]['metrics']['people']} people each" if results else "")
+    where = sorted({f"{r['time']['device']}, {r['time']['threads']} threads" for r in results})
+    boxes = sorted({r["metrics"]["boxes"] for r in results})
+    height, width = own.image_size
+    return (
+        f"{TABLES[table].title}. Ours: {own.data.name}, {height} x {width} px, {own.run.epochs} epochs of batches of "
+        f"{own.run.batch_size}, Adam {own.run.lr:g}; {runs}; boxes: {', '.join(boxes) or 'none yet'}; head size: "
+        f"{', '.join(sorted({r['metrics']['head_size'] for r in results})) or 'none yet'}; on {', '.join(where) or 'nothing yet'}."
+    )
+
+
+def tables_home() -> Path:
+    """Where tables are written: reports/tables of the project."""
+    return home() / "reports" / "tables"
+
+
+def write_table(table: str, profile_name: str, rows: Sequence[Outcome], paired: bool = False) -> list[Path]:
+    """Write a table as Markdown, with its caption, and as CSV, into reports/tables; returns the files."""
+    frames = {"scores": score_table(rows), "comparisons": comparison_table(rows, paired=paired), "costs": cost_table(rows)}
+    folder = tables_home()
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"{table}_{profile_name}.md"
+    parts = [f"# {TABLES[table].title}", TABLES[table].question, caption(table, rows)]
+    parts += [f"## {name.capitalize()}\n\n{as_markdown(frame)}" for name, frame in frames.items() if len(frame)]
+    write_whole(page, "\n\n".join(parts) + "\n")
+    files = [page]
+    for name, frame in frames.items():
+        if len(frame):
+            path = folder / f"{table}_{profile_name}_{name}.csv"
+            write_whole(path, frame.to_csv())
+            files.append(path)
+    return files
+
+
+def as_markdown(frame: pandas.DataFrame) -> str:
+    """A frame with its index as a Markdown table; numbers to four digits."""
+    shown = frame.reset_index()
+    lines = [shown.columns.tolist(), ["---"] * len(shown.columns), *shown.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(_text(value) for value in line) + " |" for line in lines)
+
+
+def _text(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _range(interval: Interval) -> str:
+    return "" if interval.low is None or math.isnan(interval.low) else f"{interval.low:.1f} to {interval.high:.1f}"
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
