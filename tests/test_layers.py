@@ -23,7 +23,7 @@ ROOMS = {
         "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
         "prune", "folded", "tensors", "watch",
     ],
-    "evaluation": ["stats", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
+    "evaluation": ["stats", "seeds", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
     "search": [
         "experiment", "ranks", "provenance", "strategies", "forward", "feed", "failures", "run", "saved", "result",
         "steering", "engine", "detached",
