@@ -158,8 +158,8 @@ def ablate(
 
     Args:
         tables: table_2 to table_7, figure_6, figure_7, rules; or all.
-        profile: The paper's own size (paper: by the released code's rules; paper_text: by the text's), study (small, for
-            photographs), or smoke (seconds a run, drawn people).
+        profile: The paper's own size (paper: by the released code's rules; paper_text: by the text's), study (small,
+            for photographs), or smoke (seconds a run, drawn people).
         seeds: 0, 1, …: so many of each row.
         engine: Processes of this machine, or tasks of a Ray cluster.
         jobs: At a time, on this machine; none: as many as its GPUs hold, or one.
@@ -176,7 +176,7 @@ def ablate(
         plan: Only say what would be run, for how long, and how many seeds would tell which difference.
         quiet: No progress.
     """
-    from posenfs.study.ablating import run_tables
+    from posenfs.study.campaign import run_tables
 
     run_tables(
         tables, profile, seeds, engine, jobs, gpus_per_run, address, device,

@@ -30,11 +30,12 @@ ROOMS = {
     ],
     "study": [
         "audit", "sweep", "costs", "speed", "pruning", "children", "comparing", "gathering", "decoding", "submitting",
+        "experiments", "results", "rows", "row_costs", "tables", "engines", "ablation", "planning", "watching", "campaign",
     ],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
         "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "stills",
-        "predictions", "report",
+        "predictions", "ablations", "report",
     ],
     "workbench": [
         "threads", "following", "driver", "display", "subject", "drawing", "views", "panel", "editor", "explorer",

@@ -10,7 +10,8 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import mean_interval
 from posenfs.show.curves import COLOURS, TICKS, layout
 from posenfs.study.experiments import FRONTIER
-from posenfs.study.tables import Outcome, full_cost, headline_of
+from posenfs.study.row_costs import full_cost
+from posenfs.study.rows import Outcome, headline_of
 
 _INK, _PALE = "#222222", "#8C8C8C"
 
@@ -47,8 +48,8 @@ def _reach(interval) -> float:
 
 
 def run_curves(rows: Sequence[Outcome]) -> go.Figure:
-    """The training loss by step (a running mean over a fortieth of it) and the metric after each epoch: a colour for each
-    row, a line for each seed."""
+    """The training loss by step (a running mean over a fortieth of it) and the metric after each epoch: a colour for
+    each row, a line for each seed."""
     metric = headline_of(rows)
     figure = make_subplots(cols=2, subplot_titles=("training loss", metric_title(metric)))
     for colour, own in zip(itertools.cycle(COLOURS), rows, strict=False):
@@ -68,8 +69,8 @@ def run_curves(rows: Sequence[Outcome]) -> go.Figure:
 
 def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figure:
     """Fig. 7: the score over parameters (`params`) or multiply-adds (`gmac`) on a log axis. Left the paper's printed
-    numbers beside what others publish (MPII val, PCKh@0.5); right our runs, with their interval over seeds. The two are of
-    different data and sizes, and stand on axes of their own. Raises ValueError for another `by`."""
+    numbers beside what others publish (MPII val, PCKh@0.5); right our runs, with their interval over seeds. The two are
+    of different data and sizes, and stand on axes of their own. Raises ValueError for another `by`."""
     if by not in ("gmac", "params"):
         raise ValueError(f"accuracy is drawn against gmac or params; got {by!r}")
     metric, others = headline_of(rows), [own for own in FRONTIER if own.pckh is not None]

@@ -248,8 +248,8 @@ def choose_profile(
     pictures: tuple[int, int] | None = None,
     weights: Mapping[str, str] | None = None,
 ) -> Profile:
-    """A profile by its name, with other pixels, epochs, data or initial weights. Raises ValueError for an unknown one, and
-    where sizes are to be changed that the paper sets."""
+    """A profile by its name, with other pixels, epochs, data or initial weights. Raises ValueError for an unknown one,
+    and where sizes are to be changed that the paper sets."""
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
     profile = PROFILES[name]

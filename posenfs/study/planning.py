@@ -46,7 +46,12 @@ def estimate(runs: Sequence[Planned], data: DataFingerprints, device: str = "aut
         if alike not in known:
             model = build_model(replace(e, backbone_weights=None), parts_of(e.data, e.parts))
             cost, memory = honest_cost(model, *e.image_size), training_memory(model, e.run.batch_size, *e.image_size)
-            known[alike] = (*_seconds_an_image(model, e, find_device(device)), memory.total, cost.params, cost.multiply_adds)
+            known[alike] = (
+                *_seconds_an_image(model, e, find_device(device)),
+                memory.total,
+                cost.params,
+                cost.multiply_adds,
+            )
         step, look, memory, params, multiply_adds = known[alike]
         train, valid = data.people(e)
         passes = _PASSES.get(e.run.strategy, 1.0)
@@ -100,7 +105,9 @@ def plan_text(
     left = [own for own in estimates if states[own.planned.key] != "done"]
     hours, most = sum(own.seconds for own in left) / 3600, max((own.memory for own in left), default=0)
     at_once = f"; {jobs} at a time: about {hours / jobs:.1f} h where each has its own cores or GPU" if jobs > 1 else ""
-    lines.append(f"{len(left)} runs of {len(estimates)} to do: about {hours:.1f} h{at_once}, {jobs * most / 1e9:.1f} GB at most")
+    lines.append(
+        f"{len(left)} runs of {len(estimates)} to do: about {hours:.1f} h{at_once}, {jobs * most / 1e9:.1f} GB at most"
+    )
     lines += _power_lines(seeds, *deviation)
     return "\n".join(lines)
 
@@ -109,7 +116,8 @@ def _power_lines(seeds: int, deviation: float, source: str) -> Iterable[str]:
     yield f"scores of seeds differ by {deviation:.1f} points (standard deviation; {source})"
     if seeds > 1:
         least = least_difference(deviation, seeds)
-        yield f"{seeds} seeds a row would tell a difference of {least:.1f} points (power 80 %, level 5 %, one comparison)"
+        told = f"{seeds} seeds a row would tell a difference of {least:.1f} points"
+        yield f"{told} (power 80 %, level 5 %, one comparison)"
     needed = {points: seeds_needed(points, deviation) for points in _DIFFERENCES}
     words = ", ".join(f"{points:g} points: {n or 'more than 200'}" for points, n in needed.items())
     yield f"seeds a row that would tell {words}"

@@ -16,8 +16,10 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+
 def _kernels(folder: str) -> Config:
-    """Kernels talk over files in a folder, which must be their own: no ports to race for, no warning about open ones."""
+    """Kernels talk over files in a folder, which must be their own: no ports to race for, no warning about open
+    ones. (In one folder two kernels would share their files, and each hear the other.)"""
     own = {"transport": "ipc", "ip": f"{folder}/kernel"}
     return Config({"KernelManager": own, "AsyncKernelManager": own})
 

@@ -1,58 +1,22 @@
 """Rows and their runs as one table: the paper's number beside ours, with what is known of both."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas
 
-from posenfs.data.datasets.catalogue import home, parts_of
+from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import write_whole
 from posenfs.evaluation.metrics import metric_title
-from posenfs.evaluation.seeds import SeedComparison, compare_seeds, holm, mean_interval, prediction_interval, spread, verdict
+from posenfs.evaluation.seeds import SeedComparison, compare_seeds, holm, mean_interval, prediction_interval, spread
+from posenfs.evaluation.seeds import verdict as in_words
 from posenfs.evaluation.stats import Interval
-from posenfs.model.cost import Cost, honest_cost
-from posenfs.model.network import PoseNetwork
-from posenfs.search.experiment import Experiment, build_model
-from posenfs.study.costs import ITEMS
-from posenfs.study.experiments import PROFILES, TABLES, Profile, Row, experiment_of
-from posenfs.study.results import of_row, read_results
+from posenfs.study.experiments import TABLES
+from posenfs.study.row_costs import cost_table
+from posenfs.study.rows import Outcome, headline_of
 
 _MISSING = "missing"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One row of a table, and the results of its runs by seed; of a quoted row nothing is asked."""
-
-    name: str
-    row: Row
-    asked: Experiment | None
-    results: Mapping[int, Mapping]
-
-    def scores(self, metric: str) -> dict[int, float]:
-        """By seed, in percent; without those whose data do not give this metric."""
-        found = {seed: own["metrics"]["metrics"].get(metric) for seed, own in self.results.items()}
-        return {seed: score for seed, score in found.items() if score is not None}
-
-
-def outcomes(table: str, profile: Profile, results: Sequence[Mapping] | None = None) -> list[Outcome]:
-    """The rows of a table in a profile, with what is in reports/results (or among these results). Raises ValueError for
-    an unknown table, RunError where one row's results are of different data."""
-    if table not in TABLES:
-        raise ValueError(f"unknown table {table!r}; known: {', '.join(TABLES)}")
-    results = read_results() if results is None else results
-    found = []
-    for name, row in TABLES[table].rows.items():
-        asked = None if row.quoted else experiment_of(row, profile)
-        found.append(Outcome(name, row, asked, {} if asked is None else of_row(results, asked)))
-    return found
-
-
-def headline_of(rows: Sequence[Outcome]) -> str:
-    """The metric that stands for these results; PCKh@0.5 where there are none yet."""
-    return next((own["metrics"]["headline"] for row in rows for own in row.results.values()), "pckh@0.5")
 
 
 def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.DataFrame:
@@ -85,8 +49,8 @@ def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.Da
 
 
 def comparison_table(rows: Sequence[Outcome], metric: str | None = None, paired: bool = False) -> pandas.DataFrame:
-    """Each row less the one it is compared with, over seeds: Welch's t test, or the paired one over the seeds both have;
-    p as it is and by Holm's correction over the table, and the verdict in words."""
+    """Each row less the one it is compared with, over seeds: Welch's t test, or the paired one over the seeds both
+    have; p as it is and by Holm's correction over the table, and the verdict in words."""
     metric = metric or headline_of(rows)
     by_name = {own.name: own for own in rows}
     pairs = [(by_name[own.row.against], own) for own in rows if own.row.against]
@@ -107,66 +71,27 @@ def _comparison_line(base: Outcome, own: Outcome, found: SeedComparison, adjuste
         "test": found.test,
         "p": _number(found.p),
         "p (Holm)": _number(adjusted),
-        "verdict": verdict(adjusted, found.difference.value, found.seeds),
+        "verdict": in_words(adjusted, found.difference.value, found.seeds),
     }
-
-
-def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
-    """Parameters and multiply-adds at the paper's size: as printed, by its own rule recomputed (billions of 1024^3), and
-    honestly (1e9); our crop's multiply-adds; and what the search took: images/s, hours a run, where."""
-    lines = []
-    for own in rows:
-        if own.asked is None:
-            continue
-        model, size = _network(own)
-        item = ITEMS.get(own.row.item or "")
-        honest = honest_cost(model, *size)
-        rule = item.rule(model, *size) if item else None
-        times = [result["time"] for result in own.results.values() if result["time"]["images_per_s"]]
-        ours = next(iter(own.results.values()), None)
-        lines.append(
-            {
-                "row": own.row.label,
-                "params M, paper": item and item.params_m,
-                "by its rule": rule and rule.params / 1e6,
-                "honest": honest.params / 1e6,
-                "G, paper": item and item.gflops,
-                "G by its rule": rule and rule.gflops,
-                "GMAC honest": honest.gmac,
-                "GMAC of our crop": ours and ours["metrics"]["multiply_adds"] / 1e9,
-                "images/s": _mean([own["images_per_s"] for own in times]),
-                "hours a run": _mean([own["hours"] for own in times]),
-                "where": ", ".join(sorted({f"{own['device']}, {own['threads']} threads" for own in times})),
-            }
-        )
-    return pandas.DataFrame(lines).set_index("row")
-
-
-def full_cost(own: Outcome) -> Cost:
-    """Honestly counted, of a row's network at the paper's own size."""
-    model, size = _network(own)
-    return honest_cost(model, *size)
-
-
-def _network(own: Outcome) -> tuple[PoseNetwork, tuple[int, int]]:
-    """The row's network at the paper's own size, and that size."""
-    asked = replace(experiment_of(own.row, PROFILES["paper"]), backbone_weights=None)
-    return build_model(asked, parts_of(asked.data, asked.parts)), asked.image_size
 
 
 def caption(table: str, rows: Sequence[Outcome]) -> str:
     """How these numbers were made, in words."""
-    own = next((row.asked for row in rows if row.asked is not None))
+    own = next(row.asked for row in rows if row.asked is not None)
     results = [result for row in rows for result in row.results.values()]
     runs = f"{len(results)} runs" + (f" of {results[0]['metrics']['people']} people each" if results else "")
-    where = sorted({f"{r['time']['device']}, {r['time']['threads']} threads" for r in results})
-    boxes = sorted({r["metrics"]["boxes"] for r in results})
+    where = {f"{r['time']['device']}, {r['time']['threads']} threads" for r in results}
+    boxes, heads = ({r["metrics"][kind] for r in results} for kind in ("boxes", "head_size"))
     height, width = own.image_size
     return (
         f"{TABLES[table].title}. Ours: {own.data.name}, {height} x {width} px, {own.run.epochs} epochs of batches of "
-        f"{own.run.batch_size}, Adam {own.run.lr:g}; {runs}; boxes: {', '.join(boxes) or 'none yet'}; head size: "
-        f"{', '.join(sorted({r['metrics']['head_size'] for r in results})) or 'none yet'}; on {', '.join(where) or 'nothing yet'}."
+        f"{own.run.batch_size}, Adam {own.run.lr:g}; {runs}; boxes: {_words(boxes)}; head size: "
+        f"{_words(heads)}; on {_words(where)}."
     )
+
+
+def _words(found: set[str]) -> str:
+    return ", ".join(sorted(found)) or "none yet"
 
 
 def tables_home() -> Path:
@@ -176,7 +101,11 @@ def tables_home() -> Path:
 
 def write_table(table: str, profile_name: str, rows: Sequence[Outcome], paired: bool = False) -> list[Path]:
     """Write a table as Markdown, with its caption, and as CSV, into reports/tables; returns the files."""
-    frames = {"scores": score_table(rows), "comparisons": comparison_table(rows, paired=paired), "costs": cost_table(rows)}
+    frames = {
+        "scores": score_table(rows),
+        "comparisons": comparison_table(rows, paired=paired),
+        "costs": cost_table(rows),
+    }
     folder = tables_home()
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{table}_{profile_name}.md"
@@ -211,7 +140,3 @@ def _range(interval: Interval) -> str:
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

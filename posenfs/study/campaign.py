@@ -1,0 +1,90 @@
+"""An ablation as a command: its plan, its runs, its tables."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from posenfs.evaluation.seeds import spread
+from posenfs.search.run import RunError
+from posenfs.study.ablation import Planned, ablate, plan, state_of
+from posenfs.study.engines import LocalEngine, RayEngine
+from posenfs.study.experiments import TABLES, choose_profile
+from posenfs.study.planning import estimate, plan_text
+from posenfs.study.results import DataFingerprints, configuration, read_results, without_seed
+from posenfs.study.rows import outcomes
+from posenfs.study.tables import write_table
+from posenfs.study.watching import LiveTable
+
+_DEVIATION = 1.5, "as in reports/LOG.md for short searches of LSP-extended; none of these rows has two seeds yet"
+
+
+def run_tables(
+    tables: Sequence[str],
+    profile_name: str,
+    seeds: int,
+    engine: str,
+    jobs: int | None,
+    gpus_per_run: float | None,
+    address: str | None,
+    device: str,
+    changes: Mapping[str, Any],
+    weights: Sequence[str],
+    retry: bool = False,
+    only_plan: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Plan, run and write tables (all: every one of TABLES); see `posenfs ablate` for the arguments.
+
+    Raises ValueError for what cannot be planned, and RunError naming what failed, after everything else was run."""
+    tables = list(TABLES) if "all" in tables else list(tables)
+    if not tables:
+        raise ValueError(f"name tables, or all: {', '.join(TABLES)}")
+    profile = choose_profile(profile_name, weights=_weights(weights), **changes)
+    data = DataFingerprints(progress=not quiet)
+    runs = plan(tables, profile, seeds, data)
+    results = read_results()
+    done = {own["fingerprint"] for own in results}
+    states = {own.key: state_of(own, done) for own in runs}
+    local = None if engine == "ray" else LocalEngine(jobs, gpus_per_run or 1.0, device)
+    if not quiet and set(states.values()) != {"done"}:
+        estimates = estimate(runs, data, device)
+        at_once = local.jobs if local else jobs or 1
+        print(plan_text(estimates, states, seeds, at_once, _deviation(runs, results)), flush=True)
+    if only_plan:
+        return
+    chosen = local or RayEngine(address, gpus_per_run=gpus_per_run or 0.0)
+    watched = LiveTable(runs, quiet)
+    try:
+        failed = ablate(runs, chosen, retry, watched.say, watched.look)
+    finally:
+        if isinstance(chosen, RayEngine):
+            chosen.close()
+    for table in tables:
+        files = write_table(table, profile_name, outcomes(table, profile))
+        if not quiet:
+            print(f"{TABLES[table].title}: {files[0]}")
+    if failed:
+        words = {own.key: own.words for own in runs}
+        told = "\n  ".join(f"{words[key]}: {why}" for key, why in failed.items())
+        raise RunError(f"{len(failed)} of {len(runs)} runs failed; --retry runs them again\n  {told}")
+
+
+def _weights(given: Sequence[str]) -> dict[str, str]:
+    """["mobilenet_v2=weights.pth", …] by network."""
+    if wrong := [own for own in given if "=" not in own]:
+        raise ValueError(f"--weights {wrong[0]}: write it as NETWORK=FILE")
+    return dict(own.split("=", 1) for own in given)
+
+
+def _deviation(runs: Sequence[Planned], results: Sequence[Mapping]) -> tuple[float, str]:
+    """The standard deviation of scores over seeds, pooled over the rows that have several, and where it is from."""
+    asked = {repr(without_seed(configuration(own.experiment))) for own in runs}
+    groups: dict[str, list[float]] = {}
+    for own in results:
+        alike = repr(without_seed(own["configuration"]))
+        if alike in asked:
+            groups.setdefault(alike, []).append(own["metrics"]["metrics"][own["metrics"]["headline"]])
+    spreads = [spread(scores) for scores in groups.values() if len(scores) > 1]
+    if not spreads:
+        return _DEVIATION
+    return statistics.fmean(own**2 for own in spreads) ** 0.5, f"of {len(spreads)} rows that have several"

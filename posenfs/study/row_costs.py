@@ -1,0 +1,82 @@
+"""What the rows of a table cost: on paper, and in time."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas
+import torch
+
+from posenfs.data.datasets.catalogue import parts_of
+from posenfs.model.cost import Cost, honest_cost
+from posenfs.model.latency import measure_latency
+from posenfs.model.network import PoseNetwork
+from posenfs.search.experiment import build_model
+from posenfs.study.costs import ITEMS
+from posenfs.study.experiments import FRONTIER, PROFILES, experiment_of
+from posenfs.study.rows import Outcome
+
+
+def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
+    """Parameters and multiply-adds at the paper's size: as printed, by its own rule recomputed (billions of 1024^3),
+    and honestly (1e9); our crop's multiply-adds; and what the search took: images/s, hours a run, where."""
+    lines = []
+    for own in rows:
+        if own.asked is None:
+            continue
+        model, size = _network(own)
+        item = ITEMS.get(own.row.item or "")
+        honest = honest_cost(model, *size)
+        rule = item.rule(model, *size) if item else None
+        times = [result["time"] for result in own.results.values() if result["time"]["images_per_s"]]
+        ours = next(iter(own.results.values()), None)
+        lines.append(
+            {
+                "row": own.row.label,
+                "params M, paper": item and item.params_m,
+                "by its rule": rule and rule.params / 1e6,
+                "honest": honest.params / 1e6,
+                "G, paper": item and item.gflops,
+                "G by its rule": rule and rule.gflops,
+                "GMAC honest": honest.gmac,
+                "GMAC of our crop": ours and ours["metrics"]["multiply_adds"] / 1e9,
+                "images/s": _mean([own["images_per_s"] for own in times]),
+                "hours a run": _mean([own["hours"] for own in times]),
+                "where": ", ".join(sorted({f"{own['device']}, {own['threads']} threads" for own in times})),
+            }
+        )
+    return pandas.DataFrame(lines).set_index("row")
+
+
+def full_cost(own: Outcome) -> Cost:
+    """Honestly counted, of a row's network at the paper's own size."""
+    model, size = _network(own)
+    return honest_cost(model, *size)
+
+
+def _network(own: Outcome) -> tuple[PoseNetwork, tuple[int, int]]:
+    """The row's network at the paper's own size, and that size."""
+    asked = replace(experiment_of(own.row, PROFILES["paper"]), backbone_weights=None)
+    return build_model(asked, parts_of(asked.data, asked.parts)), asked.image_size
+
+
+def latency_table(rows: Sequence[Outcome], batch_sizes: Sequence[int] = (1, 8)) -> pandas.DataFrame:
+    """Measured here: one forward pass of each row's network at our size, in ms (median), by batch size."""
+    lines = []
+    for own in rows:
+        if own.asked is not None:
+            asked = replace(own.asked, backbone_weights=None)
+            model = build_model(asked, parts_of(asked.data, asked.parts)).to(memory_format=torch.channels_last)
+            found = measure_latency(model, batch_sizes, *asked.image_size, repeats=20, seconds=1.0)
+            times = {f"ms, batch of {one.batch_size}": 1e3 * one.median_s for one in found}
+            lines.append({"row": own.row.label, "GMAC": honest_cost(model, *asked.image_size).gmac, **times})
+    return pandas.DataFrame(lines).set_index("row")
+
+
+def frontier_table() -> pandas.DataFrame:
+    """Other systems as their authors publish them."""
+    names = {"ap": "COCO val AP", "pckh": "MPII val PCKh@0.5", "params_m": "params M", "gmac": "GMAC", "size": "input px"}
+    return pandas.DataFrame([vars(own) for own in FRONTIER]).rename(columns=names).set_index("name")
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
