@@ -102,6 +102,7 @@ _WHERE = {
     "normalise": "posenfs.data.sample",
     "open_data": "posenfs.data.datasets.catalogue",
     "parent_and_child": "posenfs.study.children",
+    "part_distinctness": "posenfs.study.distinctness",
     "part_scheme": "posenfs.body.parts",
     "pck_curves": "posenfs.show.errors",
     "pck_interval": "posenfs.evaluation.stats",

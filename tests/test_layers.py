@@ -29,7 +29,8 @@ ROOMS = {
         "steering", "engine", "detached",
     ],
     "study": [
-        "audit", "sweep", "costs", "speed", "pruning", "children", "comparing", "gathering", "decoding", "submitting",
+        "audit", "sweep", "costs", "speed", "pruning", "children", "distinctness", "comparing", "gathering", "decoding",
+        "submitting",
     ],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
