@@ -1,5 +1,6 @@
 """An executed notebook as one HTML page that needs no internet."""
 
+import html
 from pathlib import Path
 
 import nbformat
@@ -9,7 +10,10 @@ from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
 from plotly.offline import get_plotlyjs
 
+from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import write_whole
+from posenfs.study.experiments import TABLES
+from posenfs.study.sweep import run_notebook
 
 _PLOTLY = "application/vnd.plotly.v1+json"
 
@@ -46,3 +50,34 @@ def write_report(notebook: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, page.replace("</head>", f"<script>{get_plotlyjs()}</script></head>", 1))
     return target
+
+
+_OTHERS = {"rules": "released_rules"}  # the notebooks of tables that have another name
+
+
+def report_table(table: str, output: Path | None = None) -> Path:
+    """Execute a table's notebook and write its page, by default reports/<table>.html; then reports/index.html anew."""
+    reports = home() / "reports"
+    source = home() / "notebooks" / f"{_OTHERS.get(table, table)}.ipynb"
+    if not source.is_file():
+        raise FileNotFoundError(f"no notebook {source}; reports are written in the project's folder")
+    executed = reports / source.name
+    run_notebook(source, executed, {}, progress=False)
+    page = write_report(executed, output or reports / f"{source.stem}.html")
+    write_index(reports)
+    return page
+
+
+def write_index(reports: Path) -> Path:
+    """index.html: all pages of a folder and of the runs below it, with what they are about."""
+    pages = sorted(p for p in reports.glob("*.html") if p.name != "index.html") + sorted(reports.glob("runs/*/*.html"))
+    titles = {_OTHERS.get(name, name): table for name, table in TABLES.items()}
+    lines = []
+    for page in pages:
+        about = titles.get(page.stem)
+        words = f"{about.title}: {about.question}" if about else page.relative_to(reports).with_suffix("").as_posix()
+        lines.append(f"<li><a href='{page.relative_to(reports).as_posix()}'>{html.escape(words)}</a></li>")
+    style = "body { font: 16px/1.6 sans-serif; max-width: 50em; margin: 3em auto; padding: 0 1em }"
+    head = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>posenfs: reports</title><style>{style}</style>"
+    write_whole(reports / "index.html", f"{head}<h1>Reports</h1><ul>{''.join(lines)}</ul></html>\n")
+    return reports / "index.html"

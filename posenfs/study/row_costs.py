@@ -74,8 +74,9 @@ def latency_table(rows: Sequence[Outcome], batch_sizes: Sequence[int] = (1, 8)) 
 
 def frontier_table() -> pandas.DataFrame:
     """Other systems as their authors publish them."""
-    names = {"ap": "COCO val AP", "pckh": "MPII val PCKh@0.5", "params_m": "params M", "gmac": "GMAC", "size": "input px"}
-    return pandas.DataFrame([vars(own) for own in FRONTIER]).rename(columns=names).set_index("name")
+    frame = pandas.DataFrame([vars(own) for own in FRONTIER]).set_index("name")
+    frame.columns = ["input px", "params M", "GMAC", "COCO val AP", "MPII val PCKh@0.5", "note"]
+    return frame
 
 
 def _mean(values: Sequence[float]) -> float | None:

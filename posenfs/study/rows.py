@@ -47,13 +47,15 @@ def headline_of(rows: Sequence[Outcome]) -> str:
     return next((own["metrics"]["headline"] for row in rows for own in row.results.values()), "pckh@0.5")
 
 
-def mean_architectures(rows: Sequence[Outcome]) -> dict[str, tuple[FabricSpec, dict[str, Architecture]]]:
-    """By row, where parts were searched: their spec, and each one's weights, the mean over seeds."""
-    found = {}
+def mean_architectures(rows: Sequence[Outcome]) -> tuple[dict[str, FabricSpec], dict[str, Architecture]]:
+    """Where parts were searched: the spec of each row's parts, and their weights, the mean over seeds; by row and part
+    ("P = 3, head")."""
+    specs, found = {}, {}
     for label, (spec, seeds) in _searched(rows).items():
-        parts = next(iter(seeds.values()))
-        found[label] = spec, {part: Architecture.mean(own[part] for own in seeds.values()) for part in parts}
-    return found
+        for part in next(iter(seeds.values())):
+            name = f"{label}, {part.removesuffix('_part').replace('_', ' ')}"
+            specs[name], found[name] = spec, Architecture.mean(own[part] for own in seeds.values())
+    return specs, found
 
 
 def searched_rows(rows: Sequence[Outcome]) -> dict[str, tuple[FabricSpec, dict[int, dict[str, Architecture]]]]:
@@ -82,7 +84,8 @@ def distinctness_table(
 ) -> pandas.DataFrame:
     """For each row and kind of weights whether parts differ more than seeds do (part_distinctness), p also by Holm's
     correction over all of them."""
-    found = [(label, own) for label, (spec, seeds) in searched.items() for own in part_distinctness(seeds, spec).values()]
+    tested = {label: part_distinctness(seeds, spec) for label, (spec, seeds) in searched.items()}
+    found = [(label, own) for label, kinds in tested.items() for own in kinds.values()]
     lines = [
         {
             "row": label,
