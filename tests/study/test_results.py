@@ -1,0 +1,102 @@
+"""Results: what a fingerprint heeds and what it does not, and that a result comes back as it was written."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from posenfs.data.datasets.catalogue import DataSpec
+from posenfs.search.engine import Search
+from posenfs.search.experiment import Experiment
+from posenfs.search.run import Run, RunError
+from posenfs.study import results
+from posenfs.study.results import (
+    DataFingerprints,
+    architectures_of,
+    collect,
+    configuration,
+    fingerprint,
+    of_row,
+    read_results,
+    write_result,
+)
+
+DATA = {"train": "a", "valid": "b", "weights": None}
+
+
+def same(**changes) -> bool:
+    return fingerprint(replace(Experiment(), **changes), DATA) == fingerprint(Experiment(), DATA)
+
+
+def test_what_a_fingerprint_heeds(monkeypatch):
+    run = Experiment().run
+    assert same(name="another") and same(data=DataSpec(root="elsewhere"))
+    assert same(run=replace(run, log_every=3, keep_snapshots=1, snapshot_gb=1, snapshot_every=2, recompute=True))
+    assert not same(parts=5) and not same(run=replace(run, seed=1)) and not same(run=replace(run, lr=2e-3))
+    assert not same(backbone_weights="imagenet") and not same(data=DataSpec("mpii"))
+    assert fingerprint(Experiment(), DATA) != fingerprint(Experiment(), {**DATA, "weights": "another file"})
+    before = fingerprint(Experiment(), DATA)
+    monkeypatch.setattr(results, "NUMERICS", 99)
+    assert fingerprint(Experiment(), DATA) != before
+
+
+def test_weights_are_known_by_their_content(tmp_path, drawn):
+    for name, content in (("one", b"x"), ("two", b"x"), ("three", b"y")):
+        (tmp_path / name).write_bytes(content)
+    asked = Experiment(data=DataSpec("mpii", str(drawn)))
+    prints = DataFingerprints(progress=False)
+    one, two, three = (
+        fingerprint(own, prints.of(own))
+        for own in (replace(asked, backbone_weights=str(tmp_path / name)) for name in ("one", "two", "three"))
+    )
+    assert one == two != three
+    assert prints.people(asked)[1] == 6 or prints.people(asked)[1] > 0
+
+
+@pytest.fixture(scope="module")
+def run(tiny, tmp_path_factory) -> Run:
+    search = Search(tiny, tmp_path_factory.mktemp("runs") / "one", progress=False)
+    search.finish()
+    search.close()
+    return search.run
+
+
+def test_a_result_comes_back(run, tmp_path):
+    own = collect(run, "abc", DATA)
+    assert write_result(own, tmp_path).name == "abc.json"
+    (back,) = read_results(tmp_path)
+    assert back == json.loads(json.dumps(own)) and back["metrics"] == run.metrics()
+    last = {name: (a.alpha[-1], a.beta[-1]) for name, a in run.architectures()[1].items()}
+    for name, found in architectures_of(back).items():
+        torch.testing.assert_close(found.alpha, last[name][0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(found.beta, last[name][1], atol=1e-6, rtol=0)
+    assert [step for step, _ in back["losses"]][-1] == run.status()["step"]
+    assert back["losses"][0][1] == pytest.approx(run.history()[0]["loss"], abs=1e-5)
+    assert len(back["epochs"]) == 2 and back["time"]["images_per_s"] > 0 and back["time"]["hours"] > 0
+
+
+def test_results_of_a_row(run):
+    first = collect(run, "one", DATA)
+    second = json.loads(json.dumps(first))
+    second["configuration"]["run"]["seed"], second["fingerprint"] = 5, "two"
+    other = json.loads(json.dumps(first))
+    other["configuration"]["parts"] = 5
+    asked = run.experiment()
+    assert sorted(of_row([first, second, other], asked)) == [0, 5]
+    assert of_row([other], asked) == {}
+    second["data"] = {**DATA, "train": "another"}
+    with pytest.raises(RunError, match="of different data, or of other initial weights: one, two"):
+        of_row([first, second], asked)
+
+
+def test_what_is_no_result(tmp_path, tiny):
+    (tmp_path / "torn.json").write_text('{"numerics": 1, ')
+    with pytest.raises(RunError, match=r"torn.json is no result .*delete it"):
+        read_results(tmp_path)
+    (tmp_path / "torn.json").write_text('{"numerics": -1}')
+    assert read_results(tmp_path) == []
+    assert read_results(tmp_path / "nowhere") == []
+    with pytest.raises(RunError, match=r"is not finished \(not begun\)"):
+        collect(Run(tmp_path / "none"), "x", DATA)
+    assert configuration(tiny)["data"]["root"] is None
