@@ -54,6 +54,7 @@ _WHERE = {
     "detach": "posenfs.search.detached",
     "distance_headline": "posenfs.evaluation.metrics",
     "distance_maps": "posenfs.show.architectures",
+    "distance_strips": "posenfs.show.architectures",
     "draw_body": "posenfs.show.body_graph",
     "draw_cell": "posenfs.show.cell_graph",
     "draw_difference": "posenfs.show.difference_graph",
