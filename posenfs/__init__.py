@@ -61,6 +61,7 @@ _WHERE = {
     "detach": "posenfs.search.detached",
     "distance_headline": "posenfs.evaluation.metrics",
     "distance_maps": "posenfs.show.architectures",
+    "distance_strips": "posenfs.show.architectures",
     "distinctness_table": "posenfs.study.rows",
     "draw_body": "posenfs.show.body_graph",
     "draw_cell": "posenfs.show.cell_graph",

@@ -11,6 +11,7 @@ from posenfs.model.space import CellIndex, FabricSpec, Sources
 from posenfs.show.canvas import INK, plain_name
 from posenfs.show.curves import layout
 from posenfs.show.fabric_graph import TRANSFER_COLOURS, check_fit, operation_name
+from posenfs.study.distinctness import Distinctness
 
 
 def genotype_table(
@@ -111,4 +112,24 @@ def distance_maps(spec: FabricSpec, architectures: Mapping[str, Architecture]) -
         figure.add_bar(x=names, y=values, name=kind, marker_color=colour, row=1, col=3)
     figure.update_yaxes(range=[0, 1], row=1, col=3)
     figure.update_layout(layout("Parts beside each other"), height=330 + 12 * len(names))
+    return figure
+
+
+def distance_strips(found: Mapping[str, Distinctness]) -> go.Figure:
+    """Every distance that `part_distinctness` judged, between fabrics of different seeds: of the same part, which is
+    the noise, and of different parts; quartiles as boxes, the mean dashed."""
+    titles = [f"{kind}: p = {own.p:.2g}" for kind, own in found.items()]
+    figure = make_subplots(cols=len(found), subplot_titles=titles, shared_yaxes=True)
+    for column, own in enumerate(found.values(), 1):
+        strips = {"same part": (own.within, "#8C8C8C"), "different parts": (own.between, "#0072B2")}
+        for name, (values, colour) in strips.items():
+            figure.add_box(
+                y=values, name=f"{name}<br>{len(values)} distances", boxpoints="all", pointpos=0, jitter=0.6,
+                boxmean=True, fillcolor="rgba(0,0,0,0)", line={"color": INK, "width": 1},
+                marker={"color": colour, "size": 5, "opacity": 0.6}, showlegend=False,
+                hovertemplate="%{y:.4f}<extra></extra>", row=1, col=column,
+            )  # fmt: skip
+    figure.update_layout(layout("Parts beside seeds"))
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(title="distance (share of weight to move)", col=1)
     return figure

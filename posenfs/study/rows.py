@@ -9,7 +9,7 @@ from posenfs.evaluation.seeds import holm
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
 from posenfs.search.experiment import Experiment
-from posenfs.study.distinctness import part_distinctness
+from posenfs.study.distinctness import Distinctness
 from posenfs.study.experiments import TABLES, Profile, Row, experiment_of
 from posenfs.study.results import architectures_of, of_row, read_results
 
@@ -79,12 +79,9 @@ def _of_parts(result: Mapping) -> dict[str, Architecture]:
     return {name: own for name, own in architectures_of(result).items() if name != "backbone"}
 
 
-def distinctness_table(
-    searched: Mapping[str, tuple[FabricSpec, Mapping[int, Mapping[str, Architecture]]]],
-) -> pandas.DataFrame:
-    """For each row and kind of weights whether parts differ more than seeds do (part_distinctness), p also by Holm's
-    correction over all of them."""
-    tested = {label: part_distinctness(seeds, spec) for label, (spec, seeds) in searched.items()}
+def distinctness_table(tested: Mapping[str, Mapping[str, Distinctness]]) -> pandas.DataFrame:
+    """Rows whose parts were tested by part_distinctness, a line for each kind of weights; p also by Holm's correction
+    over all of them."""
     found = [(label, own) for label, kinds in tested.items() for own in kinds.values()]
     lines = [
         {

@@ -6,7 +6,8 @@ import torch
 from posenfs.model.architecture import Architecture, Genotype
 from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.space import FabricSpec
-from posenfs.show.architectures import distance_maps, genotype_table
+from posenfs.show.architectures import distance_maps, distance_strips, genotype_table
+from posenfs.study.distinctness import part_distinctness
 
 SPEC = FabricSpec(width=2, hidden_nodes=2)
 
@@ -38,3 +39,19 @@ def test_distances_and_entropies_are_those_of_the_architectures():
     assert sources.z[0][1] == pytest.approx(far[1])
     assert [bar.y[1] for bar in bars] == pytest.approx([1, 1]) and bars[0].y[0] == fabrics["head_part"].entropy()[0]
     assert list(operations.x) == ["head", "arm"]
+
+
+def test_strips_hold_every_distance_between_seeds():
+    runs = {
+        seed: {part: Architecture.random(SPEC, 9 * seed + len(part)) for part in ("arm", "legs")} for seed in (0, 1)
+    }
+    found = part_distinctness(runs, SPEC)
+    figure = distance_strips(found)
+    assert [list(box.y) for box in figure.data] == [
+        list(v) for own in found.values() for v in (own.within, own.between)
+    ]
+    assert figure.data[0].y[0] == pytest.approx(runs[0]["arm"].distance(runs[1]["arm"], SPEC)[0])
+    assert [box.name for box in figure.data[:2]] == ["same part<br>2 distances", "different parts<br>2 distances"]
+    titles = [note.text for note in figure.layout.annotations]
+    assert titles == [f"{kind}: p = {own.p:.2g}" for kind, own in found.items()]
+    assert "share of weight" in figure.layout.yaxis.title.text and figure.layout.yaxis.rangemode == "tozero"

@@ -29,8 +29,8 @@ def house(tmp_path, monkeypatch, drawn):
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     first = nbformat.v4.new_code_cell("experiment, device = {}, 'cpu'", metadata={"tags": ["parameters"]})
     code = nbformat.v4.new_code_cell(
-        "import json\nfrom posenfs import *\nsearch = Search(Experiment.from_json(json.dumps(experiment)), device='cpu')\n"
-        "metrics = search.finish()"
+        "import json\nfrom posenfs import *\n"
+        "search = Search(Experiment.from_json(json.dumps(experiment)), device='cpu')\nmetrics = search.finish()"
     )
     nbformat.write(nbformat.v4.new_notebook(cells=[first, code], metadata=kernel), tmp_path / "notebooks/one_run.ipynb")
     monkeypatch.chdir(tmp_path)
