@@ -137,6 +137,7 @@ def ablate(
     tables: Positional[tuple[str, ...]],
     profile: Literal["paper", "paper_text", "study", "smoke"] = "study",
     seeds: int = 3,
+    rows: tuple[str, ...] = (),
     engine: Literal["local", "ray"] = "local",
     jobs: int | None = None,
     gpus_per_run: float | None = None,
@@ -161,6 +162,7 @@ def ablate(
         profile: The paper's own size (paper: by the released code's rules; paper_text: by the text's), study (small,
             for photographs), or smoke (seconds a run, drawn people).
         seeds: 0, 1, …: so many of each row.
+        rows: Some of the tables' rows, by name; none: all.
         engine: Processes of this machine, or tasks of a Ray cluster.
         jobs: At a time, on this machine; none: as many as its GPUs hold, or one.
         gpus_per_run: A run's share of a GPU; none: 1 on this machine where it has one; 0 with Ray.
@@ -181,7 +183,7 @@ def ablate(
     run_tables(
         tables, profile, seeds, engine, jobs, gpus_per_run, address, device,
         {"image_size": image_size, "epochs": epochs, "dataset": dataset, "root": root, "pictures": pictures},
-        weights, retry, plan, quiet,
+        weights, rows, retry, plan, quiet,
     )  # fmt: skip
 
 

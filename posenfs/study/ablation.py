@@ -34,18 +34,23 @@ class Planned:
         return Run(runs_home() / self.experiment.name)
 
 
-def plan(tables: Sequence[str], profile: Profile, seeds: int, data: DataFingerprints) -> list[Planned]:
-    """The runs of some tables' rows with seeds 0, 1, …: all rows with the first seed come first, and what several rows
-    ask for is one run. Raises ValueError for an unknown table."""
+def plan(
+    tables: Sequence[str], profile: Profile, seeds: int, data: DataFingerprints, rows: Sequence[str] = ()
+) -> list[Planned]:
+    """The runs of some tables' rows (none named: all) with seeds 0, 1, …: all rows with the first seed come first, and
+    what several rows ask for is one run. Raises ValueError for an unknown table or row."""
     if unknown := [name for name in tables if name not in TABLES]:
         raise ValueError(f"unknown table {unknown[0]!r}; known: {', '.join(TABLES)}")
+    known = [name for table in tables for name in TABLES[table].rows]
+    if unknown := [name for name in rows if name not in known]:
+        raise ValueError(f"unknown row {unknown[0]!r}; known: {', '.join(dict.fromkeys(known))}")
     if seeds < 1:
         raise ValueError(f"an ablation takes at least 1 seed; got {seeds}")
     found: dict[str, Planned] = {}
     for seed in range(seeds):
         for table in tables:
             for name, row in TABLES[table].rows.items():
-                if row.quoted:
+                if row.quoted or (rows and name not in rows):
                     continue
                 experiment = experiment_of(row, profile, seed)
                 prints = data.of(experiment)

@@ -29,6 +29,7 @@ def run_tables(
     device: str,
     changes: Mapping[str, Any],
     weights: Sequence[str],
+    rows: Sequence[str] = (),
     retry: bool = False,
     only_plan: bool = False,
     quiet: bool = False,
@@ -41,7 +42,7 @@ def run_tables(
         raise ValueError(f"name tables, or all: {', '.join(TABLES)}")
     profile = choose_profile(profile_name, weights=_weights(weights), **changes)
     data = DataFingerprints(progress=not quiet)
-    runs = plan(tables, profile, seeds, data)
+    runs = plan(tables, profile, seeds, data, rows)
     results = read_results()
     done = {own["fingerprint"] for own in results}
     states = {own.key: state_of(own, done) for own in runs}

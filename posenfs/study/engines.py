@@ -181,7 +181,7 @@ def main() -> None:
     try:
         execute(folder, notebook, sys.stdin.read(), device, os.getcwd())
     except NotebookError as error:
-        sys.exit(str(error))
+        sys.exit(str(error).replace("\n", "; "))  # the last line of the log says all
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -150,7 +150,7 @@ def write_result(result: Mapping, folder: Path | None = None) -> Path:
     """Write a result into reports/results (or a folder), whole or not at all; returns its file."""
     folder = folder or results_home()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result['fingerprint']}.json"
+    path = folder / f"{result['name']}.json"
     write_whole(path, json.dumps(result, indent=1) + "\n")
     return path
 

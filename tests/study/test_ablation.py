@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -79,6 +80,10 @@ def test_what_rows_share_is_one_run(drawn):
     assert seeds == sorted(seeds)
     with pytest.raises(ValueError, match="unknown table 'table_1'; known: table_2"):
         plan(["table_1"], profile, 1, DataFingerprints(progress=False))
+    chosen = plan(["table_2"], profile, 1, DataFingerprints(progress=False), ["random"])
+    assert [own.words for own in chosen] == ["table_2 random, seed 0"]
+    with pytest.raises(ValueError, match="unknown row 'p3'; known: random, synchronous, first_order"):
+        plan(["table_2"], profile, 1, DataFingerprints(progress=False), ["p3"])
     with pytest.raises(ValueError, match="at least 1 seed; got 0"):
         plan(["table_2"], profile, 0, DataFingerprints(progress=False))
 
@@ -103,11 +108,9 @@ def test_one_result_deleted_is_one_run_again(house, profile):
     runs = plan(["table_2"], profile, 1, DataFingerprints(progress=False))
     ablate(runs, Here())
     before = {own["fingerprint"]: own for own in read_results()}
-    gone = house / "reports" / "results" / f"{runs[0].key}.json"
+    gone = house / "reports" / "results" / f"{runs[0].experiment.name}.json"
     gone.unlink()
     assert state_of(runs[0], set()) == "finished"
-    import shutil
-
     shutil.rmtree(runs[0].run.folder)
     engine = Here()
     assert ablate(runs, engine) == {} and engine.done == [runs[0].key]

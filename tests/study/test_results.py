@@ -64,7 +64,7 @@ def run(tiny, tmp_path_factory) -> Run:
 
 def test_a_result_comes_back(run, tmp_path):
     own = collect(run, "abc", DATA)
-    assert write_result(own, tmp_path).name == "abc.json"
+    assert write_result(own, tmp_path).name == "one.json"
     (back,) = read_results(tmp_path)
     assert back == json.loads(json.dumps(own)) and back["metrics"] == run.metrics()
     last = {name: (a.alpha[-1], a.beta[-1]) for name, a in run.architectures()[1].items()}
