@@ -25,7 +25,7 @@ ROOMS = {
     ],
     "evaluation": ["stats", "seeds", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
     "search": [
-        "experiment", "ranks", "provenance", "strategies", "forward", "feed", "failures", "run", "saved", "result",
+        "experiment", "ranks", "provenance", "strategies", "forward", "feed", "failures", "run", "saved", "shipped", "result",
         "steering", "engine", "detached",
     ],
     "study": [

@@ -8,9 +8,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 
-def write_tensors(path: Path, model: nn.Module) -> None:
-    """All parameters and buffers as they are, and the name of the model's class."""
+def write_tensors(path: Path, model: nn.Module, dtype: torch.dtype | None = None) -> None:
+    """All parameters and buffers as they are, or floating-point ones in another precision, and the name of the model's
+    class."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    state = {name: t.to(dtype) if dtype and t.is_floating_point() else t for name, t in state.items()}
     save_file(state, path, {"network": type(model).__name__})
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -123,8 +124,9 @@ class RayEngine:
         self.ray, self._begun = ray, not ray.is_initialized()
         if self._begun:
             try:
+                _knock(address)
                 ray.init(address=address, log_to_driver=False, include_dashboard=False)
-            except ConnectionError as error:
+            except (OSError, ValueError) as error:
                 raise ValueError(f"no Ray cluster at {address!r} ({error}); ray start --head begins one") from None
         options = {"num_cpus": cpus_per_run, "num_gpus": gpus_per_run, "max_retries": _TRIES - 1}
         self._task = ray.remote(**options)(_execute_there)
@@ -158,6 +160,13 @@ class RayEngine:
         """Leave the cluster; one that was begun here ends."""
         if self._begun:
             self.ray.shutdown()
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def _execute_there(folder: str, notebook: str, experiment: str, where: str) -> None:

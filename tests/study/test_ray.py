@@ -1,0 +1,60 @@
+"""A table through a Ray cluster of two nodes on this machine, one of its runs killed on the way."""
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from posenfs.study.ablation import ablate, plan
+from posenfs.study.engines import RayEngine
+from posenfs.study.results import DataFingerprints, read_results
+
+ray = pytest.importorskip("ray", reason="no Ray (pip install 'posenfs[ray]')")
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    nodes.add_node(num_cpus=1)
+    yield nodes
+    ray.shutdown()
+    nodes.shutdown()
+
+
+@pytest.mark.slow
+def test_one_run_is_killed_and_the_table_is_whole(house, profile, cluster):
+    longer = replace(profile, base=replace(profile.base, run=replace(profile.base.run, epochs=12)))
+    runs = plan(["table_2"], longer, 1, DataFingerprints(progress=False))
+    killed = []
+
+    def kill():
+        while not killed:
+            time.sleep(0.05)
+            for own in runs:
+                if own.run.status().get("epoch", 0) >= 2 and own.run.in_use():
+                    worker = psutil.Process(own.run.status()["pid"]).parent()
+                    killed.append((own, worker.name()))
+                    os.kill(worker.pid, signal.SIGKILL)
+                    break
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    engine = RayEngine(cluster.address)
+    nodes = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    try:
+        assert ablate(runs, engine) == {}
+    finally:
+        engine.close()
+    assert len(nodes) == 2 and killed and len(read_results()) == 3
+
+
+def test_without_a_cluster():
+    with pytest.raises(ValueError, match=r"no Ray cluster at '127.0.0.1:1'"):
+        RayEngine("127.0.0.1:1")
