@@ -1,4 +1,4 @@
-"""The model that comes with posenfs: a finished run in half precision, and a card that says how its numbers came about."""
+"""The model that comes with posenfs: a finished run in half precision, and a card that says how it came about."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,44 +34,45 @@ def ship(run: Run, target: Path = SHIPPED) -> Path:
 
 
 def _card(asked: Experiment, found: dict, how: dict) -> str:
-    metric = found["headline"]
+    metric, metrics, run = found["headline"], found["metrics"], asked.run
     height, width = asked.image_size
-    intervals = [
-        f"| {metric_title(name)} | {found['metrics'][name]:.1f} [{own['low']:.1f}, {own['high']:.1f}] | "
-        f"{found['mean_pose'].get(name, float('nan')):.1f} |"
+    keypoints = [
+        f"{name.partition('/')[2]} {value:.1f}"
+        for name, value in metrics.items()
+        if name.startswith(f"{metric}/") and value is not None
+    ]
+    rows = [
+        f"| {metric_title(name)} | {metrics[name]:.1f} [{own['low']:.1f}, {own['high']:.1f}] "
+        f"| {found['mean_pose'].get(name, float('nan')):.1f} |"
         for name, own in found["intervals"].items()
     ]
-    columns = [
-        name for name in found["metrics"] if name.startswith(f"{metric}/") and found["metrics"][name] is not None
+    drops = ", ".join(f"{share:.0%}" for share in run.lr_drops)
+    paragraphs = [
+        "# The model to begin with",
+        f"A searched network of {found['params'] / 1e6:.2f}M parameters and {found['multiply_adds'] / 1e9:.3f} GMAC for a "
+        f"crop of {height} x {width} px, in float16: P = {asked.parts}, C = {asked.fabric.width}, "
+        f"H = {asked.fabric.hidden_nodes}, d = {asked.vector_dim}; backbone {asked.backbone}, which began with "
+        "ImageNet weights.",
+        f"**Data**: {_DATA}",
+        f"**Training**: {run.strategy}, {run.epochs} epochs of batches of {run.batch_size}, Adam {run.lr:g}, times "
+        f"{run.lr_factor:g} after {drops} of them, seed {run.seed} alone; turned by up to {asked.augmentation.rotation:g}°, "
+        f"scaled by up to {asked.augmentation.scale:.0%}, mirrored; torch {how['versions']['torch']}, {how['device']}.",
+        f"**Numbers** on {found['people']} people it has not seen (boxes: {found['boxes']}; head size: "
+        f"{found['head_size']}; mirror image averaged, {found['decoding']}; bootstrap over people, 95 %; before rounding "
+        "to float16):",
+        "\n".join(["| metric | this model | mean pose |", "|---|---|---|", *rows]),
+        f"{metric_title(metric)} by keypoint: {', '.join(keypoints)}.",
+        _LIMITS,
     ]
-    by_keypoint = ", ".join(f"{name.partition('/')[2]} {found['metrics'][name]:.1f}" for name in columns)
-    return f"""# The model to begin with
-
-A searched network of {found["params"] / 1e6:.2f}M parameters and {found["multiply_adds"] / 1e9:.3f} GMAC for a crop of
-{height} x {width} px, in float16: P = {asked.parts}, C = {asked.fabric.width}, H = {asked.fabric.hidden_nodes}, d = {asked.vector_dim}, \
-backbone {asked.backbone} that began with ImageNet weights (torchvision's).
-
-**Data**: {_DATA}
-
-**Training**: strategy {asked.run.strategy}, {asked.run.epochs} epochs, batches of {asked.run.batch_size}, Adam {asked.run.lr:g} times
-{asked.run.lr_factor:g} at {", ".join(f"{share:.0%}" for share in asked.run.lr_drops)} of the epochs, seed {asked.run.seed}, one seed alone; rotation
-±{asked.augmentation.rotation:g}°, scale ±{asked.augmentation.scale:.0%}, mirrored; torch {how["versions"]["torch"]}, {how["device"]}.
-
-**Numbers** on {found["people"]} people it has not seen (images 5001-6000; boxes: {found["boxes"]}; head size: {found["head_size"]}; mirror image averaged,
-quarter offset; interval: bootstrap over people, 95 %):
-
-| metric | this model | mean pose |
-|---|---|---|
-{chr(10).join(intervals)}
-
-{metric_title(metric)} by keypoint: {by_keypoint}. In float32, before rounding to float16.
-
-**Limits**: one person filling the crop, as a sports photograph shows them; 14 keypoints, without a face. Left and right are exchanged in unusual
-poses and from behind. A short training at few pixels: it is here to look at, not to build on. The people of its data are athletes, gymnasts and
-climbers: for others nothing was measured.
-
-**Use**: research and teaching, as its data. Not for judging, watching or identifying people.
-"""
+    return "\n\n".join(paragraphs) + "\n"
 
 
-_DATA = """Leeds Sports Pose Extended (Johnson and Everingham, CVPR 2011), images 1-5000; no picture of it is here."""
+_DATA = (
+    "Leeds Sports Pose Extended (Johnson and Everingham, CVPR 2011): images 1-5000 to train, 5001-6000 to validate; "
+    "none of its pictures is here."
+)
+_LIMITS = """**Limits**: one person who fills the crop, as a sports photograph shows them; 14 keypoints, without a face. Left and
+right are exchanged in unusual poses and from behind. A short training at few pixels: it is here to look at, not to build
+on. The people of its data are athletes, gymnasts and climbers: for others nothing was measured.
+
+**Use**: research and teaching, as its data. Not for judging, watching or identifying people."""
