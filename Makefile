@@ -1,11 +1,13 @@
 # make demo: a search on drawn people, from nothing to reports/demo/search.html      make lab: JupyterLab
 # make test: the fast tests and the notebooks      make check: style, layers, paper facts      make test-all: the slow ones too
+# make smoke: every table of the paper, seconds a run
 # make test-browser: the workbench in a real JupyterLab, by Chromium      make pictures: docs/pictures, taken there
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+TABLES := table_2 table_3 table_4 table_5 table_6 table_7 figure_6 figure_7 released_rules are_parts_different
 
-.PHONY: demo test test-all test-browser pictures check lab install
+.PHONY: demo test test-all test-browser smoke pictures check lab install
 demo: reports/demo/search.html
 	@echo "open $(CURDIR)/reports/demo/search.html"
 
@@ -21,6 +23,10 @@ test-all: $(READY)
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest tests/browser
+
+smoke: $(READY)
+	$(BIN)/posenfs ablate all --profile smoke --seeds 1 --jobs 2
+	for name in $(TABLES); do $(BIN)/posenfs run notebooks/$$name.ipynb -p profile=smoke --quiet || exit 1; done
 
 pictures: $(READY)
 	$(BIN)/python -m tests.browser.pictures docs/pictures

@@ -49,14 +49,14 @@ def _card(asked: Experiment, found: dict, how: dict) -> str:
     drops = ", ".join(f"{share:.0%}" for share in run.lr_drops)
     paragraphs = [
         "# The model to begin with",
-        f"A searched network of {found['params'] / 1e6:.2f}M parameters and {found['multiply_adds'] / 1e9:.3f} GMAC for "
-        f"a crop of {height} x {width} px, in float16: P = {asked.parts}, C = {asked.fabric.width}, "
-        f"H = {asked.fabric.hidden_nodes}, d = {asked.vector_dim}; backbone {asked.backbone}, which began with "
-        "ImageNet weights.",
+        f"A searched network of {found['params'] / 1e6:.2f}M parameters, {found['multiply_adds'] / 1e9:.3f} GMAC for a crop "
+        f"of {height} x {width} px, in float16: P = {asked.parts}, C = {asked.fabric.width}, H = "
+        f"{asked.fabric.hidden_nodes}, d = {asked.vector_dim}; backbone {asked.backbone}, begun with ImageNet weights.",
         f"**Data**: {_DATA}",
         f"**Training**: {run.strategy}, {run.epochs} epochs of batches of {run.batch_size}, Adam {run.lr:g}, times "
         f"{run.lr_factor:g} after {drops} of them, seed {run.seed} alone; turned by up to "
-        f"{asked.augmentation.rotation:g}°, scaled by up to {asked.augmentation.scale:.0%}, mirrored; torch {how['versions']['torch']}, {how['device']}.",
+        f"{asked.augmentation.rotation:g}°, scaled by up to {asked.augmentation.scale:.0%}, mirrored; "
+        f"torch {how['versions']['torch']}, {how['device']}.",
         f"**Numbers** on {found['people']} people it has not seen (boxes: {found['boxes']}; head size: "
         f"{found['head_size']}; mirror image averaged, {found['decoding']}; bootstrap over people, 95 %; before "
         "rounding to float16):",
@@ -72,7 +72,7 @@ _DATA = (
     "none of its pictures is here."
 )
 _LIMITS = """**Limits**: one person who fills the crop, as a sports photograph shows them; 14 keypoints, without a face.
-Left and right are exchanged in unusual poses and from behind. A short training at few pixels: it is here to look at, not
-to build on. The people of its data are athletes, gymnasts and climbers: for others nothing was measured.
+Left and right are exchanged in unusual poses and from behind. A short training at few pixels: it is here to look at,
+not to build on. The people of its data are athletes, gymnasts and climbers: for others nothing was measured.
 
 **Use**: research and teaching, as its data. Not for judging, watching or identifying people."""

@@ -48,7 +48,7 @@ def run_tables(
     states = {own.key: state_of(own, done) for own in runs}
     local = None if engine == "ray" else LocalEngine(jobs, gpus_per_run or 1.0, device)
     if not quiet and set(states.values()) != {"done"}:
-        estimates = estimate(runs, data, device)
+        estimates = estimate(runs, data, device, local and local.threads)
         at_once = local.jobs if local else jobs or 1
         print(plan_text(estimates, states, seeds, at_once, _deviation(runs, results)), flush=True)
     if only_plan:

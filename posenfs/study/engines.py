@@ -62,8 +62,8 @@ class LocalEngine:
         be."""
         if (jobs is not None and jobs < 1) or gpus_per_run <= 0:
             raise ValueError(f"jobs are at least 1, a run's share of a GPU is above 0; got {jobs}, {gpus_per_run}")
-        self.device, self.gpus = device, torch.cuda.device_count() if device in ("auto", "cuda") else 0
-        self.jobs = jobs or max(int(self.gpus / gpus_per_run), 1)
+        self.device, self.gpus = device, _gpus() if device in ("auto", "cuda") else []
+        self.jobs = jobs or max(int(len(self.gpus) / gpus_per_run), 1)
         self.threads = max((os.cpu_count() or 1) // self.jobs, 1)
         self._under_way: dict[int, tuple[Job, subprocess.Popen]] = {}  # by slot
 
@@ -90,7 +90,7 @@ class LocalEngine:
         job.folder.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": str(self.threads), "MKL_NUM_THREADS": str(self.threads)}
         if self.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = str(slot * self.gpus // self.jobs)
+            environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot * len(self.gpus) // self.jobs]
         command = [sys.executable, "-m", "posenfs.study.engines", str(job.folder), str(job.notebook), self.device]
         with open(job.folder / LOG, "a") as log:
             process = subprocess.Popen(
@@ -160,6 +160,12 @@ class RayEngine:
         """Leave the cluster; one that was begun here ends."""
         if self._begun:
             self.ray.shutdown()
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    count, named = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (named.split(",") if named else [str(n) for n in range(count)])[:count]
 
 
 def _knock(address: str | None) -> None:

@@ -37,8 +37,20 @@ class Estimate:
     multiply_adds: int
 
 
-def estimate(runs: Sequence[Planned], data: DataFingerprints, device: str = "auto", progress=True) -> list[Estimate]:
-    """What each run takes, from the cost of its network and from a few training steps of each network, timed here."""
+def estimate(
+    runs: Sequence[Planned], data: DataFingerprints, device: str = "auto", threads: int | None = None, progress=True
+) -> list[Estimate]:
+    """What each run takes, from the cost of its network and from a few training steps of each network, timed here with
+    as many threads as a run will have."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        return _estimates(runs, data, find_device(device), progress)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _estimates(runs: Sequence[Planned], data: DataFingerprints, device: torch.device, progress: bool) -> list[Estimate]:
     known: dict[str, tuple[float, float, int, int, int]] = {}
     found = []
     for own in tqdm(runs, "calibrating", unit="run", disable=not progress):
@@ -47,7 +59,7 @@ def estimate(runs: Sequence[Planned], data: DataFingerprints, device: str = "aut
             model = build_model(replace(e, backbone_weights=None), parts_of(e.data, e.parts))
             cost, memory = honest_cost(model, *e.image_size), training_memory(model, e.run.batch_size, *e.image_size)
             known[alike] = (
-                *_seconds_an_image(model, e, find_device(device)),
+                *_seconds_an_image(model, e, device),
                 memory.total,
                 cost.params,
                 cost.multiply_adds,
