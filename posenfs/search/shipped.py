@@ -47,9 +47,10 @@ def _card(asked: Experiment, found: dict, how: dict) -> str:
         for name, own in found["intervals"].items()
     ]
     drops = ", ".join(f"{share:.0%}" for share in run.lr_drops)
+    size = f"{found['params'] / 1e6:.2f}M parameters, {found['multiply_adds'] / 1e9:.3f} GMAC"
     paragraphs = [
         "# The model to begin with",
-        f"A searched network of {found['params'] / 1e6:.2f}M parameters, {found['multiply_adds'] / 1e9:.3f} GMAC for a crop "
+        f"A searched network of {size} for a crop "
         f"of {height} x {width} px, in float16: P = {asked.parts}, C = {asked.fabric.width}, H = "
         f"{asked.fabric.hidden_nodes}, d = {asked.vector_dim}; backbone {asked.backbone}, begun with ImageNet weights.",
         f"**Data**: {_DATA}",

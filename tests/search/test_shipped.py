@@ -1,0 +1,36 @@
+"""The model that comes along: small, readable as any model, and its card says the run's own numbers."""
+
+import pytest
+import torch
+
+from posenfs.search.engine import Search
+from posenfs.search.run import Run
+from posenfs.search.saved import load_model
+from posenfs.search.shipped import SHIPPED, ship
+
+
+def test_a_run_is_shipped(tiny, tmp_path):
+    search = Search(tiny, tmp_path / "run", progress=False)
+    with pytest.raises(ValueError, match="run is not finished: there are no numbers"):
+        ship(search.run, tmp_path / "starter")
+    search.finish()
+    search.close()
+    card = ship(search.run, tmp_path / "starter").read_text()
+    own, shipped = load_model(search.run).model, load_model(tmp_path / "starter").model
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(own(images), shipped(images), atol=5e-3, rtol=0)
+    found = search.run.metrics()
+    low = found["intervals"]["pckh@0.5"]["low"]
+    assert f"| PCKh@0.5 | {found['metrics']['pckh@0.5']:.1f} [{low:.1f}, " in card
+    assert f"on {found['people']} people" in card and str(tmp_path) not in card
+    config = (tmp_path / "starter" / "config.json").read_text()
+    assert str(tiny.data.root) not in config
+
+
+@pytest.mark.skipif(not SHIPPED.is_dir(), reason="no model comes with this checkout")
+def test_what_comes_along():
+    assert (SHIPPED / "model.safetensors").stat().st_size < 8e6
+    saved = load_model(Run(SHIPPED))
+    assert saved.experiment.data.root is None and saved.experiment.backbone_weights is None
+    assert "**Use**: research" in (SHIPPED / "CARD.md").read_text()
