@@ -179,7 +179,8 @@ def people_of_pictures(info: Path, pictures: Path, detections: Path) -> People:
 def _pictures(root: Path, split: str, names: tuple[str, ...]) -> Path:
     """The first folder that holds any of the pictures; where none does, the one in which COCO has them."""
     folders = [root / inside / part for part in _SPLITS[split] for inside in (".", "images")] + [root / "images", root]
-    return next((folder for folder in folders if any((folder / name).is_file() for name in names)), folders[0])
+    there = (folder for folder in folders if folder.is_dir())
+    return next((folder for folder in there if any((folder / name).is_file() for name in names)), folders[0])
 
 
 def _size(image: dict, side: str) -> float:
