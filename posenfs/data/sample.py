@@ -5,7 +5,7 @@ import gc
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import torch
@@ -164,7 +164,8 @@ def image_name(place: str, name: object) -> str:
     """A picture's name as an annotation gives it; raises DataError, naming the place, unless it stays in its folder."""
     if not isinstance(name, str) or not name:
         raise DataError(f"{place}: no image name, but {name!r:.80}")
-    if Path(name).is_absolute() or ".." in Path(name).parts:
+    path = PurePath(name)
+    if path.is_absolute() or ".." in path.parts:
         raise DataError(f"{place} ({name}): an image path must stay inside the folder of pictures")
     return name
 

@@ -239,7 +239,9 @@ def _h5(path: Path) -> dict[str, object]:
         raise DataError(f'{path}: reading HDF5 needs h5py; pip install "posenfs[h5]"') from None
     found = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, item: found.update({str(name): item[()]}) if isinstance(item, h5py.Dataset) else None
+        )
     return found
 
 

@@ -176,8 +176,11 @@ def results_of(annotations, seed):
     return results
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_rescoring_and_suppression_are_plain_loops(seed, annotations, real, tmp_path, capsys):
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("seed", range(6))
+def test_rescoring_and_suppression_are_plain_loops(seed, split, real, tmp_path, capsys):
+    truth = real("coco_mini") / f"person_keypoints_{split}.json"
+    annotations = json.loads(truth.read_text())
     results, plain = results_of(annotations, seed), []
     for image in dict.fromkeys(result["image_id"] for result in results):
         own = [result for result in results if result["image_id"] == image]
@@ -195,7 +198,6 @@ def test_rescoring_and_suppression_are_plain_loops(seed, annotations, real, tmp_
     key = lambda r: (r["image_id"], r["score"], r["keypoints"])  # noqa: E731
     assert sorted(found, key=key) == sorted(plain, key=key) and len(found) < len(results)
     (tmp_path / "results.json").write_text(json.dumps(results))
-    truth = real("coco_mini") / "person_keypoints_val.json"
     files = ["--predictions", str(tmp_path / "results.json"), "--annotations", str(truth)]
     main(["evaluate", "coco", *files, "--rescore", "--nms", "0.9", "--json"])
     assert json.loads(capsys.readouterr().out) == average_precision(annotations, plain)
