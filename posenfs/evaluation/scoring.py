@@ -141,21 +141,27 @@ def read_results(path: Path, annotations: Mapping, keypoints: int) -> list[dict]
 
 
 def rescored(
-    results: Sequence[Mapping], sigmas, nms: float | None = 0.9, keypoint_threshold: float = 0.2, aspect: float = 0.75
+    results: Sequence[Mapping],
+    sigmas,
+    nms: float | None = 0.9,
+    keypoint_threshold: float = 0.2,
+    aspect: float = 0.75,
+    place: str = "result",
 ) -> list[dict]:
     """Results with box scores turned into pose scores, and of each picture's the poses that suppression leaves.
 
     Each carries `bbox` [x, y, w, h], its box `score`, and keypoints with raw scores. Suppression measures poses by the
-    padded crop of aspect width / height (`nms_areas`); nms=None leaves it out. Raises DataError without a bbox.
+    padded crop of aspect width / height (`nms_areas`); nms=None leaves it out. Raises DataError, naming the
+    place, without a bbox.
     """
     if not results:
         return []
     for number, result in enumerate(results):
-        _check(f"result {number}", "bbox", result.get("bbox"), 4)
+        _check(f"{place} {number}", "bbox", result.get("bbox"), 4)
     points = np.array([result["keypoints"] for result in results], np.float64).reshape(len(results), -1, 3)
     boxes = np.array([result["bbox"] for result in results], np.float64)
     if (small := (boxes[:, 2:] <= 0).any(1)).any():
-        raise DataError(f"result {small.argmax()}: its bbox {boxes[small.argmax()].tolist()} has no size")
+        raise DataError(f"{place} {small.argmax()}: its bbox {boxes[small.argmax()].tolist()} has no size")
     scores = rescore(np.array([result["score"] for result in results], np.float64), points[..., 2], keypoint_threshold)
     areas, kept = nms_areas(boxes, aspect), range(len(results))
     if nms is not None:
@@ -201,7 +207,7 @@ def score_coco(
         raise ValueError(f"sigmas are {len(names)} numbers above 0, one for each keypoint; got {sigmas.tolist()}")
     found = read_results(results, truth, len(names))
     if rescoring:
-        found = rescored(found, sigmas, nms, aspect=aspect)
+        found = rescored(found, sigmas, nms, aspect=aspect, place=f"{results}, result")
     try:
         return average_precision(truth, found, sigmas)
     except Exception as error:  # of an annotation it cannot use pycocotools raises nearly anything

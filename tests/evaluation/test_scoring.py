@@ -214,6 +214,7 @@ def test_rescoring_and_suppression_are_plain_loops(seed, split, real, tmp_path, 
         (lambda r: r.update(score=float("inf")), "score holds inf"),
         (lambda r: r.pop("score"), "score must be a number"),
         (lambda r: r.pop("bbox"), "bbox must be 4 numbers"),
+        (lambda r: r.update(bbox=[0, 0, 0, 5]), "has no size"),
     ],
 )
 def test_results_that_cannot_be_used(change, message, annotations, real, tmp_path):
@@ -225,7 +226,7 @@ def test_results_that_cannot_be_used(change, message, annotations, real, tmp_pat
         main(
             ["evaluate", "coco", "--predictions", str(tmp_path / "bad.json"), "--annotations", str(truth), "--rescore"]
         )
-    assert message in str(error.value.code) and "result 2" in str(error.value.code)
+    assert message in str(error.value.code) and "bad.json, result 2" in str(error.value.code)
 
 
 def test_other_keypoints_by_their_own_sigmas(annotations, real, tmp_path, capsys):
