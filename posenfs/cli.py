@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,14 +41,14 @@ def search(
         devices: So many GPUs, or processes on the CPU, share every batch; `torchrun -m posenfs.cli search …` does too.
             Each normalises its part by itself, so that another number is another training.
         workers: Processes that read and cut pictures where crops are plain; they change nothing in the results.
-        cache_gb: How much room kept crops may take in data/cache, or in the folder POSENFS_CACHE names.
+        cache_gb: How much room kept crops may take in data/cache, or in the folder POSENFS_CACHE names. Before they
+            take more, somebody at a terminal is asked; elsewhere the search is refused.
         strict: Refuse data with broken or missing pictures; otherwise their people are named and left out.
         detach: In a process of its own that outlives this one: `posenfs follow` and `posenfs control` attach to it.
         quiet: No progress bar.
         as_json: Print the final metrics as JSON.
     """
     from posenfs.search.detached import detach as begin
-    from posenfs.search.engine import Search
     from posenfs.search.ranks import among_others, launch
 
     if detach:
@@ -59,7 +59,7 @@ def search(
         return
     if devices != 1 and not among_others():
         sys.exit(launch(devices, "posenfs.cli", sys.argv[1:]))
-    running = Search(experiment, device=device, workers=workers, progress=not quiet, strict=strict, cache_gb=cache_gb)
+    running = _open_search(experiment, cache_gb, device=device, workers=workers, progress=not quiet, strict=strict)
     metrics = running.finish()
     if not running.ranks.first:
         return
@@ -576,6 +576,7 @@ def mpii(
     predictions: Path,
     ground_truth: Path,
     one_based: bool = False,
+    thresholds: tuple[float, ...] = (0.5, 0.1, 0.11),
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """PCKh of predictions [N, 16, 2] in MPII's file order, as the literature reports it.
@@ -584,14 +585,15 @@ def mpii(
         predictions: A .npy, .mat, .h5 or .json file.
         ground_truth: gt_valid.mat.
         one_based: The predictions count pixels from 1, as MPII's files do; otherwise from 0.
+        thresholds: Shares of the head size up to which a keypoint is right.
         as_json: Print JSON.
     """
     from posenfs.body.skeleton import MPII_FILE_KEYPOINTS
     from posenfs.evaluation.scoring import read_predictions, score_mpii
 
-    found, skipped = score_mpii(read_predictions(predictions, MPII_FILE_KEYPOINTS), ground_truth, one_based)
-    if skipped:
-        print(f"note: {skipped} people without a head size are skipped", file=sys.stderr)
+    points = read_predictions(predictions, MPII_FILE_KEYPOINTS)
+    found, skipped = score_mpii(points, ground_truth, one_based, thresholds)
+    _note_skipped(skipped)
     _print_scores(found, as_json)
 
 
@@ -623,8 +625,7 @@ def pck(
     found, skipped = score_pck(
         read_predictions(predictions, truth.skeleton.keypoints) - one_based, truth, normalise, threshold, torso
     )
-    if skipped:
-        print(f"note: {skipped} people whose {normalise} has no size are skipped", file=sys.stderr)
+    _note_skipped(skipped)
     _print_scores(found, as_json)
 
 
@@ -635,6 +636,7 @@ def coco(
     rescore: bool = False,
     nms: float | None = None,
     aspect: float = 0.75,
+    sigmas: tuple[float, ...] | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Average precision of COCO results, by pycocotools.
@@ -646,11 +648,12 @@ def coco(
             its bbox [x, y, w, h], and keypoints carry raw scores.
         nms: With --rescore: of poses more similar (OKS) than this the lower one goes; 0.9 is customary.
         aspect: With --nms: width / height of the crops, by which suppression measures poses.
+        sigmas: Of object keypoint similarity, one for each of the annotations' keypoints; none: COCO's.
         as_json: Print JSON.
     """
     from posenfs.evaluation.scoring import score_coco
 
-    found = score_coco(predictions, annotations, rescore, nms, aspect)
+    found = score_coco(predictions, annotations, rescore, nms, aspect, sigmas)
     print(
         json.dumps(found, indent=2) if as_json else "\n".join(f"{name:5} {100 * v:6.2f}" for name, v in found.items())
     )
@@ -710,6 +713,35 @@ def submit_coco(
 app.command(data, name="data", help="Draw people, or check a folder of data.")
 app.command(evaluation, name="evaluate", help="Score anyone's predictions.")
 app.command(submission, name="submit", help="Predict a benchmark's test people and write the file it takes.")
+
+
+def _open_search(experiment: Experiment, cache_gb: float, **options):
+    """The search. Where its crops would go beyond the budget, whoever sits at the terminal is asked."""
+    from posenfs.data.cache import OverBudget
+    from posenfs.search.engine import Search
+    from posenfs.search.ranks import among_others
+
+    try:
+        return Search(experiment, cache_gb=cache_gb, **options)
+    except OverBudget as error:
+        if among_others() or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        print(f"posenfs: {error}", file=sys.stderr)
+    print("Keep them all the same (yes), half the resolution (half), nothing (plain), or stop (no)?", file=sys.stderr)
+    answer = sys.stdin.readline().strip().lower()
+    if answer in ("half", "plain"):
+        experiment = replace(experiment, run=replace(experiment.run, crops=answer))
+    elif answer in ("yes", "y"):
+        cache_gb = float("inf")
+    else:
+        raise KeyboardInterrupt("stopped: nothing was written")
+    return _open_search(experiment, cache_gb, **options)
+
+
+def _note_skipped(skipped: dict[str, int]) -> None:
+    if skipped:
+        counts = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
+        print(f"note: people skipped: {counts}", file=sys.stderr)
 
 
 def _print_scores(found: dict[str, dict[str, float]], as_json: bool) -> None:

@@ -117,6 +117,10 @@ def _half_extent(size: tuple[int, int], rotation: float) -> np.ndarray:
     return np.array([width * np.cos(x) + height * np.sin(x), height * np.cos(y) + width * np.sin(y)]) / 2
 
 
+class OverBudget(ValueError):
+    """Keeping crops would take more room than is granted; nothing has been written."""
+
+
 class CropCache:
     """The kept crops of some people, memory-mapped."""
 
@@ -180,8 +184,8 @@ class CropCache:
 def keep_crops(wanted: Sequence[Wanted], budget: float = 20.0, progress: bool = True) -> list[CropCache]:
     """The kept crops of each, made where they are not there yet, in several processes.
 
-    An interrupted making leaves nothing that would be taken for whole. Raises DataError for a broken picture, and
-    ValueError, before anything is written, where all that is kept would need more GB than the budget or the disk has.
+    An interrupted making leaves nothing that would be taken for whole. Raises DataError for a broken picture and,
+    before anything is written, where the disk has no room; OverBudget where all that is kept would need more GB.
     """
     missing = [own for own in wanted if _read(own) is None]
     if missing:
@@ -270,8 +274,8 @@ def _check_room(wanted: Sequence[Wanted], planned: Sequence[Places], budget: flo
     cache_home().mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(cache_home()).free
     names = " and ".join(own.people.name for own in wanted)
-    if need + used > budget * _GB:
-        raise ValueError(
+    if not need + used <= budget * _GB:
+        raise OverBudget(
             f"keeping the crops of {names} takes {need / _GB:.1f} GB, and {used / _GB:.1f} GB are in {cache_home()} "
             f"already; the budget is {budget:g} GB. Raise it (--cache-gb), delete what is not needed (posenfs data "
             "cache), or choose crops `half` (half the resolution, less room) or `plain` (nothing is "

@@ -1,6 +1,7 @@
 """Anyone's predictions, from a file, scored by the protocols of MPII and COCO."""
 
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -26,25 +27,21 @@ from posenfs.evaluation.oks import average_precision, nms_areas, oks_nms, rescor
 
 
 def read_predictions(path: Path, keypoints: Sequence[str]) -> np.ndarray:
-    """[N, K, 2] image px of a .npy, .mat, .h5 or .json file: its only array, or the one named preds.
+    """[N, K, 2] image px of a .npy, .mat, .h5 or .json file: the array named preds, or the only one of that shape.
 
-    Raises FileNotFoundError, and DataError for another shape or for what is no finite number.
+    A third number of a keypoint, its score, is left aside. Axes in another order are put in this one where there is no
+    doubt which is which, as in MPII's own [K, 2, N]. Raises FileNotFoundError, and DataError for another shape or for
+    what is no finite number.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no predictions at {path}")
     try:
-        found = _READERS.get(path.suffix.lower(), _unknown)(path)
+        arrays = _READERS.get(path.suffix.lower(), _unknown)(path)
     except DataError:
         raise
     except Exception as error:  # of a broken file the parsers raise nearly anything
         raise DataError(f"{path} cannot be read ({error}); copy it again") from None
-    try:
-        array = np.asarray(found, np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{path} does not hold numbers of shape [N, {len(keypoints)}, 2]") from None
-    if array.ndim != 3 or array.shape[1] != len(keypoints) or array.shape[2] not in (2, 3) or not len(array):
-        raise DataError(f"{path} holds an array of shape {list(array.shape)}; expected [N, {len(keypoints)}, 2]: x, y")
-    array = array[..., :2]
+    array = _chosen(path, arrays, len(keypoints))
     if not np.isfinite(array).all():
         person, keypoint = np.argwhere(~np.isfinite(array))[0, :2]
         raise DataError(f"{path}: person {person}'s {keypoints[keypoint]} is {array[person, keypoint].tolist()}")
@@ -53,12 +50,14 @@ def read_predictions(path: Path, keypoints: Sequence[str]) -> np.ndarray:
 
 def score_mpii(
     predictions: np.ndarray, truth: Path, one_based: bool = False, thresholds: Sequence[float] = (0.5, 0.1, 0.11)
-) -> tuple[dict[str, dict[str, float]], int]:
+) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
     """PCKh of predictions [N, 16, 2] in MPII's file order, 0-based px unless `one_based`, by gt_*.mat.
 
-    Returns {"pckh@0.5": {"head": …, …, "mean": …}, …} in percent, and how many people were skipped because they have no
-    head size. Raises DataError where the file is unsound or of other people.
+    Returns {"pckh@0.5": {"head": …, …, "mean": …}, …} in percent, and how many people were skipped, by the reason.
+    Raises ValueError for a threshold that is none, DataError where the file is unsound or of other people.
     """
+    for threshold in thresholds:
+        _check_threshold(threshold, "head")
     joints, missing, heads = mpii_truth(truth, len(predictions))
     differences = predictions + (0 if one_based else 1) - joints
     errors = relative_errors(differences, ~missing, heads)[:, FILE_ORDER]
@@ -67,23 +66,22 @@ def score_mpii(
         name = metric_name("pckh", threshold)
         shares = correct_share(errors, MPII, "pckh", threshold)
         found[name] = {column: shares[f"{name}/{column}"] for column in COLUMNS} | {"mean": shares[name]}
-    return found, int((heads <= 0).sum())
+    return found, _skipped(heads, ~missing, "head")
 
 
 def score_pck(
     predictions: np.ndarray, truth: People, normalise: str, threshold: float, torso: tuple[str, str] = TORSO
-) -> tuple[dict[str, dict[str, float]], int]:
+) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
     """PCK of predictions [N, K, 2] image px, 0-based, in the truth's order of people and keypoints.
 
     `normalise`: torso (from one to the other of the two named keypoints), box (its longer side), or head (its size, or
-    neck to head top). Returns {"pck_torso@0.2": {column: …, "mean": …}} in percent, and how many people were skipped
-    because they have no such size. Raises ValueError for another measure or an unknown keypoint, DataError where the
+    neck to head top). Returns {"pck_torso@0.2": {column: …, "mean": …}} in percent, and how many people were skipped,
+    by the reason. Raises ValueError for another measure or an unknown keypoint, DataError where the
     predictions are of other people.
     """
     if normalise not in ("torso", "box", "head"):
         raise ValueError(f"errors are normalised by torso, box or head; not by {normalise!r}")
-    if not threshold > 0:
-        raise ValueError(f"the threshold is a share of the {normalise}, above 0; got {threshold}")
+    _check_threshold(threshold, normalise)
     if predictions.shape != truth.keypoints_image.shape:
         raise DataError(
             f"predictions of shape {list(predictions.shape)} for {truth.name}, which has {len(truth)} people with "
@@ -101,7 +99,19 @@ def score_pck(
     errors, measure = normalised_errors(predictions, truth, sizes), f"pck_{normalise}"
     name, shares = metric_name(measure, threshold), correct_share(errors, truth.skeleton, measure, threshold)
     columns = {column: shares[f"{name}/{column}"] for column in columns_of(truth.skeleton)}
-    return {name: columns | {"mean": shares[name]}}, int((~(sizes > 0)).sum())
+    return {name: columns | {"mean": shares[name]}}, _skipped(sizes, truth.visibility > 0, normalise)
+
+
+def _check_threshold(threshold: float, of: str) -> None:
+    if not 0 < threshold < float("inf"):
+        raise ValueError(f"a threshold is a share of the {of}, above 0; got {threshold}")
+
+
+def _skipped(sizes: np.ndarray, labelled: np.ndarray, of: str) -> dict[str, int]:
+    """How many of N people have no size [N], and how many others no labelled keypoint [N, K]."""
+    sized = sizes > 0
+    reasons = {f"without a {of} size": ~sized, "without a labelled keypoint": sized & ~labelled.any(1)}
+    return {reason: int(people.sum()) for reason, people in reasons.items() if people.any()}
 
 
 def read_results(path: Path, annotations: Mapping, keypoints: int) -> list[dict]:
@@ -131,21 +141,27 @@ def read_results(path: Path, annotations: Mapping, keypoints: int) -> list[dict]
 
 
 def rescored(
-    results: Sequence[Mapping], sigmas, nms: float | None = 0.9, keypoint_threshold: float = 0.2, aspect: float = 0.75
+    results: Sequence[Mapping],
+    sigmas,
+    nms: float | None = 0.9,
+    keypoint_threshold: float = 0.2,
+    aspect: float = 0.75,
+    place: str = "result",
 ) -> list[dict]:
     """Results with box scores turned into pose scores, and of each picture's the poses that suppression leaves.
 
     Each carries `bbox` [x, y, w, h], its box `score`, and keypoints with raw scores. Suppression measures poses by the
-    padded crop of aspect width / height (`nms_areas`); nms=None leaves it out. Raises DataError without a bbox.
+    padded crop of aspect width / height (`nms_areas`); nms=None leaves it out. Raises DataError, naming the
+    place, without a bbox.
     """
     if not results:
         return []
     for number, result in enumerate(results):
-        _check(f"result {number}", "bbox", result.get("bbox"), 4)
+        _check(f"{place} {number}", "bbox", result.get("bbox"), 4)
     points = np.array([result["keypoints"] for result in results], np.float64).reshape(len(results), -1, 3)
     boxes = np.array([result["bbox"] for result in results], np.float64)
     if (small := (boxes[:, 2:] <= 0).any(1)).any():
-        raise DataError(f"result {small.argmax()}: its bbox {boxes[small.argmax()].tolist()} has no size")
+        raise DataError(f"{place} {small.argmax()}: its bbox {boxes[small.argmax()].tolist()} has no size")
     scores = rescore(np.array([result["score"] for result in results], np.float64), points[..., 2], keypoint_threshold)
     areas, kept = nms_areas(boxes, aspect), range(len(results))
     if nms is not None:
@@ -159,11 +175,17 @@ def rescored(
 
 
 def score_coco(
-    results: Path, annotations: Path, rescoring: bool = False, nms: float | None = None, aspect: float = 0.75
+    results: Path,
+    annotations: Path,
+    rescoring: bool = False,
+    nms: float | None = None,
+    aspect: float = 0.75,
+    sigmas: Sequence[float] | None = None,
 ) -> dict[str, float]:
     """pycocotools' ten numbers of a results file; with `rescoring` (and suppression above `nms`) as `rescored` does.
 
-    Raises FileNotFoundError or DataError for files that cannot be used.
+    `sigmas`: of the annotations' own keypoints, where these are not COCO's. Raises FileNotFoundError or DataError for
+    files that cannot be used, ValueError for numbers that are no choice.
     """
     if nms is not None and not rescoring:
         raise ValueError("suppression (--nms) works on rescored poses: give --rescore with it")
@@ -175,12 +197,17 @@ def score_coco(
         raise FileNotFoundError(f"no annotations at {annotations}")
     truth = coco_content(annotations)
     names = tuple(keypoint_category(annotations, truth)["keypoints"])
-    if names != COCO.keypoints:
+    if sigmas is None and names != COCO.keypoints:
         labels = ", ".join(map(str, names))
-        raise DataError(f"{annotations} labels {len(names)} keypoints ({labels:.80}), not COCO's {len(COCO)}")
-    found, sigmas = read_results(results, truth, len(COCO)), np.array(COCO.oks_sigmas)
+        raise DataError(
+            f"{annotations} labels {len(names)} keypoints ({labels:.80}), not COCO's {len(COCO)}: give their --sigmas"
+        )
+    sigmas = np.array(COCO.oks_sigmas if sigmas is None else sigmas)
+    if len(sigmas) != len(names) or not ((sigmas > 0) & (sigmas < np.inf)).all():
+        raise ValueError(f"sigmas are {len(names)} numbers above 0, one for each keypoint; got {sigmas.tolist()}")
+    found = read_results(results, truth, len(names))
     if rescoring:
-        found = rescored(found, sigmas, nms, aspect=aspect)
+        found = rescored(found, sigmas, nms, aspect=aspect, place=f"{results}, result")
     try:
         return average_precision(truth, found, sigmas)
     except Exception as error:  # of an annotation it cannot use pycocotools raises nearly anything
@@ -191,7 +218,7 @@ def _check(place: str, name: str, values, count: int) -> None:
     """Raise DataError unless these are so many finite numbers."""
     try:
         array = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = np.zeros(0)
     if array.shape != (count,) or None in values:
         needed = f"{count} numbers" if count > 1 else "a number"
@@ -200,33 +227,71 @@ def _check(place: str, name: str, values, count: int) -> None:
         raise DataError(f"{place}: {name} holds {array[~np.isfinite(array)][0]}")
 
 
-def _npy(path: Path):
-    return np.load(path, allow_pickle=False)
+def _npy(path: Path) -> dict[str, object]:
+    return {"its array": np.load(path, allow_pickle=False)}
 
 
-def _mat(path: Path):
-    return _only(path, {name: value for name, value in read_mat(path).items() if not name.startswith("__")})
+def _mat(path: Path) -> dict[str, object]:
+    with open(path, "rb") as file:
+        if file.read(10) == b"MATLAB 7.3":  # HDF5, where MATLAB's axes are the other way round
+            return {name: np.asarray(value).T for name, value in _h5(path).items()}
+    return {name: value for name, value in read_mat(path).items() if not name.startswith("__")}
 
 
-def _h5(path: Path):
+def _h5(path: Path) -> dict[str, object]:
     try:
         import h5py
     except ImportError:
-        raise DataError(f'{path}: reading .h5 needs h5py; pip install "posenfs[h5]"') from None
+        raise DataError(f'{path}: reading HDF5 needs h5py; pip install "posenfs[h5]"') from None
+    found = {}
     with h5py.File(path) as file:
-        return _only(path, {name: file[name][()] for name in file})
+        file.visititems(
+            lambda name, item: found.update({str(name): item[()]}) if isinstance(item, h5py.Dataset) else None
+        )
+    return found
+
+
+def _json(path: Path) -> dict[str, object]:
+    content = read_json(path)
+    return content if isinstance(content, dict) else {"its list": content}
 
 
 def _unknown(path: Path):
     raise DataError(f"{path}: predictions are read from {', '.join(_READERS)}")
 
 
-def _only(path: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    if "preds" in arrays:
-        return arrays["preds"]
-    if len(arrays) != 1:
-        raise DataError(f"{path} holds {', '.join(arrays) or 'nothing'}; name the predictions `preds`")
-    return next(iter(arrays.values()))
+def _chosen(path: Path, arrays: Mapping[str, object], keypoints: int) -> np.ndarray:
+    """[N, K, 2] of the one array that can be predictions."""
+    numbers = {name: _array(value) for name, value in arrays.items()}
+    named = {name: array for name, array in numbers.items() if name.rpartition("/")[2] == "preds"} or numbers
+    usable = {name: found for name, array in named.items() if (found := _people_first(array, keypoints)) is not None}
+    if len(usable) == 1:
+        return next(iter(usable.values()))
+    if usable:
+        raise DataError(f"{path}: {', '.join(usable)} may each be the predictions; name them `preds`")
+    held = (f"{name} of shape {list(a.shape)}" if a is not None else f"{name}, no numbers" for name, a in named.items())
+    raise DataError(f"{path} holds {', '.join(held) or 'nothing'}; expected numbers of shape [N, {keypoints}, 2]: x, y")
 
 
-_READERS = {".npy": _npy, ".mat": _mat, ".h5": _h5, ".json": read_json}
+def _array(value: object) -> np.ndarray | None:
+    try:
+        return np.asarray(value, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _people_first(array: np.ndarray | None, keypoints: int) -> np.ndarray | None:
+    """[N, K, 2] of an array that is this or, without doubt, its axes in another order, with or without scores."""
+    if array is None or array.ndim != 3:
+        return None
+    first, *others = [
+        order
+        if array.shape[order[1]] == keypoints and array.shape[order[2]] in (2, 3) and array.shape[order[0]]
+        else None
+        for order in permutations(range(3))
+    ]
+    fitting = [first] if first else [order for order in others if order]
+    return array.transpose(fitting[0])[..., :2] if len(fitting) == 1 else None
+
+
+_READERS = {".npy": _npy, ".mat": _mat, ".h5": _h5, ".json": _json}

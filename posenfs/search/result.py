@@ -34,9 +34,10 @@ def result(
     trivial, _ = evaluate(mean_pose(train, valid), valid)
     cost = honest_cost(model, *image_size)
     intervals = {
-        name: without_nan(asdict(pck_interval(errors(m)[:, counted_keypoints(valid.skeleton, m)], t)))
+        name: without_nan(asdict(pck_interval(own, t))) | {"people": int(np.isfinite(own).any(1).sum())}
         for m, t in REPORTED
         if (name := metric_name(m, t)) in metrics
+        for own in (errors(m)[:, counted_keypoints(valid.skeleton, m)],)
     }
     distance = metric_name(*distance_headline(valid))
     return {
@@ -49,7 +50,8 @@ def result(
         "flip": True,
         "decoding": "quarter offset",
         "interval": {"metric": distance, "over": "people", **intervals[distance]},
-        "intervals": intervals,  # of every mean but AP's, over people
+        # of every mean but AP's, over people: those with a size and a labelled keypoint, who alone are judged
+        "intervals": intervals,
         "mean_pose": {name: value for name, value in trivial.items() if not math.isnan(value)},
         "params": cost.params,
         "multiply_adds": cost.multiply_adds,

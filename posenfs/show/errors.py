@@ -3,6 +3,7 @@
 Errors [N, K] are distances divided by a person's size, as `evaluate` gives them; NaN where nothing is labelled.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,6 +16,7 @@ from posenfs.show.curves import layout
 
 _COLOURS = ("#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 _BINS = 10
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 
 def pck_curves(errors: Mapping[str, np.ndarray], most: float = 0.5) -> go.Figure:
@@ -42,9 +44,12 @@ def errors_by_keypoint(errors: np.ndarray, people: People, threshold: float) -> 
             x=[name.replace("_", " ")], lowerfence=[low], q1=[q1], median=[median], q3=[q3], upperfence=[high],
             marker_color="#0072B2", showlegend=False, name=name,
         )  # fmt: skip
-    words = f"right up to {threshold:g}"
-    figure.add_hline(threshold, line={"dash": "dash", "color": "#666666"}, annotation_text=words)
-    figure.update_yaxes(title="error (share of the person's size)", type="log")
+    figure.add_hline(threshold, line={"dash": "dash", "color": "#666666"})
+    # an annotation's place on a logarithmic axis is the logarithm
+    place = {"x": 1, "xref": "paper", "xanchor": "left", "y": math.log10(threshold)}
+    figure.add_annotation(**place, text=f" right up<br> to {threshold:g}", align="left", showarrow=False)
+    figure.update_yaxes(title="error (share of the person's size)", type="log", tickvals=_TICKS)
+    figure.update_layout(margin={"r": 80})
     return figure
 
 
@@ -78,7 +83,8 @@ def errors_by_group(errors: np.ndarray, people: People, threshold: float) -> go.
 
 
 def calibration(scores: np.ndarray, errors: np.ndarray, threshold: float) -> go.Figure:
-    """Share of keypoints that are right among those of about one score [N, K]: ten bins of as many keypoints each."""
+    """Share of keypoints that are right among those of about one score [N, K]: ten bins of as many keypoints each;
+    dashed what it would be if scores were probabilities."""
     judged = np.isfinite(errors)
     score, right = scores[judged], errors[judged] <= threshold
     order = np.array_split(np.argsort(score, kind="stable"), min(_BINS, max(len(score), 1)))
@@ -88,6 +94,10 @@ def calibration(scores: np.ndarray, errors: np.ndarray, threshold: float) -> go.
         x=[score[own].mean() for own in bins], y=[100 * right[own].mean() for own in bins], mode="lines+markers",
         line={"color": "#222222"}, text=[f"{len(own)} keypoints" for own in bins], name="keypoints",
     )  # fmt: skip
+    most = min(max((score[own].mean() for own in bins), default=0), 1)
+    dashes = {"color": "#666666", "dash": "dash"}
+    figure.add_scatter(x=[0, most], y=[0, 100 * most], mode="lines", line=dashes, name="if it were a probability")
+    figure.update_layout(showlegend=True)
     figure.update_xaxes(title="score of the peak, mean of each tenth of the keypoints", rangemode="tozero")
     figure.update_yaxes(title=f"right at {threshold:g} (%)", range=[0, 103])
     return figure

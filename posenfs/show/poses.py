@@ -189,7 +189,8 @@ def draw_map_change(
 def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]) -> Picture:
     """One keypoint's vectors (Eq. 4): their length over the crop, and each component, a row for each part that has it.
 
-    Components lie between -1 and 1; the length is the score (Eq. 5). Raises ValueError for a plain score map (d = 1).
+    Components lie between -1 and 1; the length is the score (Eq. 5), with a ring where the keypoint is. Raises
+    ValueError for a plain score map (d = 1).
     """
     index = people.skeleton.index(keypoint)
     batch = crop_people(people.select([person]), size)
@@ -211,8 +212,9 @@ def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, s
         reach = max(float(np.abs(field).max()), 1e-6)
         for number, component in enumerate(field):
             axes = grid[top + number // 4, 1 + number % 4]
-            axes.imshow(component, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
+            shown = axes.imshow(component, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
             axes.set_title(f"component {number + 1}", fontsize=9)
+        figure.colorbar(shown, ax=grid[top : top + rows_each, 1:], shrink=0.8, label="component")
         if true is not None:
             _ring(grid[top, 0], true)
     return figure

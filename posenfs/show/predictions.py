@@ -1,6 +1,7 @@
 """A saved model's predictions for pictures of one's own, as COCO results and as drawn pictures in a folder."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tqdm import tqdm
 from posenfs.data.datasets.catalogue import skeleton_of
 from posenfs.data.files import write_whole
 from posenfs.data.sample import DataError, People, load_image
+from posenfs.evaluation.oks import rescore
 from posenfs.evaluation.pictures import boxes_from_file, detected_people, whole_pictures
 from posenfs.evaluation.predict import Predictions, predict
 from posenfs.search.provenance import find_device
@@ -33,9 +35,15 @@ def predict_pictures(
     """Write predictions.json and a drawn PNG for each picture into `output`; returns how many people there are.
 
     `boxes`: whole, detector, or a JSON file of boxes (`boxes_from_file`). A result is {image_id (the number of the
-    picture), file_name, category_id 1, keypoints [x, y, score, …], score (box score times mean keypoint score), bbox}.
-    Raises DataError for pictures or boxes that cannot be used, before anything is written.
+    picture), file_name, category_id 1, keypoints [x, y, score, …], score (box score times the mean of the keypoint
+    scores above 0.2), bbox}. Raises DataError for pictures or boxes that cannot be used, ValueError for numbers that
+    are no choice, before anything is written.
     """
+    if not (0 <= threshold < math.inf and 0 <= box_threshold < 1):
+        raise ValueError(
+            f"scores from which keypoints are drawn, from 0 on, and people taken, from 0 to below 1; got {threshold}, "
+            f"{box_threshold}"
+        )
     if not pictures:
         raise DataError("no pictures given; name at least one file")
     names = [path.stem for path in pictures]
@@ -76,10 +84,15 @@ def _results(people: People, found: Predictions) -> list[dict]:
             "file_name": Path(people.images[image]).name,
             "category_id": 1,
             "keypoints": [float(v) for point, s in zip(own, scores, strict=True) for v in (*point, s)],
-            "score": float(box_score * scores.mean()),
+            "score": float(score),
             "bbox": box.tolist(),
         }
-        for image, own, scores, box, box_score in zip(
-            people.image_index, found.keypoints_image, found.scores, people.boxes, people.box_scores, strict=True
+        for image, own, scores, box, score in zip(
+            people.image_index,
+            found.keypoints_image,
+            found.scores,
+            people.boxes,
+            rescore(people.box_scores, found.scores),
+            strict=True,
         )
     ]

@@ -1,8 +1,10 @@
 """Kept crops: the same as those cut from the picture, and never taken for whole when they are not."""
 
+import io
 import json
 import os
 import shutil
+import sys
 import threading
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
@@ -13,10 +15,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posenfs.cli import main
+from posenfs.cli import _open_search, main
 from posenfs.data import cache
 from posenfs.data.augment import PAPER, RELEASED, Augmentation
-from posenfs.data.cache import Wanted, keep_crops
+from posenfs.data.cache import OverBudget, Wanted, keep_crops
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import Crop, cut_crop
 from posenfs.data.loader import Crops, Loader
@@ -197,11 +199,32 @@ def test_no_room(people, kept, monkeypatch, capsys):
     wanted = Wanted(people, (64, 64), PAPER)
     with pytest.raises(ValueError, match=r"takes 0.0 GB, .*the budget is 1e-06 GB.*--cache-gb.*`half`.*`plain`"):
         keep_crops([wanted], budget=1e-6, progress=False)
+    with pytest.raises(OverBudget, match="the budget is nan GB"):
+        keep_crops([wanted], budget=float("nan"), progress=False)
     assert not list(kept.glob("*"))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
     with pytest.raises(DataError, match=r"has 0.0 GB free; set POSENFS_CACHE"):
         keep_crops([wanted], progress=False)
     assert not list(kept.glob("*"))
+
+
+@pytest.mark.parametrize(("answer", "kept_there"), [("plain", 0), ("yes", 2), ("no", 0), ("", 0)])
+def test_whoever_is_there_is_asked_before_the_budget_is_passed(answer, kept_there, tiny, kept, tmp_path, monkeypatch):
+    tiny = replace(tiny, run=replace(tiny.run, crops="cached"))
+    with pytest.raises(OverBudget):  # nobody is there
+        _open_search(tiny, 1e-6, folder=tmp_path / "run", progress=False)
+    for stream in (terminal := io.StringIO(answer + "\n"), sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    if answer in ("no", ""):
+        with pytest.raises(KeyboardInterrupt, match="nothing was written"):
+            _open_search(tiny, 1e-6, folder=tmp_path / "run", progress=False)
+        assert not (tmp_path / "run").exists()
+    else:
+        search = _open_search(tiny, 1e-6, folder=tmp_path / "run", progress=False)
+        assert search.config.crops == ("plain" if answer == "plain" else "cached")
+        search.close()
+    assert len(list(kept.glob("*/"))) == kept_there
 
 
 def test_a_broken_picture_is_named(people, drawn, kept, tmp_path):

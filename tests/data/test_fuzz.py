@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from posenfs.data.pictures import picture_fault
 from posenfs.data.sample import DataError, load_image
 from posenfs.evaluation.scoring import read_predictions, rescored, score_coco
 
-BOUNDED = settings(max_examples=120, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = int(os.environ.get("POSENFS_FUZZ", "120"))  # of each; thousands once in a while
+BOUNDED = settings(max_examples=EXAMPLES, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats() | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.just(10**400) | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
     max_leaves=4,
 )

@@ -48,7 +48,7 @@ def test_by_hand(truth):
     predictions[1, 10] = [9 + 1.6, 19]  # the right wrist beyond half of three px
     predictions[1, 6] = 999  # the pelvis does not count
     found, skipped = score_mpii(predictions, truth)
-    assert skipped == 1 and found["pckh@0.5"]["mean"] == pytest.approx(100 * 26 / 27)
+    assert skipped == {"without a head size": 1} and found["pckh@0.5"]["mean"] == pytest.approx(100 * 26 / 27)
     assert found["pckh@0.5"]["wrist"] == 75 and found["pckh@0.5"]["head"] == 100
     assert score_mpii(predictions + 1, truth, one_based=True)[0] == found
 
@@ -68,14 +68,57 @@ def test_every_form_of_predictions(form, tmp_path):
     assert read_predictions(path, MPII_FILE_KEYPOINTS) == pytest.approx(array)
 
 
+def test_who_is_skipped_is_counted_by_the_reason(tmp_path, capsys):
+    joints = np.random.default_rng(0).uniform(0, 9, (16, 2, 4))
+    heads, missing = np.zeros((2, 2, 4)), np.zeros((16, 4), np.uint8)
+    heads[1, :, 1:], missing[:, :2] = 3, 1  # no head and no keypoint; a head, but no keypoint; two whole ones
+    savemat(tmp_path / "gt.mat", {"pos_gt_src": joints, "headboxes_src": heads, "jnt_missing": missing})
+    np.save(tmp_path / "preds.npy", joints.transpose(2, 0, 1))
+    files = ["--predictions", str(tmp_path / "preds.npy"), "--ground-truth", str(tmp_path / "gt.mat"), "--one-based"]
+    main(["evaluate", "mpii", *files, "--thresholds", "0.2", "--json"])
+    printed = capsys.readouterr()
+    assert "people skipped: 1 without a head size, 1 without a labelled keypoint" in printed.err
+    assert json.loads(printed.out)["pckh@0.2"]["mean"] == 100
+    main(["evaluate", "pck", *files, "--normalise", "box", "--json"])
+    assert "people skipped: 2 without a box size" in capsys.readouterr().err
+
+
+def matlab73(path, array, name="preds"):
+    """As MATLAB writes version 7.3: HDF5 behind 512 bytes of its own, axes the other way round."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file[name] = array.T
+    with open(path, "rb+") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
+def test_predictions_of_other_names_and_axes(tmp_path):
+    points = np.random.default_rng(0).uniform(0, 99, (5, 16, 2))
+    scored = np.concatenate([points, np.ones((5, 16, 1))], -1)
+    matlab73(tmp_path / "a.mat", points)
+    savemat(tmp_path / "b.mat", {"found": scored, "scores": np.ones((5, 16, 1)), "version": "1", "cell": np.array({})})
+    savemat(tmp_path / "c.mat", {"preds": points.transpose(1, 2, 0)})
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file.create_group("results")["preds"] = points.astype(np.float32)
+        file["truth"] = points + 1
+    with h5py.File(tmp_path / "e.h5", "w") as file:
+        file["points"], file["visible"] = points.transpose(2, 1, 0), np.ones((5, 16))
+        file.create_group("of nothing")
+    (tmp_path / "f.json").write_text(json.dumps({"preds": points.tolist(), "by": "us"}))
+    np.save(tmp_path / "g.npy", scored)
+    for path in sorted(tmp_path.iterdir()):
+        assert read_predictions(path, MPII_FILE_KEYPOINTS) == pytest.approx(points, abs=1e-5), path
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (np.zeros((3, 15, 2)), r"\[3, 15, 2\]; expected \[N, 16, 2\]"),
+        (np.zeros((3, 15, 2)), r"\[3, 15, 2\]; expected numbers of shape \[N, 16, 2\]"),
+        (np.zeros((16, 16, 3, 1)), r"\[16, 16, 3, 1\]"),
+        (np.zeros((2, 16, 16)), r"\[2, 16, 16\]"),  # which sixteen are people?
         (np.zeros((0, 16, 2)), r"\[0, 16, 2\]"),
         (np.full((3, 16, 2), np.nan), r"person 0's right_ankle is \[nan, nan\]"),
         (np.full((3, 16, 2), np.inf), r"\[inf, inf\]"),
-        (np.array([["a"]]), "does not hold numbers"),
+        (np.array([["a"]]), "its array, no numbers"),
         (np.array([{}], dtype=object), "cannot be read"),
     ],
 )
@@ -92,8 +135,19 @@ def test_files_that_are_none(tmp_path, truth):
         with pytest.raises(DataError, match=message):
             read_predictions(tmp_path / name, MPII_FILE_KEYPOINTS)
     savemat(tmp_path / "b.mat", {"one": 1, "two": 2})
-    with pytest.raises(DataError, match="one, two; name the predictions `preds`"):
+    with pytest.raises(DataError, match=r"one of shape \[1, 1\], two of shape \[1, 1\]; expected numbers"):
         read_predictions(tmp_path / "b.mat", MPII_FILE_KEYPOINTS)
+    savemat(tmp_path / "c.mat", {"one": np.zeros((3, 16, 2)), "two": np.ones((3, 16, 2))})
+    with pytest.raises(DataError, match="one, two may each be the predictions; name them `preds`"):
+        read_predictions(tmp_path / "c.mat", MPII_FILE_KEYPOINTS)
+    for text, message in (
+        ("[" * 10**5, "recursion limit"),
+        ("[[[1" + "0" * 400 + ", 0]]]", "no numbers"),
+        ("[]", "shape"),
+    ):
+        (tmp_path / "d.json").write_text(text)
+        with pytest.raises(DataError, match=message):
+            read_predictions(tmp_path / "d.json", MPII_FILE_KEYPOINTS)
     with pytest.raises(DataError, match="it should be of 4 people"):
         score_mpii(np.zeros((4, 16, 2)), truth)
 
@@ -122,8 +176,11 @@ def results_of(annotations, seed):
     return results
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_rescoring_and_suppression_are_plain_loops(seed, annotations, real, tmp_path, capsys):
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("seed", range(6))
+def test_rescoring_and_suppression_are_plain_loops(seed, split, real, tmp_path, capsys):
+    truth = real("coco_mini") / f"person_keypoints_{split}.json"
+    annotations = json.loads(truth.read_text())
     results, plain = results_of(annotations, seed), []
     for image in dict.fromkeys(result["image_id"] for result in results):
         own = [result for result in results if result["image_id"] == image]
@@ -141,7 +198,6 @@ def test_rescoring_and_suppression_are_plain_loops(seed, annotations, real, tmp_
     key = lambda r: (r["image_id"], r["score"], r["keypoints"])  # noqa: E731
     assert sorted(found, key=key) == sorted(plain, key=key) and len(found) < len(results)
     (tmp_path / "results.json").write_text(json.dumps(results))
-    truth = real("coco_mini") / "person_keypoints_val.json"
     files = ["--predictions", str(tmp_path / "results.json"), "--annotations", str(truth)]
     main(["evaluate", "coco", *files, "--rescore", "--nms", "0.9", "--json"])
     assert json.loads(capsys.readouterr().out) == average_precision(annotations, plain)
@@ -158,6 +214,7 @@ def test_rescoring_and_suppression_are_plain_loops(seed, annotations, real, tmp_
         (lambda r: r.update(score=float("inf")), "score holds inf"),
         (lambda r: r.pop("score"), "score must be a number"),
         (lambda r: r.pop("bbox"), "bbox must be 4 numbers"),
+        (lambda r: r.update(bbox=[0, 0, 0, 5]), "has no size"),
     ],
 )
 def test_results_that_cannot_be_used(change, message, annotations, real, tmp_path):
@@ -169,7 +226,23 @@ def test_results_that_cannot_be_used(change, message, annotations, real, tmp_pat
         main(
             ["evaluate", "coco", "--predictions", str(tmp_path / "bad.json"), "--annotations", str(truth), "--rescore"]
         )
-    assert message in str(error.value.code) and "result 2" in str(error.value.code)
+    assert message in str(error.value.code) and "bad.json, result 2" in str(error.value.code)
+
+
+def test_other_keypoints_by_their_own_sigmas(annotations, real, tmp_path, capsys):
+    results = results_of(annotations, 0)
+    own = json.loads(json.dumps(annotations))
+    own["categories"][0]["keypoints"] = [f"point_{k}" for k in range(17)]
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    files = ["--predictions", str(tmp_path / "results.json"), "--annotations", str(tmp_path / "own.json")]
+    with pytest.raises(SystemExit, match="give their --sigmas"):
+        main(["evaluate", "coco", *files])
+    with pytest.raises(SystemExit, match="17 numbers above 0"):
+        main(["evaluate", "coco", *files, "--sigmas", "0.1"])
+    main(["evaluate", "coco", *files, "--sigmas", *["0.03"] * 17, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found == average_precision(own, results, [0.03] * 17) != average_precision(own, results)
 
 
 def test_an_empty_results_file(real, tmp_path):
@@ -218,7 +291,8 @@ def test_pck_of_every_form_of_truth(form, normalise, drawn, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "options",
-    [("pck", "--threshold", "nan"), ("pck", "--threshold", "-1"), ("coco", "--rescore", "--nms", "nan"),
+    [("pck", "--threshold", "nan"), ("pck", "--threshold", "-1"), ("pck", "--threshold", "inf"),
+     ("coco", "--rescore", "--nms", "nan"), ("coco", "--rescore", "--nms", "-1"), ("coco", "--aspect", "-1"),
      ("coco", "--rescore", "--nms", "2"), ("coco", "--rescore", "--aspect", "0"), ("coco", "--aspect", "nan")],
 )  # fmt: skip
 def test_numbers_that_are_no_choice(options, drawn, tmp_path):

@@ -84,6 +84,7 @@ def test_a_search_learns_and_leaves_everything_in_its_folder(undisturbed, tiny):
     for name, value in means.items():
         assert intervals[name]["value"] == pytest.approx(value)
         assert intervals[name]["low"] <= value <= intervals[name]["high"]
+        assert 0 < intervals[name]["people"] <= len(undisturbed.valid)
     assert run.provenance()["versions"]["torch"] == torch.__version__.split("+")[0]
     assert {row["step"] for row in run.timing()} <= set(range(undisturbed.steps + 1))
 

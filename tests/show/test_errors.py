@@ -28,7 +28,9 @@ def test_curves(errors):
 
 
 def test_by_keypoint(errors, people):
-    boxes = errors_by_keypoint(errors, people, 0.5).data
+    figure = errors_by_keypoint(errors, people, 0.5)
+    boxes = figure.data
+    assert figure.layout.shapes[0].y0 == 0.5 and figure.layout.annotations[0].y == pytest.approx(np.log10(0.5))
     shown = {box.name: box for box in boxes}
     for k, name in enumerate(people.skeleton.keypoints):
         own = errors[np.isfinite(errors[:, k]), k]
@@ -50,8 +52,9 @@ def test_by_occlusion_and_size(errors, people):
 
 
 def test_calibration_of_scores_that_tell_and_of_scores_that_do_not(errors):
-    (line,) = calibration(1 / (1 + errors), errors, 0.3).data
+    line, probability = calibration(1 / (1 + errors), errors, 0.3).data
+    assert probability.y == pytest.approx([0, 100 * line.x[-1]])
     assert line.y[0] == 0 and line.y[-1] == 100 and list(line.x) == sorted(line.x)
-    (flat,) = calibration(np.random.default_rng(1).random(errors.shape), errors, 0.3).data
+    flat, _ = calibration(np.random.default_rng(1).random(errors.shape), errors, 0.3).data
     assert np.ptp(flat.y) < 60 and sum(int(t.split()[0]) for t in flat.text) == np.isfinite(errors).sum()
     assert len(calibration(errors, np.full(errors.shape, np.nan), 0.3).data[0].x) == 0

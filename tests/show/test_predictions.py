@@ -11,6 +11,7 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
 from posenfs.cli import main
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.sample import DataError
+from posenfs.evaluation.oks import rescore
 from posenfs.evaluation.pictures import _detector, boxes_from_file, detected_people, whole_pictures
 from posenfs.evaluation.predict import predict
 from posenfs.search.engine import Search
@@ -51,7 +52,7 @@ def test_boxes_of_a_file_give_what_the_data_set_gives(model, people, pictures, t
     expected = predict(load_model(model).model.to(memory_format=torch.channels_last), some, (64, 64))
     found = np.array([result["keypoints"] for result in results]).reshape(len(some), 16, 3)
     assert found[..., :2] == pytest.approx(expected.keypoints_image) and found[..., 2] == pytest.approx(expected.scores)
-    assert [result["score"] for result in results] == pytest.approx(0.5 * expected.scores.mean(1))
+    assert [result["score"] for result in results] == pytest.approx(rescore(np.full(len(some), 0.5), expected.scores))
     for path in pictures:
         with Image.open(tmp_path / "out" / f"{path.stem}.png") as drawing:
             assert drawing.width == 880
@@ -125,4 +126,12 @@ def test_pictures_that_cannot_be_used(pictures, options, message, model, tmp_pat
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(SystemExit, match=message):
         main(["predict", *pictures, "--model", str(model), "--output", "out", "--quiet", *options])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [("--threshold", "-1"), ("--threshold", "nan"), ("--box-threshold", "1")])
+def test_scores_that_are_no_choice(options, model, pictures, tmp_path):
+    command = ["predict", *map(str, pictures), "--model", str(model), "--output", str(tmp_path / "out"), *options]
+    with pytest.raises(SystemExit, match=f"{float(options[1])}"):
+        main(command)
     assert not (tmp_path / "out").exists()

@@ -179,7 +179,8 @@ def people_of_pictures(info: Path, pictures: Path, detections: Path) -> People:
 def _pictures(root: Path, split: str, names: tuple[str, ...]) -> Path:
     """The first folder that holds any of the pictures; where none does, the one in which COCO has them."""
     folders = [root / inside / part for part in _SPLITS[split] for inside in (".", "images")] + [root / "images", root]
-    return next((folder for folder in folders if any((folder / name).is_file() for name in names)), folders[0])
+    there = (folder for folder in folders if folder.is_dir())
+    return next((folder for folder in there if any((folder / name).is_file() for name in names)), folders[0])
 
 
 def _size(image: dict, side: str) -> float:
@@ -237,13 +238,17 @@ def _keypoints(path: Path, people: list[dict], skeleton: Skeleton) -> np.ndarray
 
 def _boxes(path: Path, people: list[dict]) -> np.ndarray:
     """[N, 4] x, y, w, h."""
-    for annotation in people:
-        box = _numbers(annotation.get("bbox"))
-        if box.shape != (4,) or not np.isfinite(box).all():
-            raise DataError(
-                f"{path}: annotation {annotation['id']} has bbox {annotation.get('bbox')!r:.80}, not x, y, w, h"
-            )
-    return np.array([annotation["bbox"] for annotation in people], np.float64).reshape(-1, 4)
+    rows = [annotation.get("bbox") for annotation in people]
+    try:
+        boxes = np.array(rows, np.float64)
+        sound = boxes.shape == (len(rows), 4) and bool(np.isfinite(boxes).all())
+    except (TypeError, ValueError, OverflowError):
+        sound = False
+    if sound or not rows:
+        return boxes.reshape(-1, 4)
+    numbers = map(_numbers, rows)
+    bad = next(n for n, box in enumerate(numbers) if box.shape != (4,) or not np.isfinite(box).all())
+    raise DataError(f"{path}: annotation {people[bad]['id']} has bbox {rows[bad]!r:.80}, not x, y, w, h")
 
 
 def _numbers(values: object) -> np.ndarray:
