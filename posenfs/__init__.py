@@ -128,6 +128,7 @@ _WHERE = {
     "pruning_table": "posenfs.study.pruning",
     "quarter_offset": "posenfs.data.heatmaps",
     "run_curves": "posenfs.show.ablations",
+    "run_list": "posenfs.show.ablations",
     "save_model": "posenfs.search.saved",
     "score_curve": "posenfs.show.curves",
     "score_dots": "posenfs.show.ablations",

@@ -3,11 +3,14 @@
 import itertools
 from collections.abc import Sequence
 
+import pandas
 import plotly.graph_objects as go
+from pandas.io.formats.style import Styler
 from plotly.subplots import make_subplots
 
 from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import mean_interval
+from posenfs.search.run import runs_home
 from posenfs.show.curves import COLOURS, TICKS, layout
 from posenfs.study.experiments import FRONTIER
 from posenfs.study.row_costs import full_cost
@@ -45,6 +48,30 @@ def score_dots(rows: Sequence[Outcome], metric: str | None = None) -> go.Figure:
 
 def _reach(interval) -> float:
     return 0.0 if interval.high != interval.high else interval.high - interval.value
+
+
+def run_list(rows: Sequence[Outcome]) -> Styler:
+    """Every run of the rows: its score, when and on what commit it was made, and links, from a page in reports/, to its
+    result and to its executed notebook where that is still there."""
+    metric, lines = headline_of(rows), []
+    for own in rows:
+        for seed, result in own.results.items():
+            notebook = runs_home() / result["name"] / "notebook.ipynb"
+            links = [f"<a href='results/{result['name']}.json'>result</a>"]
+            links += [f"<a href='runs/{result['name']}/notebook.ipynb'>notebook</a>"] if notebook.is_file() else []
+            how = result["provenance"]
+            lines.append(
+                {
+                    "row": own.row.label,
+                    "seed": seed,
+                    f"{metric_title(metric)} (%)": own.scores(metric).get(seed),
+                    "made": how["created"][:10],
+                    "commit": how["commit"],
+                    "links": ", ".join(links),
+                }
+            )
+    frame = pandas.DataFrame(lines, columns=None if lines else ["row", "seed", "links"])
+    return frame.style.hide(axis="index").format(precision=1, na_rep="")
 
 
 def run_curves(rows: Sequence[Outcome]) -> go.Figure:
@@ -102,4 +129,5 @@ def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figur
     words = "GMAC for one crop" if by == "gmac" else "parameters (millions)"
     figure.update_xaxes(title=words, type="log", tickvals=[d * 10.0**p for p in range(-3, 4) for d in (1, 2, 5)])
     figure.update_yaxes(title="%")
+    figure.update_traces(cliponaxis=False)
     return figure.update_layout(layout("Accuracy against cost") | {"height": 460})

@@ -48,6 +48,7 @@ def result(row: str, seed: int, score: float, table: str = "table_2") -> dict:
         },
         "losses": [[1, 4.0], [2, 3.0]],
         "epochs": [[2, score]],
+        "provenance": {"created": "2026-01-01T00:00:00", "commit": "abc"},
         "time": {"images_per_s": 20.0 + seed, "hours": 0.5, "device": "x86_64", "threads": 1, "peak_mb": 900},
     }
 

@@ -1,0 +1,47 @@
+"""Figures of ablations: every seed is drawn, printed numbers stand where they were printed, missing rows stay empty."""
+
+import pytest
+
+from posenfs.show.ablations import accuracy_against_cost, run_curves, run_list, score_dots
+from posenfs.study.experiments import FRONTIER, PROFILES
+from posenfs.study.rows import outcomes
+from tests.study.test_tables import SCORES, result
+
+
+@pytest.fixture
+def rows():
+    found = [result(row, seed, score) for row, scores in SCORES.items() for seed, score in enumerate(scores)]
+    return outcomes("table_2", PROFILES["smoke"], found[:-2])  # of first order one seed alone
+
+
+def test_every_seed_is_a_dot(rows):
+    seeds, means, printed = score_dots(rows).data
+    assert sorted(seeds.x) == sorted([*SCORES["random"], *SCORES["synchronous"], 41.4])
+    assert list(means.y) == ["random", "synchronous", "first order"]
+    assert means.error_x.array[2] == 0.0 < means.error_x.array[0]
+    assert list(printed.x) == [87.0] and list(printed.y) == ["synchronous"]
+
+
+def test_curves_of_every_run(rows):
+    figure = run_curves(rows)
+    assert len(figure.data) == 2 * 7
+    assert [trace.name for trace in figure.data if trace.showlegend] == ["random", "synchronous", "first order"]
+    assert list(figure.data[0].y) == [4.0, 3.0]
+
+
+def test_cost_against_accuracy(rows):
+    figure = accuracy_against_cost(rows)
+    others, printed, *ours = figure.data
+    assert list(others.text) == [own.name for own in FRONTIER if own.pckh is not None]
+    assert list(printed.y) == [87.0] and printed.x[0] == pytest.approx(1.250, abs=5e-4)
+    assert [trace.x[0] for trace in ours] == [0.024] * 3
+    assert accuracy_against_cost(rows, "params").data[1].x[0] == pytest.approx(2.895, abs=5e-4)
+    with pytest.raises(ValueError, match="against gmac or params; got 'time'"):
+        accuracy_against_cost(rows, "time")
+
+
+def test_the_list_of_runs(rows, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = run_list(rows).to_html()
+    assert page.count("results/smoke_") == 7 and "notebook" not in page and "abc" in page
+    assert run_list(outcomes("table_2", PROFILES["smoke"], [])).to_html()
