@@ -364,8 +364,8 @@ def bench(
 @app.command
 def predict(
     pictures: Positional[tuple[Path, ...]],
-    model: str,
-    output: Path,
+    model: str | None = None,
+    output: Path = Path("predictions"),
     boxes: str = "whole",
     detector_weights: str = "coco",
     box_threshold: float = 0.5,
@@ -378,7 +378,7 @@ def predict(
 
     Args:
         pictures: Picture files.
-        model: A run (its name or folder), or a model's folder.
+        model: A run (its name or folder), or a model's folder; none: the one that comes with posenfs.
         output: The folder to write.
         boxes: whole (one person fills each picture), detector (torchvision's Faster R-CNN finds people), or a JSON file
             [{file_name, bbox [x, y, w, h], score}].
@@ -390,12 +390,13 @@ def predict(
         quiet: No progress bar.
     """
     from posenfs.model.memory import keep_freed_memory
+    from posenfs.search.shipped import SHIPPED
     from posenfs.show.predictions import predict_pictures
 
     keep_freed_memory()
     people = predict_pictures(
         pictures,
-        model,
+        model or SHIPPED,
         output,
         boxes,
         detector_weights,

@@ -91,6 +91,19 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
                 r"quarter offset",
             ),
         ),
+        ("one_run", {}, (r"one_run: synchronous, seed 0", r"PCKh@0\.5 \d+\.\d on \d+ people", "Training loss")),
+        (
+            "table_2",
+            {"profile": "smoke"},
+            (r"Ours: synthetic, 64 x 64 px", "missing", "nothing can be said", "3\\.319"),
+        ),
+        ("figure_7", {"profile": "smoke"}, ("Lite-HRNet-30", "ms, batch of 8")),
+        ("are_parts_different", {"profile": "smoke"}, ("no row has two searched parts and two seeds yet",)),
+        (
+            "parent_and_child",
+            {"train_pictures": 24, "valid_pictures": 8, "width": 2, "epochs": 1},
+            ("parent, soft", "child, trained from scratch", "entropy of operations"),
+        ),
     ],
 )
 def test_notebooks_tell_their_story(name, parameters, seen, tmp_path, monkeypatch):
