@@ -97,7 +97,7 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
             {"profile": "smoke"},
             (r"Ours: synthetic, 64 x 64 px", "missing", "nothing can be said", "3\\.319"),
         ),
-        ("figure_7", {"profile": "smoke"}, ("Lite-HRNet-30", "ms, batch of 8")),
+        ("figure_7", {"profile": "smoke", "latency": "[1]"}, ("Lite-HRNet-30", "ms, batch of 1")),
         ("are_parts_different", {"profile": "smoke"}, ("no row has two searched parts and two seeds yet",)),
         (
             "parent_and_child",
@@ -121,6 +121,21 @@ def test_notebooks_tell_their_story(name, parameters, seen, tmp_path, monkeypatc
     pictures = sum("image/png" in output.get("data", {}) for output in outputs)
     assert page.count('src="data:image/png') >= pictures and page.count("<svg") >= shown.count("<svg")
     assert "Warning" not in printed
+
+
+def test_a_table_reports_itself(tmp_path, monkeypatch, capsys):
+    """Its notebook is executed and becomes a page, and the index lists it; without results all is missing."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "notebooks" / "figure_6.ipynb").write_bytes((NOTEBOOKS / "figure_6.ipynb").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    main(["report", "figure_6"])
+    assert capsys.readouterr().out.strip().endswith("reports/figure_6.html")
+    index = (tmp_path / "reports" / "index.html").read_text()
+    assert "<a href='figure_6.html'>Figure 6: loss with and without vectors" in index
+    assert "| missing |" in (tmp_path / "reports" / "tables" / "figure_6_study.md").read_text()
+    with pytest.raises(SystemExit, match=r"no notebook .*table_3.ipynb; reports are written in the project's folder"):
+        main(["report", "table_3"])
 
 
 def test_04_search(drawn, tmp_path, monkeypatch, capsys):
