@@ -84,7 +84,7 @@ def _cost(lab: Lab, page: Page, rounds: int, steps: int, batch: int, parts: int)
     """By tab how much longer a step takes with it than without, in percent: median of the rounds, and their range."""
     turns = _TURNS.format(steps=steps, rounds=rounds, tabs=len(_TABS))
     page.open(lab.write("cost", [_COST.format(batch=batch, parts=parts), turns]))
-    page.command("notebook:run-all-cells")
+    page.run_all()
     page.state()
     times = lab.folder / "notebooks" / "times.json"
     for _ in range(3 * rounds * len(_TABS) * (steps + 2)):  # s: ten times as long as it takes
@@ -109,7 +109,7 @@ def _cost(lab: Lab, page: Page, rounds: int, steps: int, batch: int, parts: int)
 def _memory(lab: Lab, page: Page, long: int) -> list[dict]:
     """Megabytes of the kernel and of the page's scripts at some steps of a long search."""
     page.open(lab.write("long", [_LONG]))
-    page.command("notebook:run-all-cells")
+    page.run_all()
     page.until(lambda word, step: word == "ready")
     session = page.page.context.new_cdp_session(page.page)
     page.press("Run")

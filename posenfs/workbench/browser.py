@@ -48,7 +48,7 @@ class RunBrowser:
             self.message,
             self.reports,
             self.facts,
-            self.curves.widget,
+            self.curves,
             self.graph,
         )
         self.look()

@@ -117,7 +117,7 @@ class HeatmapExplorer:
             own.observe(lambda change: self._draw(), "value")
         self.widget = column(
             row(self.set, self.person, self.picture), row(self.keypoint, self.decoding, self.flip), self.message,
-            self.maps.widget, row(self.x, self.y), self.facts, self.bars.widget,
+            self.maps, row(self.x, self.y), self.facts, self.bars,
         )  # fmt: skip
 
     def _ipython_display_(self) -> None:

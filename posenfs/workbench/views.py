@@ -40,7 +40,7 @@ class CurvesView:
 
     def __init__(self, subject: Subject, following: Following):
         self.following, self._loss, self._score, self._rate = following, Plot(), Plot(), Plot()
-        self.widget = widgets.VBox([own.widget for own in (self._loss, self._score, self._rate)])
+        self.widget = widgets.VBox([self._loss, self._score, self._rate])
 
     def refresh(self) -> None:
         history, metric = self.following.history, self.following.status.get("headline")
@@ -61,7 +61,7 @@ class WeightsView:
     def __init__(self, subject: Subject, following: Following, title: str):
         self.subject, self.following, self.title = subject, following, title
         self._curves, self._maps = Plot(), Plot()
-        self.widget = widgets.VBox([self._maps.widget, self._curves.widget])
+        self.widget = widgets.VBox([self._maps, self._curves])
 
     def refresh(self) -> None:
         following, specs = self.following, self.subject.specs
@@ -155,11 +155,12 @@ class FabricView:
         ]
 
     def _draw(self) -> None:
-        own = self.following.at(self.moment.value)[1]
+        step, own = self.following.at(self.moment.value)
         specs = self.subject.specs
-        self._said.value = ""
         try:
             self.graph.draw(self._compared(specs, own))
+            less = "" if self.less.value is None else f", less that of {html.escape(self.less.label)}"
+            self._said.value = f"the weights of step {step}{less}"
             name, cell = self.cell.value or (None, None)
             self.inside.draw(draw_cell(specs[name], own[name], name, cell) if name else None)
         except (ValueError, RunError) as error:
@@ -247,7 +248,7 @@ class CostView:
     def __init__(self, subject: Subject, following: Following):
         self.subject, self.following, self._work = subject, following, Background()
         self._words, self._curve = widgets.HTML(), Plot()
-        self.widget = widgets.VBox([self._words, self._curve.widget])
+        self.widget = widgets.VBox([self._words, self._curve])
 
     @property
     def busy(self) -> bool:
@@ -293,7 +294,7 @@ class LogView:
     def __init__(self, subject: Subject, following: Following):
         self.subject, self.following = subject, following
         self._speed, self._words = Plot(), widgets.HTML()
-        self.widget = widgets.VBox([self._words, self._speed.widget])
+        self.widget = widgets.VBox([self._words, self._speed])
 
     def refresh(self) -> None:
         run, status = self.following.run, self.following.status

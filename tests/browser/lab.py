@@ -127,17 +127,28 @@ class Page:
         words = state.inner_text()
         return words.split("step")[0].strip(), int(re.search(r"step (\d+) of", words)[1])
 
-    def until(self, condition, patience: float = 90) -> None:
+    def until(self, condition, patience: float = 240) -> None:
         """Wait, so many seconds at most, until condition(word, step) holds of the panel's state."""
+        self.becomes(self.state, lambda state: condition(*state), patience)
+
+    def becomes(self, read, condition, patience: float = 60):
+        """Wait, so many seconds at most, until condition(read()) holds; what was read then."""
         end = time.monotonic() + patience
-        while not condition(*self.state()):
+        while not condition(found := read()):
             if time.monotonic() > end:
-                raise AssertionError(f"the panel still says {self.state()}")
+                raise AssertionError(f"after {patience:g} s it is still {found!r:.300}")
             self.page.wait_for_timeout(200)
+        return found
+
+    def button(self, name: str):
+        """A button of a widget, by its words."""
+        return self.page.locator(".jupyter-button", has_text=re.compile(rf"^\s*{name}\s*$")).last
 
     def press(self, name: str) -> None:
-        """A button of a widget, by its words."""
-        self.page.locator(".jupyter-button", has_text=re.compile(rf"^\s*{name}\s*$")).last.click()
+        self.button(name).click()
+
+    def enabled(self, name: str) -> bool:
+        return self.button(name).is_enabled()
 
     def tab(self, title: str) -> None:
         """Turn to a tab of the panel."""
@@ -150,3 +161,15 @@ class Page:
     def command(self, name: str) -> None:
         """One of JupyterLab's own, not waited for."""
         self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)
+
+    def run_all(self) -> None:
+        """*Run All*; once more where a kernel that has just begun did not hear it."""
+        begun = lambda: self.page.locator(".jp-CodeCell .jp-InputPrompt").first.inner_text()  # noqa: E731
+        for patience in (60, 120):
+            self.command("notebook:run-all-cells")
+            try:
+                self.becomes(begun, lambda words: re.search(r"\[[\d*]", words), patience)
+                return
+            except AssertionError:
+                if patience == 120:
+                    raise

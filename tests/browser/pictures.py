@@ -35,7 +35,7 @@ def take(folder: Path) -> None:
         page.open(lab.write("pictures", [_SEARCH, *_WIDGETS.values()]))
         page.page.keyboard.press("Control+b")  # the file browser makes way
         page.page.set_viewport_size({"width": 1280, "height": 2200})
-        page.command("notebook:run-all-cells")
+        page.run_all()
         page.until(lambda word, step: word == "ready")
         page.press("Run")
         page.until(lambda word, step: word == "finished", 900)

@@ -95,6 +95,12 @@ def test_the_fabric_of_a_moment(panel):
     assert fabric.graph.svg == now
 
 
+def test_what_is_open_elsewhere_is_said(panel):
+    other = SearchPanel(Run(panel.run.folder), "cpu")  # as another notebook has it
+    assert "has this run open" in other.message.value
+    assert all(other.buttons[name].disabled for name in ("run", "pause", "step", "ten", "epoch", "stop"))
+
+
 def test_what_goes_wrong_is_shown(panel):
     panel.name.value = "a/b"
     press(panel, "branch")
