@@ -71,11 +71,11 @@ class Driver:
 
     def pause(self) -> None:
         """Hold after the step under way."""
-        self._order("pausing", lambda: self.heeds and self.run.command("pause"))
+        self._order("pausing", lambda: self._send_if_heeded("pause"))
 
     def stop(self) -> None:
         """End after the step under way, with a snapshot."""
-        self._order("stopping", lambda: self.heeds and self.run.command("stop"))
+        self._order("stopping", lambda: self._send_if_heeded("stop"))
 
     def rewind(self, step: int) -> None:
         """Back to the state after a step, and hold there; what came later is kept in branches/."""
@@ -125,7 +125,20 @@ class Driver:
                 self._hands.thread = threading.Thread(target=self._work, name=name, daemon=True)
                 self._hands.thread.start()
                 self._settle()
-        self.run.command(command, steps)
+        self._send(command, steps)
+
+    def _send(self, command: str, steps: int = 1) -> None:
+        """Until it is heeded: the next one would take its place."""
+        send(self.run, command, steps, _PATIENCE, lambda: self.under_way)
+
+    def _send_if_heeded(self, command: str) -> None:
+        """To a search under way; one that ends meanwhile needs no telling."""
+        if self.heeds:
+            try:
+                self._send(command)
+            except RunError:
+                if self.heeds:
+                    raise
 
     def _work(self) -> None:
         try:
@@ -140,7 +153,7 @@ class Driver:
     def _rewind(self, step: int) -> None:
         self._settle()
         if self.under_way:
-            send(self.run, "rewind", step, _PATIENCE)
+            self._send("rewind", step)
         elif self.search is not None:
             self.search.rewind(step)
         else:
@@ -150,11 +163,7 @@ class Driver:
 
     def _branch(self, step: int, name: str, edits: Mapping[str, Architecture] | None) -> None:
         if self.heeds:
-            try:
-                send(self.run, "snapshot", patience=_PATIENCE)
-            except RunError:
-                if self.heeds:
-                    raise  # else it has ended meanwhile, with a snapshot
+            self._send_if_heeded("snapshot")
         elif self.search is not None:
             self._settle()
             self.search.snapshot()

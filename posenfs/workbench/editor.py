@@ -22,7 +22,7 @@ from posenfs.show.canvas import plain_name
 from posenfs.show.fabric_graph import operation_name
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.poses import draw_map_change
-from posenfs.workbench.display import Background, button, column, fill, in_red, keep_fresh, menu, row, show
+from posenfs.workbench.display import Background, button, column, fill, in_red, keep_fresh, menu, picture, row, show
 from posenfs.workbench.drawing import Drawing
 from posenfs.workbench.driver import Driver
 from posenfs.workbench.subject import Subject
@@ -97,7 +97,7 @@ class ArchitectureEditor:
         self.branch = button("Branch", "code-fork", words, self._branch, disabled=True)
         self.graph = Drawing("cell", self._choose)
         self.facts, self.message = widgets.HTML(), widgets.HTML()
-        self.maps = widgets.Image(format="png", layout={"max_width": "100%"})
+        self.maps = picture()
         self.part.observe(lambda change: self._offer(), "value")
         for own in (self.edge, self.cell):
             own.observe(lambda change: self._set_sliders(), "value")

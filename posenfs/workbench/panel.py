@@ -19,6 +19,7 @@ from posenfs.show.stills import summary
 from posenfs.workbench.display import button, column, headless, in_red, keep_fresh, row, show
 from posenfs.workbench.driver import Driver
 from posenfs.workbench.following import Following
+from posenfs.workbench.moment import Moment
 from posenfs.workbench.subject import Subject
 from posenfs.workbench.threads import leave_cores
 from posenfs.workbench.views import CostView, CurvesView, FabricView, LogView, PredictionsView, WeightsView
@@ -69,9 +70,7 @@ class SearchPanel:
             "epoch": button("Epoch", "fast-forward", "To the end of the epoch, then hold", self._epoch),
             "stop": button("Stop", "stop", "End after the step under way, with a snapshot", driver.stop),
         }
-        self.moment = widgets.SelectionSlider(
-            options=[0], description="snapshot", continuous_update=False, layout={"width": "330px"}
-        )
+        self.moment = Moment(description="snapshot")
         self.moment.observe(lambda change: self._look_back(), "value")
         self.name = widgets.Text(f"{self.run.name}_branch", layout={"width": "180px"}, description="")
         self.buttons["rewind"] = button(
@@ -173,8 +172,7 @@ class SearchPanel:
         kept = self.moment.value
         at_the_end = kept == self.moment.options[-1]
         self._filling = True  # nobody chose these
-        self.moment.options = options
-        self.moment.value = options[-1] if at_the_end or kept not in options else kept
+        self.moment.offer(options, options[-1] if at_the_end or kept not in options else kept)
         self._filling = False
 
     def _show_head(self) -> None:

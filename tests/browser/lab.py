@@ -155,8 +155,8 @@ class Page:
         self.page.locator(".lm-TabBar-tab", has_text=title).last.click()
 
     def slider(self, name: str):
-        """The handle of a slider of the panel, which heeds Home, End and the arrows."""
-        return self.page.locator(".widget-slider", has_text=name).last.locator(".noUi-handle")
+        """A slider over steps, which heeds Home, End and the arrows."""
+        return self.page.get_by_label(name, exact=True).last
 
     def command(self, name: str) -> None:
         """One of JupyterLab's own, not waited for."""

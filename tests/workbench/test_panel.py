@@ -41,7 +41,7 @@ def test_buttons_do_what_they_say(panel):
     until(panel, lambda: "paused" in panel.state.value and "step <b>1</b> of 8" in panel.state.value)
     press(panel, "epoch")
     until(panel, lambda: "paused" in panel.state.value and "step <b>4</b> of 8" in panel.state.value)
-    assert panel.moment.options == (0, 4) and panel.moment.value == 4
+    assert panel.moment.options == [0, 4] and panel.moment.value == 4
     panel.moment.value = 0
     press(panel, "rewind")
     until(panel, lambda: "step <b>0</b> of 8" in panel.state.value and not panel.driver.doing)
