@@ -38,7 +38,9 @@ class Moment(anywidget.AnyWidget):
     export default { render };
     """
     _css = """
-    .posenfs-moment { display: flex; align-items: center; gap: 8px; margin: 2px; font-size: var(--jp-widgets-font-size) }
+    .posenfs-moment {
+      display: flex; align-items: center; gap: 8px; margin: 2px; font-size: var(--jp-widgets-font-size)
+    }
     .posenfs-moment label { min-width: 72px; text-align: right }
     .posenfs-moment input { width: 220px; accent-color: var(--jp-brand-color1) }
     .posenfs-moment output { min-width: 48px }

@@ -109,8 +109,17 @@ class Page:
 
     def open(self, notebook: str) -> None:
         self.page.goto(f"{self.lab.address}/lab/tree/{notebook}?token={TOKEN}&reset", wait_until="domcontentloaded")
+        self.begun()
+
+    def begun(self) -> None:
+        """Until the notebook is there and its kernel has answered."""
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.evaluate("async () => { await window.jupyterapp.shell.currentWidget?.sessionContext?.ready; }")
         self.idle()
+        chooser = self.page.locator(".jp-Dialog", has_text="Select Kernel")
+        if chooser.count():  # of a kernel that took long to answer JupyterLab asks whether it is the right one
+            chooser.locator(".jp-mod-accept").click()
+            self.idle()
 
     def idle(self, timeout: float = 120_000) -> None:
         """Until the kernel has nothing to do, and a moment more."""
@@ -164,7 +173,7 @@ class Page:
 
     def run_all(self) -> None:
         """*Run All*; once more where a kernel that has just begun did not hear it."""
-        begun = lambda: self.page.locator(".jp-CodeCell .jp-InputPrompt").first.inner_text()  # noqa: E731
+        begun = lambda: self.page.locator(".jp-CodeCell .jp-InputPrompt").first.text_content()  # noqa: E731
         for patience in (60, 120):
             self.command("notebook:run-all-cells")
             try:

@@ -23,8 +23,7 @@ def test_tab_and_kernel_come_and_go(lab, page):
     page.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")  # waited for
 
     page.page.reload(wait_until="domcontentloaded")
-    page.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.idle()
+    page.begun()
     before = run.status()["step"]
     page.run_all()
     page.until(lambda word, step: word == "running" and step > before)
