@@ -12,15 +12,14 @@ class Moment(anywidget.AnyWidget):
     """
 
     _esm = """
-    let made = 0;
     function render({ model, el }) {
       el.classList.add("posenfs-moment");
-      const name = `posenfs-moment-${made++}`;
-      const label = document.createElement("label"), slider = document.createElement("input");
+      const label = document.createElement("label"), words = document.createElement("span");
+      const slider = Object.assign(document.createElement("input"), { type: "range", min: 0, step: 1 });
       const readout = document.createElement("output");
-      Object.assign(label, { htmlFor: name, textContent: model.get("description") });
-      Object.assign(slider, { id: name, type: "range", min: 0, step: 1 });
-      el.append(label, slider, readout);
+      words.textContent = model.get("description");
+      label.append(words, slider);
+      el.append(label, readout);
       const chosen = () => model.get("options")[Number(slider.value)];
       const show = () => {
         const options = model.get("options"), at = options.indexOf(model.get("value"));
@@ -38,10 +37,9 @@ class Moment(anywidget.AnyWidget):
     export default { render };
     """
     _css = """
-    .posenfs-moment {
-      display: flex; align-items: center; gap: 8px; margin: 2px; font-size: var(--jp-widgets-font-size)
-    }
-    .posenfs-moment label { min-width: 72px; text-align: right }
+    .posenfs-moment, .posenfs-moment label { display: flex; align-items: center; gap: 8px }
+    .posenfs-moment { margin: 2px; font-size: var(--jp-widgets-font-size) }
+    .posenfs-moment span { min-width: 72px; text-align: right }
     .posenfs-moment input { width: 220px; accent-color: var(--jp-brand-color1) }
     .posenfs-moment output { min-width: 48px }
     """

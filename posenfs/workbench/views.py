@@ -244,7 +244,7 @@ class CostView:
 
     def __init__(self, subject: Subject, following: Following):
         self.subject, self.following, self._work = subject, following, Background()
-        self._words, self._curve = widgets.HTML(), Plot()
+        self._words, self._curve = widgets.HTML("counting …"), Plot()
         self.widget = widgets.VBox([self._words, self._curve])
 
     @property

@@ -21,6 +21,7 @@ edit = Architecture(own.alpha.detach() + torch.tensor([0.0, -1.0, 0.0, 1.0]), ow
 other = search.branch(172, "bolder", {name: edit})
 metrics = other.finish()"""
 _TABS = ("Curves", "Alpha", "Beta", "Fabric", "Predictions", "Cost", "Log")
+_SAYS = {"Predictions": "on people that it was not trained on", "Cost": "GMAC an image"}  # once it is computed
 _WIDGETS = {
     "panel": "panel = SearchPanel(search)\npanel",
     "": "metrics = await panel.finished()",
@@ -79,7 +80,9 @@ def _touch(page: Page) -> None:
     editor = _cell(page, "editor")
     words = editor.get_by_text("people: loss")
     before = words.inner_text()
-    editor.locator(".widget-slider", has_text="dilated").locator(".noUi-handle").press("End")
+    number = editor.locator(".widget-slider", has_text="dilated").locator(".widget-readout")
+    number.fill("0.60")
+    number.press("Enter")
     page.becomes(words.inner_text, lambda now: now != before)
     explorer = _cell(page, "explorer")
     explorer.locator("select").nth(1).select_option("left hip")
@@ -93,17 +96,16 @@ def _shoot_tab(page: Page, tab: str, path: Path) -> None:
     """A tab of the panel, once it has something to show."""
     page.tab(tab)
     panel = _cell(page, "panel")
-    if tab == "Predictions":
-        page.becomes(panel.get_by_text("on people that it was not trained on").count, lambda found: found > 0)
+    for words in [words for name, words in _SAYS.items() if name == tab]:
+        panel.get_by_text(words).first.wait_for(timeout=300_000)
     _shoot(panel, path)
 
 
 def _shoot(own, path: Path) -> None:
-    """With few colours, which nobody misses here: a third of the size."""
     own.page.wait_for_timeout(3000)  # fonts, and figures that take their width
     own.scroll_into_view_if_needed()
     own.screenshot(path=path)
-    Image.open(path).convert("RGB").quantize(128, Image.Quantize.MEDIANCUT).save(path, optimize=True)
+    Image.open(path).convert("RGB").save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -62,8 +62,10 @@ def test_a_search_is_run_held_stepped_rewound_and_stopped(lab, page):
     page.becomes(lambda: points(page), lambda count: count == 12)
     assert page.page.evaluate(RANGE) == seen  # a zoom stays while the line grows
     page.tab("Fabric")
+    now = graph(page, 12)
     page.slider("at step").press("Home")
     old = graph(page, 0)
+    assert now != old
     page.press("Epoch")
     page.until(lambda word, step: word == "paused" and step == 23)
     page.slider("at step").press("End")
