@@ -105,8 +105,10 @@ def _shoot(own, path: Path) -> None:
     own.page.wait_for_timeout(3000)  # fonts, and figures that take their width
     own.scroll_into_view_if_needed()
     own.screenshot(path=path)
-    image = Image.open(path).convert("RGB")  # 256 colours, none of them far from its own: a third of the size
-    image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    image = Image.open(path).convert("RGB")
+    if not own.locator("img:visible, svg image").count():  # 256 colours do for all but people: a third of the size
+        image = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    image.save(path, optimize=True)
 
 
 if __name__ == "__main__":
