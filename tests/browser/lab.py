@@ -28,7 +28,7 @@ def _free_port() -> int:
 class Lab:
     """A JupyterLab server whose folder has the house's notebooks and its runs."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, **environment: str):
         self.folder, self.port = folder, _free_port()
         (folder / "notebooks").mkdir(parents=True)
         (folder / "pyproject.toml").write_text("")  # the house begins here: runs and data are made below
@@ -45,7 +45,7 @@ class Lab:
         self.log = open(folder / "jupyter.log", "w")  # noqa: SIM115 (closed when the server ends)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options], stdout=self.log, stderr=self.log, cwd=folder,
-            env={**os.environ, **home, "POSENFS_CACHE": str(folder / "cache")}, start_new_session=True,
+            env={**os.environ, **home, **environment, "POSENFS_CACHE": str(folder / "cache")}, start_new_session=True,
         )  # fmt: skip
         end = time.monotonic() + 90
         while True:

@@ -7,7 +7,7 @@ import pytest
 CELLS = [
     """from posenfs import *
 search = Search(Experiment(
-    name="touched", data=DataSpec("synthetic", None, (48, 8)), image_size=(64, 64), fabric=FabricSpec(width=2),
+    name="touched", data=DataSpec("synthetic", None, (24, 8)), image_size=(64, 64), fabric=FabricSpec(width=2),
     run=RunConfig(epochs=1, batch_size=8), parts=8,
 ))
 metrics = search.finish()""",
@@ -23,7 +23,7 @@ def widget(lab, page):
     """A function of a cell's number: its widget, in sight."""
     page.open(lab.write("touch", CELLS))
     page.run_all()
-    page.page.locator(".posenfs").nth(3).wait_for(state="attached", timeout=240_000)
+    page.page.locator(".posenfs").nth(3).wait_for(state="attached", timeout=600_000)
     page.idle()
 
     def of(number: int):
