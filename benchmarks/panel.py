@@ -2,13 +2,17 @@
 
 In a real JupyterLab, its page open on the same machine (a browser elsewhere would cost less), blocks of training steps
 that the panel runs and shows, a block for each tab, take turns with blocks of the same search in the kernel's main
-thread, without a panel; then a small search of 10,000 steps with the panel open, and the memory of the kernel and of
-the page on the way. Writes benchmarks/results/panel.json.
+thread, without a panel. Told are the time of a step with and without, and, which other work on the machine disturbs
+less, the processor's time that all but the search took (the kernel's main thread, server, browser) beside what a step
+takes of it without a panel. Then a small search of 10,000 steps with the panel open, and the memory of the kernel and
+of the page on the way. Last the editor's answer to a moved slider, in the page. Writes benchmarks/results/panel.json.
 """
 
 import json
+import os
 import statistics
 import tempfile
+import time
 from pathlib import Path
 
 import tyro
@@ -17,32 +21,40 @@ from playwright.sync_api import sync_playwright
 from tests.browser.lab import CHROMIUM, Lab, Page
 
 _TABS = ("Curves", "Alpha", "Beta", "Fabric", "Predictions", "Cost", "Log")
-_COST = """import asyncio, json, time
+_COST = """import asyncio, json, os, psutil, time
 from pathlib import Path
 from posenfs import *
 search = Search(Experiment(
-    name="panel", data=DataSpec("synthetic", None, (600, 20)), image_size=(128, 128), parts={parts},
+    name="{name}", data=DataSpec("synthetic", None, (600, 20)), image_size=(128, 128), parts={parts},
     run=RunConfig(epochs=1000, batch_size={batch}),
 ), progress=False)
 panel = SearchPanel(search)
 panel"""
-_TURNS = """def bare():
+_TURNS = """def page_and_server():
+    found = 0.0
+    for process in psutil.Process({pid}).children(recursive=True):
+        if process.pid != os.getpid() and process.name() != "node":
+            found += sum(process.cpu_times()[:2])
+    return found
+
+def bare():
     search.step()
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     for _ in range({steps}):
         search.step()
-    return (time.perf_counter() - started) / {steps}
+    return [(time.perf_counter() - started) / {steps}, (time.process_time() - busy) / {steps}]
 
 async def shown(tab):
     panel.tabs.selected_index = tab
     begin = search.step_number
     panel.driver.step({steps} + 1)
     while search.step_number == begin:
-        await asyncio.sleep(0.005)
-    started = time.perf_counter()
+        await asyncio.sleep(0.02)
+    started, main, others = time.perf_counter(), time.thread_time(), page_and_server()
     while search.step_number <= begin + {steps}:
-        await asyncio.sleep(0.005)
-    found = (time.perf_counter() - started) / {steps}
+        await asyncio.sleep(0.02)
+    found = [(time.perf_counter() - started) / {steps}]
+    found.append((time.thread_time() - main + page_and_server() - others) / {steps})
     panel.driver.stop()
     panel.driver.wait()
     while panel.driver.under_way:
@@ -57,7 +69,8 @@ for n in range({rounds}):
         first = bare() if n % 2 else None
         with_panel = await shown(tab)
         times.append([tab, first or bare(), with_panel])
-Path("times.json").write_text(json.dumps(times))"""
+        Path("going.json").write_text(json.dumps(times))
+os.replace("going.json", "times.json")"""
 _LONG = """from posenfs import *
 search = Search(Experiment(
     name="long", data=DataSpec("synthetic", None, (50, 4)), image_size=(32, 32), parts=1, fabric=FabricSpec(width=1),
@@ -67,12 +80,29 @@ panel = SearchPanel(search)
 panel"""
 
 
-def main(rounds: int = 6, steps: int = 10, batch: int = 16, parts: int = 3, long: int = 10_000) -> None:
+_EDITOR = """search.snapshot()
+editor = ArchitectureEditor(search)
+editor"""
+
+
+def main(
+    rounds: int = 6, steps: int = 10, batch: int = 16, parts: int = 3, long: int = 10_000, passive: bool = False
+) -> None:
+    """`passive`: threads that wait leave their core to others, which where other work runs is the smaller evil."""
+    policy = {"OMP_WAIT_POLICY": "passive"} if passive else {}
     with tempfile.TemporaryDirectory() as home, sync_playwright() as play:
-        lab = Lab(Path(home) / "house")
+        lab = Lab(Path(home) / "house", **policy)
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        found = {"cost": _cost(lab, Page(browser, lab), rounds, steps, batch, parts)}
-        found |= {"batch": batch, "parts": parts, "memory": _memory(lab, Page(browser, lab), long)}
+        found = {
+            "batch": batch,
+            "parts": parts,
+            "passive": passive,
+            "editor_s": _editor(lab, Page(browser, lab), batch, parts),
+        }
+        print(found, flush=True)
+        found["cost"] = _cost(lab, Page(browser, lab), rounds, steps, batch, parts)
+        print(found["cost"], flush=True)
+        found["memory"] = _memory(lab, Page(browser, lab), long)
         browser.close()
         lab.close()
     path = Path(__file__).parent / "results" / "panel.json"
@@ -81,35 +111,55 @@ def main(rounds: int = 6, steps: int = 10, batch: int = 16, parts: int = 3, long
 
 
 def _cost(lab: Lab, page: Page, rounds: int, steps: int, batch: int, parts: int) -> dict:
-    """By tab how much longer a step takes with it than without, in percent: median of the rounds, and their range."""
-    turns = _TURNS.format(steps=steps, rounds=rounds, tabs=len(_TABS))
-    page.open(lab.write("cost", [_COST.format(batch=batch, parts=parts), turns]))
-    page.command("notebook:run-all-cells")
+    """By tab, in percent of a step without a panel, how much longer one takes with it, and what the processors did for
+    all but the search: median of the rounds, least and most."""
+    turns = _TURNS.format(steps=steps, rounds=rounds, tabs=len(_TABS), pid=os.getpid())
+    page.open(lab.write("cost", [_COST.format(name="cost", batch=batch, parts=parts), turns]))
+    page.run_all()
     page.state()
     times = lab.folder / "notebooks" / "times.json"
-    for _ in range(3 * rounds * len(_TABS) * (steps + 2)):  # s: ten times as long as it takes
+    end = time.monotonic() + 20 * rounds * len(_TABS) * (steps + 2)  # s: many times as long as it takes
+    while not times.exists():
         page.state()  # in sight, as somebody has it who looks at it
-        page.page.wait_for_timeout(1000)
-        if times.exists():
-            break
-    else:
-        page.page.screenshot(path="panel.png")
-        raise RuntimeError("the blocks of steps did not end; panel.png shows what the page said")
-    more: dict[str, list[float]] = {name: [] for name in _TABS}
-    plain = []
-    for tab, bare, shown in json.loads(times.read_text()):
-        more[_TABS[tab]].append(100 * (shown / bare - 1))
-        plain.append(bare)
+        page.page.wait_for_timeout(2000)
+        if time.monotonic() > end:
+            page.page.screenshot(path="panel.png")
+            raise RuntimeError("the blocks of steps did not end; panel.png shows what the page said")
+    rows = json.loads(times.read_text())
     page.page.close()
-    rows = {name: [round(v, 1) for v in (statistics.median(own), min(own), max(own))] for name, own in more.items()}
-    everything = [v for own in more.values() for v in own]
-    return {"step_s": round(statistics.median(plain), 3), "more_percent": rows, "all": statistics.median(everything)}
+    found = {"step_s": round(statistics.median(bare[0] for _, bare, _ in rows), 3)}
+    for number, kind in enumerate(("longer_percent", "processor_percent")):
+        less = 1 - number  # the whole of a step with it is compared with one without, else what is beside it
+        more = [(tab, 100 * (shown[number] / bare[number] - less)) for tab, bare, shown in rows]
+        tabs = {name: [own for tab, own in more if _TABS[tab] == name] for name in _TABS}
+        found[kind] = {name: [round(v, 1) for v in (statistics.median(o), min(o), max(o))] for name, o in tabs.items()}
+        found[kind]["all"] = round(statistics.median(own for _, own in more), 1)
+    return found
+
+
+def _editor(lab: Lab, page: Page, batch: int, parts: int, moves: int = 9) -> list[float]:
+    """Seconds from a key on a slider to the page's new loss and cost: median, least and most."""
+    page.open(lab.write("editor", [_COST.format(name="edited", batch=batch, parts=parts), _EDITOR]))
+    page.run_all()
+    words = page.page.get_by_text("people: loss").last
+    words.wait_for(state="attached", timeout=300_000)
+    page.idle()
+    handle = page.page.locator(".widget-slider", has_text="dilated").last.locator(".noUi-handle")
+    found = []
+    for number in range(moves):
+        before, began = words.inner_text(), time.monotonic()
+        handle.press("Home" if number % 2 else "End")
+        while words.inner_text() == before:
+            page.page.wait_for_timeout(10)
+        found.append(time.monotonic() - began)
+    page.page.close()
+    return [round(v, 2) for v in (statistics.median(found), min(found), max(found))]
 
 
 def _memory(lab: Lab, page: Page, long: int) -> list[dict]:
     """Megabytes of the kernel and of the page's scripts at some steps of a long search."""
     page.open(lab.write("long", [_LONG]))
-    page.command("notebook:run-all-cells")
+    page.run_all()
     page.until(lambda word, step: word == "ready")
     session = page.page.context.new_cdp_session(page.page)
     page.press("Run")

@@ -39,8 +39,8 @@ ROOMS = {
         "predictions", "ablations", "report",
     ],
     "workbench": [
-        "threads", "following", "driver", "display", "subject", "drawing", "views", "panel", "editor", "explorer",
-        "browser", "designer",
+        "threads", "following", "driver", "display", "subject", "drawing", "moment", "views", "panel", "editor",
+        "explorer", "browser", "designer",
     ],
 }  # fmt: skip
 HOUSE = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files] + ["posenfs.cli"]

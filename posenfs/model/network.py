@@ -114,16 +114,19 @@ class PoseNFS(PoseNetwork):
 
     def with_architectures(self, architectures: Mapping[str, Architecture]) -> "PoseNFS":
         """A copy whose fabrics of these names have this alpha and beta; raises ValueError for an unknown name."""
+        model = copy.deepcopy(self)
+        model.set_architectures(architectures)
+        return model
+
+    @torch.no_grad()
+    def set_architectures(self, architectures: Mapping[str, Architecture]) -> None:
+        """Give the fabrics of these names this alpha and beta; raises ValueError for an unknown name."""
         fabrics = self.fabrics()
         if unknown := [name for name in architectures if name not in fabrics]:
             raise ValueError(f"no fabric {unknown[0]!r}; there are {', '.join(fabrics)}")
-        model = copy.deepcopy(self)
-        with torch.no_grad():
-            for name, architecture in architectures.items():
-                fabric = model.fabrics()[name]
-                fabric.alpha.copy_(architecture.alpha)
-                fabric.beta.copy_(architecture.beta)
-        return model
+        for name, architecture in architectures.items():
+            fabrics[name].alpha.copy_(architecture.alpha)
+            fabrics[name].beta.copy_(architecture.beta)
 
     def fabrics(self) -> dict[str, Fabric]:
         """Every fabric by name: the parts', and the backbone's own where it is one."""

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -54,16 +55,24 @@ def detach(
     return run
 
 
-def send(run: Run, command: str, steps: int = 1, patience: float = 120.0) -> dict:
+def send(
+    run: Run,
+    command: str,
+    steps: int = 1,
+    patience: float = 120.0,
+    under_way: Callable[[], bool] | None = None,
+) -> dict:
     """Give a command to the search under way in a folder, and wait until it has heeded it; returns its status then.
+    Whether one is under way the folder's lock tells, or `under_way`.
 
     Raises RunError where none is under way, where it does not answer in so many seconds, or cannot do it.
     """
-    if not run.in_use():
+    under_way = under_way or run.in_use
+    if not under_way():
         raise RunError(f"no search is under way in {run.folder}; posenfs search --detach begins one")
     number, end = run.command(command, steps), time.monotonic() + patience
     while run.status().get("command", 0) < number:
-        if not run.in_use():
+        if not under_way():
             raise RunError(
                 f"the search in {run.folder} ended: {run.status().get('error') or run.status().get('state')}"
             )

@@ -203,7 +203,7 @@ class Search:
         way to go on. Raises NonFiniteLoss where the loss is no number.
         """
         if held:
-            self._steering.hold()
+            self._steering.await_command()
         return self._until(self.steps)
 
     def snapshot(self) -> None:

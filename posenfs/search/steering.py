@@ -26,6 +26,11 @@ class Steering:
         """Pause before the next step."""
         self._allowed = 0
 
+    def await_command(self) -> None:
+        """Pause before the next step; commands given until now are not for it."""
+        self.hold()
+        self.heeded = self.ranks.agree(self.run.asked()["number"])
+
     def heed(self, save: Callable[[], None], say: Callable[[str, str], None], rewind: Callable[[int], None]) -> bool:
         """Do as the last command says, waiting here while paused; whether to go on with a step.
 

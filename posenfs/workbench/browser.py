@@ -20,7 +20,7 @@ from posenfs.workbench.drawing import Drawing, Plot
 from posenfs.workbench.following import last_architectures
 from posenfs.workbench.subject import Subject
 
-_AT_ONCE = 12  # rows of the list to choose from that are seen without scrolling
+_LEAST, _AT_ONCE = 3, 12  # rows of the list to choose from that are seen without scrolling
 
 
 class RunBrowser:
@@ -48,7 +48,7 @@ class RunBrowser:
             self.message,
             self.reports,
             self.facts,
-            self.curves.widget,
+            self.curves,
             self.graph,
         )
         self.look()
@@ -68,6 +68,7 @@ class RunBrowser:
             rows = rows.loc[[word in " ".join(map(str, row)).lower() for row in rows.itertuples(index=False)]]
         self.table.value = _as_html(rows) if len(rows) else "<p>no such run</p>"
         names, kept = rows["run"].tolist(), self.chosen.value
+        self.chosen.rows = min(max(len(names), _LEAST), _AT_ONCE)
         self.chosen.options = names
         self.chosen.value = [name for name in kept if name in names]
 

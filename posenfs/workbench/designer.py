@@ -73,7 +73,9 @@ class PartDesigner:
         self.body.draw(draw_parts(self.skeleton, drawn, chosen, self.pose))
         self.facts.value = self._facts()
         listed = "".join(f"    {name!r}: {list(own)!r},\n" for name, own in self.parts.items())
-        self.code.value = f"<pre style='overflow-x: auto'>parts = {{\n{html.escape(listed)}}}</pre>"
+        self.code.value = (
+            f"<pre style='white-space: pre-wrap; word-break: normal'>parts = {{\n{html.escape(listed)}}}</pre>"
+        )
         self.buttons["remove"].disabled = self.buttons["rename"].disabled = chosen is None
         self.buttons["undo"].disabled = not self._past
 

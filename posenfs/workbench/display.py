@@ -72,6 +72,13 @@ def fill(menu: widgets.Dropdown, options: list[tuple[str, object]]) -> None:
         menu.index = next((n for n, (_, value) in enumerate(options) if value == kept), 0)
 
 
+def picture() -> widgets.Image:
+    """A place for a PNG; until it has one there is nothing to see."""
+    made = widgets.Image(format="png", layout={"max_width": "100%", "display": "none"})
+    made.observe(lambda change: setattr(made.layout, "display", None), "value")
+    return made
+
+
 def in_red(words: str) -> str:
     """Words that say what went wrong."""
     return f"<p style='color: var(--jp-error-color1, #b00020)'>{html.escape(words)}</p>"

@@ -3,61 +3,98 @@
 from collections.abc import Callable
 
 import anywidget
-import ipywidgets as widgets
 import plotly.graph_objects as go
 import traitlets
+from plotly.offline import get_plotlyjs
 
 from posenfs.show.canvas import Canvas
 
 
-class _Fit(anywidget.AnyWidget):
-    """Tells the figures of a page when there is another width for them: they themselves heed the window's alone."""
+class Plot(anywidget.AnyWidget):
+    """A plotly figure as wide as its page. `clicked(column, row)` is called for a click on a heatmap.
 
-    _esm = """
-    export default {
-      render({ el }) {
-        el.style.width = "100%";
-        const observer = new ResizeObserver(() => window.dispatchEvent(new Event("resize")));
-        observer.observe(el);
-        return () => observer.disconnect();
-      },
-    };
+    A FigureWidget would bring plotly's program with every figure, megabytes that a busy machine does not load within
+    the two seconds which anywidget allows before it leaves a widget dead. Here a page asks for it once.
     """
 
+    _esm = """
+    const PATIENCE = 20000;  // ms after which the library is asked for again: the kernel that was asked is gone
+    function library(model) {
+      const known = globalThis.posenfsPlotly;
+      if (known && (known.there || Date.now() - known.asked < PATIENCE)) return known.promise;
+      const own = { asked: Date.now(), there: false };
+      own.promise = new Promise((resolve, reject) => {
+        const heed = (content, buffers) => {
+          if (!content.library) return;
+          model.off("msg:custom", heed);
+          const script = document.createElement("script");
+          script.src = URL.createObjectURL(new Blob([buffers[0]], { type: "text/javascript" }));
+          script.onload = () => { own.there = true; resolve(globalThis.Plotly); };
+          script.onerror = () => reject(new Error("plotly cannot be loaded"));
+          document.head.append(script);
+        };
+        model.on("msg:custom", heed);
+        model.send({ needs: "library" });
+      });
+      globalThis.posenfsPlotly = own;
+      return own.promise;
+    }
+    function render({ model, el }) {
+      if (model.get("drawn")) el.classList.add("posenfs-drawn");
+      el.style.width = "100%";
+      const box = document.createElement("div");
+      el.append(box);
+      let plotly = null, last = Promise.resolve(), fixed = true;  // whether the figure has a width of its own
+      const fit = () => {
+        const now = el.clientWidth;  // 0 on a tab that is not looked at
+        if (!fixed && now && now !== box.layout.width) plotly.relayout(box, { width: now });
+      };
+      const draw = async () => {
+        if (!model.get("content")) return;
+        plotly = await library(model);
+        const { data, layout } = JSON.parse(model.get("content"));
+        layout.uirevision = data.map((trace) => trace.type).join();  // a zoom is kept while the same lines grow
+        const first = !box.layout, own = layout.width !== undefined;
+        if (!own && el.clientWidth) layout.width = el.clientWidth;
+        await plotly.react(box, data, layout, { displaylogo: false });
+        if (first) box.on("plotly_click", ({ points: [at] }) => {
+          if (at.data.type === "heatmap") model.send({ clicked: [Math.round(at.x), Math.round(at.y)] });
+        });
+        fixed = own;
+        fit();
+      };
+      const next = () => { last = last.then(draw).catch((error) => console.error(error)); };
+      const observer = new ResizeObserver(fit);
+      observer.observe(el);
+      model.on("change:content", next);
+      next();
+      return () => {
+        model.off("change:content", next);
+        observer.disconnect();
+        if (plotly) plotly.purge(box);
+      };
+    }
+    export default { render };
+    """
 
-class Plot:
-    """A plotly figure as wide as its page. `clicked(column, row)` is called for a click on a heatmap."""
+    content = traitlets.Unicode("").tag(sync=True)  # a figure in plotly's JSON; empty: none
+    drawn = traitlets.Bool(True).tag(sync=True)  # on white, not laid over a photograph
 
     def __init__(self, clicked: Callable[[int, int], None] | None = None, drawn: bool = True):
-        self.widget = widgets.VBox(layout={"width": "100%"})
-        if drawn:  # not laid over a photograph
-            self.widget.add_class("posenfs-drawn")
-        self.figure: go.FigureWidget | None = None
+        super().__init__(drawn=drawn, layout={"width": "100%"})
+        self.figure: go.Figure | None = None
         self._clicked = clicked
+        self.on_msg(lambda _, content, buffers: self._heed(content))
 
     def draw(self, figure: go.Figure) -> None:
         """Show this figure; where the same lines have only grown, the browser keeps its zoom."""
-        if self.figure is None or [t.type for t in self.figure.data] != [t.type for t in figure.data]:
-            self.figure = go.FigureWidget(figure)
-            self.figure._config = {"responsive": True, "displaylogo": False}
-            self.widget.children = [_Fit(), self.figure]
-            self._listen()
-            return
-        layout = figure.layout.to_plotly_json()
-        layout.pop("template", None)  # large, and the same
-        with self.figure.batch_update():
-            for own, new in zip(self.figure.data, figure.data, strict=True):
-                own.update(new.to_plotly_json(), overwrite=True)
-            self.figure.update_layout(layout)  # what it does not name, such as a zoom, stays
+        self.figure, self.content = figure, figure.to_json()
 
-    def _listen(self) -> None:
-        def heed(trace, points, state) -> None:
-            if points.xs:
-                self._clicked(round(points.xs[0]), round(points.ys[0]))
-
-        if self._clicked is not None:
-            for trace in self.figure.select_traces({"type": "heatmap"}):
-                trace.on_click(heed)
+    def _heed(self, content: dict) -> None:
+        if content.get("needs") == "library":
+            self.send({"library": True}, [get_plotlyjs().encode()])
+        elif self._clicked is not None and "clicked" in content:
+            self._clicked(*content["clicked"])
 
 
 class Drawing(anywidget.AnyWidget):

@@ -1,6 +1,8 @@
 """Whoever gives orders to a search: to one in this kernel, in a thread of its own, or to one in another process."""
 
 import threading
+import time
+import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,9 +12,21 @@ from posenfs.model.memory import give_back_memory
 from posenfs.search.detached import detach, send
 from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
-from posenfs.search.run import Run, find_run, runs_home
+from posenfs.search.run import Run, RunError, find_run, runs_home
 
 _PATIENCE = 3600.0  # s; a rewind replays steps, and an evaluation may be under way
+_SETTLING = 30.0  # s that a search takes at most to let go of its folder
+_HEEDING = ("running", "paused")  # states in which a search does what it is told
+
+
+class _Hands:
+    """What gives orders to a Search of this kernel, and runs it: the same for everyone who steers it."""
+
+    def __init__(self):
+        self.orders, self.thread = ThreadPoolExecutor(1, "orders"), None
+
+
+_HANDS: weakref.WeakKeyDictionary[Search, _Hands] = weakref.WeakKeyDictionary()
 
 
 class Driver:
@@ -33,15 +47,19 @@ class Driver:
             self.run = search if isinstance(search, Run) else search.run if self.search else find_run(search)
             self.experiment = self.run.experiment()
         self.device, self.doing, self.error = device, "", ""
-        self._thread: threading.Thread | None = None  # in which the search of this kernel runs
-        self._orders = ThreadPoolExecutor(1, "orders")
+        self._hands = _Hands() if self.search is None else _HANDS.setdefault(self.search, _Hands())
 
     @property
     def under_way(self) -> bool:
-        """Whether somebody heeds commands: the search runs, or is paused."""
+        """Whether somebody has the run in hand: it runs, is paused, or has not let go yet."""
         if self.search is None:
             return self.run.in_use()
-        return self._thread is not None and self._thread.is_alive()
+        return self._hands.thread is not None and self._hands.thread.is_alive()
+
+    @property
+    def heeds(self) -> bool:
+        """Whether somebody heeds commands: the search runs, or is paused."""
+        return self.under_way and self.run.status().get("state") in _HEEDING
 
     def go(self) -> None:
         """Run on, to the end."""
@@ -53,11 +71,11 @@ class Driver:
 
     def pause(self) -> None:
         """Hold after the step under way."""
-        self._order("pausing", lambda: self.under_way and self.run.command("pause"))
+        self._order("pausing", lambda: self._send_if_heeded("pause"))
 
     def stop(self) -> None:
         """End after the step under way, with a snapshot."""
-        self._order("stopping", lambda: self.under_way and self.run.command("stop"))
+        self._order("stopping", lambda: self._send_if_heeded("stop"))
 
     def rewind(self, step: int) -> None:
         """Back to the state after a step, and hold there; what came later is kept in branches/."""
@@ -69,7 +87,7 @@ class Driver:
 
     def wait(self) -> None:
         """Until all orders so far are given."""
-        self._orders.submit(lambda: None).result()
+        self._hands.orders.submit(lambda: None).result()
 
     # -- in the thread of the orders --------------------------------------------------------------------------------
 
@@ -83,17 +101,44 @@ class Driver:
             finally:
                 self.doing = ""
 
-        self._orders.submit(do)
+        self._hands.orders.submit(do)
+
+    def _settle(self) -> None:
+        """Wait for one that ends, or begins; raises RunError where somebody has the run open and does neither."""
+        end = time.monotonic() + _SETTLING
+        while self.under_way and not self.heeds:
+            if time.monotonic() > end:
+                owner = self.run.status().get("pid")
+                raise RunError(
+                    f"process {owner} has {self.run.folder} open and does not search: go on there, or end that kernel"
+                )
+            time.sleep(0.02)
 
     def _tell(self, command: str, steps: int = 1) -> None:
+        self._settle()
         if not self.under_way:
             if self.search is None:
-                detach(self.experiment, self.run.folder, self.device, held=True)
+                detach(self.experiment, self.run.folder, self.device, held=True, patience=_PATIENCE)
             else:
                 self.search.progress = False  # a thread's bar would land beneath any cell
-                self._thread = threading.Thread(target=self._work, name=f"search {self.run.name}", daemon=True)
-                self._thread.start()
-        self.run.command(command, steps)
+                name = f"search {self.run.name}"
+                self._hands.thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._hands.thread.start()
+                self._settle()
+        self._send(command, steps)
+
+    def _send(self, command: str, steps: int = 1) -> None:
+        """Until it is heeded: the next one would take its place."""
+        send(self.run, command, steps, _PATIENCE, lambda: self.under_way)
+
+    def _send_if_heeded(self, command: str) -> None:
+        """To a search under way; one that ends meanwhile needs no telling."""
+        if self.heeds:
+            try:
+                self._send(command)
+            except RunError:
+                if self.heeds:
+                    raise
 
     def _work(self) -> None:
         try:
@@ -106,8 +151,9 @@ class Driver:
             give_back_memory()
 
     def _rewind(self, step: int) -> None:
+        self._settle()
         if self.under_way:
-            send(self.run, "rewind", step, _PATIENCE)
+            self._send("rewind", step)
         elif self.search is not None:
             self.search.rewind(step)
         else:
@@ -116,8 +162,9 @@ class Driver:
             search.close()
 
     def _branch(self, step: int, name: str, edits: Mapping[str, Architecture] | None) -> None:
-        if self.under_way:
-            send(self.run, "snapshot", patience=_PATIENCE)
+        if self.heeds:
+            self._send_if_heeded("snapshot")
         elif self.search is not None:
+            self._settle()
             self.search.snapshot()
         Search.branch_of(self.run, step, name, edits, self.device).close()

@@ -1,6 +1,7 @@
 """Alpha and beta of one part moved by hand: what becomes of the graph, the score maps, the loss and the cost."""
 
 import base64
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.loader import crop_people
-from posenfs.data.sample import normalise
+from posenfs.data.sample import Batch, normalise
 from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.losses import heatmap_loss
@@ -22,7 +23,7 @@ from posenfs.show.canvas import plain_name
 from posenfs.show.fabric_graph import operation_name
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.poses import draw_map_change
-from posenfs.workbench.display import Background, button, column, fill, in_red, keep_fresh, menu, row, show
+from posenfs.workbench.display import Background, button, column, fill, in_red, keep_fresh, menu, picture, row, show
 from posenfs.workbench.drawing import Drawing
 from posenfs.workbench.driver import Driver
 from posenfs.workbench.subject import Subject
@@ -60,6 +61,7 @@ class ArchitectureEditor:
             raise RunError(f"{self.driver.run.folder} has no snapshot yet: the end of an epoch makes the first")
         self.step = snapshots[-1]
         self.network: PoseNFS = self.subject.network_at(self.step)
+        self._edited: PoseNFS = self.network.with_architectures({})
         self.before = {name: own.detach() for name, own in self.network.architectures().items()}
         self.edits: list[tuple[str, Architecture]] = []  # what was done, the last one last
         self._work, self._moving = Background(), False
@@ -97,7 +99,7 @@ class ArchitectureEditor:
         self.branch = button("Branch", "code-fork", words, self._branch, disabled=True)
         self.graph = Drawing("cell", self._choose)
         self.facts, self.message = widgets.HTML(), widgets.HTML()
-        self.maps = widgets.Image(format="png", layout={"max_width": "100%"})
+        self.maps = picture()
         self.part.observe(lambda change: self._offer(), "value")
         for own in (self.edge, self.cell):
             own.observe(lambda change: self._set_sliders(), "value")
@@ -198,15 +200,24 @@ class ArchitectureEditor:
 
     def answer(self, changed: dict[str, Architecture], person: int, keypoint: str) -> Answer:
         """The network with these alpha and beta: a person's score map of a keypoint before and after, loss and cost."""
-        edited, subject = self.network.with_architectures(changed), self.subject
+        edited, subject = self._edited, self.subject
+        edited.set_architectures({**self.before, **changed})
         picture = draw_map_change(self.network, edited, subject.people, person, [keypoint], subject.size)
-        width, height = subject.size
-        cost = ExpectedCost(edited, height, width)(edited.architectures()).item() / 1e9
+        cost = self._cost(edited.architectures()).item() / 1e9
         return Answer(picture.png(), self._loss(edited), cost)
+
+    @functools.cached_property
+    def _cost(self) -> ExpectedCost:
+        width, height = self.subject.size
+        return ExpectedCost(self.network, height, width)
+
+    @functools.cached_property
+    def _batch(self) -> Batch:
+        return crop_people(self.subject.people.select(slice(_BATCH)), self.subject.size)
 
     @torch.no_grad()
     def _loss(self, network: PoseNFS) -> float:
-        batch = crop_people(self.subject.people.select(slice(_BATCH)), self.subject.size)
+        batch = self._batch
         maps = network(normalise(batch.images))
         stride = self.subject.size[0] // maps.shape[-1]
         target = encode(crop_to_heatmap(batch.keypoints_crop, stride), *maps.shape[-2:])

@@ -33,7 +33,8 @@ from posenfs.workbench.driver import Driver
 from posenfs.workbench.subject import Subject
 
 _PERIOD = 0.1  # s between looks at what was chosen, and what is done
-_MAP = 380  # px, width and height that a map has on the page
+_MAP, _MAPS = 380, 900  # px, width that a map has on the page at most, and all of them together
+_CLEAR = "rgba(0, 0, 0, 0)"
 # From nothing to bright: where the score is 0 the picture is seen as it is.
 _SCORES = [
     [0.0, "rgba(60, 15, 110, 0)"], [0.15, "rgba(90, 20, 125, 0.35)"], [0.5, "rgba(222, 73, 104, 0.65)"],
@@ -117,7 +118,7 @@ class HeatmapExplorer:
             own.observe(lambda change: self._draw(), "value")
         self.widget = column(
             row(self.set, self.person, self.picture), row(self.keypoint, self.decoding, self.flip), self.message,
-            self.maps.widget, row(self.x, self.y), self.facts, self.bars.widget,
+            self.maps, row(self.x, self.y), self.facts, self.bars,
         )  # fmt: skip
 
     def _ipython_display_(self) -> None:
@@ -238,8 +239,11 @@ def draw_maps(seen: Seen, pixel: tuple[int, int]) -> go.Figure:
         axes = {"row": 1, "col": number, "showgrid": False, "zeroline": False, "ticks": ""}
         figure.update_xaxes(range=[-0.5, width - 0.5], constrain="domain", **axes)
         figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor=f"x{number if number > 1 else ''}", **axes)
-    look = {"width": 160 + _MAP * len(maps), "height": 60 + _MAP * height / width, "title": None}
-    look |= {"margin": {"l": 30, "r": 10, "t": 30, "b": 30}, "legend": {"bgcolor": "#9A9A9A", "y": 1, "x": 1.12}}
+    side = min(_MAP, _MAPS // len(maps))
+    look = {"width": 160 + side * len(maps), "height": 60 + side * height / width, "title": None}
+    look |= {"margin": {"l": 30, "r": 10, "t": 30, "b": 30}}
+    look |= {"legend": {"bgcolor": "#9A9A9A", "font": {"color": "#111111"}, "y": 1, "x": 1.12}}
+    look |= {"paper_bgcolor": _CLEAR, "plot_bgcolor": _CLEAR, "font": {"color": "#808080"}}  # to be read on black too
     return figure.update_layout(layout("") | look)
 
 

@@ -19,6 +19,7 @@ from posenfs.show.stills import summary
 from posenfs.workbench.display import button, column, headless, in_red, keep_fresh, row, show
 from posenfs.workbench.driver import Driver
 from posenfs.workbench.following import Following
+from posenfs.workbench.moment import Moment
 from posenfs.workbench.subject import Subject
 from posenfs.workbench.threads import leave_cores
 from posenfs.workbench.views import CostView, CurvesView, FabricView, LogView, PredictionsView, WeightsView
@@ -69,9 +70,7 @@ class SearchPanel:
             "epoch": button("Epoch", "fast-forward", "To the end of the epoch, then hold", self._epoch),
             "stop": button("Stop", "stop", "End after the step under way, with a snapshot", driver.stop),
         }
-        self.moment = widgets.SelectionSlider(
-            options=[0], description="snapshot", continuous_update=False, layout={"width": "330px"}
-        )
+        self.moment = Moment(description="snapshot")
         self.moment.observe(lambda change: self._look_back(), "value")
         self.name = widgets.Text(f"{self.run.name}_branch", layout={"width": "180px"}, description="")
         self.buttons["rewind"] = button(
@@ -132,8 +131,8 @@ class SearchPanel:
                 stale |= changed
             if "snapshots" in changed:
                 self._offer_snapshots()
-            self._show_head()
             self._show_tab()
+            self._show_head()  # after the tab: what it says can be seen
             self._leave_a_picture()
         except Exception as error:  # of a task nobody would hear it
             self.message.value = in_red(f"{type(error).__name__}: {error}")
@@ -173,8 +172,7 @@ class SearchPanel:
         kept = self.moment.value
         at_the_end = kept == self.moment.options[-1]
         self._filling = True  # nobody chose these
-        self.moment.options = options
-        self.moment.value = options[-1] if at_the_end or kept not in options else kept
+        self.moment.offer(options, options[-1] if at_the_end or kept not in options else kept)
         self._filling = False
 
     def _show_head(self) -> None:
@@ -182,16 +180,13 @@ class SearchPanel:
         state, under_way = status.get("state", "not begun"), driver.under_way
         if driver.search is not None:
             status = {**status, "step": driver.search.step_number}
+        if state == "paused" and status["step"] != self.following.status["step"]:
+            state = "running"  # it has gone on since the folder was read
         if not under_way and (not status or state in ("running", "paused")):
             state = "ended without a word" if status and driver.search is None else "ready"
         step, steps = status.get("step", 0), status.get("steps")  # None: nothing is known of it yet
-        paused, done = state == "paused", state == "finished"
-        self.buttons["run"].disabled = done or (under_way and not paused)
-        for name in ("step", "ten", "epoch"):
-            self.buttons[name].disabled = done or (under_way and not paused)
+        self._allow(state, under_way)
         self.buttons["epoch"].disabled |= steps is None
-        self.buttons["pause"].disabled = not under_way or paused
-        self.buttons["stop"].disabled = not under_way
         self.bar.value = step / steps if steps else 0.0
         self.bar.bar_style = {"finished": "success", "failed": "danger"}.get(state, "")
         words, colour = _STATES.get(state, (state, "#757575"))
@@ -206,7 +201,18 @@ class SearchPanel:
         self.state.value = f"{badge} &nbsp; {' · '.join(facts)}{doing}"
         error = driver.error or status.get("error", "")
         hint = "" if self.following.history else "<i>Nothing is logged yet: press Run, or Step.</i>"
+        if driver.search is None and under_way and state not in ("running", "paused") and not driver.doing:
+            hint = f"<i>Process {status.get('pid')} has this run open: until it lets go, only a branch can go on.</i>"
         self.message.value = in_red(error) if error else hint
+
+    def _allow(self, state: str, under_way: bool) -> None:
+        """The buttons that mean something now. One that has ended keeps its run in hand for a moment yet."""
+        going, held = under_way and state == "running", under_way and state == "paused"
+        onward = state != "finished" and (held or not under_way)
+        for name in ("run", "step", "ten", "epoch"):
+            self.buttons[name].disabled = not onward
+        self.buttons["pause"].disabled = not going
+        self.buttons["stop"].disabled = not (going or held)
 
     def _speed(self, left: int | None = None) -> list[str]:
         """The memory, and where it runs, with so many steps left, images a second and the time left."""
@@ -232,7 +238,7 @@ class SearchPanel:
             self.refresh()
             display(HTML(self.still()))
         while self.run.status().get("state") != "finished":
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(_PERIOD)
         return self.run.metrics()["metrics"]
 
 

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
+from posenfs.data.datasets.catalogue import home
+from posenfs.evaluation.metrics import metric_title
 from posenfs.model.architecture import Architecture
 from posenfs.model.cost import honest_cost
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS
 from posenfs.model.prune import prune
 from posenfs.model.space import CellIndex, FabricSpec
+from posenfs.model.watch import Signs, warnings
 from posenfs.search.detached import LOG
 from posenfs.search.run import RunError, find_run, list_runs
 from posenfs.show.architectures import alpha_maps, beta_maps
@@ -22,9 +25,10 @@ from posenfs.show.curves import alpha_curves, beta_curves, loss_curve, rate_curv
 from posenfs.show.difference_graph import draw_differences
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.poses import draw_people, draw_person_map, draw_person_maps
-from posenfs.workbench.display import Background, fill, in_red, menu, row
+from posenfs.workbench.display import Background, fill, in_red, menu, picture, row
 from posenfs.workbench.drawing import Drawing, Plot
 from posenfs.workbench.following import Following, last_architectures
+from posenfs.workbench.moment import Moment
 from posenfs.workbench.subject import Subject
 
 _MOST = 1000  # points of a line: more cannot be told apart on a screen
@@ -40,7 +44,7 @@ class CurvesView:
 
     def __init__(self, subject: Subject, following: Following):
         self.following, self._loss, self._score, self._rate = following, Plot(), Plot(), Plot()
-        self.widget = widgets.VBox([own.widget for own in (self._loss, self._score, self._rate)])
+        self.widget = widgets.VBox([self._loss, self._score, self._rate])
 
     def refresh(self) -> None:
         history, metric = self.following.history, self.following.status.get("headline")
@@ -61,7 +65,7 @@ class WeightsView:
     def __init__(self, subject: Subject, following: Following, title: str):
         self.subject, self.following, self.title = subject, following, title
         self._curves, self._maps = Plot(), Plot()
-        self.widget = widgets.VBox([self._maps.widget, self._curves.widget])
+        self.widget = widgets.VBox([self._maps, self._curves])
 
     def refresh(self) -> None:
         following, specs = self.following, self.subject.specs
@@ -88,9 +92,7 @@ class FabricView:
     def __init__(self, subject: Subject, following: Following):
         self.subject, self.following = subject, following
         self.now = widgets.Checkbox(True, description="follow the search", indent=False, layout={"width": "150px"})
-        self.moment = widgets.SelectionSlider(
-            options=[0], description="at step", continuous_update=False, layout={"width": "420px"}
-        )
+        self.moment = Moment(description="at step")
         self.less = menu("less", [("nothing", None)])
         self.cell = menu("one cell", self._cells(), width="360px")
         self._said, self.graph, self.inside = widgets.HTML(), Drawing("cell", self._choose), Drawing()
@@ -111,13 +113,8 @@ class FabricView:
             return
         self._filling = True
         try:
-            steps = [int(step) for step in self.following.steps]
-            if list(self.moment.options) != steps:
-                kept = self.moment.value
-                self.moment.options = steps
-                self.moment.value = kept if kept in steps else steps[-1]
-            if self.now.value:
-                self.moment.value = steps[-1]
+            steps, kept = [int(step) for step in self.following.steps], self.moment.value
+            self.moment.offer(steps, kept if kept in steps and not self.now.value else steps[-1])
             if self._known != (moments := (steps[0], *self.following.snapshots)):
                 self._known = moments
                 fill(self.less, self._others())
@@ -155,11 +152,12 @@ class FabricView:
         ]
 
     def _draw(self) -> None:
-        own = self.following.at(self.moment.value)[1]
+        step, own = self.following.at(self.moment.value)
         specs = self.subject.specs
-        self._said.value = ""
         try:
             self.graph.draw(self._compared(specs, own))
+            less = "" if self.less.value is None else f", less that of {html.escape(self.less.label)}"
+            self._said.value = f"the weights of step {step}{less}"
             name, cell = self.cell.value or (None, None)
             self.inside.draw(draw_cell(specs[name], own[name], name, cell) if name else None)
         except (ValueError, RunError) as error:
@@ -196,7 +194,7 @@ class PredictionsView:
         self.person = menu("maps of", [(f"person {n}", n) for n in range(_SHOWN)])
         self.keypoint = menu("keypoint", [("all keypoints", None)] + [(plain_name(name), name) for name in names])
         self._said = widgets.HTML()
-        self._people, self._maps = (widgets.Image(format="png", layout={"max_width": "100%"}) for _ in range(2))
+        self._people, self._maps = (picture() for _ in range(2))
         self.widget = widgets.VBox([self._said, self._people, row(self.person, self.keypoint), self._maps])
         for own in (self.person, self.keypoint):
             own.observe(lambda change: self._ask(), "value")
@@ -246,8 +244,8 @@ class CostView:
 
     def __init__(self, subject: Subject, following: Following):
         self.subject, self.following, self._work = subject, following, Background()
-        self._words, self._curve = widgets.HTML(), Plot()
-        self.widget = widgets.VBox([self._words, self._curve.widget])
+        self._words, self._curve = widgets.HTML("counting …"), Plot()
+        self.widget = widgets.VBox([self._words, self._curve])
 
     @property
     def busy(self) -> bool:
@@ -293,21 +291,33 @@ class LogView:
     def __init__(self, subject: Subject, following: Following):
         self.subject, self.following = subject, following
         self._speed, self._words = Plot(), widgets.HTML()
-        self.widget = widgets.VBox([self._words, self._speed.widget])
+        self.widget = widgets.VBox([self._words, self._speed])
 
     def refresh(self) -> None:
-        run, status = self.following.run, self.following.status
-        log = run.folder / LOG
+        folder, status = self.following.run.folder.resolve(), self.following.status
+        log = folder / LOG
         lines = _last_lines(log) if log.is_file() else []
+        lines += [words for row in self.following.history if "loss" not in row for words in self._of_epoch(row)][
+            -_LINES:
+        ]
         if error := status.get("error"):
             lines.append(f"error: {error}")
+        where = folder.relative_to(home()) if folder.is_relative_to(home()) else folder
         lines.append(
-            f"{run.folder}: {status.get('state', 'not begun')}, process {status.get('pid')} on {status.get('host')}"
+            f"{where}: {status.get('state', 'not begun')}, process {status.get('pid')} on {status.get('host')}"
         )
         words = html.escape("\n".join(line for line in lines if line.strip()))
         self._words.value = f"<pre style='max-height: 300px; overflow: auto; line-height: 1.3'>{words}</pre>"
         if self.following.timing:
             self._speed.draw(speed_curve(thinned(self.following.timing, _MOST)))
+
+    def _of_epoch(self, row: Mapping) -> list[str]:
+        """What an evaluation found, and what it warns of."""
+        metric = self.following.status.get("headline")
+        score = row.get(metric)
+        found = "" if score is None else f": {metric_title(metric)} {score:.1f}"
+        signs = {name: Signs(**own) for name, own in row.get("architecture", {}).items()}
+        return [f"epoch {row['epoch']}, step {row['step']}{found}", *(f"warning: {own}" for own in warnings(signs))]
 
 
 def _last_lines(path: Path) -> list[str]:

@@ -28,7 +28,7 @@ def _free_port() -> int:
 class Lab:
     """A JupyterLab server whose folder has the house's notebooks and its runs."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, **environment: str):
         self.folder, self.port = folder, _free_port()
         (folder / "notebooks").mkdir(parents=True)
         (folder / "pyproject.toml").write_text("")  # the house begins here: runs and data are made below
@@ -45,7 +45,7 @@ class Lab:
         self.log = open(folder / "jupyter.log", "w")  # noqa: SIM115 (closed when the server ends)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options], stdout=self.log, stderr=self.log, cwd=folder,
-            env={**os.environ, **home, "POSENFS_CACHE": str(folder / "cache")}, start_new_session=True,
+            env={**os.environ, **home, **environment, "POSENFS_CACHE": str(folder / "cache")}, start_new_session=True,
         )  # fmt: skip
         end = time.monotonic() + 90
         while True:
@@ -109,8 +109,17 @@ class Page:
 
     def open(self, notebook: str) -> None:
         self.page.goto(f"{self.lab.address}/lab/tree/{notebook}?token={TOKEN}&reset", wait_until="domcontentloaded")
+        self.begun()
+
+    def begun(self) -> None:
+        """Until the notebook is there and its kernel has answered."""
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        self.page.evaluate("async () => { await window.jupyterapp.shell.currentWidget?.sessionContext?.ready; }")
         self.idle()
+        chooser = self.page.locator(".jp-Dialog", has_text="Select Kernel")
+        if chooser.count():  # of a kernel that took long to answer JupyterLab asks whether it is the right one
+            chooser.locator(".jp-mod-accept").click()
+            self.idle()
 
     def idle(self, timeout: float = 120_000) -> None:
         """Until the kernel has nothing to do, and a moment more."""
@@ -127,26 +136,49 @@ class Page:
         words = state.inner_text()
         return words.split("step")[0].strip(), int(re.search(r"step (\d+) of", words)[1])
 
-    def until(self, condition, patience: float = 90) -> None:
+    def until(self, condition, patience: float = 240) -> None:
         """Wait, so many seconds at most, until condition(word, step) holds of the panel's state."""
+        self.becomes(self.state, lambda state: condition(*state), patience)
+
+    def becomes(self, read, condition, patience: float = 60):
+        """Wait, so many seconds at most, until condition(read()) holds; what was read then."""
         end = time.monotonic() + patience
-        while not condition(*self.state()):
+        while not condition(found := read()):
             if time.monotonic() > end:
-                raise AssertionError(f"the panel still says {self.state()}")
+                raise AssertionError(f"after {patience:g} s it is still {found!r:.300}")
             self.page.wait_for_timeout(200)
+        return found
+
+    def button(self, name: str):
+        """A button of a widget, by its words."""
+        return self.page.locator(".jupyter-button", has_text=re.compile(rf"^\s*{name}\s*$")).last
 
     def press(self, name: str) -> None:
-        """A button of a widget, by its words."""
-        self.page.locator(".jupyter-button", has_text=re.compile(rf"^\s*{name}\s*$")).last.click()
+        self.button(name).click()
+
+    def enabled(self, name: str) -> bool:
+        return self.button(name).is_enabled()
 
     def tab(self, title: str) -> None:
         """Turn to a tab of the panel."""
         self.page.locator(".lm-TabBar-tab", has_text=title).last.click()
 
     def slider(self, name: str):
-        """The handle of a slider of the panel, which heeds Home, End and the arrows."""
-        return self.page.locator(".widget-slider", has_text=name).last.locator(".noUi-handle")
+        """A slider over steps, which heeds Home, End and the arrows."""
+        return self.page.get_by_label(name, exact=True).last
 
     def command(self, name: str) -> None:
         """One of JupyterLab's own, not waited for."""
         self.page.evaluate("name => { window.jupyterapp.commands.execute(name); }", name)
+
+    def run_all(self) -> None:
+        """*Run All*; once more where a kernel that has just begun did not hear it."""
+        begun = lambda: self.page.locator(".jp-CodeCell .jp-InputPrompt").first.text_content()  # noqa: E731
+        for patience in (60, 120):
+            self.command("notebook:run-all-cells")
+            try:
+                self.becomes(begun, lambda words: re.search(r"\[[\d*]", words), patience)
+                return
+            except AssertionError:
+                if patience == 120:
+                    raise

@@ -14,26 +14,24 @@ experiment = Experiment(
 
 def test_tab_and_kernel_come_and_go(lab, page):
     page.open(lab.write("far", CELLS))
-    page.command("notebook:run-all-cells")
+    page.run_all()
     page.until(lambda word, step: word == "ready" and step == 0)
     page.press("Run")
     page.until(lambda word, step: word == "running" and step > 3)
     run = Run(lab.folder / "reports/runs/far")
     process = run.status()["pid"]
-    page.command("docmanager:save")
-    page.page.wait_for_timeout(1000)
+    page.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")  # waited for
 
     page.page.reload(wait_until="domcontentloaded")
-    page.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.idle()
+    page.begun()
     before = run.status()["step"]
-    page.command("notebook:run-all-cells")
+    page.run_all()
     page.until(lambda word, step: word == "running" and step > before)
 
+    old = page.page.locator(".posenfs-state").last.element_handle()
     page.command("notebook:restart-run-all")
     page.page.locator(".jp-Dialog .jp-mod-accept").click()
-    page.page.wait_for_timeout(2000)
-    page.idle()
+    page.becomes(lambda: old.evaluate("element => element.isConnected"), lambda there: not there, 120)
     before = run.status()["step"]
     page.until(lambda word, step: word == "running" and step > before)
     assert run.status()["pid"] == process

@@ -74,6 +74,56 @@ def test_what_goes_wrong_is_kept(driver):
     assert "an experiment's name is a folder's name" in driver.error
 
 
+def test_everyone_who_steers_a_search_has_the_same_hands(tiny, tmp_path, undisturbed):  # noqa: F811
+    """An editor's branch, and a panel shown twice, leave the step under way alone."""
+    going = search(tiny, tmp_path / "run")
+    first, second = Driver(going), Driver(going)
+    first.step(3)
+    first.wait()
+    assert second.under_way
+    second.branch(0, "side")
+    second.wait()
+    assert second.error == "" and Run(tmp_path / "side").status()["step"] == 0
+    until(lambda: first.run.status()["step"] == 3 and second.heeds)
+    second.go()
+    until(lambda: first.run.status()["state"] == "finished" and not first.under_way)
+    assert first.error == second.error == ""
+    same_run(going.run.folder, undisturbed)
+
+
+def test_orders_right_after_the_end(driver, undisturbed):  # noqa: F811
+    """It has ended and its thread or process has not yet: the next order is for a new one, and no old one is."""
+    run = driver.run
+    driver.step(2)
+    until(lambda: run.status()["state"] == "paused" and run.status()["step"] == 2)
+    driver.stop()
+    until(lambda: run.status()["state"] == "interrupted")
+    run.command("stop")  # pressed twice: nobody heeds this one
+    driver.go()
+    until(lambda: run.status()["state"] == "finished")
+    driver.rewind(2)
+    driver.wait()
+    assert driver.error == "" and run.status()["step"] == 2
+    driver.go()
+    until(lambda: run.status()["state"] == "finished" and not driver.under_way)
+    same_run(run.folder, undisturbed)
+
+
+def test_a_run_open_elsewhere_is_not_waited_for(tiny, tmp_path, monkeypatch):
+    """A notebook has a Search on the run, and nobody runs it: nothing can be steered, a branch can begin."""
+    monkeypatch.setattr("posenfs.workbench.driver._SETTLING", 0.1)
+    held = search(tiny, tmp_path / "run")
+    held.finish()
+    driver = Driver(Run(held.run.folder), "cpu")
+    driver.rewind(1)
+    driver.wait()
+    assert "does not search: go on there" in driver.error
+    driver.branch(4, "side")
+    driver.wait()
+    assert driver.error == "" and Run(tmp_path / "side").status()["step"] == 4
+    held.close()
+
+
 def test_made_anew_it_takes_over(tiny, tmp_path):
     """The cell is run again: the old thread ends and writes nothing more."""
     first = Driver(search(replace(tiny, run=replace(tiny.run, epochs=1000)), tmp_path))

@@ -41,7 +41,7 @@ def test_buttons_do_what_they_say(panel):
     until(panel, lambda: "paused" in panel.state.value and "step <b>1</b> of 8" in panel.state.value)
     press(panel, "epoch")
     until(panel, lambda: "paused" in panel.state.value and "step <b>4</b> of 8" in panel.state.value)
-    assert panel.moment.options == (0, 4) and panel.moment.value == 4
+    assert panel.moment.options == [0, 4] and panel.moment.value == 4
     panel.moment.value = 0
     press(panel, "rewind")
     until(panel, lambda: "step <b>0</b> of 8" in panel.state.value and not panel.driver.doing)
@@ -93,6 +93,12 @@ def test_the_fabric_of_a_moment(panel):
     fabric.now.value = True
     fabric.less.value = None
     assert fabric.graph.svg == now
+
+
+def test_what_is_open_elsewhere_is_said(panel):
+    other = SearchPanel(Run(panel.run.folder), "cpu")  # as another notebook has it
+    assert "has this run open" in other.message.value
+    assert all(other.buttons[name].disabled for name in ("run", "pause", "step", "ten", "epoch", "stop"))
 
 
 def test_what_goes_wrong_is_shown(panel):
