@@ -3,9 +3,9 @@
 In a real JupyterLab, its page open on the same machine (a browser elsewhere would cost less), blocks of training steps
 that the panel runs and shows, a block for each tab, take turns with blocks of the same search in the kernel's main
 thread, without a panel. Told are the time of a step with and without, and, which other work on the machine disturbs
-less, the processor's time that all but the search took (the kernel's main thread, server, browser) beside what a step
-takes of it without a panel. Then a small search of 10,000 steps with the panel open, and the memory of the kernel and
-of the page on the way. Last the editor's answer to a moved slider, in the page. Writes benchmarks/results/panel.json.
+less, the share of the cores' time that all but the search took (the kernel's main thread, server, browser). Before
+that the editor's answer to a moved slider, in the page; then a small search of 10,000 steps with the panel open, and
+the memory of the kernel and of the page on the way. Writes benchmarks/results/panel.json.
 """
 
 import json
@@ -31,11 +31,8 @@ search = Search(Experiment(
 panel = SearchPanel(search)
 panel"""
 _TURNS = """def page_and_server():
-    found = 0.0
-    for process in psutil.Process({pid}).children(recursive=True):
-        if process.pid != os.getpid() and process.name() != "node":
-            found += sum(process.cpu_times()[:2])
-    return found
+    own = [p for p in psutil.Process({pid}).children(recursive=True) if p.pid != os.getpid() and p.name() != "node"]
+    return {{p.pid: sum(p.cpu_times()[:2]) for p in own}}
 
 def bare():
     search.step()
@@ -54,7 +51,8 @@ async def shown(tab):
     while search.step_number <= begin + {steps}:
         await asyncio.sleep(0.02)
     found = [(time.perf_counter() - started) / {steps}]
-    found.append((time.thread_time() - main + page_and_server() - others) / {steps})
+    used = sum(now - others[pid] for pid, now in page_and_server().items() if pid in others)
+    found.append((time.thread_time() - main + used) / {steps})
     panel.driver.stop()
     panel.driver.wait()
     while panel.driver.under_way:
@@ -111,8 +109,8 @@ def main(
 
 
 def _cost(lab: Lab, page: Page, rounds: int, steps: int, batch: int, parts: int) -> dict:
-    """By tab, in percent of a step without a panel, how much longer one takes with it, and what the processors did for
-    all but the search: median of the rounds, least and most."""
+    """By tab, in percent, how much longer a step takes with the panel than without, and the share of all cores' time
+    that all but the search took: median of the rounds, least and most."""
     turns = _TURNS.format(steps=steps, rounds=rounds, tabs=len(_TABS), pid=os.getpid())
     page.open(lab.write("cost", [_COST.format(name="cost", batch=batch, parts=parts), turns]))
     page.run_all()
@@ -127,13 +125,13 @@ def _cost(lab: Lab, page: Page, rounds: int, steps: int, batch: int, parts: int)
             raise RuntimeError("the blocks of steps did not end; panel.png shows what the page said")
     rows = json.loads(times.read_text())
     page.page.close()
+    longer = [(_TABS[tab], 100 * (shown[0] / bare[0] - 1)) for tab, bare, shown in rows]
+    share = [(_TABS[tab], 100 * shown[1] / shown[0] / os.cpu_count()) for tab, _, shown in rows]
     found = {"step_s": round(statistics.median(bare[0] for _, bare, _ in rows), 3)}
-    for number, kind in enumerate(("longer_percent", "processor_percent")):
-        less = 1 - number  # the whole of a step with it is compared with one without, else what is beside it
-        more = [(tab, 100 * (shown[number] / bare[number] - less)) for tab, bare, shown in rows]
-        tabs = {name: [own for tab, own in more if _TABS[tab] == name] for name in _TABS}
+    for kind, values in {"longer_percent": longer, "share_percent": share}.items():
+        tabs = {name: [own for tab, own in values if tab == name] for name in _TABS}
         found[kind] = {name: [round(v, 1) for v in (statistics.median(o), min(o), max(o))] for name, o in tabs.items()}
-        found[kind]["all"] = round(statistics.median(own for _, own in more), 1)
+        found[kind]["all"] = round(statistics.median(own for _, own in values), 1)
     return found
 
 
