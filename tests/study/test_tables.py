@@ -35,7 +35,9 @@ def result(row: str, seed: int, score: float, table: str = "table_2") -> dict:
             "people": 60,
             "boxes": "annotated",
             "head_size": "0.6 x head-box diagonal",
-            "intervals": {"pckh@0.5": {"value": score, "low": score - 2, "high": score + 2, "confidence": 0.95}},
+            "intervals": {
+                "pckh@0.5": {"value": score, "low": score - 2, "high": score + 2, "confidence": 0.95, "people": 60}
+            },
             "params": 1_000_000,
             "multiply_adds": 24_000_000,
         },
