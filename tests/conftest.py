@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.synthetic import write_synthetic
 from posenfs.model.space import FabricSpec
 from posenfs.search.experiment import Experiment, RunConfig
 
+settings.register_profile("posenfs", deadline=None)  # no test is timed: other work may run on the machine
+settings.load_profile("posenfs")
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
 
