@@ -15,8 +15,9 @@ from posenfs.search.saved import load_model
 SHIPPED = Path(__file__).parents[1] / "assets" / "starter"  # a folder that `load_model` reads
 
 
-def ship(run: Run, target: Path = SHIPPED) -> Path:
-    """Write config.json, model.safetensors (float16) and CARD.md of a run into a folder; returns the card.
+def ship(run: Run, target: Path = SHIPPED, before: str = "") -> Path:
+    """Write config.json, model.safetensors (float16) and CARD.md of a run into a folder; returns the card. `before`:
+    what its network had learned before the run, in words.
 
     The numbers on the card are the run's own. Raises ValueError where it has none yet."""
     found, how = run.metrics(), run.provenance()
@@ -24,16 +25,16 @@ def ship(run: Run, target: Path = SHIPPED) -> Path:
         raise ValueError(f"{run.name} is not finished: there are no numbers for its card")
     saved = load_model(run)
     asked = saved.experiment
-    bare = replace(asked, name=target.name, data=replace(asked.data, root=None), backbone_weights=None)
+    bare = replace(asked, name=target.name, data=replace(asked.data, root=None), backbone_weights=None, start=None)
     target.mkdir(parents=True, exist_ok=True)
     with beside(target / TENSORS) as path:
         write_tensors(path, saved.model, torch.float16)
     write_whole(target / "config.json", bare.to_json())
-    write_whole(target / "CARD.md", _card(asked, found, how))
+    write_whole(target / "CARD.md", _card(asked, found, how, before))
     return target / "CARD.md"
 
 
-def _card(asked: Experiment, found: dict, how: dict) -> str:
+def _card(asked: Experiment, found: dict, how: dict, before: str) -> str:
     metric, metrics, run = found["headline"], found["metrics"], asked.run
     height, width = asked.image_size
     keypoints = [
@@ -54,8 +55,8 @@ def _card(asked: Experiment, found: dict, how: dict) -> str:
         f"of {height} x {width} px, in float16: P = {asked.parts}, C = {asked.fabric.width}, H = "
         f"{asked.fabric.hidden_nodes}, d = {asked.vector_dim}; backbone {asked.backbone}, begun with ImageNet weights.",
         f"**Data**: {_DATA}",
-        f"**Training**: {run.strategy}, {run.epochs} epochs of batches of {run.batch_size}, Adam {run.lr:g}, times "
-        f"{run.lr_factor:g} after {drops} of them, seed {run.seed} alone; turned by up to "
+        f"**Training**: {before}{run.strategy}, {run.epochs} epochs of batches of {run.batch_size}, Adam {run.lr:g}, "
+        f"times {run.lr_factor:g} after {drops} of them, seed {run.seed} alone; turned by up to "
         f"{asked.augmentation.rotation:g}°, scaled by up to {asked.augmentation.scale:.0%}, mirrored; "
         f"torch {how['versions']['torch']}, {how['device']}.",
         f"**Numbers** on {found['people']} people it has not seen (boxes: {found['boxes']}; head size: "
