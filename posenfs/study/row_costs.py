@@ -1,16 +1,17 @@
 """What the rows of a table cost: on paper, and in time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import pandas
 import torch
+from torch import nn
 
 from posenfs.data.datasets.catalogue import parts_of
-from posenfs.model.cost import Cost, honest_cost
+from posenfs.model.cost import Cost, PaperCost, honest_cost, summary_cost
 from posenfs.model.latency import measure_latency
-from posenfs.model.network import PoseNetwork
-from posenfs.search.experiment import build_model
+from posenfs.search.experiment import Experiment, build_model
 from posenfs.study.costs import ITEMS
 from posenfs.study.experiments import FRONTIER, PROFILES, experiment_of
 from posenfs.study.rows import Outcome
@@ -23,20 +24,18 @@ def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
     for own in rows:
         if own.asked is None:
             continue
-        model, size = _network(own)
         item = ITEMS.get(own.row.item or "")
-        honest = honest_cost(model, *size)
-        rule = item.rule(model, *size) if item else None
+        honest, rule = _full_costs(_full(own), item.rule if item else summary_cost)
         times = [result["time"] for result in own.results.values() if result["time"]["images_per_s"]]
         ours = next(iter(own.results.values()), None)
         lines.append(
             {
                 "row": own.row.label,
                 "params M, paper": item and item.params_m,
-                "by its rule": rule and rule.params / 1e6,
+                "by its rule": rule.params / 1e6,
                 "honest": honest.params / 1e6,
                 "G, paper": item and item.gflops,
-                "G by its rule": rule and rule.gflops,
+                "G by its rule": rule.gflops,
                 "GMAC honest": honest.gmac,
                 "GMAC of our crop": ours and ours["metrics"]["multiply_adds"] / 1e9,
                 "images/s": _mean([own["images_per_s"] for own in times]),
@@ -49,14 +48,20 @@ def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
 
 def full_cost(own: Outcome) -> Cost:
     """Honestly counted, of a row's network at the paper's own size."""
-    model, size = _network(own)
-    return honest_cost(model, *size)
+    return _full_costs(_full(own), summary_cost)[0]
 
 
-def _network(own: Outcome) -> tuple[PoseNetwork, tuple[int, int]]:
-    """The row's network at the paper's own size, and that size."""
-    asked = replace(experiment_of(own.row, PROFILES["paper"]), backbone_weights=None)
-    return build_model(asked, parts_of(asked.data, asked.parts)), asked.image_size
+def _full(own: Outcome) -> str:
+    """The row at the paper's own size, as JSON."""
+    asked = experiment_of(own.row, PROFILES["paper"])
+    return replace(asked, name="full", backbone_weights=None).to_json()
+
+
+@cache  # a network stands in several tables
+def _full_costs(asked: str, rule: Callable[[nn.Module, int, int], PaperCost]) -> tuple[Cost, PaperCost]:
+    experiment = Experiment.from_json(asked)
+    model = build_model(experiment, parts_of(experiment.data, experiment.parts))
+    return honest_cost(model, *experiment.image_size), rule(model, *experiment.image_size)
 
 
 def latency_table(rows: Sequence[Outcome], batch_sizes: Sequence[int] = (1, 8)) -> pandas.DataFrame:
