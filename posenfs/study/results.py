@@ -186,4 +186,8 @@ def of_row(results: Iterable[Mapping], asked: Experiment) -> dict[int, dict]:
     if len({json.dumps(own["data"], sort_keys=True) for own in found}) > 1:
         names = ", ".join(own["fingerprint"] for own in found)
         raise RunError(f"results of the same experiment are of different data, or of other initial weights: {names}")
-    return {own["configuration"]["run"]["seed"]: own for own in found}
+    return {_seed(own): own for own in sorted(found, key=_seed)}
+
+
+def _seed(result: Mapping) -> int:
+    return result["configuration"]["run"]["seed"]

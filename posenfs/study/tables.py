@@ -40,7 +40,7 @@ def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.Da
                 "seeds": "quoted" if own.row.quoted else len(values) or _MISSING,
                 "95 % for the mean": _range(mean_interval(values)) if values else "",
                 "95 % for one more seed": _range(prediction_interval(values)) if values else "",
-                "95 % over people, seed 0": f"{people['low']:.1f} to {people['high']:.1f}" if people else "",
+                "95 % over people, first seed": f"{people['low']:.1f} to {people['high']:.1f}" if people else "",
                 "ours PCKh@0.11": mean_interval(finer).value if finer else None,
                 "note": own.row.note,
             }
