@@ -13,7 +13,7 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.search.detached import detach, follow
 from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
-from posenfs.search.run import Run
+from posenfs.search.run import Run, RunError
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.stills import summary
 from posenfs.workbench.display import button, column, headless, in_red, keep_fresh, row, show
@@ -230,11 +230,13 @@ class SearchPanel:
 
     async def finished(self) -> dict[str, float | None]:
         """Wait until the search is finished; its metrics. Where nobody can press a button, it is run to its end."""
-        if headless() or get_ipython() is None:
+        if headless() or getattr(get_ipython(), "kernel", None) is None:
             if self.driver.search is not None:
                 self.driver.search.finish()
             elif self.run.status().get("state") != "finished":
-                follow(detach(self.subject.experiment, self.run.folder, self.driver.device))
+                status = follow(detach(self.subject.experiment, self.run.folder, self.driver.device))
+                if status.get("state") != "finished":
+                    raise RunError(f"{self.run.folder} ended as {status.get('state')}: {status.get('error', '')}")
             self.refresh()
             display(HTML(self.still()))
         while self.run.status().get("state") != "finished":
