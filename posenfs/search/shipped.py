@@ -48,6 +48,7 @@ def _card(asked: Experiment, found: dict, how: dict, before: str) -> str:
         for name, own in found["intervals"].items()
     ]
     drops = ", ".join(f"{share:.0%}" for share in run.lr_drops)
+    drops = f", times {run.lr_factor:g} after {drops} of them" if drops else ""
     size = f"{found['params'] / 1e6:.2f}M parameters, {found['multiply_adds'] / 1e9:.3f} GMAC"
     paragraphs = [
         "# The model to begin with",
@@ -55,8 +56,8 @@ def _card(asked: Experiment, found: dict, how: dict, before: str) -> str:
         f"of {height} x {width} px, in float16: P = {asked.parts}, C = {asked.fabric.width}, H = "
         f"{asked.fabric.hidden_nodes}, d = {asked.vector_dim}; backbone {asked.backbone}, begun with ImageNet weights.",
         f"**Data**: {_DATA}",
-        f"**Training**: {before}{run.strategy}, {run.epochs} epochs of batches of {run.batch_size}, Adam {run.lr:g}, "
-        f"times {run.lr_factor:g} after {drops} of them, seed {run.seed} alone; turned by up to "
+        f"**Training**: {before}{run.strategy}, {run.epochs} epoch(s) of batches of {run.batch_size}, Adam {run.lr:g}"
+        f"{drops}, seed {run.seed} alone; turned by up to "
         f"{asked.augmentation.rotation:g}°, scaled by up to {asked.augmentation.scale:.0%}, mirrored; "
         f"torch {how['versions']['torch']}, {how['device']}.",
         f"**Numbers** on {found['people']} people it has not seen (boxes: {found['boxes']}; head size: "
