@@ -82,7 +82,7 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
         ),
         (
             "06_predictions",
-            SMALL,
+            {"pictures": 12},
             (
                 r"PCKh@0\.5 \d+\.\d \[\d+\.\d, \d+\.\d\] on \d+ people",
                 r"predictions: area",

@@ -67,6 +67,13 @@ class People:
         rows += ["box_scores"] if self.box_scores is not None else []
         return replace(self, **{row: getattr(self, row)[index] for row in rows})
 
+    def with_skeleton(self, skeleton: Skeleton, called: Mapping[str, str] | None = None) -> "People":
+        """The same people by another skeleton, whose keypoints bear the same names here, or those that `called` gives
+        them. Raises ValueError where one is not labelled here."""
+        chosen = [self.skeleton.index((called or {}).get(name, name)) for name in skeleton.keypoints]
+        points, seen = self.keypoints_image[:, chosen], self.visibility[:, chosen]
+        return replace(self, skeleton=skeleton, keypoints_image=points, visibility=seen, coco=None)
+
     def of_drawn_pictures(self, share: float, seed: int, after: float = 0.0) -> np.ndarray:
         """[N]: whose picture is one of a share of the pictures, drawn at random `after` those of another share."""
         pictures = np.unique(self.image_index)

@@ -128,6 +128,12 @@ def counted_keypoints(skeleton: Skeleton, measure: str) -> list[int]:
     return [k for k, keypoint in enumerate(skeleton.keypoints) if keypoint not in left_out]
 
 
+def ranking(errors: np.ndarray) -> list[int]:
+    """[N, K] errors, NaN where not labelled -> people with at least one labelled keypoint, the smallest mean first."""
+    judged = np.flatnonzero(np.isfinite(errors).any(1))
+    return judged[np.argsort(np.nanmean(errors[judged], 1), kind="stable")].tolist()
+
+
 def pck(errors: np.ndarray, threshold: float) -> float:
     """Share of all labelled keypoints, in percent, whose error [N, K] is at most the threshold; NaN without any."""
     labelled = np.isfinite(errors)

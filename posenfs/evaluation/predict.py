@@ -46,11 +46,16 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
 
 @torch.no_grad()
 def score_maps(model: nn.Module, images: Tensor, flip_order: tuple[int, ...] | None = None) -> Tensor:
-    """uint8 [B, 3, H, W] -> score maps [B, K, h, w]; with a flip order the mean with those of the mirror image."""
+    """uint8 [B, 3, H, W] -> score maps [B, K, h, w]; with a flip order the mean with those of the mirror image.
+
+    Raises ValueError where the flip order is of another number of keypoints."""
     images = normalise(images)
     maps = model(images).float()
     if flip_order is None:
         return maps
+    if maps.shape[1] != len(flip_order):
+        found = f"the network finds {maps.shape[1]} keypoints, these people have {len(flip_order)}"
+        raise ValueError(f"{found}; choose people of the data it was trained on")
     return (maps + mirror_maps(model(images.flip(-1)).float(), flip_order)) / 2
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import beside, write_whole
+from posenfs.evaluation.metrics import ranking
 from posenfs.model.architecture import Architecture
 from posenfs.search.experiment import Experiment
 
@@ -109,9 +110,7 @@ class Run:
 
     def ranking(self) -> list[int]:
         """People with at least one labelled keypoint, the smallest mean error of the last evaluation first."""
-        errors = self.errors()
-        judged = np.flatnonzero(np.isfinite(errors).any(1))
-        return judged[np.argsort(np.nanmean(errors[judged], 1), kind="stable")].tolist()
+        return ranking(self.errors())
 
     def architectures(self) -> tuple[np.ndarray, dict[str, Architecture]]:
         """The logged steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]."""

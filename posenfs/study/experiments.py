@@ -214,8 +214,8 @@ TABLES: dict[str, Table] = {
 _STUDY = Experiment(
     name="study",
     data=DataSpec("lsp"),
-    image_size=(64, 64),
-    run=RunConfig(epochs=2, batch_size=16, lr_drops=(0.5,), log_every=20, keep_snapshots=1),
+    image_size=(96, 96),
+    run=RunConfig(epochs=3, batch_size=16, lr_drops=(0.67,), log_every=20, keep_snapshots=1),
 )
 _FULL = Experiment(name="paper", data=DataSpec("mpii"), rules=RELEASED, augmentation=augment.RELEASED)
 _IMAGENET = {name: "imagenet" for name in ("mobilenet_v2", "resnet50", "simple_baseline_50", "simple_baseline_152")}

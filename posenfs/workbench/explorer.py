@@ -2,7 +2,7 @@
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from plotly.subplots import make_subplots
 
+from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import DECODINGS
 from posenfs.data.loader import crop_people
@@ -76,15 +77,17 @@ def look_at(
 
 
 class HeatmapExplorer:
-    """Any person of a run's data, or any picture of one's own (taken whole), by the network of its last snapshot.
+    """Any person of a run's data (or of other data of the same keypoints), or any picture of one's own (taken whole),
+    by the network of its last snapshot.
 
     A pixel is chosen by a click on a map or by its numbers; its vectors stand beside the maps, part by part where
     parts share the keypoint. Raises RunError without a snapshot.
     """
 
-    def __init__(self, search: Search | Run | str | Path):
+    def __init__(self, search: Search | Run | str | Path, data: DataSpec | None = None):
         driver = Driver(search)  # which gives no orders here: it finds the run
-        self.subject = Subject(driver.run, driver.experiment, driver.search)
+        shown = driver.experiment if data is None else replace(driver.experiment, data=data)
+        self.subject = Subject(driver.run, shown, driver.search if data is None else None)
         self.model = load_model(driver.run).model
         self.seen: Seen | None = None
         self._work, self._placing = Background(), False

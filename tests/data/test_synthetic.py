@@ -9,8 +9,9 @@ from pycocotools.coco import COCO as COCOFile
 from pycocotools.cocoeval import COCOeval
 from scipy.io import loadmat
 
-from posenfs.body.skeleton import COCO, MPII
+from posenfs.body.skeleton import COCO, LSP, MPII
 from posenfs.data.datasets import drawing, figures, synthetic
+from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.datasets.coco import read_coco
 from posenfs.data.datasets.drawing import DIFFICULTIES, draw_picture
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
@@ -269,3 +270,17 @@ def test_presets_differ_as_they_say():
         for d, casts in people.items()
     }
     assert hidden["plain"] < hidden["default"] < hidden["hard"]
+
+
+def test_the_same_people_by_the_keypoints_of_lsp(drawn):
+    """Named keypoints stay where they are; LSP's neck is MPII's upper neck; what is not labelled cannot be asked for."""
+    own, other = (
+        open_data(DataSpec(name, str(drawn), (12, 6)), progress=False)[1] for name in ("synthetic", "synthetic_lsp")
+    )
+    assert other.skeleton == LSP
+    for k, name in enumerate(LSP.keypoints):
+        there = MPII.index({"neck": "upper_neck"}.get(name, name))
+        np.testing.assert_array_equal(other.keypoints_image[:, k], own.keypoints_image[:, there])
+        np.testing.assert_array_equal(other.visibility[:, k], own.visibility[:, there])
+    with pytest.raises(ValueError, match="MPII-16 has no keypoint 'nose'"):
+        own.with_skeleton(COCO)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import crop_of_box, image_to_crop
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import normalise
-from posenfs.evaluation.predict import at_keypoints
+from posenfs.evaluation.predict import at_keypoints, predict
 from posenfs.search.experiment import build
 
 
@@ -34,3 +35,11 @@ def test_scores_and_losses_at_keypoints_by_loops(tiny, drawn):
             assert losses[n, k] == pytest.approx(((maps[n, k] - target) ** 2).sum(), rel=1e-3, abs=1e-4)
             seen += 1
     assert seen > 40
+
+
+def test_people_with_other_keypoints_are_refused(tiny, drawn):
+    """Before anything is mirrored wrongly: a network of 16 keypoints, people of 14."""
+    model = build(tiny).model
+    people = open_data(DataSpec("synthetic_lsp", str(drawn), (12, 6)), progress=False)[1]
+    with pytest.raises(ValueError, match="finds 16 keypoints, these people have 14"):
+        predict(model, people, (64, 64))

@@ -16,7 +16,7 @@ from tests.data.test_mpii_release import release_of
 @pytest.fixture
 def root(request, drawn, real, tmp_path) -> Path:
     """The folder of the data set of this name: drawn, or a real sample."""
-    if request.param in ("synthetic", "synthetic_coco"):
+    if DATASETS[request.param].drawn:
         return drawn
     if request.param == "mpii_release":
         release_of(drawn, tmp_path)
@@ -36,7 +36,7 @@ def root(request, drawn, real, tmp_path) -> Path:
 
 @pytest.mark.parametrize(("name", "root"), [(name, name) for name in DATASETS], indirect=["root"], ids=list(DATASETS))
 def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
-    kind = {"synthetic": "mpii", "synthetic_coco": "coco", "own": "tips"}.get(name, name)
+    kind = {"synthetic": "mpii", "synthetic_coco": "coco", "synthetic_lsp": "mpii", "own": "tips"}.get(name, name)
     checks = [found for found in check_data(root, progress=False) if found.name.startswith(kind)]
     assert [found.name for found in checks] == [f"{kind} train", f"{kind} valid"]
     spec = DataSpec(name, str(root), pictures=(12, 6))

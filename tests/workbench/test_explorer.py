@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.geometry import crop_to_image, heatmap_to_crop
 from posenfs.data.heatmaps import DECODINGS
 from posenfs.data.loader import crop_people
@@ -87,3 +88,11 @@ def test_training_people_and_every_choice(explorer):
 
 def test_of_a_file_that_nobody_can_touch_a_still_picture_is_left(explorer):
     assert explorer.still().count("data:image/png") == 2
+
+
+def test_people_of_other_data(finished, tmp_path):
+    """A run's network looks at people that are not the run's."""
+    explorer = HeatmapExplorer(finished, DataSpec("synthetic", str(tmp_path / "others"), (1, 2), seed=7))
+    assert explorer.subject.people.root == tmp_path / "others" / "images"
+    settle(explorer)
+    assert explorer.seen is not None

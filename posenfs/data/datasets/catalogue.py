@@ -28,10 +28,15 @@ class DataSource:
     drawn: bool = False
 
 
+def _read_as_lsp(root: Path, split: str) -> People:
+    return read_mpii(root, split).with_skeleton(LSP, {"neck": "upper_neck"})
+
+
 # To add a data set, add a file with its reader and a line. Drawn people are MPII and COCO files that posenfs writes.
 DATASETS: dict[str, DataSource] = {
     "synthetic": DataSource(MPII, read_mpii, find_mpii, drawn=True),
     "synthetic_coco": DataSource(COCO, read_coco, find_coco, drawn=True),
+    "synthetic_lsp": DataSource(LSP, _read_as_lsp, find_mpii, drawn=True),
     "mpii": DataSource(MPII, read_mpii, find_mpii),
     "coco": DataSource(COCO, read_coco, find_coco),
     "mpii_release": DataSource(MPII, read_release, find_release),
@@ -44,7 +49,7 @@ DATASETS: dict[str, DataSource] = {
 class DataSpec:
     """Which people to train and to validate on. Drawn people are drawn when they are not there yet."""
 
-    name: str = "synthetic"  # drawn, as MPII's 16 keypoints; or synthetic_coco, mpii, mpii_release, coco, lsp, own
+    name: str = "synthetic"  # drawn, as MPII's 16 keypoints; or another of DATASETS: synthetic_coco, mpii, coco, …
     root: str | None = None  # the data set's folder, of own data the TOML file; none: data/<name> of the project
     pictures: tuple[int, int] = (2000, 400)  # drawn for training and for validation
     difficulty: str = "default"  # of drawn people: plain, default or hard
