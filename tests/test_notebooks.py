@@ -85,7 +85,7 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
             {"pictures": 12},
             (
                 r"PCKh@0\.5 \d+\.\d \[\d+\.\d, \d+\.\d\] on \d+ people",
-                r"predictions: area",
+                r"starter: area",
                 r"occluded<br>",
                 r"What a score says",
                 r"quarter offset",

@@ -273,7 +273,7 @@ def test_presets_differ_as_they_say():
 
 
 def test_the_same_people_by_the_keypoints_of_lsp(drawn):
-    """Named keypoints stay where they are; LSP's neck is MPII's upper neck; what is not labelled cannot be asked for."""
+    """Named keypoints stay where they are; LSP's neck is MPII's upper neck; what has no label is refused."""
     own, other = (
         open_data(DataSpec(name, str(drawn), (12, 6)), progress=False)[1] for name in ("synthetic", "synthetic_lsp")
     )
