@@ -42,6 +42,7 @@ ROOMS = {
         "threads", "following", "driver", "display", "subject", "drawing", "moment", "views", "panel", "editor",
         "explorer", "browser", "designer",
     ],
+    "commands": ["search", "runs", "study", "models", "data", "evaluation", "doctor"],
 }  # fmt: skip
 HOUSE = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files] + ["posenfs.cli"]
 

@@ -15,7 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posenfs.cli import _open_search, main
+from posenfs.cli import main
+from posenfs.commands.search import _open_search
 from posenfs.data import cache
 from posenfs.data.augment import PAPER, RELEASED, Augmentation
 from posenfs.data.cache import OverBudget, Wanted, keep_crops

@@ -179,7 +179,7 @@ def test_a_killed_process_is_begun_again(house, profile):
 
 
 def test_profiles_and_tables_are_known_to_the_command_line():
-    from posenfs.cli import ablate as command
+    from posenfs.commands.study import ablate as command
 
     known = command.__annotations__["profile"].__args__
     assert set(known) == set(PROFILES) and all(name in command.__doc__ for name in ("table_2", "figure_7", "rules"))

@@ -1,0 +1,151 @@
+"""Runs: steered, followed, listed, compared; notebooks and their pages."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+
+def control(
+    run: Positional[str],
+    command: Positional[Literal["pause", "resume", "step", "snapshot", "rewind", "stop"]],
+    steps: int = 1,
+) -> None:
+    """Steer the search under way in a run, in whatever process it is.
+
+    Args:
+        run: Its name or folder.
+        command: pause, resume, step (so many steps, then pause), snapshot, rewind (to the state after so many steps;
+            what came later is kept in branches/; then pause), or stop, which saves first.
+        steps: With step and rewind: how many.
+    """
+    from posenfs.search.detached import send
+    from posenfs.search.run import find_run
+
+    status = send(find_run(run), command, steps)
+    print(f"{status['state']} at step {status['step']} of {status['steps']}")
+
+
+def follow(run: Positional[str]) -> None:
+    """Show how far the search under way in a run is, until it ends; Ctrl-C leaves it alone.
+
+    Args:
+        run: Its name or folder.
+    """
+    from posenfs.search.detached import follow as show
+    from posenfs.search.run import find_run
+
+    status = show(find_run(run))
+    print(f"{status.get('state')} at step {status.get('step')} of {status.get('steps')}")
+
+
+def run(
+    notebook: Positional[Path],
+    parameter: Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")] = [],  # noqa: B006
+    output: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Run a notebook with parameters. A search in it goes on from its run folder: repeat the command to resume.
+
+    Args:
+        notebook: The notebook, e.g. notebooks/04_search.ipynb.
+        parameter: A parameter of the notebook; may be given many times.
+        output: The executed notebook; by default notebook.ipynb in the run folder that parameter `name` names, and
+            below reports/ where the notebook has no such parameter.
+        quiet: No progress.
+    """
+    from posenfs.search.run import runs_home
+    from posenfs.study.sweep import notebook_parameters, parse_parameters, run_notebook
+
+    values = parse_parameters(notebook, parameter)
+    name = {**notebook_parameters(notebook), **values}.get("name")
+    target = output or (runs_home() / name / "notebook.ipynb" if name else runs_home().parent / notebook.name)
+    run_notebook(notebook, target, values, progress=not quiet)
+    print(f"executed notebook: {target}")
+
+
+def report(source: Positional[str], output: Path | None = None) -> None:
+    """Turn an executed notebook into one HTML page that needs no internet.
+
+    Args:
+        source: A run (its name or folder), an executed notebook, or a table (table_2, …): its notebook is executed, its
+            page is written into reports/, and reports/index.html lists all pages there.
+        output: The page; by default beside the notebook.
+    """
+    from posenfs.search.run import find_run
+    from posenfs.show.report import report_table, write_report
+    from posenfs.study.experiments import TABLES
+
+    if source in TABLES:
+        print(report_table(source, output))
+        return
+    notebook = Path(source) if source.endswith(".ipynb") else find_run(source).folder / "notebook.ipynb"
+    print(write_report(notebook, output or notebook.with_suffix(".html")))
+
+
+def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(name="json")] = False) -> None:
+    """Show where one run stands, or all of them.
+
+    Args:
+        source: A run (its name or folder); none: all runs.
+        as_json: Print JSON.
+    """
+    from posenfs.search.run import find_run, list_runs
+
+    runs = list_runs() if source is None else [find_run(source)]
+    if as_json:
+        print(json.dumps([{"name": run.name, "folder": str(run.folder), **run.status()} for run in runs], indent=2))
+        return
+    if not runs:
+        print("no runs yet; `make demo` or `posenfs search` makes one")
+        return
+    print(f"{'run':24} {'state':12} {'step':>15} {'score':>22} {'heartbeat':>12}")
+    for run in runs:
+        print(_status_line(run.name, run.status(), run.in_use()))
+
+
+def compare(run: Positional[str], other: Positional[str], as_json: Annotated[bool, arg(name="json")] = False) -> None:
+    """Compare two finished runs on the same people, person by person: the difference, its interval, a verdict.
+
+    Args:
+        run: A run (its name or folder).
+        other: Another one.
+        as_json: Print JSON.
+    """
+    from posenfs.evaluation.metrics import without_nan
+    from posenfs.search.run import find_run
+    from posenfs.study.comparing import compare_runs
+
+    found, metric = compare_runs(find_run(run), find_run(other))
+    if as_json:
+        verdict = {"distinguishable": found.distinguishable, "people": found.people}
+        print(json.dumps({"metric": metric, **without_nan(asdict(found.difference)), **verdict}, indent=2))
+    else:
+        print(
+            f"{metric} of {other} less that of {run}: {found}\n(bootstrap over people; of other seeds it says nothing)"
+        )
+
+
+def _status_line(name: str, status: dict, in_use: bool) -> str:
+    age = time.time() - status.get("heartbeat", 0)
+    state = status.get("state", "unknown")
+    if state == "running" and not in_use:
+        state = "gone"  # its process ended without a word
+    from posenfs.evaluation.metrics import metric_title
+
+    metric = status.get("headline", "pckh@0.5")
+    score = (status.get("metrics") or {}).get(metric)
+    result = "-" if score is None else f"{metric_title(metric)} {score:.1f}"
+    steps = f"{status.get('step', 0)}/{status.get('steps', 0)}"
+    line = f"{name:24} {state:12} {steps:>15} {result:>22} {_ago(age):>12}"
+    return line + (f"\n    {status['error']}" if "error" in status else "")
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -1,0 +1,83 @@
+"""Search, in the run folder; the options are those of an Experiment."""
+
+import json
+import sys
+from dataclasses import replace
+from typing import Annotated
+
+from tyro.conf import AvoidSubcommands, arg
+
+from posenfs.data.cache import OverBudget
+from posenfs.evaluation.metrics import metric_title
+from posenfs.search.detached import detach as begin
+from posenfs.search.engine import Search
+from posenfs.search.experiment import Experiment
+from posenfs.search.ranks import among_others, launch
+
+
+def search(
+    experiment: Annotated[Experiment, arg(name=""), AvoidSubcommands],
+    device: str = "auto",
+    devices: int = 1,
+    workers: int = 0,
+    strict: bool = False,
+    cache_gb: float = 20.0,
+    detach: bool = False,
+    quiet: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Search part-specific fabrics, in the run folder reports/runs/<name>; a run begun before goes on.
+
+    With no option at all this is the paper's search (200 epochs at 256 px) on drawn people: work for a GPU. `make demo`
+    is a search of minutes. Ctrl-C finishes the step, saves, and says how to go on.
+
+    Args:
+        experiment: The search itself.
+        device: auto, cpu, cuda or cuda:N.
+        devices: So many GPUs, or processes on the CPU, share every batch; `torchrun -m posenfs.cli search …` does too.
+            Each normalises its part by itself, so that another number is another training.
+        workers: Processes that read and cut pictures where crops are plain; they change nothing in the results.
+        cache_gb: How much room kept crops may take in data/cache, or in the folder POSENFS_CACHE names. Before they
+            take more, somebody at a terminal is asked; elsewhere the search is refused.
+        strict: Refuse data with broken or missing pictures; otherwise their people are named and left out.
+        detach: In a process of its own that outlives this one: `posenfs follow` and `posenfs control` attach to it.
+        quiet: No progress bar.
+        as_json: Print the final metrics as JSON.
+    """
+    if detach:
+        run = begin(experiment, None, device, workers, strict, cache_gb, devices)
+        print(
+            f"process {run.status().get('pid')} searches in {run.folder}; posenfs follow {run.name} shows how far it is"
+        )
+        return
+    if devices != 1 and not among_others():
+        sys.exit(launch(devices, "posenfs.cli", sys.argv[1:]))
+    running = _open_search(experiment, cache_gb, device=device, workers=workers, progress=not quiet, strict=strict)
+    metrics = running.finish()
+    if not running.ranks.first:
+        return
+    if as_json:
+        print(json.dumps(metrics))
+    else:
+        print(
+            f"{metric_title(running.headline)} {metrics[running.headline]:.1f}; everything is in {running.run.folder}"
+        )
+
+
+def _open_search(experiment: Experiment, cache_gb: float, **options):
+    """The search. Where its crops would go beyond the budget, whoever sits at the terminal is asked."""
+    try:
+        return Search(experiment, cache_gb=cache_gb, **options)
+    except OverBudget as error:
+        if among_others() or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        print(f"posenfs: {error}", file=sys.stderr)
+    print("Keep them all the same (yes), half the resolution (half), nothing (plain), or stop (no)?", file=sys.stderr)
+    answer = sys.stdin.readline().strip().lower()
+    if answer in ("half", "plain"):
+        experiment = replace(experiment, run=replace(experiment.run, crops=answer))
+    elif answer in ("yes", "y"):
+        cache_gb = float("inf")
+    else:
+        raise KeyboardInterrupt("stopped: nothing was written")
+    return _open_search(experiment, cache_gb, **options)
