@@ -1,13 +1,14 @@
 # make demo: a search on drawn people, from nothing to reports/demo/search.html      make lab: JupyterLab
 # make test: the fast tests and the notebooks      make check: style, layers, paper facts      make test-all: the slow ones too
 # make smoke: every table of the paper, seconds a run
+# make coverage: which lines no fast test reaches      make floors: the fast tests on the oldest packages      make audit: known holes
 # make test-browser: the workbench in a real JupyterLab, by Chromium      make pictures: docs/pictures, taken there
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 TABLES := table_2 table_3 table_4 table_5 table_6 table_7 figure_6 figure_7 released_rules are_parts_different
 
-.PHONY: demo test test-all test-browser smoke pictures check lab install
+.PHONY: demo test test-all test-browser smoke pictures check lab install coverage floors audit
 demo: reports/demo/search.html
 	@echo "open $(CURDIR)/reports/demo/search.html"
 
@@ -23,6 +24,17 @@ test-all: $(READY)
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest tests/browser
+
+coverage: $(READY)
+	$(BIN)/python -m pytest -m "not slow" --cov=posenfs --cov-report=term-missing:skip-covered
+
+floors: $(READY)
+	$(PYTHON) -m venv .venv-floors
+	$(BIN)/uv pip install --python .venv-floors/bin/python --resolution lowest-direct -e '.[dev]'
+	.venv-floors/bin/python -m pytest -m "not slow" --ignore tests/browser
+
+audit: $(READY)
+	$(BIN)/pip-audit --skip-editable
 
 smoke: $(READY)
 	$(BIN)/posenfs ablate all --profile smoke --seeds 1 --jobs 2

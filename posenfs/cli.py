@@ -73,19 +73,12 @@ def _group(*commands, **named) -> SubcommandApp:
 
 
 def _told(error: Exception) -> str | None:
-    """The words of an error that a user can cause; none: it is one of ours."""
-    import torch
-
-    from posenfs.data.sample import DataError
-    from posenfs.search.failures import NonFiniteLoss, OutOfMemory
-    from posenfs.search.ranks import Lost
-    from posenfs.search.run import RunError
-    from posenfs.study.sweep import NotebookError
-
-    if isinstance(error, torch.OutOfMemoryError):
+    """The words of an error that a user can cause: every one of posenfs' own, and what Python says of values and files.
+    None: a mistake of ours, to be seen whole."""
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which may not have been imported
         return f"out of memory on the device ({str(error).splitlines()[0]})"
-    known = (ValueError, OSError, DataError, RunError, NonFiniteLoss, OutOfMemory, Lost, NotebookError)
-    return str(error) if isinstance(error, known) else None
+    own = type(error).__module__.startswith("posenfs.")
+    return str(error) if own or isinstance(error, (ValueError, OSError)) else None
 
 
 if __name__ == "__main__":

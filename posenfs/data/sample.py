@@ -144,7 +144,7 @@ def load_image(path: Path) -> Tensor:
     Transparent pixels become white, as a page shows them; of sixteen bits of grey the upper eight are kept.
     """
     if not path.is_file():
-        raise DataError(f"no image at {path}; check the data folder and its images/")
+        raise DataError(f"no image at {path}; check its name and its folder")
     try:
         with Image.open(path) as image:
             pixels = np.array(_rgb(ImageOps.exif_transpose(image)))
