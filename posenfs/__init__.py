@@ -145,7 +145,7 @@ _WHERE = {
     "visibility_boxes": "posenfs.show.vectors",
     "visibility_means": "posenfs.show.vectors",
     "write_report": "posenfs.show.report",
-    "write_table": "posenfs.study.tables",
+    "write_table_page": "posenfs.show.table_page",
 }
 __all__ = sorted(_WHERE)
 

@@ -36,7 +36,7 @@ ROOMS = {
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
         "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "stills",
-        "predictions", "ablations", "report",
+        "predictions", "ablations", "table_page", "report",
     ],
     "workbench": [
         "threads", "following", "driver", "display", "subject", "drawing", "moment", "views", "panel", "editor",

@@ -53,12 +53,13 @@ def ablate(
         plan: Only say what would be run, for how long, and how many seeds would tell which difference.
         quiet: No progress.
     """
+    from posenfs.show.table_page import write_table_page
     from posenfs.study.campaign import run_tables
 
     run_tables(
         tables, profile, seeds, engine, jobs, gpus_per_run, address, device,
         {"image_size": image_size, "epochs": epochs, "dataset": dataset, "root": root, "pictures": pictures},
-        weights, rows, retry, plan, quiet,
+        weights, rows, retry, plan, quiet, write_table_page,
     )  # fmt: skip
 
 

@@ -14,10 +14,10 @@ from scipy.io import loadmat
 _PACKED = 15  # MAT-files' number for a part that zlib has packed
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file beside, sync, rename: readers see the old one or the new one."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file beside, sync, rename: readers see the old one or the new one."""
     with beside(path) as written:
-        written.write_text(text)
+        written.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager

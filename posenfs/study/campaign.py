@@ -1,7 +1,8 @@
 """An ablation as a command: its plan, its runs, its tables."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from posenfs.evaluation.seeds import spread
@@ -11,7 +12,7 @@ from posenfs.study.engines import LocalEngine, RayEngine
 from posenfs.study.experiments import TABLES, choose_profile
 from posenfs.study.planning import estimate, plan_text
 from posenfs.study.results import DataFingerprints, configuration, read_results, without_seed
-from posenfs.study.rows import outcomes
+from posenfs.study.rows import Outcome, outcomes
 from posenfs.study.tables import write_table
 from posenfs.study.watching import LiveTable
 
@@ -33,8 +34,10 @@ def run_tables(
     retry: bool = False,
     only_plan: bool = False,
     quiet: bool = False,
+    write: Callable[[str, str, Sequence[Outcome]], Sequence[Path]] = write_table,
 ) -> None:
-    """Plan, run and write tables (all: every one of TABLES); see `posenfs ablate` for the arguments.
+    """Plan, run and write tables (all: every one of TABLES); see `posenfs ablate` for the arguments. `write`: what
+    makes the files of a table of its name, the profile's and its rows; the first one is named.
 
     Raises ValueError for what cannot be planned, and RunError naming what failed, after everything else was run."""
     tables = list(TABLES) if "all" in tables else list(tables)
@@ -61,7 +64,7 @@ def run_tables(
         if isinstance(chosen, RayEngine):
             chosen.close()
     for table in tables:
-        files = write_table(table, profile_name, outcomes(table, profile))
+        files = write(table, profile_name, outcomes(table, profile))
         if not quiet:
             print(f"{TABLES[table].title}: {files[0]}")
     if failed:

@@ -1,7 +1,7 @@
 """Rows and their runs as one table: the paper's number beside ours, with what is known of both."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas
@@ -99,26 +99,31 @@ def tables_home() -> Path:
     return home() / "reports" / "tables"
 
 
-def write_table(table: str, profile_name: str, rows: Sequence[Outcome], paired: bool = False) -> list[Path]:
-    """Write a table as Markdown, with its caption, and as CSV, into reports/tables; returns the files."""
+def write_table(
+    table: str,
+    profile_name: str,
+    rows: Sequence[Outcome],
+    paired: bool = False,
+    pictures: Mapping[str, bytes | str] | None = None,
+) -> list[Path]:
+    """Write a table as Markdown, with its caption, and as CSV, into reports/tables, beside `pictures` by the ends of
+    their names ("runs.png"), which the Markdown shows; returns the files."""
     frames = {
         "scores": score_table(rows),
         "comparisons": comparison_table(rows, paired=paired),
         "costs": cost_table(rows),
     }
-    folder = tables_home()
+    folder, stem = tables_home(), f"{table}_{profile_name}"
     folder.mkdir(parents=True, exist_ok=True)
-    page = folder / f"{table}_{profile_name}.md"
     parts = [f"# {TABLES[table].title}", TABLES[table].question, caption(table, rows)]
     parts += [f"## {name.capitalize()}\n\n{as_markdown(frame)}" for name, frame in frames.items() if len(frame)]
-    write_whole(page, "\n\n".join(parts) + "\n")
-    files = [page]
-    for name, frame in frames.items():
-        if len(frame):
-            path = folder / f"{table}_{profile_name}_{name}.csv"
-            write_whole(path, frame.to_csv())
-            files.append(path)
-    return files
+    tables = {f"{stem}_{name}.csv": frame.to_csv() for name, frame in frames.items() if len(frame)}
+    shown = {f"{stem}_{name}": picture for name, picture in (pictures or {}).items()}
+    parts += [f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in shown]
+    pages = {f"{stem}.md": "\n\n".join(parts) + "\n"}
+    for name, content in (pages | tables | shown).items():
+        write_whole(folder / name, content)
+    return [folder / name for name in pages | tables | shown]
 
 
 def as_markdown(frame: pandas.DataFrame) -> str:
