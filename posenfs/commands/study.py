@@ -83,7 +83,7 @@ def cost(
     from posenfs.study.costs import chosen_items, cost_rows, cost_text, measured_rows, measured_text, module_text
 
     chosen = chosen_items(items)
-    rows = cost_rows(chosen, modules)
+    rows = cost_rows(chosen, modules, progress=sys.stderr.isatty())
     measured = measured_rows(chosen, measure, find_device(device)) if measure else []
     if as_json:
         print(

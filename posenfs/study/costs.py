@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, MPII, Skeleton
@@ -123,11 +124,11 @@ def _saved(name: str) -> CostItem:
     return CostItem("", lambda: saved.model, saved.experiment.image_size)
 
 
-def cost_rows(items: Mapping[str, CostItem] = ITEMS, modules: bool = False) -> list[dict]:
+def cost_rows(items: Mapping[str, CostItem] = ITEMS, modules: bool = False, progress: bool = False) -> list[dict]:
     """One row an item: item, params, gmac (honest), params_paper_rule, gflops_paper_rule, paper_params_m, paper_gflops,
     note; if asked, `modules`, the honest cost of each: module, params, multiply_adds."""
     rows = []
-    for name, item in items.items():
+    for name, item in tqdm(items.items(), "counting", unit="network", disable=not progress, leave=False):
         model = item.build()
         costs, paper = module_costs(model, *item.size), item.rule(model, *item.size)
         row = {
