@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -146,3 +147,16 @@ def offered(app: SubcommandApp, above: str = "") -> dict[str, set[str]]:
 
 def test_every_command_and_option_is_described():
     assert described() == offered(_app(searching=True))
+
+
+def test_the_example_of_the_readme(tiny, tmp_path, monkeypatch):
+    """Every line of it, on a search of seconds."""
+    (block,) = re.findall(r"^## In Python\n\n((?:    .*\n|\n)+)", (ROOT / "README.md").read_text(), re.M)
+    asked = 'Experiment(name="mine", image_size=(128, 128), run=RunConfig(epochs=20))'
+    assert asked in block and "120" in block
+    code = textwrap.dedent(block).replace(asked, "tiny").replace("120", "2").replace('"mine"', '"tiny"')
+    monkeypatch.chdir(tmp_path)
+    defined = {"tiny": tiny}
+    exec(compile(code, "README.md", "exec"), defined)
+    assert defined["search"].step_number == 2
+    assert (tmp_path / "reports" / "runs" / "bolder" / "config.json").is_file()

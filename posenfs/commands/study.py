@@ -40,7 +40,7 @@ def ablate(
         rows: Some of the tables' rows, by name; none: all.
         engine: Processes of this machine, or tasks of a Ray cluster.
         jobs: At a time, on this machine; none: as many as its GPUs hold, or one.
-        gpus_per_run: A run's share of a GPU; none: 1 on this machine where it has one; 0 with Ray.
+        gpus_per_run: A run's share of a GPU; none: 1 where there are any.
         address: Of an existing Ray cluster; none: one of this machine is begun.
         device: Of local runs: auto, cpu, cuda.
         image_size: Pixels of crops, other than the profile's.

@@ -56,7 +56,7 @@ def run_tables(
         print(plan_text(estimates, states, seeds, at_once, _deviation(runs, results)), flush=True)
     if only_plan:
         return
-    chosen = local or RayEngine(address, gpus_per_run=gpus_per_run or 0.0)
+    chosen = local or RayEngine(address, gpus_per_run=gpus_per_run)
     watched = LiveTable(runs, quiet)
     try:
         failed = ablate(runs, chosen, retry, watched.say, watched.look)

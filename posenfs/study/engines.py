@@ -115,8 +115,9 @@ class LocalEngine:
 class RayEngine:
     """Tasks of a Ray cluster: an existing one by its address, or one of this machine."""
 
-    def __init__(self, address: str | None = None, cpus_per_run: int = 1, gpus_per_run: float = 0.0):
-        """Raises ValueError where Ray is not installed or no cluster answers."""
+    def __init__(self, address: str | None = None, cpus_per_run: int = 1, gpus_per_run: float | None = None):
+        """`gpus_per_run`: none: one where the cluster has any, else 0. Raises ValueError where Ray is not installed or
+        no cluster answers."""
         try:
             import ray
         except ImportError:
@@ -125,9 +126,11 @@ class RayEngine:
         if self._begun:
             try:
                 _knock(address)
-                ray.init(address=address, log_to_driver=False, include_dashboard=False)
+                ray.init(address=address or "local", log_to_driver=False, include_dashboard=False)
             except (OSError, ValueError) as error:
                 raise ValueError(f"no Ray cluster at {address!r} ({error}); ray start --head begins one") from None
+        if gpus_per_run is None:
+            gpus_per_run = min(ray.cluster_resources().get("GPU", 0.0), 1.0)
         options = {"num_cpus": cpus_per_run, "num_gpus": gpus_per_run, "max_retries": _TRIES - 1}
         self._task = ray.remote(**options)(_execute_there)
         self._under_way: dict = {}  # the job by the reference of its task
