@@ -38,7 +38,7 @@ audit: $(READY)
 
 smoke: $(READY)
 	$(BIN)/posenfs ablate all --profile smoke --seeds 1 --jobs 2
-	for name in $(TABLES); do $(BIN)/posenfs run notebooks/$$name.ipynb -p profile=smoke --quiet || exit 1; done
+	printf '%s\n' $(TABLES) | OMP_NUM_THREADS=1 xargs -P 2 -I{} $(BIN)/posenfs run notebooks/{}.ipynb -p profile=smoke --quiet
 
 pictures: $(READY)
 	$(BIN)/python -m tests.browser.pictures docs/pictures
