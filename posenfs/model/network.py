@@ -135,7 +135,7 @@ class PoseNFS(PoseNetwork):
         return named if own is None else {"backbone": own, **named}
 
 
-def _recomputing(module: nn.Module, *inputs):
+def _recomputing(module: nn.Module, *inputs: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
     """module(*inputs), of which nothing is kept for the backward pass; batch-norms count what passes once."""
     return checkpoint(
         module, *inputs, use_reentrant=False, preserve_rng_state=False,

@@ -256,7 +256,7 @@ class Search:
         name: str,
         edits: Mapping[str, Architecture] | None = None,
         device: str = "auto",
-        **options,
+        **options: float,
     ) -> "Search":
         """As `branch`, of a run that need not be open: from a step not after its last snapshot. `options` as those of a
         Search."""
@@ -559,7 +559,7 @@ class Search:
         self._flush(state)
         self._status(state, **({"error": wrong} if wrong else {}))
 
-    def _status(self, state: str, **fields) -> None:
+    def _status(self, state: str, **fields: str) -> None:
         self.run.write_status(
             state=state,
             step=self.step_number,

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class Forward:
         return maps
 
 
-def _compile(model: PoseNetwork, mode: str):
+def _compile(model: PoseNetwork, mode: str) -> Callable[[Tensor], Tensor]:
     """Forward and backward pass at the first call, so that there is one wait, and one place where it can fail."""
     import torch._functorch.config  # takes seconds
 

@@ -72,7 +72,9 @@ def beta_maps(
     return _as_map(figure, f"softmax(beta), {when}", 110 + 24 * max(len(trace.y) for trace in figure.data))
 
 
-def _checked(spec, architectures: Mapping[str, Architecture]) -> dict[str, FabricSpec]:
+def _checked(
+    spec: FabricSpec | Mapping[str, FabricSpec], architectures: Mapping[str, Architecture]
+) -> dict[str, FabricSpec]:
     specs = {name: spec[name] if isinstance(spec, Mapping) else spec for name in architectures}
     for name, own in specs.items():
         check_fit(own, architectures[name], name)

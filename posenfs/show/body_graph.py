@@ -48,7 +48,16 @@ def draw_body(
     return canvas
 
 
-def _place_part(canvas, part, fabric, places, corner, frame, side, colour) -> None:
+def _place_part(
+    canvas: Canvas,
+    part: Part,
+    fabric: FabricGraph,
+    places: Sequence[Point],
+    corner: Point,
+    frame: Point,
+    side: int,
+    colour: str,
+) -> None:
     """A framed fabric, and a thin line to the nearest of the part's keypoints."""
     left, top = corner
     canvas.box(

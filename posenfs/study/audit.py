@@ -2,7 +2,8 @@
 
 import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
@@ -43,7 +44,9 @@ class TinyBackbone(nn.Module):
 class Smooth(TorchFunctionMode):
     """While it lasts, softplus stands in the place of ReLU: a network without kinks."""
 
-    def __torch_function__(self, function, types, arguments=(), options=None):
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Iterable[type], arguments: tuple = (), options: dict | None = None
+    ) -> Any:
         return F.softplus(arguments[0]) if function is F.relu else function(*arguments, **(options or {}))
 
 

@@ -49,14 +49,14 @@ def row(*children: widgets.Widget) -> widgets.HBox:
     return widgets.HBox(children, layout={"flex_flow": "row wrap"})
 
 
-def button(words: str, icon: str, tip: str, does: Callable[[], object], **options) -> widgets.Button:
+def button(words: str, icon: str, tip: str, does: Callable[[], object], **options: bool) -> widgets.Button:
     """A button as wide as its words."""
     made = widgets.Button(description=words, icon=icon, tooltip=tip, layout={"width": "auto"}, **options)
     made.on_click(lambda _: does())
     return made
 
 
-def menu(words: str, options: list[tuple[str, object]] = (), **layout) -> widgets.Dropdown:
+def menu(words: str, options: list[tuple[str, object]] = (), **layout: str) -> widgets.Dropdown:
     """A choice, the first one made."""
     made = widgets.Dropdown(options=options, description=words, layout=layout)
     if options:

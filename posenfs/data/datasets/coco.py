@@ -260,5 +260,5 @@ def _numbers(values: object) -> np.ndarray:
     return array if array.ndim == 1 else np.zeros(0)
 
 
-def _count(values) -> str:
+def _count(values: object) -> str:
     return f"{len(values)}" if isinstance(values, list) else f"{values!r:.40}"
