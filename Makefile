@@ -1,5 +1,5 @@
 # make demo: a search on drawn people, from nothing to reports/demo/search.html      make lab: JupyterLab
-# make test: the fast tests and the notebooks      make check: style, layers, paper facts      make test-all: the slow ones too
+# make test: the fast tests and the notebooks      make check: style, types, layers, paper facts      make test-all: the slow ones too
 # make smoke: every table of the paper, seconds a run
 # make coverage: which lines no fast test reaches      make floors: the fast tests on the oldest packages      make audit: known holes
 # make test-browser: the workbench in a real JupyterLab, by Chromium      make pictures: docs/pictures, taken there
@@ -46,6 +46,7 @@ pictures: $(READY)
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/nbstripout --verify --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
 	$(BIN)/python -m pytest tests/test_layers.py tests/test_paper_facts.py
 

@@ -203,14 +203,14 @@ def score_coco(
         raise DataError(
             f"{annotations} labels {len(names)} keypoints ({labels:.80}), not COCO's {len(COCO)}: give their --sigmas"
         )
-    sigmas = np.array(COCO.oks_sigmas if sigmas is None else sigmas)
-    if len(sigmas) != len(names) or not ((sigmas > 0) & (sigmas < np.inf)).all():
-        raise ValueError(f"sigmas are {len(names)} numbers above 0, one for each keypoint; got {sigmas.tolist()}")
+    spreads = np.array(COCO.oks_sigmas if sigmas is None else sigmas)
+    if len(spreads) != len(names) or not ((spreads > 0) & (spreads < np.inf)).all():
+        raise ValueError(f"sigmas are {len(names)} numbers above 0, one for each keypoint; got {spreads.tolist()}")
     found = read_results(results, truth, len(names))
     if rescoring:
-        found = rescored(found, sigmas, nms, aspect=aspect, place=f"{results}, result")
+        found = rescored(found, spreads, nms, aspect=aspect, place=f"{results}, result")
     try:
-        return average_precision(truth, found, sigmas)
+        return average_precision(truth, found, spreads)
     except Exception as error:  # of an annotation it cannot use pycocotools raises nearly anything
         raise DataError(f"{annotations} is not as COCO's files are: pycocotools says {error!r:.120}") from None
 

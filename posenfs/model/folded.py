@@ -50,7 +50,9 @@ class _Tracer(Tracer):
     """While it traces, the calls of all modules come here, those of other threads too, such as a search's: what is not
     of the traced module is called as ever."""
 
-    def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> Graph:
+    def trace(  # type: ignore[override]  # modules alone are traced here
+        self, root: nn.Module, concrete_args: dict[str, Any] | None = None
+    ) -> Graph:
         self._own = set(root.modules())
         return super().trace(root, concrete_args)
 

@@ -16,7 +16,7 @@ class ScaledBatchNorm(nn.BatchNorm2d):
         self.ones: Tensor
         self.register_buffer("ones", self.running_mean.new_ones(channels), persistent=False)
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]  # it takes a weight
         """[B, C, h, w], scalar -> weight * BN(x), same shape."""
         gamma = weight * (self.ones if self.weight is None else self.weight)
         bias = None if self.bias is None else weight * self.bias

@@ -192,7 +192,8 @@ class _Loader:
     """Copies tensors of the file into modules of ours; raises ReleasedError where one lacks or has another shape."""
 
     def __init__(self, path: Path, state: dict[str, Tensor]):
-        self.path, self.state, self.read = path, state, set()
+        self.path, self.state = path, state
+        self.read: set[str] = set()
 
     def copy(self, module: nn.Module, key: str) -> None:
         """All parameters and buffers of one convolution or batch-norm."""

@@ -231,7 +231,7 @@ class SecondOrder(FirstOrder):
         for scores, straight, plus, minus in zip(self.scores, direct, above, below, strict=True):
             scores.grad = straight - rate * (plus - minus) / (2 * radius)
 
-    def _scores_gradient(self, forward: Callable[[Tensor], Tensor], examples: Examples) -> list[Tensor]:
+    def _scores_gradient(self, forward: Callable[[Tensor], Tensor], examples: Examples) -> list[Tensor | None]:
         self._zero_grad()
         self._backward(forward, examples, self.scores)
         return [scores.grad for scores in self.scores]

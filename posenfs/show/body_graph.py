@@ -80,7 +80,7 @@ def _centre(part: Part, places: Sequence[Point]) -> Point:
 def _sides(parts: PartScheme, places: Sequence[Point]) -> dict[int, list[Part]]:
     """{-1: left column, 1: right column}, from top to bottom; parts in the middle go where there are fewer."""
     sides: dict[int, list[Part]] = {-1: [], 1: []}
-    middle = []
+    middle: list[Part] = []
     for part in parts:
         x = _centre(part, places)[0]
         (sides[1] if x > 1 else sides[-1] if x < -1 else middle).append(part)

@@ -191,7 +191,9 @@ class PredictionsView:
     title, reads = "Predictions", frozenset({"snapshots"})
 
     def __init__(self, subject: Subject, following: Following):
-        self.subject, self.following, self._work, self._shown = subject, following, Background(), None
+        self.subject, self.following = subject, following
+        self._work: Background[tuple[int, bytes, bytes]] = Background()
+        self._shown: int | None = None  # the snapshot
         names = subject.skeleton.keypoints
         self.person = menu("maps of", [(f"person {n}", n) for n in range(_SHOWN)])
         self.keypoint = menu("keypoint", [("all keypoints", None)] + [(plain_name(name), name) for name in names])
@@ -245,7 +247,8 @@ class CostView:
     title, reads = "Cost", frozenset({"snapshots"})
 
     def __init__(self, subject: Subject, following: Following):
-        self.subject, self.following, self._work = subject, following, Background()
+        self.subject, self.following = subject, following
+        self._work: Background[tuple[list[tuple[str, Cost]], go.Figure | None]] = Background()
         self._words, self._curve = widgets.HTML("counting …"), Plot()
         self.widget = widgets.VBox([self._words, self._curve])
 

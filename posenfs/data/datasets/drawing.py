@@ -117,7 +117,7 @@ def _stage(
         (level, scenery.seat(figure)) for level, figure in enumerate(cast) if figure["pose"] == "sitting"
     ]
     for n in range(draw.integers(*settings.occluders, endpoint=True)):
-        level = draw.integers(count) + 0.5  # between levels: before one person and behind the next
+        level: float = draw.integers(count) + 0.5  # between levels: before one person and behind the next
         shapes = scenery.occluder(rng(f"thing {n}"), cast[int(level)], size[1], level * _STAGE)
         things += [(level, shape) for shape in shapes]
     return size, light / np.linalg.norm(light), cast, things, rng

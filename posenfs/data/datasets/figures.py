@@ -458,18 +458,18 @@ def _limb_field(points: list[list[float]], radii: list[float], x: np.ndarray, y:
 
 def _hull_field(points: list[list[float]], radii: list[float], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
     """As `_limb_field`, of a slab: a plane through its balls, as near as its nearest ball, rounded off at the edge."""
-    points, radius = np.array(points), float(np.mean(radii))
-    corners = (points[:, None, :2] + np.array(radii)[:, None, None] * _CIRCLE).reshape(-1, 2)
+    balls, radius = np.array(points), float(np.mean(radii))
+    corners = (balls[:, None, :2] + np.array(radii)[:, None, None] * _CIRCLE).reshape(-1, 2)
     distance = np.full((y.shape[0], x.shape[1]), -np.inf, dtype=np.float32)
     for nx, ny, offset in np.unique(ConvexHull(corners).equations.round(4), axis=0).tolist():
         np.maximum(distance, (nx * x + offset) + ny * y, out=distance)
     rim = np.clip(1 + distance / radius, 0, 1)
     normal_z = np.sqrt(1 - rim * rim)
     slope_y, slope_x = np.gradient(distance)
-    centre = points.mean(0)
-    spread = points - centre
+    centre = balls.mean(0)
+    spread = balls - centre
     # Ridge: where the balls stand one behind the other, a plane through them all would stand on edge.
-    ridge = spread[:, :2].T @ spread[:, :2] + len(points) * radius**2 / 3 * np.eye(2)
+    ridge = spread[:, :2].T @ spread[:, :2] + len(balls) * radius**2 / 3 * np.eye(2)
     a, b = np.linalg.solve(ridge, spread[:, :2].T @ spread[:, 2]).tolist()
     lift = float(np.max(spread[:, 2] - spread[:, :2] @ [a, b]) + centre[2])
     depth = (a * (x - float(centre[0])) + lift) + b * (y - float(centre[1])) + radius * normal_z
