@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 TABLES := table_2 table_3 table_4 table_5 table_6 table_7 figure_6 figure_7 released_rules are_parts_different
 
-.PHONY: demo test test-all test-browser smoke pictures check lab install coverage floors audit
+.PHONY: demo types test test-all test-browser smoke pictures check lab install coverage floors audit
 demo: reports/demo/search.html
 	@echo "open $(CURDIR)/reports/demo/search.html"
 
@@ -24,6 +24,9 @@ test-all: $(READY)
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest tests/browser
+
+types: $(READY)
+	$(BIN)/mypy
 
 coverage: $(READY)
 	$(BIN)/python -m pytest -m "not slow" --cov=posenfs --cov-report=term-missing:skip-covered

@@ -4,6 +4,7 @@ The names a notebook needs, loaded when first used: `import posenfs` itself impo
 """
 
 from importlib import import_module
+from typing import Any
 
 _WHERE = {
     "Architecture": "posenfs.model.architecture",
@@ -150,7 +151,7 @@ _WHERE = {
 __all__ = sorted(_WHERE)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"posenfs has no {name!r}; it has {', '.join(__all__)}")
     value = getattr(import_module(_WHERE[name]), name)
@@ -158,5 +159,5 @@ def __getattr__(name: str):
     return value
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

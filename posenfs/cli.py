@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tyro.extras import SubcommandApp
 
@@ -63,7 +63,7 @@ def _app(searching: bool) -> SubcommandApp:
     return app
 
 
-def _group(*commands, **named) -> SubcommandApp:
+def _group(*commands: Callable[..., None], **named: Callable[..., None]) -> SubcommandApp:
     group = SubcommandApp()
     for command in commands:
         group.command(command)

@@ -35,7 +35,12 @@ class Skeleton:
         return tuple(order)
 
 
-def _skeleton(name: str, keypoints: tuple[str, ...], limbs: tuple[tuple[str, str], ...], sigmas=None) -> Skeleton:
+def _skeleton(
+    name: str,
+    keypoints: tuple[str, ...],
+    limbs: tuple[tuple[str, str], ...],
+    sigmas: tuple[float, ...] | None = None,
+) -> Skeleton:
     index = keypoints.index
     pairs = tuple((index(k), index(k.replace("left_", "right_"))) for k in keypoints if k.startswith("left_"))
     return Skeleton(name, keypoints, pairs, tuple((index(a), index(b)) for a, b in limbs), sigmas)

@@ -64,7 +64,7 @@ def search(
         )
 
 
-def _open_search(experiment: Experiment, cache_gb: float, **options):
+def _open_search(experiment: Experiment, cache_gb: float, **options: str | int) -> Search:
     """The search. Where its crops would go beyond the budget, whoever sits at the terminal is asked."""
     try:
         return Search(experiment, cache_gb=cache_gb, **options)

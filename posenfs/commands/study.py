@@ -134,7 +134,7 @@ def bench(
     """
     from posenfs.data.files import write_whole
     from posenfs.search.provenance import find_device
-    from posenfs.study.speed import KINDS, NETWORKS, SPEED_HEAD, default_works, speed_line
+    from posenfs.study.speed import KINDS, NETWORKS, SPEED_HEAD, Work, default_works, speed_line
     from posenfs.study.speed import bench as measure
 
     for given, known in ((work, KINDS), (network, NETWORKS)):
@@ -152,7 +152,7 @@ def bench(
         raise ValueError("nothing of that kind, network and size is timed")
     found, failures = [], []
 
-    def failed(work, error) -> None:
+    def failed(work: Work, error: Exception) -> None:
         what = f"{work.kind} of {work.experiment.name}, {work.batch} x {work.size}²"
         failures.append(f"{what}: {(str(error).strip() or type(error).__name__).splitlines()[0]:.200}")
 

@@ -7,10 +7,11 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import starmap
 from pathlib import Path
 
 import numpy as np
@@ -252,9 +253,9 @@ def _make(wanted: Wanted, found: Places, progress: bool) -> None:
         write_whole(folder / _DONE, json.dumps({"format": _FORMAT, "people": len(people), "bytes": found.bytes}) + "\n")
 
 
-def _cut_all(target: Path, jobs: dict[Path, list[tuple[int, Crop]]]):
+def _cut_all(target: Path, jobs: dict[Path, list[tuple[int, Crop]]]) -> Iterator[None]:
     if len(jobs) < _FEW:
-        return (_cut(target, *job) for job in jobs.items())
+        return starmap(partial(_cut, target), jobs.items())
     # joblib starts clean processes, and without importing the caller's script, so that a script needs no guard
     pool = Parallel(cpu_count(), return_as="generator_unordered", batch_size=16)
     return pool(delayed(_cut)(target, *job) for job in jobs.items())

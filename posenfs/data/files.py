@@ -36,7 +36,7 @@ def beside(path: Path) -> Iterator[Path]:
         written.unlink(missing_ok=True)
 
 
-def read_mat(path: Path, **options) -> dict[str, np.ndarray]:
+def read_mat(path: Path, **options: bool | list[str]) -> dict[str, np.ndarray]:
     """scipy's loadmat, after the checksums of what is packed; of a broken file it raises nearly anything."""
     _check_sums(path)
     return loadmat(path, **options)

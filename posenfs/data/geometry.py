@@ -5,11 +5,14 @@ half pixel is ever added by hand. Points are (x, y); sizes are (width, height).
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+_Points = TypeVar("_Points", float, np.ndarray, Tensor)
 
 
 @dataclass(frozen=True)
@@ -52,17 +55,19 @@ def crop_to_image(points: np.ndarray, crop: Crop) -> np.ndarray:
     return offset * crop.scale[..., None, None] + crop.center[..., None, :]
 
 
-def crop_to_heatmap(points, stride: int = 4):
+def crop_to_heatmap(points: _Points, stride: int = 4) -> _Points:
     """crop px -> heatmap px: a heatmap pixel covers stride x stride crop pixels."""
     return (points + 0.5) / stride - 0.5
 
 
-def heatmap_to_crop(points, stride: int = 4):
+def heatmap_to_crop(points: _Points, stride: int = 4) -> _Points:
     """heatmap px -> crop px."""
     return (points + 0.5) * stride - 0.5
 
 
-def mirror_keypoints(keypoints: np.ndarray, visibility: np.ndarray, flip_order: tuple[int, ...], width: int):
+def mirror_keypoints(
+    keypoints: np.ndarray, visibility: np.ndarray, flip_order: tuple[int, ...], width: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Keypoints [..., K, 2] and visibility [..., K] of crops -> those of their mirror images: x -> width - 1 - x, sides
     swapped."""
     keypoints, visibility = keypoints[..., list(flip_order), :], visibility[..., list(flip_order)]

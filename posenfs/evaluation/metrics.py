@@ -8,7 +8,7 @@ from posenfs.body.skeleton import Skeleton
 from posenfs.data.sample import People
 
 # The columns that are reported; of PCKh upper neck counts in the mean alone, thorax and pelvis nowhere.
-COLUMNS = {
+COLUMNS: dict[str, tuple[str, ...]] = {
     "head": ("head_top", "nose"),
     **{k: (f"left_{k}", f"right_{k}") for k in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")},
 }

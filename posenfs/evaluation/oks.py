@@ -13,14 +13,22 @@ from pycocotools.cocoeval import COCOeval
 AP_NAMES = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
 
 
-def pose_similarity(pose: np.ndarray, others: np.ndarray, area: float, areas: np.ndarray, sigmas) -> np.ndarray:
+def pose_similarity(
+    pose: np.ndarray, others: np.ndarray, area: float, areas: np.ndarray, sigmas: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """OKS [N] of a pose [K, 2] and others [N, K, 2] px, their areas [N] px²: each pair is measured by its mean area."""
     distances = ((others - pose) ** 2).sum(-1)
     spread = 2 * (2 * np.asarray(sigmas)) ** 2 * ((area + areas[:, None]) / 2 + np.spacing(1))
     return np.exp(-distances / spread).mean(-1)
 
 
-def oks_nms(poses: np.ndarray, scores: np.ndarray, areas: np.ndarray, sigmas, threshold: float = 0.9) -> list[int]:
+def oks_nms(
+    poses: np.ndarray,
+    scores: np.ndarray,
+    areas: np.ndarray,
+    sigmas: Sequence[float] | np.ndarray,
+    threshold: float = 0.9,
+) -> list[int]:
     """The poses [N, K, 2] of one picture that stay, the highest score [N] first: one goes where a higher one that stays
     is more similar to it than the threshold. Of equal scores the first stays."""
     order, kept = np.argsort(-scores, kind="stable"), []
@@ -53,7 +61,10 @@ def nms_areas(boxes: np.ndarray, aspect: float = 0.75, padding: float = 1.25) ->
 
 
 def average_precision(
-    annotations: Mapping, results: Sequence[Mapping], sigmas=None, images: Iterable[int] | None = None
+    annotations: Mapping,
+    results: Sequence[Mapping],
+    sigmas: Sequence[float] | np.ndarray | None = None,
+    images: Iterable[int] | None = None,
 ) -> dict[str, float]:
     """pycocotools' ten numbers, as shares, of results {image_id, category_id, keypoints [x, y, score, …], score} by the
     content of an annotation file; other sigmas than COCO's where given, and some of its pictures alone, by their ids.

@@ -90,7 +90,14 @@ def _detector(weights: str | Path) -> torch.nn.Module:
     return model
 
 
-def _people(pictures: Sequence[Path], skeleton: Skeleton, index, boxes, scores: np.ndarray, source: str) -> People:
+def _people(
+    pictures: Sequence[Path],
+    skeleton: Skeleton,
+    index: Sequence[int],
+    boxes: Sequence[Sequence[float]] | np.ndarray,
+    scores: np.ndarray,
+    source: str,
+) -> People:
     count = len(boxes)
     return People(
         name="pictures",

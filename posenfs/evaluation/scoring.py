@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -142,7 +143,7 @@ def read_results(path: Path, annotations: Mapping, keypoints: int) -> list[dict]
 
 def rescored(
     results: Sequence[Mapping],
-    sigmas,
+    sigmas: Sequence[float] | np.ndarray,
     nms: float | None = 0.9,
     keypoint_threshold: float = 0.2,
     aspect: float = 0.75,
@@ -202,19 +203,19 @@ def score_coco(
         raise DataError(
             f"{annotations} labels {len(names)} keypoints ({labels:.80}), not COCO's {len(COCO)}: give their --sigmas"
         )
-    sigmas = np.array(COCO.oks_sigmas if sigmas is None else sigmas)
-    if len(sigmas) != len(names) or not ((sigmas > 0) & (sigmas < np.inf)).all():
-        raise ValueError(f"sigmas are {len(names)} numbers above 0, one for each keypoint; got {sigmas.tolist()}")
+    spreads = np.array(COCO.oks_sigmas if sigmas is None else sigmas)
+    if len(spreads) != len(names) or not ((spreads > 0) & (spreads < np.inf)).all():
+        raise ValueError(f"sigmas are {len(names)} numbers above 0, one for each keypoint; got {spreads.tolist()}")
     found = read_results(results, truth, len(names))
     if rescoring:
-        found = rescored(found, sigmas, nms, aspect=aspect, place=f"{results}, result")
+        found = rescored(found, spreads, nms, aspect=aspect, place=f"{results}, result")
     try:
-        return average_precision(truth, found, sigmas)
+        return average_precision(truth, found, spreads)
     except Exception as error:  # of an annotation it cannot use pycocotools raises nearly anything
         raise DataError(f"{annotations} is not as COCO's files are: pycocotools says {error!r:.120}") from None
 
 
-def _check(place: str, name: str, values, count: int) -> None:
+def _check(place: str, name: str, values: object, count: int) -> None:
     """Raise DataError unless these are so many finite numbers."""
     try:
         array = np.asarray(values, np.float64)
@@ -256,7 +257,7 @@ def _json(path: Path) -> dict[str, object]:
     return content if isinstance(content, dict) else {"its list": content}
 
 
-def _unknown(path: Path):
+def _unknown(path: Path) -> NoReturn:
     raise DataError(f"{path}: predictions are read from {', '.join(_READERS)}")
 
 

@@ -4,7 +4,7 @@ A different question from that of stats.py, which asks about other people. All v
 each seed, taken as normal; differences are in the values' own unit (percentage points of a score, greater is better).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isnan, nan, sqrt
 
@@ -171,7 +171,9 @@ def _welch(own: np.ndarray, other: np.ndarray, scale: float) -> tuple[float, flo
     return error, 1 / sum((part / error) ** 2 / (len(row) - 1) for part, row in zip(parts, (own, other), strict=True))
 
 
-def _around_mean(values: Iterable[float] | Mapping[int, float], confidence: float, share) -> Interval:
+def _around_mean(
+    values: Iterable[float] | Mapping[int, float], confidence: float, share: Callable[[int], float]
+) -> Interval:
     own = _array(values)
     error = _variance(own) * share(len(own)) if len(own) > 1 else nan
     return _interval(_mean(own), error, len(own) - 1, confidence)

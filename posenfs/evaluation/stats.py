@@ -1,6 +1,7 @@
 """How sure a number is: intervals over people, and two runs compared on the same people."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,7 @@ def compare_pck(
     right, labelled = _counts(errors, threshold)
     others, _ = _counts(other, threshold)
 
-    def difference(one, two, n, axis):
+    def difference(one: np.ndarray, two: np.ndarray, n: np.ndarray, axis: int) -> np.ndarray:
         return 100 * (two.sum(axis) - one.sum(axis)) / n.sum(axis)
 
     return Comparison(_interval((right, others, labelled), difference, confidence, seed), len(right))
@@ -71,7 +72,9 @@ def _counts(errors: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarra
     return right.sum(1)[judged], labelled.sum(1)[judged]
 
 
-def _interval(samples: tuple[np.ndarray, ...], statistic, confidence: float, seed: int) -> Interval:
+def _interval(
+    samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], confidence: float, seed: int
+) -> Interval:
     if not len(samples[0]):
         return Interval(float("nan"), float("nan"), float("nan"), confidence)
     value = float(statistic(*samples, axis=-1))

@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.io import savemat
@@ -108,7 +109,7 @@ def _row(place: str, row: object) -> dict:
     return {"image_id": image, "category_id": _PERSON, "keypoints": points, "score": score}
 
 
-def _numbers(place: str, name: str, values: object, count: int) -> list[float]:
+def _numbers(place: str, name: str, values: Any, count: int) -> list[float]:
     try:
         array = np.array([float("nan") if value is None else value for value in values], np.float64)
     except (TypeError, ValueError, OverflowError):
@@ -211,9 +212,10 @@ def _by_rectangle(source: Release, people: People, keypoints: np.ndarray, partia
 
 def _with_points(rectangles: np.ndarray, picture: int, predicted: Mapping[int, np.ndarray]) -> np.ndarray:
     """A copy of annorect whose annopoints are the predictions, empty where there is none."""
-    names = dict.fromkeys((*rectangles.dtype.names, "annopoints"))
+    fields: tuple[str, ...] = rectangles.dtype.names  # people_of_release has seen that it is a struct
+    names = dict.fromkeys((*fields, "annopoints"))
     whole = np.empty(rectangles.shape, [(name, object) for name in names])
-    for name in rectangles.dtype.names:
+    for name in fields:
         whole[name] = rectangles[name]
     for number, rectangle in enumerate(whole.ravel(), 1):
         own = predicted.get(person_id(picture, number))

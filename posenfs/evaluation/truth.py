@@ -50,7 +50,9 @@ def _coco(path: Path, content: dict) -> People:
     return people_of_file(path, skeleton, path.name, found["name"], lambda names: path.parent)
 
 
-def _people(path: Path, skeleton: Skeleton, points, labelled, heads: np.ndarray | None = None) -> People:
+def _people(
+    path: Path, skeleton: Skeleton, points: np.ndarray, labelled: np.ndarray, heads: np.ndarray | None = None
+) -> People:
     """Boxes are those of the labelled keypoints."""
     low = np.where(labelled[..., None], points, np.inf).min(1)
     high = np.where(labelled[..., None], points, -np.inf).max(1)

@@ -145,7 +145,7 @@ class Architecture:
         for weights in (self.detach().operation_weights, self.detach().scale_weights):
             flat = torch.multinomial(weights.flatten(0, -2), 1, generator=generator)
             drawn.append(flat.reshape(weights.shape[:-1]))
-        return _genotype(*drawn, spec)
+        return _genotype(drawn[0], drawn[1], spec)
 
     def detach(self) -> "Architecture":
         """A copy on the CPU, without gradient: what histories and pictures keep."""

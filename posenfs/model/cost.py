@@ -42,7 +42,8 @@ def module_costs(model: nn.Module, height: int = 256, width: int = 256) -> dict[
     """
     used, counted = _count(model, height, width)
     names = [name for name, _ in model.named_modules() if name]
-    params, multiply_adds = Counter(), Counter()
+    params: Counter[str] = Counter()
+    multiply_adds: Counter[str] = Counter()
     for name, numbers in used.items():
         params[_parent(name)] += numbers
     for name in reversed(names):  # children come before their parents

@@ -148,7 +148,8 @@ def _reads_input(spec: FabricSpec, alpha: Tensor) -> Tensor:
 def _nodes_reached(spec: FabricSpec, alpha: Tensor) -> Tensor:
     """How many hidden nodes are reached by an edge with another operation than zero."""
     nodes = range(1, spec.hidden_nodes + 1)
-    return sum(_any_but_zero(spec, alpha, [e for e, (_, end) in enumerate(spec.edges) if end == n]) for n in nodes)
+    into = ([e for e, (_, end) in enumerate(spec.edges) if end == n] for n in nodes)
+    return sum((_any_but_zero(spec, alpha, edges) for edges in into), start=torch.zeros((), dtype=torch.float64))
 
 
 def _without_input(spec: FabricSpec, alpha: Tensor) -> Tensor:

@@ -84,6 +84,8 @@ class Cell(nn.Module):
     """Eq. 3: input by Eq. 2; every hidden node sums the mixed edges from all nodes before it; hidden nodes are
     concatenated and projected by a 1x1 convolution to the cell's channels."""
 
+    edges: Sequence[Sequence[nn.Module]]  # ModuleLists
+
     def __init__(self, spec: FabricSpec, index: CellIndex, rules: Rules):
         super().__init__()
         channels = spec.channels(index.row)
@@ -107,6 +109,8 @@ class Cell(nn.Module):
 
 class Fabric(nn.Module):
     """A grid of cells with its own alpha and beta: a part's head, or a backbone, by the layers its spec keeps."""
+
+    layers: Sequence[Sequence[Cell]]  # ModuleLists
 
     def __init__(self, spec: FabricSpec, rules: Rules = PAPER):
         super().__init__()
@@ -151,4 +155,4 @@ class Fabric(nn.Module):
         betas = iter([cell.unbind() for cell in beta.unbind()])
         for layer in self.layers:
             maps = [cell(maps, next(alphas), next(betas)) for cell in layer]
-        return maps
+        return list(maps)

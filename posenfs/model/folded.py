@@ -4,11 +4,12 @@ import contextlib
 import copy
 import itertools
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule, Tracer
+from torch.fx import Graph, GraphModule, Tracer
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 from torch.nn import functional as F
@@ -49,11 +50,13 @@ class _Tracer(Tracer):
     """While it traces, the calls of all modules come here, those of other threads too, such as a search's: what is not
     of the traced module is called as ever."""
 
-    def trace(self, root: nn.Module, concrete_args=None):
+    def trace(  # type: ignore[override]  # modules alone are traced here
+        self, root: nn.Module, concrete_args: dict[str, Any] | None = None
+    ) -> Graph:
         self._own = set(root.modules())
         return super().trace(root, concrete_args)
 
-    def call_module(self, module: nn.Module, forward, args, kwargs):
+    def call_module(self, module: nn.Module, forward: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
         return super().call_module(module, forward, args, kwargs) if module in self._own else forward(*args, **kwargs)
 
 

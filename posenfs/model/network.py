@@ -2,7 +2,8 @@
 
 import contextlib
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +83,7 @@ class PoseNFS(PoseNetwork):
     """
 
     recompute = False
+    heads: Sequence[PartHead]  # a ModuleList
 
     def __init__(
         self,
@@ -108,7 +110,7 @@ class PoseNFS(PoseNetwork):
     def part_vectors(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> the vectors [B, J, d, H/4, W/4] of each part."""
         self.check(images)
-        run = _recomputing if self.recompute and torch.is_grad_enabled() else nn.Module.__call__
+        run: Callable[..., Any] = _recomputing if self.recompute and torch.is_grad_enabled() else nn.Module.__call__
         pyramid = run(self.backbone, images)
         return [run(head, pyramid) for head in self.heads]
 
@@ -135,7 +137,7 @@ class PoseNFS(PoseNetwork):
         return named if own is None else {"backbone": own, **named}
 
 
-def _recomputing(module: nn.Module, *inputs):
+def _recomputing(module: nn.Module, *inputs: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
     """module(*inputs), of which nothing is kept for the backward pass; batch-norms count what passes once."""
     return checkpoint(
         module, *inputs, use_reentrant=False, preserve_rng_state=False,

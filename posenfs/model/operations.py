@@ -1,6 +1,7 @@
 """Candidate operations. Each is a module called as operation(x, weight) that returns weight * o(x)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ class ScaledBatchNorm(nn.BatchNorm2d):
         self.ones: Tensor
         self.register_buffer("ones", self.running_mean.new_ones(channels), persistent=False)
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]  # it takes a weight
         """[B, C, h, w], scalar -> weight * BN(x), same shape."""
         gamma = weight * (self.ones if self.weight is None else self.weight)
         bias = None if self.bias is None else weight * self.bias
@@ -32,12 +33,12 @@ class DilatedDepthwise(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(context, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(context: Any, x: Tensor, weight: Tensor) -> Tensor:
         context.save_for_backward(x, weight)
         return F.conv2d(x, weight, padding=2, dilation=2, groups=x.shape[1])
 
     @staticmethod
-    def backward(context, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = context.saved_tensors
         groups, of_x, of_weight = x.shape[1], None, None
         if context.needs_input_grad[0]:

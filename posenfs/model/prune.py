@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
@@ -144,6 +144,10 @@ def _columns(project: nn.Conv2d, nodes: list[int]) -> nn.Conv2d | None:
 class PrunedFabric(nn.Module):
     """The cells that stay; `inputs` are the rows read, `outputs` the rows given. Its weights are fixed: 0 is gone."""
 
+    layers: Sequence[MutableMapping[str, PrunedCell]]  # a ModuleList of ModuleDicts
+    operation_weights: Tensor
+    scale_weights: Tensor
+
     def __init__(self, fabric: Fabric, weights: tuple[Tensor, Tensor], outputs: set[int]):
         super().__init__()
         self.spec, self.outputs = fabric.spec, sorted(outputs)
@@ -173,7 +177,7 @@ class PrunedFabric(nn.Module):
                 row: layer[str(row)](maps, like, self.operation_weights[n], self.scale_weights[n])
                 for row, n in places.items()
             }
-        return maps
+        return dict(maps)
 
 
 class PrunedHead(nn.Module):
@@ -194,6 +198,8 @@ class PrunedHead(nn.Module):
 
 class PrunedNFS(PoseNetwork):
     """What is left of a PoseNFS; nothing in it is searched any more."""
+
+    heads: Sequence[PrunedHead]  # a ModuleList
 
     def __init__(self, model: PoseNFS, weights: Mapping[str, tuple[Tensor, Tensor]]):
         """`weights`: by fabric the alpha [N, E, |O|] and beta [N, 3] its cells use; what is 0 there goes."""
@@ -288,9 +294,9 @@ def prove(model: PoseNFS, pruned: PrunedNFS, images: Tensor | Mapping[str, Tenso
     differences = {name: (model(batch) - pruned(batch)).abs().max().item() for name, batch in kinds.items()}
     model.train(training)
     size = next(iter(kinds.values())).shape[-2:]
-    costs = [honest_cost(network, *size) for network in (model, pruned)]
+    before, after = (honest_cost(network, *size) for network in (model, pruned))
     narrowed = any(fabric.narrowed for fabric in pruned.pruned_fabrics.values())
-    return Proof(differences, narrowed, *costs, weights_hash(model), weights_hash(pruned))
+    return Proof(differences, narrowed, before, after, weights_hash(model), weights_hash(pruned))
 
 
 def weights_hash(model: nn.Module) -> str:

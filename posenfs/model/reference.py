@@ -4,6 +4,8 @@ Nothing here is fast, and nothing here is to be made fast: every operation of ev
 weight, as Eq. 1 to 3 stand. Parameters are named as PoseNFS names them, so that state dicts fit both.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,7 +29,7 @@ class ReferenceNFS(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         pyramid = self.backbone(images)
-        maps = None
+        maps: Tensor | None = None
         for part, head in zip(self.parts, self.heads, strict=True):
             vectors = head(pyramid)  # [B, J, d, h, w]
             if self.vector_dim == 1:
@@ -39,6 +41,7 @@ class ReferenceNFS(nn.Module):
                 maps = scores.new_zeros(len(scores), self.keypoints, *scores.shape[-2:])
             for j, k in enumerate(part.keypoints):  # Eq. 7
                 maps[:, k] = maps[:, k] + scores[:, j]
+        assert maps is not None  # there is a part
         return maps
 
 
@@ -58,6 +61,8 @@ class _Head(nn.Module):
 
 class ReferenceFabric(nn.Module):
     """A fabric, plainly: maps before its first kept layer -> maps of its last, finest first."""
+
+    layers: Sequence[Sequence[nn.Module]]  # ModuleLists of _Cell
 
     def __init__(self, spec: FabricSpec, rules: Rules = PAPER):
         super().__init__()

@@ -49,7 +49,13 @@ def load_released(
         raise ReleasedError(f"{path} is not laid out as the authors' checkpoints are: {error!r:.150}") from None
 
 
-def _model(path: Path, state: dict[str, Tensor], operations, backbone_operations, skeleton) -> PoseNFS:
+def _model(
+    path: Path,
+    state: dict[str, Tensor],
+    operations: Sequence[str],
+    backbone_operations: Sequence[str] | None,
+    skeleton: Skeleton | None,
+) -> PoseNFS:
     names = list(dict.fromkeys(key.split(".")[0] for key in state if key.endswith(".final_layer.1.weight")))
     if not names:
         raise ReleasedError(f"{path} holds no part (`<part>.final_layer.1.weight`); it is no released checkpoint")
@@ -101,7 +107,16 @@ def _spec(path: Path, state: dict[str, Tensor], name: str, operations: Sequence[
     return _fabric_spec(path, name, alpha, cells, operations, width, layers=max(layer for layer, _ in cells) + 1)
 
 
-def _fabric_spec(path, name, alpha, cells, operations, width, layers, last=None) -> FabricSpec:
+def _fabric_spec(
+    path: Path,
+    name: str,
+    alpha: Tensor,
+    cells: set[tuple[int, int]],
+    operations: Sequence[str],
+    width: int,
+    layers: int,
+    last: int | None = None,
+) -> FabricSpec:
     if alpha.shape[-1] != len(operations):
         raise ReleasedError(
             f"{path}: alphas of {name} weigh {alpha.shape[-1]} operations, but {len(operations)} were named "
@@ -177,7 +192,8 @@ class _Loader:
     """Copies tensors of the file into modules of ours; raises ReleasedError where one lacks or has another shape."""
 
     def __init__(self, path: Path, state: dict[str, Tensor]):
-        self.path, self.state, self.read = path, state, set()
+        self.path, self.state = path, state
+        self.read: set[str] = set()
 
     def copy(self, module: nn.Module, key: str) -> None:
         """All parameters and buffers of one convolution or batch-norm."""

@@ -28,8 +28,8 @@ class Signs:
 def signs_of(architecture: Architecture, spec: FabricSpec) -> Signs:
     """What one fabric's alpha and beta show."""
     mean = architecture.operation_weights.detach().flatten(0, -2).mean(0)
-    idle = (float(mean[spec.operations.index(o)]) if o in spec.operations else 0.0 for o in _IDLE)
-    return Signs(*idle, *architecture.entropy(), effective_paths(architecture, spec))
+    zero, skip = (float(mean[spec.operations.index(o)]) if o in spec.operations else 0.0 for o in _IDLE)
+    return Signs(zero, skip, *architecture.entropy(), effective_paths(architecture, spec))
 
 
 def effective_paths(architecture: Architecture, spec: FabricSpec) -> float:

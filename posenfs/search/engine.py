@@ -57,6 +57,9 @@ class Search:
     and thread count, a resumed search repeats an undisturbed one bit for bit, whatever the number of workers.
     """
 
+    metrics: dict[str, float | None]  # of the last evaluation
+    _under_way: bool  # whether learning rates are those of this epoch
+
     def __init__(
         self,
         experiment: Experiment | str | Path | Run,
@@ -256,7 +259,7 @@ class Search:
         name: str,
         edits: Mapping[str, Architecture] | None = None,
         device: str = "auto",
-        **options,
+        **options: float,
     ) -> "Search":
         """As `branch`, of a run that need not be open: from a step not after its last snapshot. `options` as those of a
         Search."""
@@ -325,16 +328,16 @@ class Search:
         else:
             self.strategy.load_state_dict(state["strategy"])
         self.step_number: int = state["step"]  # training steps done
-        self.metrics: dict[str, float | None] = state["metrics"]  # of the last evaluation
+        self.metrics = state["metrics"]
         self._history_rows: int = state["history_rows"]
         # by which epochs are judged, by step; of an epoch whose snapshot somebody deleted nothing is left to choose
         self._scores = {step: score for step, score in state.get("scores", {}).items() if step in snapshots}
         self.feed.seek(self.step_number)
-        self._under_way = False  # whether learning rates are those of this epoch
+        self._under_way = False
         self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
         self._logged: tuple[list, list] = ([], [])  # steps and architectures not yet written
         self._loss: float | None = None  # the last one read
-        self._flushed = time.monotonic()  # when rows were last written
+        self._flushed: float = time.monotonic()  # when rows were last written
         self._torn = False
         self.run.truncate(self.step_number, self._history_rows)
         if not snapshots:
@@ -559,7 +562,7 @@ class Search:
         self._flush(state)
         self._status(state, **({"error": wrong} if wrong else {}))
 
-    def _status(self, state: str, **fields) -> None:
+    def _status(self, state: str, **fields: str) -> None:
         self.run.write_status(
             state=state,
             step=self.step_number,

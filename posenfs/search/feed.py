@@ -115,8 +115,8 @@ class Feed:
         self._step += 1
         self.seconds += time.perf_counter() - started
         stride = self.experiment.fabric.strides[0]
-        train, held_out = (None if batch is None else examples_of(batch, stride) for batch in batches)
-        return train, held_out
+        train, held_out = batches
+        return examples_of(train, stride), None if held_out is None else examples_of(held_out, stride)
 
     def _next(self, number: int, loader: Loader) -> Batch:
         epoch, within = divmod(self._step, loader.steps)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -30,19 +31,19 @@ class Forward:
 
     def __call__(self, images: Tensor) -> Tensor:
         with self.autocast():
-            maps = self.model(images) if self._compiled is None else self._run_compiled(images)
+            maps = self.model(images) if self._compiled is None else self._run_compiled(self._compiled, images)
         return maps.float()
 
-    def _run_compiled(self, images: Tensor) -> Tensor:
+    def _run_compiled(self, compiled: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """Says whenever it takes long; goes on without where the compiler fails, and says so."""
         wanted = tuple(images.shape), tuple(p.requires_grad for p in self.model.parameters()), torch.is_grad_enabled()
         if wanted in self._known:
-            return self._compiled(images)
+            return compiled(images)
         again = "again, for what changed" if self._known else "the next search of this network finds it done"
         _say(f"compiling the network (minutes; {again})")
         started = time.perf_counter()
         try:
-            maps = self._compiled(images)
+            maps = compiled(images)
         except Exception as error:
             if not type(error).__module__.startswith(_COMPILER):
                 raise
@@ -55,7 +56,7 @@ class Forward:
         return maps
 
 
-def _compile(model: PoseNetwork, mode: str):
+def _compile(model: PoseNetwork, mode: str) -> Callable[[Tensor], Tensor]:
     """Forward and backward pass at the first call, so that there is one wait, and one place where it can fail."""
     import torch._functorch.config  # takes seconds
 

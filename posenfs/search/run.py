@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ def _writing(method: Callable) -> Callable:
     """What the one that writes does; of several processes that search as one the others have nothing to do here."""
 
     @functools.wraps(method)
-    def only_the_writer(self, *args, **options):
+    def only_the_writer(self: "Run", *args: Any, **options: Any) -> Any:
         return method(self, *args, **options) if self.writes else None
 
     return only_the_writer
@@ -204,7 +205,7 @@ class Run:
     def write_json(self, name: str, content: Mapping) -> None:
         write_whole(self.folder / name, json.dumps(content, indent=2) + "\n")
 
-    def write_status(self, **fields) -> None:
+    def write_status(self, **fields: object) -> None:
         """state, step, … with this process and the time as heartbeat."""
         host = {"pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time()}
         self.write_json("status.json", {**fields, **host})

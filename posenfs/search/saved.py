@@ -72,7 +72,7 @@ def load_model(source: str | Path | Run) -> Saved:
     return Saved(experiment, model.eval())
 
 
-def _weights(path: Path, state: Mapping[str, Tensor], model: PoseNFS, name: str) -> tuple[Tensor, ...]:
+def _weights(path: Path, state: Mapping[str, Tensor], model: PoseNFS, name: str) -> tuple[Tensor, Tensor]:
     """operation_weights [N, E, |O|] and scale_weights [N, 3] of a pruned fabric; zeros where nothing of it is left."""
     names, spec = [part.name for part in model.parts], model.fabrics()[name].spec
     place = "backbone.fabric" if name not in names else f"heads.{names.index(name)}.fabric"
@@ -80,10 +80,11 @@ def _weights(path: Path, state: Mapping[str, Tensor], model: PoseNFS, name: str)
         "operation_weights": (len(spec.cells), len(spec.edges), len(spec.operations)),
         "scale_weights": spec.beta_shape,
     }
-    found = tuple(state.get(f"{place}.{kind}", torch.zeros(shape)) for kind, shape in shapes.items())
-    if [tuple(weight.shape) for weight in found] != list(shapes.values()):
-        raise ValueError(f"{path} is of another network: {place} has weights of {[list(w.shape) for w in found]}")
-    return found
+    alpha, beta = (state.get(f"{place}.{kind}", torch.zeros(shape)) for kind, shape in shapes.items())
+    if [tuple(weight.shape) for weight in (alpha, beta)] != list(shapes.values()):
+        found = [list(weight.shape) for weight in (alpha, beta)]
+        raise ValueError(f"{path} is of another network: {place} has weights of {found}")
+    return alpha, beta
 
 
 def describe(model: PoseNFS, name: str, skeleton: Skeleton) -> Experiment:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from posenfs.search.ranks import Ranks
 from posenfs.search.run import Run, RunError
@@ -78,7 +79,7 @@ class Steering:
             yield
             return
 
-        def stop(signum, frame):
+        def stop(signum: int, frame: FrameType | None) -> None:
             if self.stop:
                 raise KeyboardInterrupt
             self.stop = True

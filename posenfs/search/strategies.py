@@ -178,7 +178,9 @@ class FirstOrder(Synchronous):
     architecture_lr_drops = False
     weight_decay = 1e-3
 
-    def step(self, forward, train: Examples, held_out: Examples, number: int) -> Tensor:
+    def step(
+        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples | None, number: int
+    ) -> Tensor:
         if self._searching:
             self.architecture_gradient(forward, train, held_out)
             self._add_penalty()
@@ -194,7 +196,7 @@ class FirstOrder(Synchronous):
         with batch_norms_kept(self.model):
             self._held_out_gradient(forward, train, held_out)
 
-    def _held_out_gradient(self, forward, train: Examples, held_out: Examples) -> None:
+    def _held_out_gradient(self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples) -> None:
         self._backward(forward, held_out, self.scores)
 
 
@@ -208,7 +210,7 @@ class SecondOrder(FirstOrder):
 
     radius = _RADIUS
 
-    def _held_out_gradient(self, forward, train: Examples, held_out: Examples) -> None:
+    def _held_out_gradient(self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples) -> None:
         rate = self.optimizer.param_groups[0]["lr"]  # xi
         kept = [w.detach().clone() for w in self.weights]
         try:
@@ -229,7 +231,7 @@ class SecondOrder(FirstOrder):
         for scores, straight, plus, minus in zip(self.scores, direct, above, below, strict=True):
             scores.grad = straight - rate * (plus - minus) / (2 * radius)
 
-    def _scores_gradient(self, forward, examples: Examples) -> list[Tensor]:
+    def _scores_gradient(self, forward: Callable[[Tensor], Tensor], examples: Examples) -> list[Tensor | None]:
         self._zero_grad()
         self._backward(forward, examples, self.scores)
         return [scores.grad for scores in self.scores]
@@ -245,7 +247,9 @@ class Gumbel(Synchronous):
     """Each step draws from the concrete distribution of softmax(alpha), softmax(beta) (SNAS): as the temperature falls
     the drawn network becomes a discrete one, and so does what is evaluated, without noise."""
 
-    def step(self, forward, train: Examples, held_out: Examples | None, number: int) -> Tensor:
+    def step(
+        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples | None, number: int
+    ) -> Tensor:
         temperature = self.config.temperature_at(self._epoch)
         with contextlib.ExitStack() as drawn:
             for place, fabric in enumerate(self.model.fabrics().values()):

@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import mean_interval
+from posenfs.evaluation.stats import Interval
 from posenfs.search.run import runs_home
 from posenfs.show.curves import COLOURS, TICKS, layout
 from posenfs.study.experiments import FRONTIER
@@ -46,7 +47,7 @@ def score_dots(rows: Sequence[Outcome], metric: str | None = None) -> go.Figure:
     return figure.update_layout(height=180 + 34 * len(rows))
 
 
-def _reach(interval) -> float:
+def _reach(interval: Interval) -> float:
     return 0.0 if interval.high != interval.high else interval.high - interval.value
 
 

@@ -72,7 +72,9 @@ def beta_maps(
     return _as_map(figure, f"softmax(beta), {when}", 110 + 24 * max(len(trace.y) for trace in figure.data))
 
 
-def _checked(spec, architectures: Mapping[str, Architecture]) -> dict[str, FabricSpec]:
+def _checked(
+    spec: FabricSpec | Mapping[str, FabricSpec], architectures: Mapping[str, Architecture]
+) -> dict[str, FabricSpec]:
     specs = {name: spec[name] if isinstance(spec, Mapping) else spec for name in architectures}
     for name, own in specs.items():
         check_fit(own, architectures[name], name)
@@ -108,8 +110,8 @@ def distance_maps(spec: FabricSpec, architectures: Mapping[str, Architecture]) -
         figure.update_yaxes(autorange="reversed", row=1, col=column + 1)
     colours = {"operations": TRANSFER_COLOURS["up"], "sources": INK}
     for number, (kind, colour) in enumerate(colours.items()):
-        values = [a.entropy()[number] for a in architectures.values()]
-        figure.add_bar(x=names, y=values, name=kind, marker_color=colour, row=1, col=3)
+        entropies = [a.entropy()[number] for a in architectures.values()]
+        figure.add_bar(x=names, y=entropies, name=kind, marker_color=colour, row=1, col=3)
     figure.update_yaxes(range=[0, 1], row=1, col=3)
     figure.update_layout(layout("Parts beside each other"), height=330 + 12 * len(names))
     return figure

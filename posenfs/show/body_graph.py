@@ -48,7 +48,16 @@ def draw_body(
     return canvas
 
 
-def _place_part(canvas, part, fabric, places, corner, frame, side, colour) -> None:
+def _place_part(
+    canvas: Canvas,
+    part: Part,
+    fabric: FabricGraph,
+    places: Sequence[Point],
+    corner: Point,
+    frame: Point,
+    side: int,
+    colour: str,
+) -> None:
     """A framed fabric, and a thin line to the nearest of the part's keypoints."""
     left, top = corner
     canvas.box(
@@ -71,7 +80,7 @@ def _centre(part: Part, places: Sequence[Point]) -> Point:
 def _sides(parts: PartScheme, places: Sequence[Point]) -> dict[int, list[Part]]:
     """{-1: left column, 1: right column}, from top to bottom; parts in the middle go where there are fewer."""
     sides: dict[int, list[Part]] = {-1: [], 1: []}
-    middle = []
+    middle: list[Part] = []
     for part in parts:
         x = _centre(part, places)[0]
         (sides[1] if x > 1 else sides[-1] if x < -1 else middle).append(part)

@@ -76,13 +76,23 @@ class Canvas(graphviz.Digraph):
         size = {"width": _inch(size[0]), "height": _inch(size[1])}
         self.node(_id(name), graphviz.escape(label), pos=_pos(centre), **size, **style)
 
-    def dot(self, name: str, centre: Point, diameter: float, colours: Sequence[str], label: str = "", **attributes):
+    def dot(
+        self,
+        name: str,
+        centre: Point,
+        diameter: float,
+        colours: Sequence[str],
+        label: str = "",
+        **attributes: str,
+    ) -> None:
         """A disc, cut like a cake where it has several colours."""
         style = {"shape": "circle", "style": "filled" if len(colours) == 1 else "wedged", "color": INK} | attributes
         size = {"width": _inch(diameter), "height": _inch(diameter)}
         self.node(_id(name), graphviz.escape(label), pos=_pos(centre), fillcolor=":".join(colours), **size, **style)
 
-    def text(self, centre: Point, words: str, size: float = 9, colour: str = INK, align: str = "l", bold: bool = False):
+    def text(
+        self, centre: Point, words: str, size: float = 9, colour: str = INK, align: str = "l", bold: bool = False
+    ) -> None:
         """One line of words; `centre` is its left end (align l), middle (c) or right end (r)."""
         width = 0.6 * size * (len(words) + 1)  # generous: Graphviz warns of a label wider than its node
         x = centre[0] + {"l": width / 2, "c": 0, "r": -width / 2}[align]
@@ -114,7 +124,7 @@ class Canvas(graphviz.Digraph):
         end: Point,
         bend: float = 0.0,
         through: Sequence[Point] = (),
-        **attributes,
+        **attributes: str,
     ) -> None:
         """An edge from start to end; it leaves and arrives level, the more so the greater the bend (0: straight).
 
@@ -140,7 +150,9 @@ class Canvas(graphviz.Digraph):
         style = "max-width: 100%; height: auto; background: white"
         return text[text.index("<svg") :].replace("<svg ", f'<svg style="{style}" ', 1)
 
-    def _repr_mimebundle_(self, include=None, exclude=None, **_) -> dict[str, str]:
+    def _repr_mimebundle_(
+        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None, **_: object
+    ) -> dict[str, str]:
         # As HTML, because a page that holds the SVG as an image loses its tooltips.
         return {"text/html": self.svg()}
 

@@ -215,7 +215,9 @@ def collapse_curves(history: Sequence[Mapping]) -> go.Figure:
     return figure
 
 
-def _specs(architectures: Mapping[str, Architecture], spec) -> dict[str, FabricSpec]:
+def _specs(
+    architectures: Mapping[str, Architecture], spec: FabricSpec | Mapping[str, FabricSpec]
+) -> dict[str, FabricSpec]:
     """The spec of each fabric; raises ValueError where alpha or beta does not fit."""
     specs = {name: spec[name] if isinstance(spec, Mapping) else spec for name in architectures}
     for name, own in specs.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -103,7 +104,7 @@ class _Difference:
                 self.graph.node(*cell), self.graph.at(*cell), self.graph.cell, label, color=GREY, penwidth="0.8",
                 tooltip=f"layer {cell.layer}, 1/{self.spec.strides[cell.row]}", **{"class": "cell"},
             )  # fmt: skip
-        self.graph.place_bars(canvas, lambda *place: self._place_bars(*place, scale=bars))
+        self.graph.place_bars(canvas, partial(self._place_bars, scale=bars))
 
     def _place_lines(self, canvas: Canvas, cell: CellIndex, number: int, scale: float) -> None:
         strides, before = self.spec.strides, self.spec.rows(cell.layer - 1)

@@ -307,7 +307,17 @@ def check_fit(spec: FabricSpec, architecture: Architecture, name: str) -> None:
             raise ValueError(f"{letter} of fabric {name!r} is {list(found)}; its spec asks {list(wanted)}")
 
 
-def _bar(canvas, name, spec, weights, edge, corner, size, gone, numbers) -> None:
+def _bar(
+    canvas: Canvas,
+    name: str,
+    spec: FabricSpec,
+    weights: Tensor,
+    edge: tuple[int, int],
+    corner: Point,
+    size: Point,
+    gone: Collection[int],
+    numbers: bool,
+) -> None:
     """A stacked bar of weights [|O|], with percentages where asked and where there is room; what is gone lies flat."""
     colours = (operation_colour(o, spec.operations) for o in spec.operations)
     stripes = list(zip(colours, weights.tolist(), strict=True))
@@ -326,7 +336,15 @@ def _bar(canvas, name, spec, weights, edge, corner, size, gone, numbers) -> None
         x += weight * size[0]
 
 
-def _place_stripes(canvas, name, stripes, corner, size, gone, tooltip) -> None:
+def _place_stripes(
+    canvas: Canvas,
+    name: str,
+    stripes: Sequence[tuple[str, float]],
+    corner: Point,
+    size: Point,
+    gone: Collection[int],
+    tooltip: str,
+) -> None:
     """The (colour, share) of a bar in a pale frame. What is gone keeps its width, pale and a quarter as high, so that
     it is told from a light colour in print too."""
     canvas.bar(name, corner, size, [("#FFFFFF", 1)], tooltip=tooltip, color=PALE)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from torch import Tensor, nn
@@ -220,7 +221,9 @@ def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, s
     return figure
 
 
-def _panel(axes: Axes, image: Tensor, skeleton: Skeleton, keypoints, visibility, title: str) -> None:
+def _panel(
+    axes: Axes, image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, visibility: np.ndarray | None, title: str
+) -> None:
     _image(axes, image, title)
     _skeleton_on(axes, skeleton, keypoints, visibility)
 
@@ -248,7 +251,7 @@ def _image(axes: Axes, image: Tensor, title: str) -> None:
     axes.set_axis_off()
 
 
-def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float | None):
+def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float | None) -> AxesImage:
     """The map where it belongs: heatmap pixel i covers crop pixels stride * i to stride * (i + 1) - 1."""
     height, width = image.shape[-2:]
     grey = image.float().mean(0).numpy()
@@ -268,7 +271,7 @@ def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float | Non
     return artist
 
 
-def _ring(axes: Axes, point) -> None:
+def _ring(axes: Axes, point: np.ndarray | Tensor) -> None:
     """Round a true place (x, y), crop px."""
     axes.plot(*point, "o", ms=12, mfc="none", mec="white", mew=2.4)
     axes.plot(*point, "o", ms=12, mfc="none", mec="black", mew=1.1)

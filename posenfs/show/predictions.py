@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from posenfs.body.skeleton import Skeleton
 from posenfs.data.datasets.catalogue import skeleton_of
 from posenfs.data.files import write_whole
 from posenfs.data.sample import DataError, People, load_image
@@ -67,7 +68,15 @@ def predict_pictures(
     return len(people)
 
 
-def _people(pictures, skeleton, boxes: str, weights: str, threshold: float, device: torch.device, progress) -> People:
+def _people(
+    pictures: Sequence[Path],
+    skeleton: Skeleton,
+    boxes: str,
+    weights: str,
+    threshold: float,
+    device: torch.device,
+    progress: bool,
+) -> People:
     if boxes == "whole":
         return whole_pictures(pictures, skeleton)
     if boxes == "detector":

@@ -24,7 +24,9 @@ class ForThePage(Preprocessor):
     Progress goes to stderr, which a page would paint as an alarm: show it as any other output.
     """
 
-    def preprocess_cell(self, cell, resources, index):
+    def preprocess_cell(
+        self, cell: nbformat.NotebookNode, resources: dict, index: int
+    ) -> tuple[nbformat.NotebookNode, dict]:
         for output in cell.get("outputs", ()):
             if output.get("name") == "stderr":
                 output["name"] = "stdout"

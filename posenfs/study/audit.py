@@ -2,7 +2,8 @@
 
 import contextlib
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
@@ -17,6 +18,8 @@ from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
 from posenfs.search.experiment import RunConfig
 from posenfs.search.strategies import STRATEGIES, Examples, FirstOrder, SecondOrder, Synchronous
+
+_Strategy = TypeVar("_Strategy", bound=Synchronous)
 
 
 class TinyBackbone(nn.Module):
@@ -43,7 +46,9 @@ class TinyBackbone(nn.Module):
 class Smooth(TorchFunctionMode):
     """While it lasts, softplus stands in the place of ReLU: a network without kinks."""
 
-    def __torch_function__(self, function, types, arguments=(), options=None):
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Iterable[type], arguments: tuple = (), options: dict | None = None
+    ) -> Any:
         return F.softplus(arguments[0]) if function is F.relu else function(*arguments, **(options or {}))
 
 
@@ -66,7 +71,7 @@ def tiny_examples(seed: int, count: int = 3) -> Examples:
     return Examples(images, target, torch.tensor([[2, 1, 0]] * count))
 
 
-def exact_gradient(model: PoseNFS, train: Examples, held_out: Examples, rate: float) -> list[Tensor]:
+def exact_gradient(model: PoseNFS, train: Examples, held_out: Examples, rate: float) -> tuple[Tensor, ...]:
     """d L_val(w - rate * dL_train(w, a) / dw, a) / da, by differentiating through the step itself."""
     model = copy.deepcopy(model)
     scores = {id(p) for p in model.architecture_parameters()}
@@ -90,9 +95,11 @@ def gradient_errors(radii: Sequence[float] = (0.1, 0.03, 0.01, 1e-5), rate: floa
             exact = _flat(exact_gradient(model, train, held_out, rate))
             for kind, radius in [(FirstOrder, None), *((SecondOrder, radius) for radius in radii)]:
                 strategy = _begun(kind, model, rate)
-                strategy.radius = radius
+                if isinstance(strategy, SecondOrder):
+                    strategy.radius = radius
                 strategy.architecture_gradient(model, train, held_out)
-                error = float((_flat([s.grad for s in strategy.scores]) - exact).norm() / exact.norm())
+                found = _flat([s.grad for s in strategy.scores if s.grad is not None])
+                error = float((found - exact).norm() / exact.norm())
                 way = "first order" if radius is None else f"second order, radius {radius:g}"
                 rows.append({"activation": activation, "gradient": way, "relative error": error})
     table = pd.DataFrame(rows)
@@ -106,7 +113,8 @@ def movements() -> pd.DataFrame:
     for name, kind in STRATEGIES.items():
         if not kind.held_out:
             continue
-        model, after = tiny_network(), {}
+        model = tiny_network()
+        after: dict[str, Tensor] = {}
         strategy, before = _begun(kind, model), _copy(model)
         strategy.architecture_optimizer.register_step_post_hook(lambda *_, m=model, to=after: to.update(_copy(m)))
         strategy.step(model, tiny_examples(1), tiny_examples(2), 0)
@@ -128,7 +136,7 @@ def movements() -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("architecture step of")
 
 
-def _begun(kind: type[Synchronous], model: PoseNFS, rate: float = 1e-3) -> Synchronous:
+def _begun(kind: type[_Strategy], model: PoseNFS, rate: float = 1e-3) -> _Strategy:
     strategy = kind(model, RunConfig(batch_size=3, lr=rate))
     strategy.set_epoch(0)
     return strategy

@@ -85,7 +85,7 @@ def parent_and_child(
     genotypes, with_zero = soft.genotypes(zero), soft.genotypes()
     derived = child(soft, genotypes)
     height, width = experiment.image_size
-    rows = []
+    rows: list[dict[str, object]] = []
 
     def add(network: str, run: str, model: PoseNetwork) -> None:
         model = model.to(found, memory_format=torch.channels_last)

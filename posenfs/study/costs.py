@@ -47,7 +47,7 @@ def _searched(
     return lambda: PoseNFS(backbone(), part_scheme(skeleton, parts), FabricSpec(**spec), vector_dim)
 
 
-def _whole(network: Callable[..., nn.Module], **options) -> Callable[[], nn.Module]:
+def _whole(network: Callable[..., nn.Module], **options: int) -> Callable[[], nn.Module]:
     return lambda: network(part_scheme(MPII, 1), **options)
 
 

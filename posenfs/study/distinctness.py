@@ -120,8 +120,7 @@ def _relabellings(seeds: int, parts: int, most: int) -> tuple[np.ndarray, float]
     every = factorial(parts) ** (seeds - 1)
     if every <= most:
         orders = [list(order) for order in permutations(range(parts))]
-        labels = [[orders[0], *others] for others in product(orders, repeat=seeds - 1)]
-        return np.array(labels), 1 / every
+        return np.array([[orders[0], *others] for others in product(orders, repeat=seeds - 1)]), 1 / every
     labels = np.tile(np.arange(parts), (most, seeds, 1))
     labels[1:, 1:] = np.random.default_rng(0).permuted(labels[1:, 1:], axis=-1)
     return labels, 1 / most

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -38,7 +38,11 @@ class Estimate:
 
 
 def estimate(
-    runs: Sequence[Planned], data: DataFingerprints, device: str = "auto", threads: int | None = None, progress=True
+    runs: Sequence[Planned],
+    data: DataFingerprints,
+    device: str = "auto",
+    threads: int | None = None,
+    progress: bool = True,
 ) -> list[Estimate]:
     """What each run takes, from the cost of its network and from a few training steps of each network, timed here with
     as many threads as a run will have."""
@@ -89,7 +93,7 @@ def _seconds_an_image(model: PoseNetwork, experiment: Experiment, device: torch.
     return statistics.median(taken[1:]) / size, statistics.median(looked[1:]) / size
 
 
-def _timed(work, device: torch.device) -> float:
+def _timed(work: Callable[[], object], device: torch.device) -> float:
     started = time.perf_counter()
     work()
     if device.type == "cuda":

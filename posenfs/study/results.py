@@ -178,7 +178,7 @@ def architectures_of(result: Mapping) -> dict[str, Architecture]:
     }
 
 
-def of_row(results: Iterable[Mapping], asked: Experiment) -> dict[int, dict]:
+def of_row(results: Iterable[Mapping], asked: Experiment) -> dict[int, Mapping]:
     """The results of an experiment whatever its seed, by seed. Raises RunError where they are of different data: those
     are not to be put together."""
     wanted = without_seed(configuration(asked))

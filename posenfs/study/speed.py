@@ -6,16 +6,18 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from joblib.externals.loky import get_reusable_executor
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -330,7 +332,9 @@ class _Moved(TorchDispatchMode):
 
     bytes = 0
 
-    def __torch_dispatch__(self, function, types, arguments=(), options=None):
+    def __torch_dispatch__(
+        self, function: OpOverload, types: Iterable[type], arguments: tuple = (), options: dict | None = None
+    ) -> Any:
         made = function(*arguments, **(options or {}))
         if not function.is_view and "empty" not in str(function):
             tensors = (t for t in tree_leaves((arguments, options, made)) if isinstance(t, Tensor))

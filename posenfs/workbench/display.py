@@ -4,6 +4,7 @@ import asyncio
 import html
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import ipywidgets as widgets
 from IPython import get_ipython
@@ -13,6 +14,7 @@ from posenfs.workbench.threads import compute_alone
 
 _WORKERS = ThreadPoolExecutor(1, "views", compute_alone)  # one for all: they must not take a search's cores
 _TASKS: dict[tuple, asyncio.Task] = {}  # of what is shown in this kernel
+_Result = TypeVar("_Result")
 
 # Pictures are drawn on white. In a dark theme their lightness is turned round and their hues are kept; photographs
 # and what is laid over them stay as they are.
@@ -49,14 +51,14 @@ def row(*children: widgets.Widget) -> widgets.HBox:
     return widgets.HBox(children, layout={"flex_flow": "row wrap"})
 
 
-def button(words: str, icon: str, tip: str, does: Callable[[], object], **options) -> widgets.Button:
+def button(words: str, icon: str, tip: str, does: Callable[[], object], **options: bool) -> widgets.Button:
     """A button as wide as its words."""
     made = widgets.Button(description=words, icon=icon, tooltip=tip, layout={"width": "auto"}, **options)
     made.on_click(lambda _: does())
     return made
 
 
-def menu(words: str, options: list[tuple[str, object]] = (), **layout) -> widgets.Dropdown:
+def menu(words: str, options: list[tuple[str, object]] = (), **layout: str) -> widgets.Dropdown:
     """A choice, the first one made."""
     made = widgets.Dropdown(options=options, description=words, layout=layout)
     if options:
@@ -105,21 +107,21 @@ def keep_fresh(key: tuple, refresh: Callable[[], None], period: float) -> None:
     _TASKS[key] = asyncio.get_running_loop().create_task(call())
 
 
-class Background:
+class Background(Generic[_Result]):
     """One result after the other, made in a thread; asked twice meanwhile, the last asked is what comes next."""
 
     def __init__(self):
-        self._running: Future | None = None
-        self._next: Callable[[], object] | None = None
+        self._running: Future[_Result] | None = None
+        self._next: Callable[[], _Result] | None = None
 
     @property
     def busy(self) -> bool:
         return self._running is not None or self._next is not None
 
-    def ask(self, work: Callable[[], object]) -> None:
+    def ask(self, work: Callable[[], _Result]) -> None:
         self._next = work
 
-    def result(self) -> object | None:
+    def result(self) -> _Result | None:
         """What is done since, or None; raises what the work raised. To be called now and then: it begins what waits."""
         done, found = self._running is not None and self._running.done(), None
         if done:

@@ -64,7 +64,8 @@ class ArchitectureEditor:
         self._edited: PoseNFS = self.network.with_architectures({})
         self.before = {name: own.detach() for name, own in self.network.architectures().items()}
         self.edits: list[tuple[str, Architecture]] = []  # what was done, the last one last
-        self._work, self._moving = Background(), False
+        self._work: Background[Answer] = Background()
+        self._moving = False
         self._first: Answer | None = None  # before anything was moved
         self._doing = self._told = ""  # what its driver does, and did last
         self._build()
@@ -232,8 +233,8 @@ class ArchitectureEditor:
             return
         if self.driver.doing != self._doing:  # an order is begun, or done
             self._doing, self._told = self.driver.doing, self._doing
-        error, done = self.driver.error, self._told and not self._doing
-        self.message.value = in_red(error) if error else f"{self._told}: done" if done else self._doing
+        wrong, done = self.driver.error, self._told and not self._doing
+        self.message.value = in_red(wrong) if wrong else f"{self._told}: done" if done else self._doing
         if found is None:
             return
         self.maps.value = found.picture

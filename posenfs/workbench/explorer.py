@@ -90,7 +90,8 @@ class HeatmapExplorer:
         self.subject = Subject(driver.run, shown, driver.search if data is None else None)
         self.model = load_model(driver.run).model
         self.seen: Seen | None = None
-        self._work, self._placing = Background(), False
+        self._work: Background[Seen] = Background()
+        self._placing = False
         self._build()
         self._ask()
 

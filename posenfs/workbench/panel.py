@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import time
+from functools import partial
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -49,8 +50,9 @@ class SearchPanel:
         self.run = self.driver.run
         self.following = Following(self.run)
         self.subject = Subject(self.run, self.driver.experiment, self.driver.search)
-        views = [CurvesView, lambda *o: WeightsView(*o, "Alpha"), lambda *o: WeightsView(*o, "Beta"), FabricView]
-        self.views = [make(self.subject, self.following) for make in (*views, PredictionsView, CostView, LogView)]
+        alpha, beta = partial(WeightsView, title="Alpha"), partial(WeightsView, title="Beta")
+        views = (CurvesView, alpha, beta, FabricView, PredictionsView, CostView, LogView)
+        self.views = [make(self.subject, self.following) for make in views]
         self._stale: list[set[str]] = [set(view.reads) for view in self.views]
         self._build()
         self._picture: DisplayHandle | None = None

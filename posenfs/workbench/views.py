@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import ipywidgets as widgets
+import numpy as np
+import plotly.graph_objects as go
 
 from posenfs.data.datasets.catalogue import home
 from posenfs.evaluation.metrics import metric_title
 from posenfs.model.architecture import Architecture
-from posenfs.model.cost import honest_cost
+from posenfs.model.cost import Cost, honest_cost
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS
 from posenfs.model.prune import prune
@@ -78,7 +80,7 @@ class WeightsView:
         self._maps.draw(of_now(specs, now, f"step {step}"))
 
 
-def _thinned(following: Following, most: int = _MOST):
+def _thinned(following: Following, most: int = _MOST) -> tuple[np.ndarray, dict[str, Architecture]]:
     chosen = thinned(range(len(following.steps)), most)
     architectures = {n: Architecture(a.alpha[chosen], a.beta[chosen]) for n, a in following.architectures.items()}
     return following.steps[chosen], architectures
@@ -122,7 +124,7 @@ class FabricView:
             self._filling = False
         self._draw()
 
-    def _chosen(self, change) -> None:
+    def _chosen(self, change: Mapping[str, object]) -> None:
         if self._filling:
             return
         if change["owner"] is self.moment:
@@ -163,7 +165,7 @@ class FabricView:
         except (ValueError, RunError) as error:
             self._said.value = in_red(str(error))
 
-    def _compared(self, specs, own) -> Canvas:
+    def _compared(self, specs: Mapping[str, FabricSpec], own: dict[str, Architecture]) -> Canvas:
         kind, which = self.less.value or (None, None)
         if kind is None:
             return draw_fabrics(specs, own)
@@ -189,7 +191,9 @@ class PredictionsView:
     title, reads = "Predictions", frozenset({"snapshots"})
 
     def __init__(self, subject: Subject, following: Following):
-        self.subject, self.following, self._work, self._shown = subject, following, Background(), None
+        self.subject, self.following = subject, following
+        self._work: Background[tuple[int, bytes, bytes]] = Background()
+        self._shown: int | None = None  # the snapshot
         names = subject.skeleton.keypoints
         self.person = menu("maps of", [(f"person {n}", n) for n in range(_SHOWN)])
         self.keypoint = menu("keypoint", [("all keypoints", None)] + [(plain_name(name), name) for name in names])
@@ -243,7 +247,8 @@ class CostView:
     title, reads = "Cost", frozenset({"snapshots"})
 
     def __init__(self, subject: Subject, following: Following):
-        self.subject, self.following, self._work = subject, following, Background()
+        self.subject, self.following = subject, following
+        self._work: Background[tuple[list[tuple[str, Cost]], go.Figure | None]] = Background()
         self._words, self._curve = widgets.HTML("counting …"), Plot()
         self.widget = widgets.VBox([self._words, self._curve])
 
@@ -264,7 +269,7 @@ class CostView:
             if curve is not None:
                 self._curve.draw(curve)
 
-    def _cost(self):
+    def _cost(self) -> tuple[list[tuple[str, Cost]], go.Figure | None]:
         network, (width, height) = self.subject.network, self.subject.size
         soft = honest_cost(network, height, width)
         rows = [("the soft network, which is what a search keeps", soft)]

@@ -95,6 +95,10 @@ def test_small_copies_of_coco_are_found(tmp_path):
         (content([person(keypoints=[10**400, 2, 2] * 17)]), "annotation 1 must have 51 numbers"),
         (content([person(bbox=[10**400, 2, 2, 2])]), "annotation 1 has bbox"),
         (content([person()], categories=5), "no category `person`"),
+        (
+            content([person(category_id=None)], categories=[{"name": "person", "keypoints": list(COCO.keypoints)}]),
+            "category `person` needs a whole number as its id: None",
+        ),
         (content([person()], categories=[{"id": 1, "name": "person", "keypoints": 5}]), "no category `person`"),
         (content([person()], images=[{"id": 1, "file_name": "../up.jpg"}]), "image 1 .*must stay inside"),
         (content([person()], images=[{"id": 1}]), "image 1: no image name"),

@@ -198,7 +198,9 @@ def _category(path: Path, content: dict, name: str, skeleton: Skeleton) -> int:
             f"{path} labels {len(names)} keypoints ({', '.join(map(str, names)):.100}), not {skeleton.name}'s "
             f"{len(skeleton)} ({', '.join(skeleton.keypoints):.100})"
         )
-    return category.get("id")
+    if not isinstance(category.get("id"), int):
+        raise DataError(f"{path}: the category `{name}` needs a whole number as its id: {category.get('id')!r:.80}")
+    return category["id"]
 
 
 def _by_id(path: Path, kind: str, rows: list) -> dict[int, dict]:
@@ -260,5 +262,5 @@ def _numbers(values: object) -> np.ndarray:
     return array if array.ndim == 1 else np.zeros(0)
 
 
-def _count(values) -> str:
+def _count(values: object) -> str:
     return f"{len(values)}" if isinstance(values, list) else f"{values!r:.40}"

@@ -5,6 +5,7 @@ drawn with numpy alone; this module does not import torch, so that the processes
 """
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,7 +92,11 @@ def draw_picture(index: int, split: str = "train", seed: int = 0, difficulty: st
     return DrawnPicture(image, people)
 
 
-def _stage(index: int, split: str, seed: int, difficulty: str):
+def _stage(
+    index: int, split: str, seed: int, difficulty: str
+) -> tuple[
+    tuple[int, int], np.ndarray, list[dict], list[tuple[float, figures.Shape]], Callable[[str], np.random.Generator]
+]:
     """What stands in a picture: (width, height), light [3], people, things (level, shape); and its random streams."""
     settings = settings_of(difficulty)
     if index < 0 or seed < 0:
@@ -108,9 +113,11 @@ def _stage(index: int, split: str, seed: int, difficulty: str):
     count = draw.integers(*settings.people, endpoint=True)
     slots = draw.permutation(count)
     cast = [_figure(rng(f"person {n}"), size, (slots[n], count), n, settings) for n in range(count)]
-    things = [(level, scenery.seat(figure)) for level, figure in enumerate(cast) if figure["pose"] == "sitting"]
+    things: list[tuple[float, figures.Shape]] = [
+        (level, scenery.seat(figure)) for level, figure in enumerate(cast) if figure["pose"] == "sitting"
+    ]
     for n in range(draw.integers(*settings.occluders, endpoint=True)):
-        level = draw.integers(count) + 0.5  # between levels: before one person and behind the next
+        level: float = draw.integers(count) + 0.5  # between levels: before one person and behind the next
         shapes = scenery.occluder(rng(f"thing {n}"), cast[int(level)], size[1], level * _STAGE)
         things += [(level, shape) for shape in shapes]
     return size, light / np.linalg.norm(light), cast, things, rng
@@ -123,7 +130,9 @@ def settings_of(difficulty: str) -> Difficulty:
     return DIFFICULTIES[difficulty]
 
 
-def _figure(rng: np.random.Generator, size, slot, level: int, settings: Difficulty) -> dict:
+def _figure(
+    rng: np.random.Generator, size: tuple[int, int], slot: tuple[int, int], level: int, settings: Difficulty
+) -> dict:
     """A person placed in the picture: pose, height in pixels, joints and shapes in pixels with depth."""
     pose = settings.poses[rng.integers(len(settings.poses))]
     angles, body, look = figures.sample_pose(rng, pose), figures.sample_body(rng), figures.sample_look(rng)
@@ -162,7 +171,14 @@ def _bounds(shapes: list[figures.Shape]) -> tuple[np.ndarray, np.ndarray]:
     return (points - radii).min(axis=0), (points + radii).max(axis=0)
 
 
-def _render(size, light, cast, things, rng, settings) -> figures.Canvas:
+def _render(
+    size: tuple[int, int],
+    light: np.ndarray,
+    cast: list[dict],
+    things: list[tuple[float, figures.Shape]],
+    rng: np.random.Generator,
+    settings: Difficulty,
+) -> figures.Canvas:
     """Background, then everybody and everything from the back to the front; of one person the paint comes last."""
     shape = (size[1], size[0])
     colour = scenery.background(rng, size, rng.integers(*settings.clutter, endpoint=True))

@@ -4,6 +4,7 @@ Body coordinates: units of the person's standing height; before the turn to the 
 z where the person faces; after it x is right in the picture, y up, z towards the viewer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -246,7 +247,13 @@ def dress(joints: dict, frames: dict, body: dict, look: dict) -> list[Shape]:
     ]
 
 
-def _shape(points, radii, colour, stripes=None, paint=False) -> Shape:
+def _shape(
+    points: Sequence[np.ndarray],
+    radii: float | Sequence[float] | np.ndarray,
+    colour: np.ndarray | tuple[int, int, int],
+    stripes: tuple | None = None,
+    paint: bool = False,
+) -> Shape:
     points = np.array(points, dtype=float)
     return Shape(points, np.broadcast_to(np.array(radii, float), len(points)), np.array(colour), stripes, paint)
 
@@ -282,7 +289,7 @@ def _torso(joints: dict, frames: dict, body: dict, look: dict) -> list[Shape]:
     """Chest and belly as two slabs that bend at the waist, the seat of trousers or skirt, the neck."""
     g, wide, hips = body["girth"], body["shoulders"], body["hips"]
 
-    def ring(joint, frame, x, y, z=0.0):
+    def ring(joint: str, frame: str, x: float, y: float, z: float = 0.0) -> list[np.ndarray]:
         return [joints[joint] + frames[frame] @ np.array([s * x, y, z]) for s in (1, -1)]
 
     waist = ring("waist", "waist", 0.035 * g, 0.0)
@@ -311,10 +318,15 @@ def _head(joints: dict, frames: dict, body: dict, look: dict) -> list[Shape]:
     """Skull to chin, ears, nose, hair, and the paint of a face: depth alone decides what of it is seen."""
     size, frame, origin = body["head"], frames["head"], joints["upper_neck"]
 
-    def at(x, y, z):
+    def at(x: float, y: float, z: float) -> np.ndarray:
         return origin + size * frame @ np.array([x, y, z])
 
-    def add(places, radii, colour, paint=False):
+    def add(
+        places: Sequence[tuple[float, float, float]],
+        radii: Sequence[float],
+        colour: np.ndarray | tuple[int, int, int],
+        paint: bool = False,
+    ) -> None:
         shapes.append(_shape([at(*p) for p in places], size * np.array(radii), colour, paint=paint))
 
     shapes: list[Shape] = []
@@ -342,7 +354,12 @@ def _front_and_back(joints: dict, frames: dict, body: dict, look: dict) -> list[
     depth = 0.05 * body["girth"]
     second, shirt, cloth = look["second"], look["shirt"], look["cloth"]
 
-    def paint(frame, places, radius, colour):
+    def paint(
+        frame: str,
+        places: Sequence[tuple[float, float, float]],
+        radius: float | Sequence[float],
+        colour: np.ndarray | tuple[int, int, int],
+    ) -> Shape:
         origin = joints["pelvis" if frame == "pelvis" else "thorax"]
         return _shape([origin + frames[frame] @ np.array(p) for p in places], radius, colour, paint=True)
 
@@ -422,7 +439,7 @@ def _surface_colour(shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return colour + mix * (second.astype(np.float32) - colour)
 
 
-def _limb_field(points, radii, x, y) -> tuple[np.ndarray, ...]:
+def _limb_field(points: list[list[float]], radii: list[float], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
     """Distance to the edge (negative inside), depth of the surface and its normal, [h, w] each, of a tapered limb."""
     (ax, ay, az), (bx, by, bz) = points
     dx, dy, dz = bx - ax, by - ay, bz - az
@@ -439,20 +456,20 @@ def _limb_field(points, radii, x, y) -> tuple[np.ndarray, ...]:
     return distance - radius, depth, off_x * inverse, off_y * inverse, normal_z
 
 
-def _hull_field(points, radii, x, y) -> tuple[np.ndarray, ...]:
+def _hull_field(points: list[list[float]], radii: list[float], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
     """As `_limb_field`, of a slab: a plane through its balls, as near as its nearest ball, rounded off at the edge."""
-    points, radius = np.array(points), float(np.mean(radii))
-    corners = (points[:, None, :2] + np.array(radii)[:, None, None] * _CIRCLE).reshape(-1, 2)
+    balls, radius = np.array(points), float(np.mean(radii))
+    corners = (balls[:, None, :2] + np.array(radii)[:, None, None] * _CIRCLE).reshape(-1, 2)
     distance = np.full((y.shape[0], x.shape[1]), -np.inf, dtype=np.float32)
     for nx, ny, offset in np.unique(ConvexHull(corners).equations.round(4), axis=0).tolist():
         np.maximum(distance, (nx * x + offset) + ny * y, out=distance)
     rim = np.clip(1 + distance / radius, 0, 1)
     normal_z = np.sqrt(1 - rim * rim)
     slope_y, slope_x = np.gradient(distance)
-    centre = points.mean(0)
-    spread = points - centre
+    centre = balls.mean(0)
+    spread = balls - centre
     # Ridge: where the balls stand one behind the other, a plane through them all would stand on edge.
-    ridge = spread[:, :2].T @ spread[:, :2] + len(points) * radius**2 / 3 * np.eye(2)
+    ridge = spread[:, :2].T @ spread[:, :2] + len(balls) * radius**2 / 3 * np.eye(2)
     a, b = np.linalg.solve(ridge, spread[:, :2].T @ spread[:, 2]).tolist()
     lift = float(np.max(spread[:, 2] - spread[:, :2] @ [a, b]) + centre[2])
     depth = (a * (x - float(centre[0])) + lift) + b * (y - float(centre[1])) + radius * normal_z

@@ -84,7 +84,7 @@ def _entry(path: Path, number: int, entry: dict) -> tuple:
     return values["joints"], values["joints_vis"], occluded, values["center"], values["scale"]
 
 
-def _numbers(place: str, name: str, value, shape: tuple[int, ...]) -> np.ndarray:
+def _numbers(place: str, name: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError, OverflowError):

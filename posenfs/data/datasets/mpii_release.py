@@ -96,7 +96,8 @@ def people_of_release(release: Release, split: str) -> People:
     """
     if split not in _SPLITS:
         raise ValueError(f"unknown split {split!r}; known: {', '.join(_SPLITS)}")
-    found, absent = [], []
+    found: list[_Person] = []
+    absent: list[_Absent] = []
     for person in _people(release, training=split != "test"):
         (found if isinstance(person, _Person) else absent).append(person)
     if split != "test":

@@ -6,6 +6,7 @@ This module does not import torch, so that the processes that draw start at once
 import io
 import json
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -109,7 +110,7 @@ def _is_complete(root: Path, asked: dict) -> bool:
 
 
 @contextmanager
-def _naming_the_folder(root: Path):
+def _naming_the_folder(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -218,7 +219,7 @@ def _ground_truth(entries: list[dict], head_boxes: list[np.ndarray]) -> bytes:
     return b"MATLAB 5.0 MAT-file, drawn people".ljust(116) + data.getvalue()[116:]
 
 
-def _to_json(content) -> bytes:
+def _to_json(content: dict | list[dict]) -> bytes:
     return json.dumps(content).encode()
 
 
