@@ -17,7 +17,7 @@ reports/demo/search.html: notebooks/04_search.ipynb | $(READY)
 	$(BIN)/posenfs report demo --output $@
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 8 --dist worksteal
 
 test-all: $(READY)
 	$(BIN)/python -m pytest
