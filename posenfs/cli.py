@@ -54,8 +54,9 @@ def _app(searching: bool) -> SubcommandApp:
     app.command(models.import_, name="import")
     app.command(models.prune)
     app.command(models.child)
-    app.command(_group(data.synthetic, data.check, data.cache), name="data", help="Draw people, or check a folder.")
-    scores = _group(evaluation.mpii, evaluation.pck, evaluation.coco)
+    sets = _group(synthetic=data.synthetic, check=data.check, cache=data.cache)
+    app.command(sets, name="data", help="Draw people, or check a folder.")
+    scores = _group(mpii=evaluation.mpii, pck=evaluation.pck, coco=evaluation.coco)
     app.command(scores, name="evaluate", help="Score anyone's predictions.")
     submissions = _group(mpii=evaluation.submit_mpii, coco=evaluation.submit_coco)
     app.command(submissions, name="submit", help="Predict a benchmark's test people and write the file it takes.")
@@ -63,11 +64,9 @@ def _app(searching: bool) -> SubcommandApp:
     return app
 
 
-def _group(*commands: Callable[..., None], **named: Callable[..., None]) -> SubcommandApp:
+def _group(**commands: Callable[..., None]) -> SubcommandApp:
     group = SubcommandApp()
-    for command in commands:
-        group.command(command)
-    for name, command in named.items():
+    for name, command in commands.items():
         group.command(command, name=name)
     return group
 

@@ -55,10 +55,9 @@ def doctor(as_json: Annotated[bool, arg(name="json")] = False) -> None:
 
 def examine() -> Iterator[Finding]:
     """Look at one thing after the other. What raises anything at all is wrong, and the next one is looked at."""
-    yield from look("packages", packages)
     for subject, own in (
-        ("torch", computing), ("graphs", graphs), ("notebooks", notebooks), ("browser", browser), ("model", model),
-        ("writing", writing), ("data", data),
+        ("packages", packages), ("torch", computing), ("graphs", graphs), ("notebooks", notebooks),
+        ("browser", browser), ("model", model), ("writing", writing), ("data", data),
     ):  # fmt: skip
         yield from look(subject, own)
 

@@ -1,9 +1,13 @@
-"""Looking into the SVG of a drawn graph."""
+"""Looking into the SVG of a drawn graph; rows of a table to draw."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
 import pytest
+
+from posenfs.study.experiments import PROFILES
+from posenfs.study.rows import Outcome, outcomes
+from tests.study.test_tables import SCORES, result
 
 _SVG = {"svg": "http://www.w3.org/2000/svg"}
 
@@ -28,3 +32,10 @@ def groups() -> Callable:
         return found
 
     return find
+
+
+@pytest.fixture
+def rows() -> list[Outcome]:
+    """Of Table II, in three strategies: three seeds each, but of first order one alone."""
+    found = [result(row, seed, score) for row, scores in SCORES.items() for seed, score in enumerate(scores)]
+    return outcomes("table_2", PROFILES["smoke"], found[:-2])

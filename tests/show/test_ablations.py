@@ -5,13 +5,7 @@ import pytest
 from posenfs.show.ablations import accuracy_against_cost, run_curves, run_list, score_dots
 from posenfs.study.experiments import FRONTIER, PROFILES
 from posenfs.study.rows import outcomes
-from tests.study.test_tables import SCORES, result
-
-
-@pytest.fixture
-def rows():
-    found = [result(row, seed, score) for row, scores in SCORES.items() for seed, score in enumerate(scores)]
-    return outcomes("table_2", PROFILES["smoke"], found[:-2])  # of first order one seed alone
+from tests.study.test_tables import SCORES
 
 
 def test_every_seed_is_a_dot(rows):

@@ -1,19 +1,12 @@
 """A table's page: every seed is drawn, the Markdown shows the pictures, and without any run there are none."""
 
 import numpy as np
-import pytest
 
 from posenfs.evaluation.seeds import mean_interval
 from posenfs.show.table_page import draw_runs, write_table_page
 from posenfs.study.experiments import PROFILES
 from posenfs.study.rows import outcomes
-from tests.study.test_tables import SCORES, result
-
-
-@pytest.fixture
-def rows():
-    found = [result(row, seed, score) for row, scores in SCORES.items() for seed, score in enumerate(scores)]
-    return outcomes("table_2", PROFILES["smoke"], found[:-2])  # of first order one seed alone
+from tests.study.test_tables import SCORES
 
 
 def test_every_seed_and_its_interval(rows):
