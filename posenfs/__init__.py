@@ -104,6 +104,7 @@ _WHERE = {
     "list_runs": "posenfs.search.run",
     "load_model": "posenfs.search.saved",
     "load_released": "posenfs.model.released",
+    "loss_comparison_table": "posenfs.study.tables",
     "loss_curve": "posenfs.show.curves",
     "mean_architectures": "posenfs.study.rows",
     "mean_interval": "posenfs.evaluation.seeds",

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+_Parameters = Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")]
+
 
 def control(
     run: Positional[str],
@@ -44,7 +46,7 @@ def follow(run: Positional[str]) -> None:
 
 def run(
     notebook: Positional[Path],
-    parameter: Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")] = [],  # noqa: B006
+    parameter: _Parameters = [],  # noqa: B006
     output: Path | None = None,
     quiet: bool = False,
 ) -> None:
@@ -67,21 +69,24 @@ def run(
     print(f"executed notebook: {target}")
 
 
-def report(source: Positional[str], output: Path | None = None) -> None:
+def report(source: Positional[str], parameter: _Parameters = [], output: Path | None = None) -> None:  # noqa: B006
     """Turn an executed notebook into one HTML page that needs no internet.
 
     Args:
-        source: A run (its name or folder), an executed notebook, or a table (table_2, …): its notebook is executed, its
-            page is written into reports/, and reports/index.html lists all pages there.
+        source: A run (its name or folder), an executed notebook, or a table (table_2, …, released_rules,
+            are_parts_different): its notebook is executed, its page is written into reports/, and reports/index.html
+            lists all pages there.
+        parameter: A parameter of a table's notebook; may be given many times.
         output: The page; by default beside the notebook.
     """
     from posenfs.search.run import find_run
-    from posenfs.show.report import report_table, write_report
-    from posenfs.study.experiments import TABLES
+    from posenfs.show.report import PAGES, report_table, write_report
 
-    if source in TABLES:
-        print(report_table(source, output))
+    if source in PAGES:
+        print(report_table(source, output, parameter))
         return
+    if parameter:
+        raise ValueError(f"-p {parameter[0]}: only the notebooks of tables take parameters here: {', '.join(PAGES)}")
     notebook = Path(source) if source.endswith(".ipynb") else find_run(source).folder / "notebook.ipynb"
     print(write_report(notebook, output or notebook.with_suffix(".html")))
 

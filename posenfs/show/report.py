@@ -1,6 +1,7 @@
 """An executed notebook as one HTML page that needs no internet."""
 
 import html
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -13,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import write_whole
 from posenfs.study.experiments import TABLES
-from posenfs.study.sweep import run_notebook
+from posenfs.study.sweep import parse_parameters, run_notebook
 
 _PLOTLY = "application/vnd.plotly.v1+json"
 
@@ -55,17 +56,22 @@ def write_report(notebook: Path, target: Path) -> Path:
 
 
 _OTHERS = {"rules": "released_rules"}  # the notebooks of tables that have another name
+PAGES = (*TABLES, "released_rules", "are_parts_different")  # what report_table knows
 
 
-def report_table(table: str, output: Path | None = None) -> Path:
-    """Execute a table's notebook and write its page, by default reports/<table>.html; then reports/index.html anew."""
+def report_table(table: str, output: Path | None = None, parameters: Sequence[str] = ()) -> Path:
+    """Execute the notebook of one of PAGES, with parameters ("epochs=60"), and write its page, by default
+    reports/<table>.html, parameters in its name; then reports/index.html anew. Raises NotebookError for parameters that
+    it does not have."""
     reports = home() / "reports"
     source = home() / "notebooks" / f"{_OTHERS.get(table, table)}.ipynb"
     if not source.is_file():
         raise FileNotFoundError(f"no notebook {source}; reports are written in the project's folder")
-    executed = reports / source.name
-    run_notebook(source, executed, {}, progress=False)
-    page = write_report(executed, output or reports / f"{source.stem}.html")
+    values = parse_parameters(source, parameters)
+    name = "_".join([source.stem, *(f"{name}_{value}" for name, value in values.items())])
+    executed = reports / f"{name}.ipynb"
+    run_notebook(source, executed, values, progress=False)
+    page = write_report(executed, output or reports / f"{name}.html")
     write_index(reports)
     return page
 

@@ -111,6 +111,10 @@ def ablate(
     except KeyboardInterrupt:
         engine.stop()
         raise KeyboardInterrupt("stopped; what was under way is saved. The same command goes on") from None
+    except Exception:
+        engine.stop()
+        raise
+    look()
     return failed
 
 

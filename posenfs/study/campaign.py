@@ -9,7 +9,7 @@ from posenfs.evaluation.seeds import spread
 from posenfs.search.run import RunError
 from posenfs.study.ablation import Planned, ablate, plan, state_of
 from posenfs.study.engines import LocalEngine, RayEngine
-from posenfs.study.experiments import TABLES, choose_profile
+from posenfs.study.experiments import TABLES, Profile, choose_profile, experiment_of
 from posenfs.study.planning import estimate, plan_text
 from posenfs.study.results import DataFingerprints, configuration, read_results, without_seed
 from posenfs.study.rows import Outcome, outcomes
@@ -49,9 +49,9 @@ def run_tables(
     results = read_results()
     done = {own["fingerprint"] for own in results}
     states = {own.key: state_of(own, done) for own in runs}
-    local = None if engine == "ray" else LocalEngine(jobs, gpus_per_run or 1.0, device)
+    local = None if engine == "ray" else LocalEngine(jobs, 1.0 if gpus_per_run is None else gpus_per_run, device)
     if not quiet and set(states.values()) != {"done"}:
-        estimates = estimate(runs, data, device, local and local.threads)
+        estimates = estimate(runs, data, device, local.threads if local else 1)  # Ray gives a run one CPU
         at_once = local.jobs if local else jobs or 1
         print(plan_text(estimates, states, seeds, at_once, _deviation(runs, results)), flush=True)
     if only_plan:
@@ -64,13 +64,20 @@ def run_tables(
         if isinstance(chosen, RayEngine):
             chosen.close()
     for table in tables:
-        files = write(table, profile_name, outcomes(table, profile))
+        files = write(table, profile_name, outcomes(table, profile, _of_these_data(table, profile, data)))
         if not quiet:
             print(f"{TABLES[table].title}: {files[0]}")
     if failed:
         words = {own.key: own.words for own in runs}
         told = "\n  ".join(f"{words[key]}: {why}" for key, why in failed.items())
         raise RunError(f"{len(failed)} of {len(runs)} runs failed; --retry runs them again\n  {told}")
+
+
+def _of_these_data(table: str, profile: Profile, data: DataFingerprints) -> list[dict]:
+    """The kept results on the people, and from the weights, that this command names: not others of the same rows."""
+    rows = [row for row in TABLES[table].rows.values() if not row.quoted]
+    named = [data.of(experiment_of(row, profile)) for row in rows]
+    return [own for own in read_results() if own["data"] in named]
 
 
 def _weights(given: Sequence[str]) -> dict[str, str]:

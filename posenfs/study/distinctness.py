@@ -16,7 +16,7 @@ from posenfs.model.space import FabricSpec
 
 _KINDS = ("operations", "sources")
 _ROUNDING = 1e-9  # sums of distances that differ by less are equal
-_ALPHA = 0.05
+ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Distinctness:
 
     @property
     def distinct(self) -> bool:
-        return self.p <= _ALPHA
+        return self.p <= ALPHA
 
     def __str__(self) -> str:
         verdict = "parts differ more than seeds do" if self.distinct else "not distinguishable from the noise of seeds"
         means = f"{np.mean(self.between):.3f} between parts, {np.mean(self.within):.3f} within a part"
         words = f"{self.kind}: {verdict}: {means}, p = {self.p:.2g} ({self.permutations} permutations)"
-        if self.least_p <= _ALPHA:
+        if self.least_p <= ALPHA:
             return words
         return f"{words}; so few seeds and parts cannot show a difference: p is {self.least_p:.2g} at best"
 

@@ -17,12 +17,13 @@ from typing import Protocol
 import torch
 
 from posenfs.search.run import Run
-from posenfs.study.sweep import NotebookError, run_notebook
+from posenfs.study.sweep import KernelDied, NotebookError, run_notebook
 
 LOG = "notebook.log"  # in the run's folder: what its process said
 _TRIES = 3  # of a run whose process was killed: it goes on from its last snapshot
 _PERIOD = 0.5  # s between looks at what is under way
 _GRACE = 120.0  # s in which what is stopped saves itself
+_KERNEL_DIED = 75  # the exit code of a process whose kernel was killed ("try again later")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Engine(Protocol):
 
 
 def execute(folder: str, notebook: str, experiment: str, device: str, where: str) -> None:
-    """Run a job here: in whatever process an engine has for it. Raises NotebookError where a cell fails."""
+    """Run a job here: in whatever process an engine has for it. Raises NotebookError where a cell fails, KernelDied
+    where the kernel was killed."""
     os.chdir(where)
     run, end = Run(folder), time.monotonic() + _GRACE
     while run.in_use() and time.monotonic() < end:  # a kernel whose process was killed ends a moment later
@@ -60,15 +62,17 @@ class LocalEngine:
     def __init__(self, jobs: int | None = None, gpus_per_run: float = 1.0, device: str = "auto"):
         """`jobs`: at a time; none: as many as the GPUs hold, or one on the CPU. Raises ValueError where that cannot
         be."""
-        if (jobs is not None and jobs < 1) or gpus_per_run <= 0:
-            raise ValueError(f"jobs are at least 1, a run's share of a GPU is above 0; got {jobs}, {gpus_per_run}")
+        if (jobs is not None and jobs < 1) or not 0 < gpus_per_run <= 1:
+            raise ValueError(
+                f"jobs are at least 1, a run's share of a GPU is above 0 and at most 1; got {jobs}, {gpus_per_run}"
+            )
         self.device, self.gpus = device, _gpus() if device in ("auto", "cuda") else []
         self.jobs = jobs or max(int(len(self.gpus) / gpus_per_run), 1)
         self.threads = max((os.cpu_count() or 1) // self.jobs, 1)
         self._under_way: dict[int, tuple[Job, subprocess.Popen]] = {}  # by slot
 
     def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> Iterator[tuple[str, str | None]]:
-        """See Engine. A process that is killed is begun again, and goes on; one that fails is told."""
+        """See Engine. What is killed, a process or its kernel, is begun again, and goes on; what fails is told."""
         waiting, tries = deque(jobs), dict.fromkeys((job.key for job in jobs), 0)
         while waiting or self._under_way:
             for slot in range(self.jobs):
@@ -81,7 +85,7 @@ class LocalEngine:
                 if (code := process.poll()) is None:
                     continue
                 del self._under_way[slot]
-                if code < 0 and tries[job.key] < _TRIES:
+                if (code < 0 or code == _KERNEL_DIED) and tries[job.key] < _TRIES:
                     waiting.append(job)
                 else:
                     yield job.key, None if code == 0 else _last_words(job, code)
@@ -131,15 +135,17 @@ class RayEngine:
                 raise ValueError(f"no Ray cluster at {address!r} ({error}); ray start --head begins one") from None
         if gpus_per_run is None:
             gpus_per_run = min(ray.cluster_resources().get("GPU", 0.0), 1.0)
-        options = {"num_cpus": cpus_per_run, "num_gpus": gpus_per_run, "max_retries": _TRIES - 1}
-        self._task = ray.remote(**options)(_execute_there)
+        self._task = ray.remote(
+            num_cpus=cpus_per_run, num_gpus=gpus_per_run, max_retries=_TRIES - 1, retry_exceptions=[KernelDied]
+        )(execute)
         self._under_way: dict = {}  # the job by the reference of its task
 
     def run(self, jobs: Sequence[Job], look: Callable[[], None]) -> Iterator[tuple[str, str | None]]:
-        """See Engine. Ray begins a task whose process was killed again, and the run in it goes on."""
+        """See Engine. Ray begins a task again whose process or kernel was killed, and the run in it goes on."""
         where = os.getcwd()
         for job in jobs:
-            self._under_way[self._task.remote(str(job.folder), str(job.notebook), job.experiment, where)] = job
+            task = self._task.remote(str(job.folder), str(job.notebook), job.experiment, "auto", where)
+            self._under_way[task] = job
         while self._under_way:
             ended, _ = self.ray.wait(list(self._under_way), timeout=_PERIOD)
             look()
@@ -178,13 +184,6 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def _execute_there(folder: str, notebook: str, experiment: str, where: str) -> None:
-    try:
-        execute(folder, notebook, experiment, "auto", where)
-    except NotebookError as error:
-        raise ValueError(str(error)) from None
-
-
 def _last_words(job: Job, code: int) -> str:
     """Why a process ended: the error that its run tells, or its last line."""
     if code < 0:
@@ -198,6 +197,9 @@ def main() -> None:
     folder, notebook, device = sys.argv[1:]
     try:
         execute(folder, notebook, sys.stdin.read(), device, os.getcwd())
+    except KernelDied as error:
+        print(error, file=sys.stderr)
+        sys.exit(_KERNEL_DIED)
     except NotebookError as error:
         sys.exit(str(error).replace("\n", "; "))  # the last line of the log says all
     except KeyboardInterrupt:

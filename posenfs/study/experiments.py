@@ -19,7 +19,7 @@ class Row:
     the paper's own size changes besides (its data, its pixels), for profiles at full size alone; `printed`: numbers by
     metric as the paper prints them (pckh@0.11 is what it heads @0.1), or as `note` says; `item`: the network among the
     cost columns (study.costs); `against`: the row it is compared with. Quoted: another system's published numbers,
-    which nobody runs here."""
+    which nobody runs here (`item`: its name in FRONTIER)."""
 
     label: str
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -66,7 +66,10 @@ TABLES: dict[str, Table] = {
         {
             "random": Row("random", {"run.strategy": "random"}, item="t2_p3"),
             "synchronous": Row("synchronous", printed={"pckh@0.5": 87.0}, item="t2_p3", against="random"),
-            "first_order": Row("first order", _FIRST_ORDER, item="t2_p3", against="synchronous"),
+            "first_order": Row(
+                "first order", _FIRST_ORDER, item="t2_p3", against="synchronous",
+                note="w learns from half of the pictures, in half of the steps",
+            ),
         },
     ),
     "table_3": Table(
@@ -107,15 +110,19 @@ TABLES: dict[str, Table] = {
         "Table V: backbones",
         "What does the shared backbone decide?",
         {
+            "mobilenet_v2": Row("MobileNet-V2, P = 3 (Table II's)", printed={"pckh@0.5": 87.0}, item="t2_p3"),
             "ours_a": Row(
                 "ours-a: MobileNet-V2, P = 3, H = 2", {"fabric.hidden_nodes": 2}, {"image_size": (384, 384)},
-                item="ours_a",
+                item="ours_a", against="mobilenet_v2",
             ),
-            "fabric_1": Row("Fabric-1 (Table VIII), P = 3", {"backbone": "fabric_1"}),
-            "fabric_2": Row("Fabric-2 (Table VIII), P = 3", {"backbone": "fabric_2"}),
-            "fabric_3": Row("Fabric-3 (Table VIII), P = 3", {"backbone": "fabric_3"}),
-            "resnet50": Row("ResNet-50, P = 3", {"backbone": "resnet50"}),
-            "ours_b": Row("ours-b: HRNet-W32, P = 5, C = 16", _OURS_B, printed={"pckh@0.5": 90.1}, item="ours_b"),
+            "fabric_1": Row("Fabric-1 (Table VIII), P = 3", {"backbone": "fabric_1"}, against="mobilenet_v2"),
+            "fabric_2": Row("Fabric-2 (Table VIII), P = 3", {"backbone": "fabric_2"}, against="mobilenet_v2"),
+            "fabric_3": Row("Fabric-3 (Table VIII), P = 3", {"backbone": "fabric_3"}, against="mobilenet_v2"),
+            "resnet50": Row("ResNet-50, P = 3", {"backbone": "resnet50"}, against="mobilenet_v2"),
+            "ours_b": Row(
+                "ours-b: HRNet-W32, P = 5, C = 16", _OURS_B, printed={"pckh@0.5": 90.1}, item="ours_b",
+                against="mobilenet_v2",
+            ),
         },
     ),
     "table_6": Table(
@@ -149,24 +156,26 @@ TABLES: dict[str, Table] = {
         {
             "ours_1": Row(
                 "ours-1: MobileNet-V2, P = 3, C = 16", {"fabric.width": 16}, _COCO, {"ap": 67.4}, "ours_1",
-                note=_TEST_DEV,
+                "simple_baseline", note=_TEST_DEV,
             ),
             "ours_2": Row(
                 "ours-2: ResNet-50, P = 3", {"backbone": "resnet50"}, _COCO, {"ap": 70.9}, "ours_2",
-                note=_TEST_DEV,
+                "simple_baseline", note=_TEST_DEV,
             ),
             "ours_3": Row(
                 "ours-3: HRNet-W32, P = 5, C = 16", _OURS_B | {"run.architecture_lr_drops": False}, _COCO, {"ap": 72.3},
-                "ours_3", note=f"{_TEST_DEV}, after pruning",
+                "ours_3", "simple_baseline", note=f"{_TEST_DEV}, after pruning",
             ),
             "simple_baseline": Row(
-                "SimpleBaseline-50", _SIMPLE | {"vector_dim": 1, "parts": 1}, _COCO, item="simple_baseline_50"
+                "SimpleBaseline-50", _SIMPLE | {"vector_dim": 1, "parts": 1}, _COCO, item="simple_baseline_50_coco"
             ),
             "simple_baseline_quoted": Row(
-                "SimpleBaseline-50, 256 x 192", printed={"ap": 70.4}, quoted=True, note="COCO val, its authors' number"
+                "SimpleBaseline-50, 256 x 192", printed={"ap": 70.4}, item="SimpleBaseline-50", quoted=True,
+                note="COCO val, its authors' number",
             ),
             "hrnet_quoted": Row(
-                "HRNet-W32, 256 x 192", printed={"ap": 74.4}, quoted=True, note="COCO val, its authors' number"
+                "HRNet-W32, 256 x 192", printed={"ap": 74.4}, item="HRNet-W32", quoted=True,
+                note="COCO val, its authors' number",
             ),
         },
     ),
@@ -255,6 +264,8 @@ def choose_profile(
     profile = PROFILES[name]
     if profile.full and (image_size is not None or dataset is not None):
         raise ValueError(f"profile {name} has the paper's own data and pixels; take another to change them")
+    if profile.full and root is not None:
+        raise ValueError(f"profile {name} reads MPII and COCO, each in its place: data/mpii, data/coco; leave root out")
     base = profile.base
     data = DataSpec(dataset, root) if dataset is not None else replace(base.data, root=root or base.data.root)
     data = replace(data, pictures=pictures or base.data.pictures, difficulty=base.data.difficulty)
@@ -285,15 +296,21 @@ def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
 
 @dataclass(frozen=True)
 class Published:
-    """A system as its authors publish it: input px, parameters in millions, multiply-adds in billions (1e9), scores."""
+    """A system as its authors publish it: input px, parameters in millions, multiply-adds in billions (1e9) at that
+    input, scores."""
 
     name: str
     size: str
     params_m: float
     gmac: float
     ap: float | None = None  # COCO val
-    pckh: float | None = None  # MPII val, @0.5
+    pckh: float | None = None  # MPII val, @0.5, on 256 x 256 px
     note: str = ""
+
+    @property
+    def square_gmac(self) -> float:
+        """At MPII's 256 x 256 px: convolutions cost by the pixel (attention, in ViTPose, a little more than that)."""
+        return self.gmac * 256 / 192
 
 
 # What somebody would pick today instead; all quoted.

@@ -178,16 +178,12 @@ def architectures_of(result: Mapping) -> dict[str, Architecture]:
     }
 
 
-def of_row(results: Iterable[Mapping], asked: Experiment) -> dict[int, Mapping]:
-    """The results of an experiment whatever its seed, by seed. Raises RunError where they are of different data: those
-    are not to be put together."""
+def of_row(results: Iterable[Mapping], asked: Experiment) -> list[Mapping]:
+    """The results of an experiment whatever its seed, by seed; those of other data or initial weights among them."""
     wanted = without_seed(configuration(asked))
     found = [own for own in results if without_seed(own["configuration"]) == wanted]
-    if len({json.dumps(own["data"], sort_keys=True) for own in found}) > 1:
-        names = ", ".join(own["fingerprint"] for own in found)
-        raise RunError(f"results of the same experiment are of different data, or of other initial weights: {names}")
-    return {_seed(own): own for own in sorted(found, key=_seed)}
+    return sorted(found, key=seed_of)
 
 
-def _seed(result: Mapping) -> int:
+def seed_of(result: Mapping) -> int:
     return result["configuration"]["run"]["seed"]

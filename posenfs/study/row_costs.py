@@ -14,15 +14,23 @@ from posenfs.model.latency import measure_latency
 from posenfs.search.experiment import Experiment, build_model
 from posenfs.study.costs import ITEMS
 from posenfs.study.experiments import FRONTIER, PROFILES, experiment_of
-from posenfs.study.rows import Outcome
+from posenfs.study.rows import Outcome, device_words
 
 
 def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
     """Parameters and multiply-adds at the paper's size: as printed, by its own rule recomputed (billions of 1024^3),
-    and honestly (1e9); our crop's multiply-adds; and what the search took: images/s, hours a run, where."""
+    and honestly (1e9); our crop's multiply-adds; and what the search took: images/s, hours of its training steps,
+    where. Of quoted rows what their authors publish."""
     lines = []
     for own in rows:
         if own.asked is None:
+            published = next(one for one in FRONTIER if one.name == own.row.item)
+            lines.append(
+                {
+                    "row": own.row.label, "params M, paper": published.params_m, "GMAC honest": published.gmac,
+                    "note": "as its authors publish it",
+                }
+            )  # fmt: skip
             continue
         item = ITEMS.get(own.row.item or "")
         honest, rule = _full_costs(_full(own), item.rule if item else summary_cost)
@@ -39,8 +47,9 @@ def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
                 "GMAC honest": honest.gmac,
                 "GMAC of our crop": ours and ours["metrics"]["multiply_adds"] / 1e9,
                 "images/s": _mean([own["images_per_s"] for own in times]),
-                "hours a run": _mean([own["hours"] for own in times]),
-                "where": ", ".join(sorted({f"{own['device']}, {own['threads']} threads" for own in times})),
+                "hours of training": _mean([own["hours"] for own in times]),
+                "where": "; ".join(sorted({device_words(own) for own in times})),
+                "note": item.note if item else "",
             }
         )
     return pandas.DataFrame(lines).set_index("row")
@@ -69,18 +78,33 @@ def latency_table(rows: Sequence[Outcome], batch_sizes: Sequence[int] = (1, 8)) 
     lines = []
     for own in rows:
         if own.asked is not None:
-            asked = replace(own.asked, backbone_weights=None)
-            model = build_model(asked, parts_of(asked.data, asked.parts)).to(memory_format=torch.channels_last)
-            found = measure_latency(model, batch_sizes, *asked.image_size, repeats=20, seconds=1.0)
-            times = {f"ms, batch of {one.batch_size}": 1e3 * one.median_s for one in found}
-            lines.append({"row": own.row.label, "GMAC": honest_cost(model, *asked.image_size).gmac, **times})
+            found = _latency(own.asked, tuple(batch_sizes))
+            lines.append({"row": own.row.label, **{f"ms, batch of {size}": ms for size, ms in found.items()}})
     return pandas.DataFrame(lines).set_index("row")
+
+
+def latency_ms(own: Outcome, full: bool = False) -> float:
+    """Measured here: a row's network on one crop of our size, or of the paper's, in ms (median)."""
+    return _latency(Experiment.from_json(_full(own)) if full else own.asked, (1,))[1]
+
+
+@cache  # a network stands in the table and in the picture
+def _measured(asked: str, batch_sizes: tuple[int, ...]) -> dict[int, float]:
+    experiment = Experiment.from_json(asked)
+    model = build_model(experiment, parts_of(experiment.data, experiment.parts)).to(memory_format=torch.channels_last)
+    found = measure_latency(model, batch_sizes, *experiment.image_size, repeats=20, seconds=1.0)
+    return {one.batch_size: 1e3 * one.median_s for one in found}
+
+
+def _latency(asked: Experiment, batch_sizes: tuple[int, ...]) -> dict[int, float]:
+    return _measured(replace(asked, name="timed", backbone_weights=None).to_json(), batch_sizes)
 
 
 def frontier_table() -> pandas.DataFrame:
     """Other systems as their authors publish them."""
     frame = pandas.DataFrame([vars(own) for own in FRONTIER]).set_index("name")
     frame.columns = ["input px", "params M", "GMAC", "COCO val AP", "MPII val PCKh@0.5", "note"]
+    frame.insert(3, "GMAC at 256 x 256 (MPII)", [own.square_gmac for own in FRONTIER])
     return frame
 
 

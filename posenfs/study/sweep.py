@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ def _kernels(folder: str) -> Config:
 
 class NotebookError(Exception):
     """A notebook that cannot be run or failed; the message says where and what to do."""
+
+
+class KernelDied(NotebookError):
+    """The notebook's kernel was killed: it can be run again, and a search in it goes on."""
 
 
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
@@ -96,16 +100,20 @@ def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], prog
                 f"{source} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\nWhat ran is in {target}"
             ) from None
         except DeadKernelError:
-            raise NotebookError(
+            raise KernelDied(
                 f"the kernel of {source} died: killed, or out of memory? What ran is in {target}; the same command "
                 "goes on with a search in it"
             ) from None
 
 
 def _wait(running: Future) -> None:
-    """Wait for the notebook; pass an interrupt on to its kernel, which is our only child."""
+    """Wait for the notebook; pass an interrupt on to its kernel, which is our only child.
+
+    In short waits: an interrupt that is no signal (Ray's) does not end a long one."""
     while True:
         try:
+            while not wait([running], timeout=0.5).done:
+                pass
             return running.result()
         except KeyboardInterrupt:
             for child in psutil.Process().children():

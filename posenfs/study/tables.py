@@ -1,7 +1,7 @@
 """Rows and their runs as one table: the paper's number beside ours, with what is known of both."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas
@@ -12,11 +12,13 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import SeedComparison, compare_seeds, holm, mean_interval, prediction_interval, spread
 from posenfs.evaluation.seeds import verdict as in_words
 from posenfs.evaluation.stats import Interval
-from posenfs.study.experiments import TABLES
+from posenfs.model.space import PAPER, RELEASED
+from posenfs.study.experiments import PROFILES, TABLES, experiment_of
 from posenfs.study.row_costs import cost_table
-from posenfs.study.rows import Outcome, headline_of
+from posenfs.study.rows import Outcome, device_words, headline_of
 
 _MISSING = "missing"
+_PRINTED = ("pckh@0.5", "pckh@0.11", "ap")  # metrics of which the paper prints numbers
 
 
 def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.DataFrame:
@@ -25,6 +27,7 @@ def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.Da
     over people of the first seed. Two different questions: other seeds, other people."""
     metric = metric or headline_of(rows)
     title = metric_title(metric)
+    printed = [name for name in dict.fromkeys((metric, *_PRINTED)) if any(name in own.row.printed for own in rows)]
     lines = []
     for own in rows:
         values = own.scores(metric)
@@ -33,8 +36,7 @@ def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.Da
         lines.append(
             {
                 "row": own.row.label,
-                f"paper {title}": own.row.printed.get(metric),
-                "paper PCKh@0.11 (headed @0.1)": own.row.printed.get("pckh@0.11"),
+                **{_printed_title(name): own.row.printed.get(name) for name in printed},
                 f"ours {title}": mean_interval(values).value if values else None,
                 "sd over seeds": _number(spread(values)),
                 "seeds": "quoted" if own.row.quoted else len(values) or _MISSING,
@@ -42,56 +44,123 @@ def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.Da
                 "95 % for one more seed": _range(prediction_interval(values)) if values else "",
                 "95 % over people, first seed": f"{people['low']:.1f} to {people['high']:.1f}" if people else "",
                 "ours PCKh@0.11": mean_interval(finer).value if finer else None,
+                "begun with": _begun_with(own),
                 "note": own.row.note,
             }
         )
     return pandas.DataFrame(lines).set_index("row")
 
 
+def _printed_title(metric: str) -> str:
+    return "paper PCKh@0.11 (headed @0.1)" if metric == "pckh@0.11" else f"paper {metric_title(metric)}"
+
+
+def _begun_with(own: Outcome) -> str:
+    """What the network's weights were before training."""
+    if own.asked is None:
+        return ""
+    return "random weights" if own.asked.backbone_weights is None else "pretrained backbone"
+
+
 def comparison_table(rows: Sequence[Outcome], metric: str | None = None, paired: bool = False) -> pandas.DataFrame:
     """Each row less the one it is compared with, over seeds: Welch's t test, or the paired one over the seeds both
-    have; p as it is and by Holm's correction over the table, and the verdict in words."""
+    have; p as it is and by Holm's correction over the table, and the verdict in words. The interval is of each pair
+    alone."""
     metric = metric or headline_of(rows)
-    by_name = {own.name: own for own in rows}
-    pairs = [(by_name[own.row.against], own) for own in rows if own.row.against]
+    pairs = _pairs(rows)
     found = [compare_seeds(a.scores(metric), b.scores(metric), paired) for a, b in pairs]
     adjusted = holm([own.p for own in found])
-    lines = [_comparison_line(a, b, own, p) for (a, b), own, p in zip(pairs, found, adjusted, strict=True)]
+    lines = []
+    for (a, b), own, p in zip(pairs, found, adjusted, strict=True):
+        printed = [o.row.printed.get(metric) for o in (a, b)]
+        first = {"row": b.row.label, "less": a.row.label, "paper": None if None in printed else printed[1] - printed[0]}
+        verdict = {"verdict": in_words(p, own.difference.value, own.seeds)}
+        lines.append(first | _comparison_numbers(own, p, 1) | verdict)
+    return _frame(lines)
+
+
+def loss_comparison_table(rows: Sequence[Outcome], paired: bool = False) -> pandas.DataFrame:
+    """As `comparison_table`, of the training loss at the end (Eq. 6, the mean of the last fortieth of a run)."""
+    pairs = _pairs(rows)
+    found = [compare_seeds(a.final_losses(), b.final_losses(), paired) for a, b in pairs]
+    adjusted = holm([own.p for own in found])
+    lines = []
+    for (a, b), own, p in zip(pairs, found, adjusted, strict=True):
+        told = in_words(p, -own.difference.value, own.seeds).replace("better", "lower").replace("worse", "higher")
+        first, verdict = {"row": b.row.label, "less": a.row.label}, {"verdict": told.removesuffix(" points")}
+        lines.append(first | _comparison_numbers(own, p, 3) | verdict)
+    return _frame(lines)
+
+
+def _pairs(rows: Sequence[Outcome]) -> list[tuple[Outcome, Outcome]]:
+    by_name = {own.name: own for own in rows}
+    return [(by_name[own.row.against], own) for own in rows if own.row.against]
+
+
+def _frame(lines: Sequence[Mapping]) -> pandas.DataFrame:
     return pandas.DataFrame(lines).set_index("row") if lines else pandas.DataFrame()
 
 
-def _comparison_line(base: Outcome, own: Outcome, found: SeedComparison, adjusted: float) -> dict:
-    printed = [o.row.printed.get("pckh@0.5") for o in (base, own)]
+def _comparison_numbers(found: SeedComparison, adjusted: float, digits: int) -> dict:
     return {
-        "row": own.row.label,
-        "less": base.row.label,
-        "paper": None if None in printed else printed[1] - printed[0],
         "ours": _number(found.difference.value),
-        "95 %": _range(found.difference),
+        "95 %": _range(found.difference, digits),
         "test": found.test,
         "p": _number(found.p),
         "p (Holm)": _number(adjusted),
-        "verdict": in_words(adjusted, found.difference.value, found.seeds),
     }
 
 
 def caption(table: str, rows: Sequence[Outcome]) -> str:
     """How these numbers were made, in words."""
-    own = next(row.asked for row in rows if row.asked is not None)
-    results = [result for row in rows for result in row.results.values()]
-    runs = f"{len(results)} runs" + (f" of {results[0]['metrics']['people']} people each" if results else "")
-    where = {f"{r['time']['device']}, {r['time']['threads']} threads" for r in results}
+    asked = [row.asked for row in rows if row.asked is not None]
+    own, results = asked[0], [result for row in rows for result in row.results.values()]
+    data, sizes = ({words(a): None for a in asked} for words in (lambda a: a.data.name, lambda a: _size(a.image_size)))
+    runs = f"{len(results)} runs" + (f", judged on {_people(results[0], headline_of(rows))} people" if results else "")
+    where = {device_words(r["time"]) for r in results}
     boxes, heads = ({r["metrics"][kind] for r in results} for kind in ("boxes", "head_size"))
-    height, width = own.image_size
-    return (
-        f"{TABLES[table].title}. Ours: {own.data.name}, {height} x {width} px, {own.run.epochs} epochs of batches of "
-        f"{own.run.batch_size}, Adam {own.run.lr:g}; {runs}; boxes: {_words(boxes)}; head size: "
-        f"{_words(heads)}; on {_words(where)}."
+    rules = "the paper's text" if own.rules == PAPER else "the released code" if own.rules == RELEASED else "its own"
+    left_out = sum(row.left_out for row in rows)
+    words = (
+        f"{TABLES[table].title}. Ours: {_words(data)}, {_words(sizes)} px, {own.run.epochs} epochs of batches of "
+        f"{own.run.batch_size}, Adam {own.run.lr:g}, rules of {rules}; {runs}; boxes: {_words(boxes)}; head size: "
+        f"{_words(heads)}; on {_words(sorted(where))}."
     )
+    if left_out:
+        words += f" Left out: {left_out} results of other people or other initial weights."
+    return words
 
 
-def _words(found: set[str]) -> str:
-    return ", ".join(sorted(found)) or "none yet"
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _people(result: Mapping, metric: str) -> int:
+    """How many people the metric is over: those who can be judged by it."""
+    return result["metrics"].get("intervals", {}).get(metric, {}).get("people", result["metrics"]["people"])
+
+
+def _words(found: Iterable[str]) -> str:
+    return ", ".join(found) or "none yet"
+
+
+def page_stem(table: str, profile_name: str, rows: Sequence[Outcome]) -> str:
+    """The name of a table's files: its own and the profile's, and what is other than the profile says: data, pixels,
+    epochs, batch. So no size overwrites another."""
+    words = [table, profile_name]
+    own = next(row for row in rows if row.asked is not None)
+    asked, plain = own.asked, experiment_of(own.row, PROFILES[profile_name])
+    if asked.data.name != plain.data.name:
+        words.append(asked.data.name)
+    if asked.data.pictures != plain.data.pictures:
+        words.append(f"{asked.data.pictures[0]}_{asked.data.pictures[1]}_pictures")
+    if asked.image_size != plain.image_size:
+        words.append(_size(asked.image_size).replace(" ", ""))
+    if asked.run.epochs != plain.run.epochs:
+        words.append(f"{asked.run.epochs}_epochs")
+    if asked.run.batch_size != plain.run.batch_size:
+        words.append(f"batch_{asked.run.batch_size}")
+    return "_".join(words)
 
 
 def tables_home() -> Path:
@@ -113,7 +182,7 @@ def write_table(
         "comparisons": comparison_table(rows, paired=paired),
         "costs": cost_table(rows),
     }
-    folder, stem = tables_home(), f"{table}_{profile_name}"
+    folder, stem = tables_home(), page_stem(table, profile_name, rows)
     folder.mkdir(parents=True, exist_ok=True)
     parts = [f"# {TABLES[table].title}", TABLES[table].question, caption(table, rows)]
     parts += [f"## {name.capitalize()}\n\n{as_markdown(frame)}" for name, frame in frames.items() if len(frame)]
@@ -139,8 +208,10 @@ def _text(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _range(interval: Interval) -> str:
-    return "" if interval.low is None or math.isnan(interval.low) else f"{interval.low:.1f} to {interval.high:.1f}"
+def _range(interval: Interval, digits: int = 1) -> str:
+    if interval.low is None or math.isnan(interval.low):
+        return ""
+    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
 
 
 def _number(value: float) -> float | None:

@@ -28,8 +28,8 @@ class LiveTable:
             print(f"{time.strftime('%H:%M:%S')} {planned.words}: {words} ({left} left)", file=self.out, flush=True)
 
     def look(self) -> None:
-        """Draw, where it is time to."""
-        if self.live and time.monotonic() > self._last + _PERIOD:
+        """Draw, where it is time to, or all is said."""
+        if self.live and (time.monotonic() > self._last + _PERIOD or len(self.known) == len(self.runs)):
             self._last = time.monotonic()
             lines = self.lines()
             print(f"\x1b[{self.drawn}F\x1b[J" * bool(self.drawn) + "\n".join(lines), file=self.out, flush=True)
@@ -41,6 +41,9 @@ class LiveTable:
         counts = {word: sum(row[1] == word for row in rows) for word in ("done", "running", "waiting")}
         failed = len(rows) - sum(counts.values())
         head = f"{'run':44} {'state':10} {'step':>12} {'score':>7}"
-        body = [f"{words:44.44} {state:10.10} {share:>12} {score:>7}" for words, state, share, score in rows[:_MOST]]
+        body = [
+            f"{words:44.44} {state if state in counts else 'failed':10} {share:>12} {score:>7}"
+            for words, state, share, score in rows[:_MOST]
+        ]
         more = [f"… and {len(rows) - _MOST} more"] if len(rows) > _MOST else []
         return [head, *body, *more, ", ".join(f"{n} {word}" for word, n in counts.items()) + f", {failed} failed"]

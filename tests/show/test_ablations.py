@@ -30,7 +30,9 @@ def test_cost_against_accuracy(rows):
     assert list(printed.y) == [87.0] and printed.x[0] == pytest.approx(1.250, abs=5e-4)
     assert [trace.x[0] for trace in ours] == [0.024] * 3
     assert accuracy_against_cost(rows, "params").data[1].x[0] == pytest.approx(2.895, abs=5e-4)
-    with pytest.raises(ValueError, match="against gmac or params; got 'time'"):
+    times = accuracy_against_cost(rows, "latency")
+    assert not times.data[0].x and times.data[1].x[0] > times.data[2].x[0] > 0  # the paper's size, then ours
+    with pytest.raises(ValueError, match="against gmac, params, latency; got 'time'"):
         accuracy_against_cost(rows, "time")
 
 

@@ -154,7 +154,8 @@ def test_processes_and_their_errors(house, profile):
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_begun_again(house, profile):
+@pytest.mark.parametrize("whole", [True, False], ids=["process and kernel", "kernel alone"])
+def test_what_is_killed_is_begun_again(house, profile, whole):
     longer = replace(profile, base=replace(profile.base, run=replace(profile.base.run, epochs=12)))
     runs = plan(["figure_6"], longer, 1, DataFingerprints(progress=False))
     killed = []
@@ -165,7 +166,8 @@ def test_a_killed_process_is_begun_again(house, profile):
             if runs[0].run.status().get("epoch", 0) >= 2:
                 kernel = psutil.Process(runs[0].run.status()["pid"])
                 killed.append(kernel.parent().pid)
-                os.kill(killed[0], signal.SIGKILL)
+                if whole:
+                    os.kill(killed[0], signal.SIGKILL)
                 kernel.kill()
 
     thread = threading.Thread(target=kill)

@@ -22,7 +22,8 @@ RULE = {
     "fabric_2": (6.672, 1.150), "fabric_3": (9.558, 1.572), "ours_a": (5.147, 4.586), "ours_b": (16.412, 9.381),
     "ours_c": (13.647, 8.348), "branchnet_1": (12.822, 23.675), "branchnet_2": (12.606, 22.822),
     "ours_1": (6.126, 4.032), "ours_2": (27.466, 11.416), "ours_3": (16.413, 15.834),
-    "simple_baseline_50": (33.999, 11.987), "simple_baseline_50_vector8": (34.028, 12.097),
+    "simple_baseline_50": (33.999, 11.987), "simple_baseline_50_coco": (34.000, 8.991),
+    "simple_baseline_50_vector8": (34.028, 12.097),
     "simple_baseline_152": (68.635, 21.019), "hrnet_w32": (28.536, 9.493), "hrnet_w32_vector8": (28.540, 9.507),
 }  # fmt: skip
 

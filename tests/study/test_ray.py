@@ -55,6 +55,26 @@ def test_one_run_is_killed_and_the_table_is_whole(house, profile, cluster):
     assert len(nodes) == 2 and killed and len(read_results()) == 3
 
 
+@pytest.mark.slow
+def test_an_interrupted_run_is_saved(house, profile, cluster):
+    longer = replace(profile, base=replace(profile.base, run=replace(profile.base.run, epochs=200)))
+    run = (runs := plan(["table_2"], longer, 1, DataFingerprints(progress=False), ["synchronous"]))[0].run
+
+    def interrupt():
+        if run.status().get("epoch", 0) >= 2:
+            raise KeyboardInterrupt
+
+    engine = RayEngine(cluster.address)
+    try:
+        with pytest.raises(KeyboardInterrupt, match="what was under way is saved"):
+            ablate(runs, engine, look=interrupt)
+    finally:
+        engine.close()
+    status = run.status()
+    assert status["state"] == "interrupted" and not run.in_use()
+    assert run.snapshots()[-1] == status["step"]
+
+
 def test_without_a_cluster():
     with pytest.raises(ValueError, match=r"no Ray cluster at '127.0.0.1:1'"):
         RayEngine("127.0.0.1:1")

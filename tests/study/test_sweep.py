@@ -1,3 +1,7 @@
+import _thread
+import threading
+import time
+
 import nbformat
 import pytest
 
@@ -58,3 +62,19 @@ def test_running_and_failing(notebook, tmp_path, capfd):
     assert (tmp_path / "out.ipynb").is_file()
     with pytest.raises(NotebookError, match="no notebook at"):
         notebook_parameters(tmp_path / "none.ipynb")
+
+
+def test_an_interrupt_that_is_no_signal_reaches_the_notebook(notebook, tmp_path):
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    begun, source = tmp_path / "begun", tmp_path / "long.ipynb"
+    cell = nbformat.v4.new_code_cell(f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), source)
+
+    def interrupt():
+        while not begun.exists():
+            time.sleep(0.1)
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_notebook(source, tmp_path / "out.ipynb", {}, progress=False)

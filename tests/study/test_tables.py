@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from posenfs.study.experiments import FRONTIER, PROFILES, TABLES, experiment_of
+from posenfs.study.distinctness import Distinctness
+from posenfs.study.experiments import FRONTIER, PROFILES, TABLES, choose_profile, experiment_of
 from posenfs.study.results import NUMERICS, configuration
-from posenfs.study.row_costs import cost_table, frontier_table, latency_table
-from posenfs.study.rows import headline_of, mean_architectures, outcomes, searched_rows
-from posenfs.study.tables import as_markdown, caption, comparison_table, score_table, write_table
+from posenfs.study.row_costs import cost_table, frontier_table, latency_ms, latency_table
+from posenfs.study.rows import distinctness_table, headline_of, mean_architectures, outcomes, searched_rows
+from posenfs.study.tables import (
+    as_markdown,
+    caption,
+    comparison_table,
+    loss_comparison_table,
+    page_stem,
+    score_table,
+    write_table,
+)
 
 PROFILE = PROFILES["smoke"]
 SCORES = {"random": (50.0, 47.0, 48.3), "synchronous": (50.5, 50.9, 48.2), "first_order": (41.4, 41.5, 39.3)}
@@ -32,7 +41,7 @@ def result(row: str, seed: int, score: float, table: str = "table_2") -> dict:
         "metrics": {
             "headline": "pckh@0.5",
             "metrics": {"pckh@0.5": score, "pckh@0.11": score / 4, "pckh@0.1": score / 5},
-            "people": 60,
+            "people": 75,  # of whom 60 can be judged
             "boxes": "annotated",
             "head_size": "0.6 x head-box diagonal",
             "intervals": {
@@ -93,6 +102,7 @@ def test_missing_is_missing():
     verdicts = comparison_table(some)["verdict"].tolist()
     assert verdicts == ["no result: nothing can be said", "no result: nothing can be said"]
     assert "none yet" in caption("table_2", outcomes("table_2", PROFILE, []))
+    assert "1 runs, judged on 60 people" in caption("table_2", some)
     assert score_table(outcomes("table_7", PROFILE, []))["seeds"].tolist()[-2:] == ["quoted", "quoted"]
 
 
@@ -102,11 +112,60 @@ def test_costs(rows):
     assert own["params M, paper"] == 3.3 and own["G, paper"] == 1.2
     assert round(own["by its rule"], 3) == 3.319 and round(own["G by its rule"], 3) == 1.164
     assert round(own["honest"], 3) == 2.895 and round(own["GMAC honest"], 3) == 1.250
-    assert own["images/s"] == 21.0 and own["hours a run"] == 0.5 and own["where"] == "x86_64, 1 threads"
+    assert own["images/s"] == 21.0 and own["hours of training"] == 0.5 and own["where"] == "x86_64, 1 thread"
     assert own["GMAC of our crop"] == 0.024
     times = latency_table(rows[:1], (1, 2))
     assert (times[["ms, batch of 1", "ms, batch of 2"]] > 0).all().all()
-    assert len(frontier_table()) == len(FRONTIER)
+    assert times.iloc[0, 0] != latency_ms(rows[0]) > 0  # each batch is measured by itself
+    others = frontier_table()
+    assert len(others) == len(FRONTIER)
+    square = others["GMAC at 256 x 256 (MPII)"]  # as published for that size
+    assert square["HRNet-W32"] == pytest.approx(10.2, abs=0.05) and square["Lite-HRNet-30"] == pytest.approx(
+        0.42, abs=0.01
+    )
+
+
+def test_what_is_quoted_and_printed_for_other_metrics():
+    rows = outcomes("table_7", PROFILE, [])
+    scores, costs = score_table(rows), cost_table(rows)
+    assert scores["paper OKS-AP"].dropna().tolist() == [67.4, 70.9, 72.3, 70.4, 74.4] and "paper PCKh@0.5" not in scores
+    assert costs.loc["HRNet-W32, 256 x 192", ["params M, paper", "GMAC honest"]].tolist() == [28.5, 7.65]
+    assert costs.loc["SimpleBaseline-50", "G, paper"] == 8.9 and "256 x 192" in costs.loc["SimpleBaseline-50", "note"]
+    assert comparison_table(rows)["less"].tolist() == ["SimpleBaseline-50"] * 3
+    assert set(comparison_table(outcomes("table_5", PROFILE, []))["less"]) == {"MobileNet-V2, P = 3 (Table II's)"}
+
+
+def test_the_loss_at_the_end():
+    found = [result(row, seed, 50.0) for row in ("synchronous", "first_order") for seed in range(3)]
+    for own, loss in zip(found, (1.0, 1.1, 1.2, 0.5, 0.6, 0.8), strict=True):
+        own["losses"][-1][1] = loss
+    line = loss_comparison_table(outcomes("table_2", PROFILE, found)).loc["first order"]
+    test = scipy.stats.ttest_ind((0.5, 0.6, 0.8), (1.0, 1.1, 1.2), equal_var=False)
+    assert line["ours"] == pytest.approx(-1.4 / 3) and line["p"] == pytest.approx(test.pvalue)
+    assert line["verdict"] == "lower by 0.5"
+
+
+def test_results_of_other_people_or_weights_stand_apart():
+    most = [result("random", seed, 50.0) for seed in range(3)] + [result("synchronous", 0, 51.0)]
+    others = [result("synchronous", seed, 60.0) for seed in range(2)]
+    begun = result("synchronous", 1, 70.0)
+    for own in others:
+        own["data"] = {**own["data"], "valid": "other people"}
+    begun["data"] = {**begun["data"], "weights": "another file"}
+    random, synchronous, first_order = outcomes("table_2", PROFILE, [*others, begun, *most])
+    assert random.scores("pckh@0.5") == {0: 50.0, 1: 50.0, 2: 50.0} and random.left_out == 0
+    assert synchronous.scores("pckh@0.5") == {0: 51.0} and synchronous.left_out == 3
+    assert first_order.results == {} and "Left out: 3 results" in caption("table_2", [random, synchronous, first_order])
+
+
+def test_parts_that_so_few_seeds_cannot_tell():
+    shown = Distinctness("operations", (0.1,), (0.2,), 0.1, p=1 / 36, permutations=36, least_p=1 / 36)
+    even = replace(shown, p=0.5)
+    verdicts = distinctness_table({"P = 3": {"operations": shown, "sources": even}})["verdict"].tolist()
+    assert verdicts[0].startswith("as far apart as so few seeds can show")
+    assert verdicts[1] == "not distinguishable from the noise of seeds"
+    alone = distinctness_table({"P = 3": {"operations": shown}})
+    assert alone["verdict"].tolist() == ["parts differ"]
 
 
 def test_architectures(rows):
@@ -121,6 +180,14 @@ def test_architectures(rows):
         "first order": 3,
     }
     assert searched_rows(outcomes("table_2", PROFILE, [result("random", 0, 50.0)])) == {}
+
+
+def test_each_size_has_files_of_its_own():
+    profile = choose_profile("smoke", image_size=96, epochs=7, pictures=(30, 9))
+    names = {page_stem("table_2", "smoke", outcomes("table_2", own, [])) for own in (PROFILE, profile)}
+    assert names == {"table_2_smoke", "table_2_smoke_30_9_pictures_96x96_7_epochs"}
+    study = choose_profile("study", dataset="mpii", root="somewhere", batch_size=4)
+    assert page_stem("table_2", "study", outcomes("table_2", study, [])) == "table_2_study_mpii_batch_4"
 
 
 def test_what_is_written(rows, tmp_path, monkeypatch):
