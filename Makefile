@@ -1,5 +1,5 @@
 # make demo: a search on drawn people, from nothing to reports/demo/search.html      make lab: JupyterLab
-# make test: the fast tests and the notebooks      make check: style, layers, paper facts      make test-all: the slow ones too
+# make test: the fast tests and the notebooks      make check: style, layers, paper facts      make test-all: the slow ones too, the browser's, every table, Ray
 # make smoke: every table of the paper, seconds a run
 # make coverage: which lines no fast test reaches      make floors: the fast tests on the oldest packages      make audit: known holes
 # make test-browser: the workbench in a real JupyterLab, by Chromium      make pictures: docs/pictures, taken there
@@ -19,8 +19,9 @@ reports/demo/search.html: notebooks/04_search.ipynb | $(READY)
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 8 --dist worksteal
 
-test-all: $(READY)
-	$(BIN)/python -m pytest
+test-all: test test-browser smoke
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[ray]'
+	$(BIN)/python -m pytest -m slow --ignore tests/browser
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest tests/browser
