@@ -42,7 +42,11 @@ def score_dots(rows: Sequence[Outcome], metric: str | None = None) -> go.Figure:
         x=[score for _, score in printed], y=[label for label, _ in printed], mode="markers", name="printed",
         marker={"color": "#D55E00", "symbol": "diamond-open", "size": 10},
     )  # fmt: skip
-    figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1], range=[-0.6, len(labels) - 0.4])
+    # rows without any point have their line too
+    figure.add_scatter(x=[None] * len(labels), y=labels, mode="markers", showlegend=False, hoverinfo="skip")
+    figure.update_yaxes(
+        type="category", categoryorder="array", categoryarray=labels[::-1], range=[-0.6, len(labels) - 0.4]
+    )
     figure.update_xaxes(title=f"{metric_title(metric)} (%)")
     return figure.update_layout(height=180 + 34 * len(rows))
 
@@ -110,15 +114,16 @@ def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figur
     figure = make_subplots(cols=2, subplot_titles=titles, horizontal_spacing=0.12)
     figure.add_scatter(
         x=[own.square_gmac if by == "gmac" else own.params_m for own in others], y=[own.pckh for own in others],
-        text=[own.name for own in others], name="others, as published", mode="markers+text",
-        textposition="bottom center", marker={"color": _PALE, "size": 9}, row=1, col=1,
+        text=[f" {own.name}" for own in others], name="others, as published", mode="markers+text",
+        textposition="middle right", marker={"color": _PALE, "size": 9}, row=1, col=1,
     )  # fmt: skip
     # the quoted numbers of networks that others publish stand there already
     named = {own.name for own in others}
     printed = [own for own in rows if "pckh@0.5" in own.row.printed and own.row.label not in named]
     figure.add_scatter(
         x=[_cost(own, by, full=True) for own in printed], y=[own.row.printed["pckh@0.5"] for own in printed],
-        text=[own.row.label for own in printed], name="in the paper", mode="markers+text", textposition="top center",
+        text=[f"{own.row.label} " for own in printed], name="in the paper", mode="markers+text",
+        textposition="middle left",
         marker={"color": "#D55E00", "symbol": "diamond-open", "size": 10}, row=1, col=1,
     )  # fmt: skip
     for own in rows:

@@ -1,7 +1,8 @@
 """Rows and their runs as one table: the paper's number beside ours, with what is known of both."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas
@@ -112,23 +113,26 @@ def _comparison_numbers(found: SeedComparison, adjusted: float, digits: int) -> 
 
 
 def caption(table: str, rows: Sequence[Outcome]) -> str:
-    """How these numbers were made, in words."""
+    """How these numbers were made, in words, in lines of a hundred characters."""
     asked = [row.asked for row in rows if row.asked is not None]
     own, results = asked[0], [result for row in rows for result in row.results.values()]
     data, sizes = ({words(a): None for a in asked} for words in (lambda a: a.data.name, lambda a: _size(a.image_size)))
-    runs = f"{len(results)} runs" + (f", judged on {_people(results[0], headline_of(rows))} people" if results else "")
-    where = {device_words(r["time"]) for r in results}
-    boxes, heads = ({r["metrics"][kind] for r in results} for kind in ("boxes", "head_size"))
-    rules = "the paper's text" if own.rules == PAPER else "the released code" if own.rules == RELEASED else "its own"
-    left_out = sum(row.left_out for row in rows)
+    known = {PAPER: "the paper's text", RELEASED: "the released code"}
+    rules = known.get(own.rules, "its own") if len({a.rules for a in asked}) == 1 else "each row's own"
     words = (
-        f"{TABLES[table].title}. Ours: {_words(data)}, {_words(sizes)} px, {own.run.epochs} epochs of batches of "
-        f"{own.run.batch_size}, Adam {own.run.lr:g}, rules of {rules}; {runs}; boxes: {_words(boxes)}; head size: "
-        f"{_words(heads)}; on {_words(sorted(where))}."
+        f"{TABLES[table].title}. Ours: {', '.join(data)}, {', '.join(sizes)} px, {own.run.epochs} epochs of batches of "
+        f"{own.run.batch_size}, Adam {own.run.lr:g}, rules of {rules}; "
     )
-    if left_out:
+    if results:
+        boxes, heads = (", ".join({r["metrics"][kind]: None for r in results}) for kind in ("boxes", "head_size"))
+        where = "; ".join(sorted({device_words(r["time"]) for r in results}))
+        people = _people(results[0], headline_of(rows))
+        words += f"{len(results)} runs, judged on {people} people; boxes: {boxes}; head size: {heads}; on {where}."
+    else:
+        words += "no run yet."
+    if left_out := sum(row.left_out for row in rows):
         words += f" Left out: {left_out} results of other people or other initial weights."
-    return words
+    return textwrap.fill(words, 100)
 
 
 def _size(size: tuple[int, int]) -> str:
@@ -138,10 +142,6 @@ def _size(size: tuple[int, int]) -> str:
 def _people(result: Mapping, metric: str) -> int:
     """How many people the metric is over: those who can be judged by it."""
     return result["metrics"].get("intervals", {}).get(metric, {}).get("people", result["metrics"]["people"])
-
-
-def _words(found: Iterable[str]) -> str:
-    return ", ".join(found) or "none yet"
 
 
 def page_stem(table: str, profile_name: str, rows: Sequence[Outcome]) -> str:

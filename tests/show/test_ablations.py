@@ -9,11 +9,12 @@ from tests.study.test_tables import SCORES
 
 
 def test_every_seed_is_a_dot(rows):
-    seeds, means, printed = score_dots(rows).data
+    seeds, means, printed, lines = score_dots(rows).data
     assert sorted(seeds.x) == sorted([*SCORES["random"], *SCORES["synchronous"], 41.4])
     assert list(means.y) == ["random", "synchronous", "first order"]
     assert means.error_x.array[2] == 0.0 < means.error_x.array[0]
     assert list(printed.x) == [87.0] and list(printed.y) == ["synchronous"]
+    assert lines.y == means.y and set(lines.x) == {None}
 
 
 def test_curves_of_every_run(rows):
@@ -26,7 +27,7 @@ def test_curves_of_every_run(rows):
 def test_cost_against_accuracy(rows):
     figure = accuracy_against_cost(rows)
     others, printed, *ours = figure.data
-    assert list(others.text) == [own.name for own in FRONTIER if own.pckh is not None]
+    assert [text.strip() for text in others.text] == [own.name for own in FRONTIER if own.pckh is not None]
     assert list(printed.y) == [87.0] and printed.x[0] == pytest.approx(1.250, abs=5e-4)
     assert [trace.x[0] for trace in ours] == [0.024] * 3
     assert accuracy_against_cost(rows, "params").data[1].x[0] == pytest.approx(2.895, abs=5e-4)
