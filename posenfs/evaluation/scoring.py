@@ -145,7 +145,6 @@ def rescored(
     results: Sequence[Mapping],
     sigmas: Sequence[float] | np.ndarray,
     nms: float | None = 0.9,
-    keypoint_threshold: float = 0.2,
     aspect: float = 0.75,
     place: str = "result",
 ) -> list[dict]:
@@ -163,7 +162,7 @@ def rescored(
     boxes = np.array([result["bbox"] for result in results], np.float64)
     if (small := (boxes[:, 2:] <= 0).any(1)).any():
         raise DataError(f"{place} {small.argmax()}: its bbox {boxes[small.argmax()].tolist()} has no size")
-    scores = rescore(np.array([result["score"] for result in results], np.float64), points[..., 2], keypoint_threshold)
+    scores = rescore(np.array([result["score"] for result in results], np.float64), points[..., 2])
     areas, kept = nms_areas(boxes, aspect), range(len(results))
     if nms is not None:
         of_image: dict[int, list[int]] = {}

@@ -15,8 +15,8 @@ from posenfs.show.fabric_graph import TRANSFER_COLOURS
 
 _TRANSFERS = {"finer": "down", "same": "same", "coarser": "up"}  # a source and the transfer it comes through
 _DASHES = ("solid", "dash", "dashdot", "dot")  # of cells, the finest first
-# Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
 TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
+# Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
 
 

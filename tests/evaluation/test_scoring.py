@@ -1,6 +1,7 @@
 """Anyone's predictions: published ones to three decimals, COCO's results, and files that are not as they should be."""
 
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -287,6 +288,16 @@ def test_pck_of_every_form_of_truth(form, normalise, drawn, tmp_path, capsys):
         return
     main(["evaluate", "pck", *files, "--normalise", normalise, "--one-based", "--json"])
     assert json.loads(capsys.readouterr().out)[f"pck_{normalise}@0.2"]["mean"] == 100
+
+
+def test_the_named_file_is_read(drawn, tmp_path):
+    """Not one of the same name in annot/ beside it."""
+    shutil.copytree(drawn / "annot", tmp_path / "annot")
+    people = json.loads((drawn / "annot" / "valid.json").read_text())
+    (tmp_path / "valid.json").write_text(json.dumps(people[:2]))
+    own, whole = read_truth(tmp_path / "valid.json"), read_truth(tmp_path / "annot" / "valid.json")
+    assert len(own) == 2 < len(whole) == len(people)
+    np.testing.assert_array_equal(own.keypoints_image, whole.keypoints_image[:2])
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,7 @@ def find_mpii(root: Path, split: str) -> Path | None:
 def read_mpii(root: Path, split: str) -> People:
     """The people of annot/<split>.json; head sizes and, for scoring, keypoints from gt_<split>.mat beside it.
 
-    Files count pixels from 1 and give a centre and scale; the box is the square of side 200 * scale round the centre
-    moved down by 15 * scale. Without the .mat file head sizes come from the scale. Raises DataError for a missing or
-    unsound file.
+    Raises DataError for a missing or unsound file.
     """
     path = find_mpii(root, split)
     if path is None:
@@ -32,6 +30,16 @@ def read_mpii(root: Path, split: str) -> People:
             f"no MPII annotation at {root / 'annot' / split}.json; `root` must hold images/ and annot/ "
             "(see data/README.md)"
         )
+    return people_of_json(path, root / "images")
+
+
+def people_of_json(path: Path, pictures: Path) -> People:
+    """The people of a file such as valid.json, whose pictures lie in that folder; see read_mpii.
+
+    Files count pixels from 1 and give a centre and scale; the box is the square of side 200 * scale round the centre
+    moved down by 15 * scale. Without gt_valid.mat beside it head sizes come from the scale. Raises DataError for an
+    unsound file.
+    """
     entries = read_json(path)
     if not isinstance(entries, list) or not entries:
         raise DataError(f"{path} must hold a list with at least one person")
@@ -39,7 +47,7 @@ def read_mpii(root: Path, split: str) -> People:
     joints, labelled, occluded, centers, scales = (np.array(column) for column in zip(*rows, strict=True))
     visibility = np.where(labelled > 0, np.where(occluded > 0, 1, 2), 0)
     head_sizes, head_source = _HEAD_OF_SCALE * scales, f"{_HEAD_OF_SCALE} x scale"
-    truth = path.with_name(f"gt_{split}.mat")
+    truth = path.with_name(f"gt_{path.stem}.mat")
     if truth.is_file():
         head_source = "0.6 x head-box diagonal"
         joints, missing, head_sizes = mpii_truth(truth, len(rows))
@@ -48,9 +56,9 @@ def read_mpii(root: Path, split: str) -> People:
     names = sorted({entry["image"] for entry in entries})
     position = {name: i for i, name in enumerate(names)}
     return People(
-        name=f"mpii {split}",
+        name=f"mpii {path.stem}",
         skeleton=MPII,
-        root=root / "images",
+        root=pictures,
         images=tuple(names),
         image_index=np.array([position[entry["image"]] for entry in entries]),
         keypoints_image=keypoints,
