@@ -210,6 +210,7 @@ def test_rescoring_and_suppression_are_plain_loops(seed, split, real, tmp_path, 
     ("change", "message"),
     [
         (lambda r: r.update(image_id=-5), "is of image -5, which the annotations do not have"),
+        (lambda r: r.update(image_id=True), "image_id is True; COCO's are whole numbers"),
         (lambda r: r.update(keypoints=r["keypoints"][:48]), "keypoints must be 51 numbers"),
         (lambda r: r["keypoints"].__setitem__(0, float("nan")), "keypoints holds nan"),
         (lambda r: r.update(score=float("inf")), "score holds inf"),

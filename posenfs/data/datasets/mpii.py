@@ -6,7 +6,7 @@ import numpy as np
 
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.files import read_mat
-from posenfs.data.sample import DataError, People, image_name, read_json
+from posenfs.data.sample import DataError, People, finite_numbers, image_name, read_json
 
 # Keypoint k of the paper's order is keypoint FILE_ORDER[k] of a file (footnote 3).
 FILE_ORDER = tuple(MPII_FILE_KEYPOINTS.index(name) for name in MPII.keypoints)
@@ -85,23 +85,11 @@ def _entry(path: Path, number: int, entry: dict) -> tuple:
     place += f" ({image_name(place, entry.get('image'))})"
     occluded = entry.get("joints_occluded", [0] * 16)
     shapes = {"joints": (16, 2), "joints_vis": (16,), "center": (2,), "scale": ()}
-    values = {name: _numbers(place, name, entry.get(name), shape) for name, shape in shapes.items()}
+    values = {name: finite_numbers(place, name, entry.get(name), shape) for name, shape in shapes.items()}
     if values["scale"] <= 0:
         raise DataError(f"{place}: scale {values['scale']:g} gives a box of no size; correct or drop this person")
-    occluded = _numbers(place, "joints_occluded", occluded, (16,))
+    occluded = finite_numbers(place, "joints_occluded", occluded, (16,))
     return values["joints"], values["joints_vis"], occluded, values["center"], values["scale"]
-
-
-def _numbers(place: str, name: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise DataError(f"{place}: {name} is not numbers of shape {shape}: {value!r:.80}") from None
-    if array.shape != shape:
-        raise DataError(f"{place}: {name} has shape {array.shape}, expected {shape}; correct or drop this person")
-    if not np.isfinite(array).all():
-        raise DataError(f"{place}: {name} holds {array[~np.isfinite(array)][0]}; correct or drop this person")
-    return array
 
 
 def mpii_truth(path: Path, people: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
