@@ -87,7 +87,6 @@ _WHERE = {
     "errors_by_keypoint": "posenfs.show.errors",
     "evaluate": "posenfs.evaluation.predict",
     "expected_cost_curve": "posenfs.show.costs",
-    "expected_multiply_adds": "posenfs.model.expected_cost",
     "find_run": "posenfs.search.run",
     "fold": "posenfs.model.folded",
     "follow": "posenfs.search.detached",

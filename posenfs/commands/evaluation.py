@@ -136,8 +136,10 @@ def submit_coco(
         workers: Processes that read and cut pictures.
         quiet: No progress bar.
     """
+    from posenfs.model.memory import keep_freed_memory
     from posenfs.study.submitting import submit_coco
 
+    keep_freed_memory()
     poses = submit_coco(model, info, pictures, detections, output, device, workers, progress=not quiet)
     print(f"{poses} poses written to {output}")
 

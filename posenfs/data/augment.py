@@ -39,7 +39,6 @@ class Augmentation:
 PAPER = Augmentation()
 # the authors' code
 RELEASED = Augmentation(rotation_probability=0.6, normal=True)
-NONE = Augmentation(rotation=0.0, scale=0.0, flip=0.0)
 
 _ORDER = 2**63  # a counter no sample has
 

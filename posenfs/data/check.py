@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import DATASETS
-from posenfs.data.pictures import named
+from posenfs.data.pictures import named, upright_size
 from posenfs.data.sample import PICTURE_ERRORS, DataError, People
 
 _EXAMPLES = 3  # of a kind of fault, in the text
@@ -114,13 +114,12 @@ def _look(path: Path) -> _Look:
     try:
         with Image.open(path) as image:
             image.load()
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             unusual = {
                 "grey": image.mode in ("1", "L", "LA") or image.mode.startswith("I"),
                 "with an alpha channel": image.has_transparency_data,
-                "turned upright by an EXIF tag": orientation in range(2, 9),
+                "turned upright by an EXIF tag": image.getexif().get(ExifTags.Base.Orientation) in range(2, 9),
             }
-            size = image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
+            size = upright_size(image)
     except FileNotFoundError:
         return _Look(fault="missing")
     except PICTURE_ERRORS as error:

@@ -14,22 +14,24 @@ from scipy.io import loadmat
 _PACKED = 15  # MAT-files' number for a part that zlib has packed
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file beside, sync, rename: readers see the old one or the new one."""
-    with beside(path) as written:
+def write_whole(path: Path, content: str | bytes, sync: bool = True) -> None:
+    """Write a file beside, sync, rename: readers see the old one or the new one. Without sync, for one of thousands,
+    that holds unless the machine fails."""
+    with beside(path, sync) as written:
         written.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
-def beside(path: Path) -> Iterator[Path]:
+def beside(path: Path, sync: bool = True) -> Iterator[Path]:
     """A file to write in the place of `path`: it takes that place once it is whole, and goes where writing fails."""
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     written = Path(name)
     try:
         yield written
-        with open(written, "rb") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with open(written, "rb") as file:
+                os.fsync(file.fileno())
         written.chmod(0o644)
         os.replace(written, path)
     finally:

@@ -35,10 +35,13 @@ class Crop:
         return Crop(self.center[row], self.scale[row], self.rotation[row], self.flip[row], self.size)
 
 
-def crop_of_box(box: np.ndarray, size: tuple[int, int], padding: float = 1.25) -> Crop:
+PADDING = 1.25  # a crop's sides by those of the box in it
+
+
+def crop_of_box(box: np.ndarray, size: tuple[int, int]) -> Crop:
     """The upright crop of boxes [..., 4] (x, y, w, h in image px), grown to the crop's aspect and by the padding."""
     box = np.asarray(box, np.float64)
-    scale = padding * np.maximum(box[..., 2] / size[0], box[..., 3] / size[1])
+    scale = PADDING * np.maximum(box[..., 2] / size[0], box[..., 3] / size[1])
     still = np.zeros_like(scale)
     return Crop(box[..., :2] + box[..., 2:] / 2, scale, still, still.astype(bool), size)
 

@@ -94,10 +94,15 @@ def picture_sizes(people: People, progress: bool = True) -> np.ndarray:
 def _size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            return image.size[::-1] if turned else image.size
+            return upright_size(image)
     except PICTURE_ERRORS as error:
         raise DataError(f"{path} is no picture: {error}; copy it again or drop it") from None
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height px of a picture turned as its EXIF tag says."""
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return image.size[::-1] if turned else image.size
 
 
 def named(faults: Mapping[Path, str]) -> str:

@@ -1,4 +1,4 @@
-"""People as arrays (what every reader returns), one person as a sample, many as a batch."""
+"""People as arrays (what every reader returns), some of them cropped as a batch, and their pictures."""
 
 import codecs
 import gc
@@ -97,29 +97,6 @@ class People:
     def image_path(self, person: int) -> Path:
         return self.root / self.images[self.image_index[person]]
 
-    def sample(self, person: int) -> "Sample":
-        """One person with the decoded picture; raises DataError where that cannot be read."""
-        return Sample(
-            image=load_image(self.image_path(person)),
-            keypoints_image=self.keypoints_image[person],
-            visibility=self.visibility[person],
-            box=self.boxes[person],
-            head_size=float(self.head_sizes[person]),
-            person_id=int(self.person_ids[person]),
-        )
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One person: image uint8 [3, H, W], keypoints_image [K, 2], visibility [K], box (x, y, w, h), head size px."""
-
-    image: Tensor
-    keypoints_image: np.ndarray
-    visibility: np.ndarray
-    box: np.ndarray
-    head_size: float
-    person_id: int
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -175,6 +152,24 @@ def image_name(place: str, name: object) -> str:
     if path.is_absolute() or ".." in path.parts:
         raise DataError(f"{place} ({name}): an image path must stay inside the folder of pictures")
     return name
+
+
+def finite_numbers(place: str, name: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
+    """float64 of this shape, () for one number; raises DataError, naming the place, for anything else."""
+    try:
+        array = None if value is None else np.asarray(value, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        array = None
+    if array is None or array.shape != shape:
+        found = f"{value!r:.80}" if array is None else _counted(array.shape)
+        raise DataError(f"{place}: {name} must be {_counted(shape)}; got {found}; correct or drop it")
+    if not np.isfinite(array).all():
+        raise DataError(f"{place}: {name} holds {array[~np.isfinite(array)][0]}; correct or drop it")
+    return array
+
+
+def _counted(shape: tuple[int, ...]) -> str:
+    return f"{' x '.join(map(str, shape))} numbers" if shape else "a number"
 
 
 def read_json(path: Path) -> object:

@@ -30,12 +30,12 @@ def head_sizes(people: People) -> np.ndarray:
 TORSO = ("left_shoulder", "right_hip")  # LSP's custom
 
 
-def torso_sizes(people: People, ends: tuple[str, str] = TORSO) -> np.ndarray:
+def torso_sizes(people: People) -> np.ndarray:
     """[N] px: left shoulder to right hip, by which LSP's PCK measures; NaN unless both are labelled, or where the
     skeleton lacks one."""
-    if not set(ends) <= set(people.skeleton.keypoints):
+    if not set(TORSO) <= set(people.skeleton.keypoints):
         return np.full(len(people), np.nan)
-    return people.lengths(*ends)
+    return people.lengths(*TORSO)
 
 
 def head_segment_sizes(people: People) -> np.ndarray:

@@ -2,12 +2,14 @@
 
 import contextlib
 import copy
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any
 
 import numpy as np
-from pycocotools.coco import COCO as CocoAnnotations
-from pycocotools.cocoeval import COCOeval
+from pycocotools import coco, cocoeval
+
+from posenfs.data.geometry import PADDING
 
 # The ten numbers of COCO's keypoint evaluation, in pycocotools' order.
 AP_NAMES = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
@@ -53,11 +55,11 @@ def rescore(box_scores: np.ndarray, keypoint_scores: np.ndarray, threshold: floa
     return total / np.maximum(counted.sum(1), 1).astype(np.float32) * box_scores.astype(np.float32)
 
 
-def nms_areas(boxes: np.ndarray, aspect: float = 0.75, padding: float = 1.25) -> np.ndarray:
+def nms_areas(boxes: np.ndarray, aspect: float = 0.75) -> np.ndarray:
     """[N] px² by which suppression measures poses: that of the crop, a box [N, 4] (x, y, w, h) made as wide as `aspect`
     times its height by growing its shorter side, then padded. HRNet's choice; others take w * h."""
     width, height = boxes[:, 2], boxes[:, 3]
-    return np.maximum(width, aspect * height) * np.maximum(height, width / aspect) * padding**2
+    return np.maximum(width, aspect * height) * np.maximum(height, width / aspect) * PADDING**2
 
 
 def average_precision(
@@ -69,20 +71,17 @@ def average_precision(
     """pycocotools' ten numbers, as shares, of results {image_id, category_id, keypoints [x, y, score, …], score} by the
     content of an annotation file; other sigmas than COCO's where given, and some of its pictures alone, by their ids.
     -1 where there is nobody to find. No result: everything is 0, as it finds nobody. Annotations without area or
-    num_keypoints have the area of their box, and as many as are labelled.
+    num_keypoints have the area of their box, and as many as are labelled; without keypoints nothing is labelled.
     """
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
-        truth = CocoAnnotations()
+    if not results:
+        return dict.fromkeys(AP_NAMES, 0.0)
+    with _silence():
+        truth = coco.COCO()
         truth.dataset = copy.deepcopy(dict(annotations))  # it writes into what it is given
         for annotation in truth.dataset["annotations"]:
-            if annotation.get("area") is None:
-                annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
-            if annotation.get("num_keypoints") is None:
-                annotation["num_keypoints"] = sum(v > 0 for v in annotation["keypoints"][2::3])
+            _complete(annotation)
         truth.createIndex()
-        if not results:
-            return dict.fromkeys(AP_NAMES, 0.0)
-        evaluation = COCOeval(truth, truth.loadRes([dict(result) for result in results]), "keypoints")
+        evaluation = cocoeval.COCOeval(truth, truth.loadRes([dict(result) for result in results]), "keypoints")
         if sigmas is not None:
             evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
         if images is not None:
@@ -91,3 +90,33 @@ def average_precision(
         evaluation.accumulate()
         evaluation.summarize()
     return dict(zip(AP_NAMES, map(float, evaluation.stats), strict=True))
+
+
+def _complete(annotation: dict) -> None:
+    """Add what pycocotools asks of an annotation and a file may lack."""
+    labelled = sum(v > 0 for v in (annotation.get("keypoints") or ())[2::3])
+    added = {"iscrowd": 0, "num_keypoints": labelled} | ({} if labelled else {"keypoints": [], "bbox": [0, 0, 0, 0]})
+    annotation |= {name: value for name, value in added.items() if annotation.get(name) is None}
+    if annotation.get("area") is None:
+        annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+
+
+_SILENT = ContextVar("_SILENT", default=False)  # of a thread: the others print as ever
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """pycocotools, which prints what it does, says nothing."""
+    before = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(before)
+
+
+def _print(*words: Any, **options: Any) -> None:
+    if not _SILENT.get():
+        print(*words, **options)
+
+
+coco.print = cocoeval.print = _print  # what these modules call in the place of the built-in one

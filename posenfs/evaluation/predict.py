@@ -25,7 +25,7 @@ from posenfs.evaluation.oks import average_precision
 from posenfs.evaluation.scoring import rescored
 from posenfs.model.folded import fold
 from posenfs.model.losses import keypoint_losses
-from posenfs.model.network import PoseNetwork, PoseNFS
+from posenfs.model.network import PoseNetwork, PoseNFS, evaluating
 from posenfs.model.vectors import squash
 
 
@@ -64,9 +64,8 @@ def keypoint_vectors(model: PoseNFS, images: Tensor, keypoint: int) -> dict[str,
     """The vectors of one keypoint in the first of the crops uint8 [B, 3, H, W], without flip, by each part that has it:
     [d, h, w], squashed (Eq. 4) so that their length is the part's score; for d = 1 the plain score itself. The model
     is left in its mode."""
-    training = model.training
-    found = model.eval().part_vectors(normalise(images[:1].to(next(model.parameters()).device)))
-    model.train(training)
+    with evaluating(model):
+        found = model.part_vectors(normalise(images[:1].to(next(model.parameters()).device)))
     return {
         part.name: (own if own.shape[2] == 1 else squash(own))[0, part.keypoints.index(keypoint)].cpu().numpy()
         for part, own in zip(model.parts, (vectors.float() for vectors in found), strict=True)
@@ -95,20 +94,16 @@ def predict(
     device = next(model.parameters()).device
     loader = Loader(Crops(people, size), batch_size, workers, cache, device)
     flip_order = people.skeleton.flip_order if flip else None
-    training, model = model.training, fold(model) if isinstance(model, PoseNetwork) else model.eval()
-    keypoints, scores = [], []
-    try:
-        with tqdm(total=len(people), desc="evaluate", unit="img", disable=not progress, leave=False) as bar:
-            for batch in loader.once():
-                maps = score_maps(model, batch.images.to(device), flip_order)
-                peaks, peak_scores = DECODINGS[decoding](maps)
-                crop_px = heatmap_to_crop(peaks.cpu().double().numpy(), size[0] // maps.shape[-1])
-                keypoints.append(crop_to_image(crop_px, batch.crop))
-                scores.append(peak_scores.cpu().numpy())
-                bar.update(len(batch.index))
-    finally:
-        if not isinstance(model, PoseNetwork):
-            model.train(training)
+    model, keypoints, scores = fold(model) if isinstance(model, PoseNetwork) else model, [], []
+    bar = tqdm(total=len(people), desc="evaluate", unit="img", disable=not progress, leave=False)
+    with evaluating(model), bar:
+        for batch in loader.once():
+            maps = score_maps(model, batch.images.to(device), flip_order)
+            peaks, peak_scores = DECODINGS[decoding](maps)
+            crop_px = heatmap_to_crop(peaks.cpu().double().numpy(), size[0] // maps.shape[-1])
+            keypoints.append(crop_to_image(crop_px, batch.crop))
+            scores.append(peak_scores.cpu().numpy())
+            bar.update(len(batch.index))
     return Predictions(np.concatenate(keypoints), np.concatenate(scores), size[0] / size[1])
 
 
@@ -118,10 +113,8 @@ def at_keypoints(
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the network says where a keypoint truly is, without flip: [N, K] the score at its pixel, and [N, K] what it
     adds to the loss (Eq. 6). NaN where not labelled, or outside the crop; the model is left in its mode."""
-    device, training = next(model.parameters()).device, model.training
-    scores, losses = [], []
-    model.eval()
-    try:
+    device, scores, losses = next(model.parameters()).device, [], []
+    with evaluating(model):
         for batch in Loader(Crops(people, size), batch_size).once():
             maps = score_maps(model, batch.images.to(device)).cpu()
             height, width = maps.shape[-2:]
@@ -132,8 +125,6 @@ def at_keypoints(
             found = maps.flatten(2).gather(-1, pixel[..., None])[..., 0]
             scores.append(found.where(labelled, torch.nan))
             losses.append(keypoint_losses(maps, encode(places, height, width)).where(labelled, torch.nan))
-    finally:
-        model.train(training)
     return torch.cat(scores).numpy(), torch.cat(losses).numpy()
 
 
@@ -160,16 +151,18 @@ def all_errors(predictions: Predictions, people: People) -> dict[str, np.ndarray
 def coco_metrics(predictions: Predictions, people: People) -> dict[str, float]:
     """OKS-AP in percent by pycocotools: {"ap": …, "ap/AP50": …, …, "ap/AR_L": …}; NaN where there is nobody to find.
 
-    Of detected boxes double poses are removed (OKS above 0.9). Pictures are those of these people; of detected boxes
-    all of the file, but those left out as broken are none of them.
+    Of detected boxes double poses are removed (OKS above 0.9). Annotations are those of their category. Pictures are
+    those of these people; of detected boxes all of the file, but those left out as broken are none of them.
     """
     sigmas, truth = people.skeleton.oks_sigmas, read_json(people.coco.path)
     nms = None if people.box_scores is None else 0.9
     results = rescored(coco_results(predictions, people), sigmas, nms, aspect=predictions.aspect)
-    if not people.coco.every_image:
-        others = set(people.coco.people.tolist()) - set(people.person_ids.tolist())
-        truth["annotations"] = [a for a in truth["annotations"] if a["id"] not in others]
-    images = None if people.coco.every_image else people.coco.image_ids[np.unique(people.image_index)]
+    everyone = people.coco.every_image
+    others = set() if everyone else set(people.coco.people.tolist()) - set(people.person_ids.tolist())
+    truth["annotations"] = [
+        a for a in truth["annotations"] if a.get("category_id") == people.coco.category and a["id"] not in others
+    ]
+    images = None if everyone else people.coco.image_ids[np.unique(people.image_index)]
     found = average_precision(truth, results, sigmas, images)
     values = {name: 100 * value if value >= 0 else float("nan") for name, value in found.items()}
     return {"ap": values.pop("AP")} | {f"ap/{name}": value for name, value in values.items()}

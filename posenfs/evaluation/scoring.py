@@ -11,7 +11,7 @@ from posenfs.body.skeleton import COCO, MPII
 from posenfs.data.datasets.coco import coco_content, keypoint_category
 from posenfs.data.datasets.mpii import FILE_ORDER, mpii_truth
 from posenfs.data.files import read_mat
-from posenfs.data.sample import DataError, People, read_json
+from posenfs.data.sample import DataError, People, finite_numbers, read_json
 from posenfs.evaluation.metrics import (
     COLUMNS,
     TORSO,
@@ -129,23 +129,31 @@ def read_results(path: Path, annotations: Mapping, keypoints: int) -> list[dict]
         {row.get("id") for row in annotations[key] if isinstance(row, dict) and isinstance(row.get("id"), int)}
         for key in ("images", "categories")
     )
-    for number, result in enumerate(results):
-        place = f"{path}, result {number}"
-        if not isinstance(result, dict):
-            raise DataError(f"{place} is {result!r:.80}, not {{image_id, category_id, keypoints, score}}")
+    rows = [checked_result(f"{path}, result {number}", result, keypoints) for number, result in enumerate(results)]
+    for number, row in enumerate(rows):
         for key, known, of in (("image_id", images, "image"), ("category_id", categories, "category")):
-            if not isinstance(result.get(key), int) or result[key] not in known:
-                raise DataError(f"{place} is of {of} {result.get(key)!r:.40}, which the annotations do not have")
-        _check(place, "keypoints", result.get("keypoints"), 3 * keypoints)
-        _check(place, "score", [result.get("score")], 1)
-    return results
+            if row[key] not in known:
+                raise DataError(f"{path}, result {number} is of {of} {row[key]}, which the annotations do not have")
+    return rows
+
+
+def checked_result(place: str, row: object, keypoints: int) -> dict:
+    """A COCO result {image_id, category_id, keypoints (so many times x, y, score), score, …}, its numbers as floats;
+    raises DataError, naming the place, for another."""
+    if not isinstance(row, Mapping):
+        raise DataError(f"{place} is {row!r:.80}, not {{image_id, category_id, keypoints, score}}")
+    for key in ("image_id", "category_id"):
+        if not isinstance(row.get(key), int) or isinstance(row[key], bool):
+            raise DataError(f"{place}: {key} is {row.get(key)!r:.40}; COCO's are whole numbers")
+    points = finite_numbers(place, "keypoints", row.get("keypoints"), (3 * keypoints,))
+    score = finite_numbers(place, "score", row.get("score"), ())
+    return {**row, "keypoints": points.tolist(), "score": float(score)}
 
 
 def rescored(
     results: Sequence[Mapping],
     sigmas: Sequence[float] | np.ndarray,
     nms: float | None = 0.9,
-    keypoint_threshold: float = 0.2,
     aspect: float = 0.75,
     place: str = "result",
 ) -> list[dict]:
@@ -157,13 +165,11 @@ def rescored(
     """
     if not results:
         return []
-    for number, result in enumerate(results):
-        _check(f"{place} {number}", "bbox", result.get("bbox"), 4)
+    boxes = np.stack([finite_numbers(f"{place} {n}", "bbox", row.get("bbox"), (4,)) for n, row in enumerate(results)])
     points = np.array([result["keypoints"] for result in results], np.float64).reshape(len(results), -1, 3)
-    boxes = np.array([result["bbox"] for result in results], np.float64)
     if (small := (boxes[:, 2:] <= 0).any(1)).any():
         raise DataError(f"{place} {small.argmax()}: its bbox {boxes[small.argmax()].tolist()} has no size")
-    scores = rescore(np.array([result["score"] for result in results], np.float64), points[..., 2], keypoint_threshold)
+    scores = rescore(np.array([result["score"] for result in results], np.float64), points[..., 2])
     areas, kept = nms_areas(boxes, aspect), range(len(results))
     if nms is not None:
         of_image: dict[int, list[int]] = {}
@@ -213,19 +219,6 @@ def score_coco(
         return average_precision(truth, found, spreads)
     except Exception as error:  # of an annotation it cannot use pycocotools raises nearly anything
         raise DataError(f"{annotations} is not as COCO's files are: pycocotools says {error!r:.120}") from None
-
-
-def _check(place: str, name: str, values: object, count: int) -> None:
-    """Raise DataError unless these are so many finite numbers."""
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        array = np.zeros(0)
-    if array.shape != (count,) or None in values:
-        needed = f"{count} numbers" if count > 1 else "a number"
-        raise DataError(f"{place}: {name} must be {needed}; got {values!r:.60}")
-    if not np.isfinite(array).all():
-        raise DataError(f"{place}: {name} holds {array[~np.isfinite(array)][0]}")
 
 
 def _npy(path: Path) -> dict[str, object]:

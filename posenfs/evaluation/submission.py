@@ -6,7 +6,6 @@ import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.io import savemat
@@ -15,16 +14,13 @@ from posenfs.body.skeleton import COCO
 from posenfs.data.datasets.mpii import FILE_ORDER
 from posenfs.data.datasets.mpii_release import (
     Release,
-    file_keypoints,
     load_release,
-    load_struct,
     people_of_release,
     person_id,
-    picture_name,
-    struct_rows,
 )
-from posenfs.data.files import beside
+from posenfs.data.files import beside, write_whole
 from posenfs.data.sample import DataError, People
+from posenfs.evaluation.scoring import checked_result
 
 _PERSON = 1  # COCO's category
 _DECIMALS = 2  # of a coordinate, px
@@ -45,7 +41,7 @@ def write_coco_submission(path: Path, results: Sequence[Mapping]) -> None:
     check_coco_name(path)
     if not results:
         raise DataError(f"no results to write to {path}: the server takes at least one pose")
-    rows = [_written(_row(f"result {number}", result)) for number, result in enumerate(results)]
+    rows = [_written(f"result {number}", result) for number, result in enumerate(results)]
     content = json.dumps(rows, separators=(",", ":")).encode()
     if path.suffix == ".zip":
         packed = io.BytesIO()
@@ -53,24 +49,7 @@ def write_coco_submission(path: Path, results: Sequence[Mapping]) -> None:
             # a ZipInfo carries no time of its own: the same results are the same bytes
             file.writestr(zipfile.ZipInfo(f"{path.stem}.json"), content, zipfile.ZIP_DEFLATED)
         content = packed.getvalue()
-    with beside(path) as written:
-        written.write_bytes(content)
-
-
-def read_coco_submission(path: Path) -> list[dict]:
-    """The rows {image_id, category_id, keypoints, score} of a .json or .zip file for the server.
-
-    Raises FileNotFoundError, or DataError for what the server would not take.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"no results at {path}")
-    try:
-        rows = json.loads(_unpacked(path) if path.suffix == ".zip" else path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error}; write it again") from None
-    if not isinstance(rows, list) or not rows:
-        raise DataError(f"{path} must be a list with at least one result {{image_id, category_id, keypoints, score}}")
-    return [_row(f"{path}, result {number}", row) for number, row in enumerate(rows)]
+    write_whole(path, content)
 
 
 def check_coco_name(path: Path) -> None:
@@ -84,48 +63,17 @@ def check_coco_name(path: Path) -> None:
         )
 
 
-def _unpacked(path: Path) -> bytes:
-    try:
-        with zipfile.ZipFile(path) as file:
-            names = file.namelist()
-            if names == [f"{path.stem}.json"]:
-                return file.read(names[0])
-    except Exception as error:  # of a broken file zipfile and zlib raise nearly anything
-        raise DataError(f"{path} is no zip file that can be read ({error}); write it again") from None
-    raise DataError(f"{path} holds {', '.join(names) or 'nothing'}; the server wants {path.stem}.json alone")
-
-
-def _row(place: str, row: object) -> dict:
-    """The four fields the server reads, checked."""
-    if not isinstance(row, Mapping):
-        raise DataError(f"{place} is {row!r:.80}, not {{image_id, category_id, keypoints, score}}")
-    image, category = row.get("image_id"), row.get("category_id")
-    if not isinstance(image, int) or isinstance(image, bool):
-        raise DataError(f"{place}: image_id is {image!r:.40}; COCO's are whole numbers")
-    if category != _PERSON:
-        raise DataError(f"{place}: category_id is {category!r:.40}; the server judges people, {_PERSON}")
-    points = _numbers(place, "keypoints", row.get("keypoints"), 3 * len(COCO))
-    (score,) = _numbers(place, "score", [row.get("score")], 1)
-    return {"image_id": image, "category_id": _PERSON, "keypoints": points, "score": score}
-
-
-def _numbers(place: str, name: str, values: Any, count: int) -> list[float]:
-    try:
-        array = np.array([float("nan") if value is None else value for value in values], np.float64)
-    except (TypeError, ValueError, OverflowError):
-        array = np.zeros(0)
-    if array.shape != (count,) or not np.isfinite(array).all():
-        wanted = f"{count} finite numbers" if count > 1 else "a finite number"
-        raise DataError(f"{place}: {name} is {values!r:.80}; the server wants {wanted}")
-    return array.tolist()
-
-
-def _written(row: dict) -> dict:
+def _written(place: str, result: Mapping) -> dict:
+    """The four fields that the server reads."""
+    row = checked_result(place, result, len(COCO))
+    if row["category_id"] != _PERSON:
+        raise DataError(f"{place}: category_id is {row['category_id']}; the server judges people, {_PERSON}")
     points = np.array(row["keypoints"]).reshape(-1, 3)
     points = np.concatenate([points[:, :2].round(_DECIMALS), np.ones((len(points), 1))], 1)
     # whole numbers without their .0: a third of the file
     keypoints = [int(value) if value.is_integer() else value for value in points.ravel().tolist()]
-    return row | {"keypoints": keypoints, "score": float(f"{row['score']:.{_SCORE_DIGITS}g}")}
+    score = float(f"{row['score']:.{_SCORE_DIGITS}g}")
+    return {"image_id": row["image_id"], "category_id": _PERSON, "keypoints": keypoints, "score": score}
 
 
 def write_mpii_submission(
@@ -151,38 +99,6 @@ def write_mpii_submission(
             entry["annorect"] = _with_points(entry["annorect"], int(number), predicted)
     with beside(path) as written:
         savemat(written, {"pred": pred.reshape(1, -1)}, do_compression=True)
-
-
-def read_mpii_submission(path: Path, release: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions [N, 16, 2] (image px, 0-based, in MPII's order of the paper) and the person ids [N] of a file for
-    the benchmark, which the release it belongs to gives. Raises FileNotFoundError, or DataError for an unsound file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no predictions at {path}")
-    source, pred = load_release(release), load_struct(path, "pred")
-    numbers = np.flatnonzero(~source.training) + 1
-    if len(pred) != len(numbers) or not {"image", "annorect"} <= set(pred.dtype.names):
-        raise DataError(
-            f"{path}: pred has {len(pred)} entries with the fields {', '.join(pred.dtype.names)}; expected image and "
-            f"annorect of the {len(numbers)} test pictures of {release}"
-        )
-    found, ids = [], []
-    for entry, number in zip(pred, numbers.tolist(), strict=True):
-        place = f"{path}, image {number}"
-        name, known = picture_name(place, entry), picture_name(str(release), source.pictures[number - 1])
-        if name != known:
-            raise DataError(f"{place} is {name}, but {known} in {release}; the two files must belong together")
-        for rectangle, row in enumerate(struct_rows(place, "annorect", entry["annorect"]), 1):
-            points, labelled = file_keypoints(f"{place} ({name}), rectangle {rectangle}", row)
-            if labelled.any():
-                if not labelled.all():
-                    raise DataError(
-                        f"{place} ({name}), rectangle {rectangle}: {np.count_nonzero(labelled)} of 16 points"
-                    )
-                found.append(points[list(FILE_ORDER)])
-                ids.append(person_id(number, rectangle))
-    if not found:
-        raise DataError(f"{path}: nobody has predictions")
-    return np.stack(found), np.array(ids)
 
 
 def _by_rectangle(source: Release, people: People, keypoints: np.ndarray, partial: bool) -> dict[int, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 from posenfs.body.skeleton import LSP, MPII, MPII_FILE_KEYPOINTS, Skeleton
 from posenfs.data.datasets.coco import keypoint_category, people_of_file
 from posenfs.data.datasets.lsp import read_joints
-from posenfs.data.datasets.mpii import mpii_truth, read_mpii
+from posenfs.data.datasets.mpii import mpii_truth, people_of_json
 from posenfs.data.files import read_mat
 from posenfs.data.sample import DataError, People, read_json
 
@@ -39,7 +39,7 @@ def read_truth(path: Path) -> People:
 
 
 def _mpii_json(path: Path) -> People:
-    people = read_mpii(path.parent, path.stem)
+    people = people_of_json(path, path.parent)
     order = [MPII.index(name) for name in MPII_FILE_KEYPOINTS]
     return _people(path, _MPII, people.keypoints_image[:, order], people.visibility[:, order] > 0, people.head_sizes)
 

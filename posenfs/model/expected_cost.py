@@ -81,11 +81,6 @@ class _Sets:
         return self.of_within(used[: len(table)] @ table)
 
 
-def expected_multiply_adds(model: PoseNFS, height: int = 256, width: int = 256) -> Tensor:
-    """ExpectedCost of a model's own alpha and beta."""
-    return ExpectedCost(model, height, width)(model.architectures())
-
-
 class _FabricCost:
     """Multiply-adds of every candidate operation, transfer and projection of a fabric, for an image of so many px."""
 

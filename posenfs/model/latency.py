@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from posenfs.model.network import evaluating
+
 _LEAST = 3  # runs to warm up, and runs measured however long they take
 
 
@@ -45,12 +47,8 @@ def measure_latency(
     batch_sizes = tuple(batch_sizes)
     if min((repeats, *batch_sizes)) < 1:
         raise ValueError(f"batch sizes and repeats must be at least 1; got {batch_sizes} and {repeats}")
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         return [_latency(model, _images(model, size, height, width), repeats, seconds) for size in batch_sizes]
-    finally:
-        model.train(training)
 
 
 def _images(model: nn.Module, batch_size: int, height: int, width: int) -> Tensor:

@@ -146,6 +146,17 @@ def _recomputing(module: nn.Module, *inputs: Tensor | list[Tensor]) -> Tensor | 
 
 
 @contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode meanwhile; whatever happens, it is left in its mode."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+@contextlib.contextmanager
 def batch_norms_kept(model: nn.Module) -> Iterator[None]:
     """Whatever passes through the model meanwhile, its running means and variances are as before."""
     kept = [buffer.clone() for buffer in model.buffers()]

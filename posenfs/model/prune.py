@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.cost import Cost, honest_cost
 from posenfs.model.fabric import Cell, Fabric, fuse_scales
-from posenfs.model.network import PartHead, PoseNetwork, PoseNFS
+from posenfs.model.network import PartHead, PoseNetwork, PoseNFS, evaluating
 from posenfs.model.space import CellIndex, FabricSpec
 from posenfs.model.vectors import gather_parts, scores
 
@@ -286,13 +286,11 @@ class Proof:
 
 @torch.no_grad()
 def prove(model: PoseNFS, pruned: PrunedNFS, images: Tensor | Mapping[str, Tensor]) -> Proof:
-    """Compare both in eval mode on images [B, 3, H, W] of one size, or on several kinds of them by name; the model is
-    left in its mode."""
+    """Compare both in eval mode on images [B, 3, H, W] of one size, or on several kinds of them by name; both are left
+    in their modes."""
     kinds = images if isinstance(images, Mapping) else {"the given": images}
-    training = model.training
-    model.eval(), pruned.eval()
-    differences = {name: (model(batch) - pruned(batch)).abs().max().item() for name, batch in kinds.items()}
-    model.train(training)
+    with evaluating(model), evaluating(pruned):
+        differences = {name: (model(batch) - pruned(batch)).abs().max().item() for name, batch in kinds.items()}
     size = next(iter(kinds.values())).shape[-2:]
     before, after = (honest_cost(network, *size) for network in (model, pruned))
     narrowed = any(fabric.narrowed for fabric in pruned.pruned_fabrics.values())

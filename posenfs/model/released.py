@@ -276,7 +276,7 @@ class _Loader:
                     f"{self.path}: {key} is of shape {tuple(self.state[key].shape)}, in the place of our {name} "
                     f"{tuple(tensor.shape)}"
                 )
-            tensor.copy_(self.state[key])
+            self._copy(tensor, key)
         if len(keys) < len(own):
             raise ReleasedError(f"{self.path}: the backbone has {len(keys)} tensors, fewer than our {len(own)}")
 

@@ -35,7 +35,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def fill(model: nn.Module, state: dict[str, Tensor], source: Path) -> None:
-    """Copy tensors into a model that has the same; raises ValueError naming the first that differs."""
+    """Copy tensors into a model that has the same; one of double precision makes the model so. Raises ValueError naming
+    the first that differs."""
     own = model.state_dict()
     for name in [*own, *state]:
         found, wanted = (tuple(s[name].shape) if name in s else "nothing" for s in (state, own))

@@ -10,7 +10,7 @@ from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec, Sources
 from posenfs.show.canvas import INK, plain_name
 from posenfs.show.curves import layout
-from posenfs.show.fabric_graph import TRANSFER_COLOURS, check_fit, operation_name
+from posenfs.show.fabric_graph import TRANSFER_COLOURS, fitting_specs, operation_name
 from posenfs.study.distinctness import Distinctness
 
 
@@ -20,9 +20,8 @@ def genotype_table(
     """A row for each fabric, a column for each edge inside the cells and for each cell: the choice of greatest weight,
     and that weight. `spec` is theirs in common, or {name: spec}. Raises ValueError where alpha or beta does not fit."""
     rows = {}
-    for name, architecture in architectures.items():
-        own = spec[name] if isinstance(spec, Mapping) else spec
-        check_fit(own, architecture, name)
+    for name, own in fitting_specs(spec, architectures).items():
+        architecture = architectures[name]
         genotype, cells = architecture.genotype(own), [f"layer {c.layer}, 1/{own.strides[c.row]}" for c in own.cells]
         places = [f"{cell}: " for cell in cells] if own.alpha_per_cell else [""]
         weights = architecture.operation_weights.detach().reshape(len(places), len(own.edges), -1).amax(-1)
@@ -42,7 +41,7 @@ def alpha_maps(
 ) -> go.Figure:
     """softmax(alpha) of every fabric: a row for each edge inside a cell, a column for each operation; where each cell
     has its own alpha, the mean over cells. Raises ValueError where alpha or beta does not fit."""
-    specs = _checked(spec, architectures)
+    specs = fitting_specs(spec, architectures)
     figure = make_subplots(cols=len(specs), column_titles=[plain_name(name) for name in specs])
     for column, (name, own) in enumerate(specs.items(), 1):
         weights = architectures[name].operation_weights.detach()
@@ -57,7 +56,7 @@ def beta_maps(
 ) -> go.Figure:
     """softmax(beta) of every fabric: a column for each layer; for each stride the rows finer, same, coarser. Raises
     ValueError where alpha or beta does not fit."""
-    specs = _checked(spec, architectures)
+    specs = fitting_specs(spec, architectures)
     figure = make_subplots(cols=len(specs), column_titles=[plain_name(name) for name in specs], horizontal_spacing=0.08)
     for column, (name, own) in enumerate(specs.items(), 1):
         weights = dict(zip(own.cells, architectures[name].scale_weights.detach().tolist(), strict=True))
@@ -70,15 +69,6 @@ def beta_maps(
         names = [f"1/{own.strides[row]} {source}" for row in rows for source in Sources._fields]
         _add_map(figure, values, [f"layer {layer}" for layer in layers], names, column)
     return _as_map(figure, f"softmax(beta), {when}", 110 + 24 * max(len(trace.y) for trace in figure.data))
-
-
-def _checked(
-    spec: FabricSpec | Mapping[str, FabricSpec], architectures: Mapping[str, Architecture]
-) -> dict[str, FabricSpec]:
-    specs = {name: spec[name] if isinstance(spec, Mapping) else spec for name in architectures}
-    for name, own in specs.items():
-        check_fit(own, architectures[name], name)
-    return specs
 
 
 def _add_map(figure: go.Figure, values: list, columns: list[str], rows: list[str], column: int) -> None:

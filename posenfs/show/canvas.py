@@ -40,10 +40,9 @@ def operation_colour(operation: str, operations: Sequence[str]) -> str:
     return _FURTHER_COLOURS[own.index(operation) % len(_FURTHER_COLOURS)]
 
 
-def blend(colour: str, weight: float, ground: str = "#FFFFFF") -> str:
-    """A colour "#RRGGBB" laid over the ground with a weight in [0, 1]."""
-    pairs = ((int(colour[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(weight * a + (1 - weight) * b):02X}" for a, b in pairs)
+def blend(colour: str, weight: float) -> str:
+    """A colour "#RRGGBB" laid over white with a weight in [0, 1]."""
+    return "#" + "".join(f"{round(weight * int(colour[i : i + 2], 16) + (1 - weight) * 255):02X}" for i in (1, 3, 5))
 
 
 def text_on(colour: str) -> str:

@@ -11,12 +11,12 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
 from posenfs.show.canvas import operation_colour, plain_name
-from posenfs.show.fabric_graph import TRANSFER_COLOURS
+from posenfs.show.fabric_graph import TRANSFER_COLOURS, fitting_specs
 
 _TRANSFERS = {"finer": "down", "same": "same", "coarser": "up"}  # a source and the transfer it comes through
 _DASHES = ("solid", "dash", "dashdot", "dot")  # of cells, the finest first
-# Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
 TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
+# Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
 
 
@@ -140,7 +140,7 @@ def alpha_curves(
     `spec` is that of all fabrics, or {name: spec}; alpha and beta carry a leading [n]. Where each cell has its own
     alpha, the line is the mean over cells. Raises ValueError where alpha or beta does not fit its spec.
     """
-    specs = _specs(architectures, spec)
+    specs = fitting_specs(spec, architectures, steps=True)
     edges = max((own.edges for own in specs.values()), key=len)
     titles = [f"edge {start}→{end}" for start, end in edges]
     figure = _grid(architectures, titles, "Operation weights, softmax(alpha)")
@@ -168,7 +168,7 @@ def beta_curves(
     Colour is the source; the finest cell is drawn solid, coarser ones dashed more and more finely. `spec` and errors
     as in alpha_curves.
     """
-    specs = _specs(architectures, spec)
+    specs = fitting_specs(spec, architectures, steps=True)
     layers = sorted({cell.layer for own in specs.values() for cell in own.cells})
     figure = _grid(architectures, [f"layer {layer}" for layer in layers], "Scale weights, softmax(beta)")
     for column, (name, own) in enumerate(specs.items(), 1):
@@ -213,21 +213,6 @@ def collapse_curves(history: Sequence[Mapping]) -> go.Figure:
         figure.update_yaxes(range=[0, 1.03], row=1, col=column)
     figure.update_yaxes(rangemode="tozero", row=1, col=4)
     return figure
-
-
-def _specs(
-    architectures: Mapping[str, Architecture], spec: FabricSpec | Mapping[str, FabricSpec]
-) -> dict[str, FabricSpec]:
-    """The spec of each fabric; raises ValueError where alpha or beta does not fit."""
-    specs = {name: spec[name] if isinstance(spec, Mapping) else spec for name in architectures}
-    for name, own in specs.items():
-        for letter in ("alpha", "beta"):
-            found, wanted = tuple(getattr(architectures[name], letter).shape[1:]), getattr(own, f"{letter}_shape")
-            if found != wanted:
-                raise ValueError(
-                    f"{letter} of fabric {name!r} is [n, …] of {list(found)}; its spec asks {list(wanted)}"
-                )
-    return specs
 
 
 def _legend_entry(figure: go.Figure, name: str, line: dict) -> None:

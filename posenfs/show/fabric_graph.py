@@ -299,12 +299,24 @@ def side_by_side(fabrics: Sequence[FabricGraph], columns: int) -> tuple[list[Poi
     return corners, (right, bottom)
 
 
-def check_fit(spec: FabricSpec, architecture: Architecture, name: str) -> None:
-    """Raise ValueError where alpha or beta does not fit the spec."""
+def fitting_specs(
+    spec: FabricSpec | Mapping[str, FabricSpec], architectures: Mapping[str, Architecture], steps: bool = False
+) -> dict[str, FabricSpec]:
+    """The spec of each fabric, from their common one or {name: spec}; raises ValueError where alpha or beta does not
+    fit. With `steps` these have a first dimension more, of the steps of a search."""
+    specs = {name: spec[name] if isinstance(spec, Mapping) else spec for name in architectures}
+    for name, own in specs.items():
+        check_fit(own, architectures[name], name, steps)
+    return specs
+
+
+def check_fit(spec: FabricSpec, architecture: Architecture, name: str, steps: bool = False) -> None:
+    """Raise ValueError where alpha or beta, of each of the steps, does not fit the spec."""
     for letter in ("alpha", "beta"):
-        found, wanted = tuple(getattr(architecture, letter).shape), getattr(spec, f"{letter}_shape")
+        found, wanted = tuple(getattr(architecture, letter).shape[int(steps) :]), getattr(spec, f"{letter}_shape")
         if found != wanted:
-            raise ValueError(f"{letter} of fabric {name!r} is {list(found)}; its spec asks {list(wanted)}")
+            shown = f"[n, …] of {list(found)}" if steps else f"{list(found)}"
+            raise ValueError(f"{letter} of fabric {name!r} is {shown}; its spec asks {list(wanted)}")
 
 
 def _bar(

@@ -17,6 +17,7 @@ from posenfs.data.geometry import heatmap_to_crop, image_to_crop
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import People
 from posenfs.evaluation.predict import keypoint_vectors, predict, score_maps
+from posenfs.model.network import evaluating
 from posenfs.show.canvas import plain_name
 from posenfs.show.stick_body import SIDE_COLOURS, side_of
 
@@ -101,18 +102,12 @@ def draw_on_picture(
     return figure
 
 
-def draw_score_map(
-    image: Tensor,
-    score_map: np.ndarray,
-    keypoint: str,
-    true: np.ndarray | None = None,
-    vmax: float | None = None,
-) -> Picture:
+def draw_score_map(image: Tensor, score_map: np.ndarray, keypoint: str, true: np.ndarray | None = None) -> Picture:
     """One keypoint's score map [h, w] over its crop uint8 [3, H, W]; `true` (x, y) crop px as a ring."""
     figure = Picture((8.4, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
     _image(left, image, "crop")
-    artist = _overlay(right, image, score_map, vmax)
+    artist = _overlay(right, image, score_map, max(float(score_map.max()), 1e-6))
     right.set_title(f"score of {plain_name(keypoint)}", fontsize=11)
     for axes in (left, right):
         if true is not None:
@@ -154,10 +149,8 @@ def draw_person_map(model: nn.Module, people: People, person: int, keypoint: str
 
 def _own_maps(model: nn.Module, images: Tensor) -> np.ndarray:
     """What the network itself says of crops uint8 [N, 3, H, W]: [N, K, h, w]. It is left in its mode."""
-    training = model.training
-    maps = score_maps(model.eval(), images.to(next(model.parameters()).device)).cpu().numpy()
-    model.train(training)
-    return maps
+    with evaluating(model):
+        return score_maps(model, images.to(next(model.parameters()).device)).cpu().numpy()
 
 
 def draw_map_change(
@@ -251,7 +244,7 @@ def _image(axes: Axes, image: Tensor, title: str) -> None:
     axes.set_axis_off()
 
 
-def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float | None) -> AxesImage:
+def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float) -> AxesImage:
     """The map where it belongs: heatmap pixel i covers crop pixels stride * i to stride * (i + 1) - 1."""
     height, width = image.shape[-2:]
     grey = image.float().mean(0).numpy()
@@ -262,7 +255,7 @@ def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float | Non
         score_map,
         extent=(low, high[0], high[1], low),
         cmap="inferno",
-        alpha=np.clip(0.15 + 1.2 * score_map / max(vmax or score_map.max(), 1e-6), 0, 0.85),
+        alpha=np.clip(0.15 + 1.2 * score_map / vmax, 0, 0.85),
         vmin=0,
         vmax=vmax,
     )

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.datasets.catalogue import skeleton_of
-from posenfs.data.files import write_whole
+from posenfs.data.files import beside, write_whole
 from posenfs.data.sample import DataError, People, load_image
 from posenfs.evaluation.oks import rescore
 from posenfs.evaluation.pictures import boxes_from_file, detected_people, whole_pictures
@@ -37,8 +37,8 @@ def predict_pictures(
 
     `boxes`: whole, detector, or a JSON file of boxes (`boxes_from_file`). A result is {image_id (the number of the
     picture), file_name, category_id 1, keypoints [x, y, score, …], score (box score times the mean of the keypoint
-    scores above 0.2), bbox}. Raises DataError for pictures or boxes that cannot be used, ValueError for numbers that
-    are no choice, before anything is written.
+    scores above 0.2), bbox}. Raises DataError for pictures or boxes that cannot be used, or where a drawing would take
+    a picture's place, ValueError for numbers that are no choice, before anything is written.
     """
     if not (0 <= threshold < math.inf and 0 <= box_threshold < 1):
         raise ValueError(
@@ -51,6 +51,9 @@ def predict_pictures(
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"two pictures are named {twice!r}; their drawings would take each other's place")
+    drawings, given = [output / f"{name}.png" for name in names], {path.resolve() for path in pictures}
+    if (lost := next((path for path in drawings if path.resolve() in given), None)) is not None:
+        raise DataError(f"the drawing would take the place of the picture {lost}; choose another folder (--output)")
     saved, where = load_model(model), find_device(device)
     people = _people(
         pictures, skeleton_of(saved.experiment.data), boxes, detector_weights, box_threshold, where, progress
@@ -59,12 +62,14 @@ def predict_pictures(
     found = predict(network, people, (width, height), progress=progress, decoding=decoding)
     output.mkdir(parents=True, exist_ok=True)
     write_whole(output / "predictions.json", json.dumps(_results(people, found), indent=1) + "\n")
-    for number, path in enumerate(tqdm(pictures, "drawing", unit="picture", disable=not progress)):
+    bar = tqdm(pictures, "drawing", unit="picture", disable=not progress)
+    for number, (path, drawing) in enumerate(zip(bar, drawings, strict=True)):
         own = people.image_index == number
         drawn = draw_on_picture(
             load_image(path), people.skeleton, found.keypoints_image[own], found.scores[own], threshold
         )
-        drawn.savefig(output / f"{path.stem}.png", dpi=110)
+        with beside(drawing) as written:
+            drawn.savefig(written, dpi=110)
     return len(people)
 
 

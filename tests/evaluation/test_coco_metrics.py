@@ -59,10 +59,29 @@ def test_some_of_the_people_are_judged_alone(real):
 def test_annotations_without_area(drawn, tmp_path):
     content = json.loads((drawn / "annotations" / "person_keypoints_val.json").read_text())
     for annotation in content["annotations"]:
-        del annotation["area"], annotation["num_keypoints"]
+        del annotation["area"], annotation["num_keypoints"], annotation["iscrowd"]
     (tmp_path / "person_keypoints_val.json").write_text(json.dumps(content))
     people = read_coco(tmp_path, "valid")
     assert evaluate(Predictions(people.keypoints_image, np.ones(people.visibility.shape)), people)[0]["ap"] == 100
+
+
+def test_the_peoples_category_alone_is_judged(drawn, tmp_path):
+    """Annotations of feet in the same file, a crowd and a foot without keypoints: the same numbers as without them."""
+    content = json.loads((drawn / "annotations" / "person_keypoints_val.json").read_text())
+    content["categories"].append({"id": 2, "name": "foot", "keypoints": ["heel", "toe"]})
+    foot = {"category_id": 2, "keypoints": [1, 2, 2, 3, 4, 2], "num_keypoints": 2, "iscrowd": 0, "area": 9.0}
+    place = {"image_id": content["images"][0]["id"], "bbox": [0, 0, 1, 1]}
+    content["annotations"] += [
+        {**place, "id": 9001, **foot},
+        {**place, "id": 9002, "category_id": 2, "iscrowd": 0},
+        {**place, "id": 9003, "category_id": 1, "iscrowd": 1},
+    ]
+    (tmp_path / "person_keypoints_val.json").write_text(json.dumps(content))
+    found = []
+    for root in (drawn, tmp_path):
+        people = read_coco(root, "valid")
+        found.append(evaluate(guess(people, 0), people)[0])
+    assert found[0] == found[1] and 10 < found[0]["ap"] < 95
 
 
 @pytest.fixture

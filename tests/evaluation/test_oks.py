@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -95,3 +96,31 @@ def test_average_precision_is_pycocotools_own(seed, real):
     assert found == dict(zip(AP_NAMES, own.stats.tolist(), strict=True)) and 0.1 < found["AP"] < 0.95
     wider = average_precision(annotations, results, 2 * SIGMAS)
     assert wider["AP"] > found["AP"]
+
+
+def test_an_evaluation_takes_nobody_elses_words(monkeypatch, capsys):
+    """While one thread evaluates, what another prints stays, pycocotools' own words to it too."""
+    inside, go, evaluate = threading.Event(), threading.Event(), COCOeval.evaluate
+
+    def wait(evaluation):
+        inside.set()
+        assert go.wait(60)
+        evaluate(evaluation)
+
+    monkeypatch.setattr(COCOeval, "evaluate", wait)
+    pose = {"image_id": 1, "category_id": 1, "keypoints": [float(n) for n in range(51)]}
+    truth = {
+        "images": [{"id": 1}],
+        "categories": [{"id": 1}],
+        "annotations": [{**pose, "id": 1, "area": 2000.0, "bbox": [0, 1, 49, 49]}],
+    }
+    found = []
+    thread = threading.Thread(target=lambda: found.append(average_precision(truth, [{**pose, "score": 1.0}])))
+    thread.start()
+    assert inside.wait(60)
+    print("of a cell")
+    CocoAnnotations().createIndex()
+    go.set()
+    thread.join()
+    assert found[0]["AP"] == pytest.approx(1)
+    assert capsys.readouterr().out == "of a cell\ncreating index...\nindex created!\n"

@@ -9,8 +9,10 @@ from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import crop_of_box, image_to_crop
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import normalise
-from posenfs.evaluation.predict import at_keypoints, predict
+from posenfs.evaluation.predict import at_keypoints, keypoint_vectors, predict
+from posenfs.model.latency import measure_latency
 from posenfs.search.experiment import build
+from posenfs.show.poses import draw_person_maps
 
 
 def test_scores_and_losses_at_keypoints_by_loops(tiny, drawn):
@@ -35,6 +37,19 @@ def test_scores_and_losses_at_keypoints_by_loops(tiny, drawn):
             assert losses[n, k] == pytest.approx(((maps[n, k] - target) ** 2).sum(), rel=1e-3, abs=1e-4)
             seen += 1
     assert seen > 40
+
+
+def test_a_model_that_fails_is_left_in_its_mode(tiny, drawn):
+    model, people = build(tiny, progress=False).model.train(), read_mpii(drawn, "valid").select(slice(2))
+    for ask in (
+        lambda: keypoint_vectors(model, torch.zeros(1, 3, 60, 60, dtype=torch.uint8), 0),
+        lambda: draw_person_maps(model, people, 0, (60, 60)),
+        lambda: at_keypoints(model, people, (60, 60)),
+        lambda: measure_latency(model, (1,), 60, 60),
+    ):
+        with pytest.raises(ValueError, match="not divisible"):
+            ask()
+        assert model.training
 
 
 def test_people_with_other_keypoints_are_refused(tiny, drawn):

@@ -1,6 +1,7 @@
 """Anyone's predictions: published ones to three decimals, COCO's results, and files that are not as they should be."""
 
 import json
+import shutil
 
 import h5py
 import numpy as np
@@ -209,6 +210,7 @@ def test_rescoring_and_suppression_are_plain_loops(seed, split, real, tmp_path, 
     ("change", "message"),
     [
         (lambda r: r.update(image_id=-5), "is of image -5, which the annotations do not have"),
+        (lambda r: r.update(image_id=True), "image_id is True; COCO's are whole numbers"),
         (lambda r: r.update(keypoints=r["keypoints"][:48]), "keypoints must be 51 numbers"),
         (lambda r: r["keypoints"].__setitem__(0, float("nan")), "keypoints holds nan"),
         (lambda r: r.update(score=float("inf")), "score holds inf"),
@@ -287,6 +289,16 @@ def test_pck_of_every_form_of_truth(form, normalise, drawn, tmp_path, capsys):
         return
     main(["evaluate", "pck", *files, "--normalise", normalise, "--one-based", "--json"])
     assert json.loads(capsys.readouterr().out)[f"pck_{normalise}@0.2"]["mean"] == 100
+
+
+def test_the_named_file_is_read(drawn, tmp_path):
+    """Not one of the same name in annot/ beside it."""
+    shutil.copytree(drawn / "annot", tmp_path / "annot")
+    people = json.loads((drawn / "annot" / "valid.json").read_text())
+    (tmp_path / "valid.json").write_text(json.dumps(people[:2]))
+    own, whole = read_truth(tmp_path / "valid.json"), read_truth(tmp_path / "annot" / "valid.json")
+    assert len(own) == 2 < len(whole) == len(people)
+    np.testing.assert_array_equal(own.keypoints_image, whole.keypoints_image[:2])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Files for the benchmarks: what comes back, what MPII's toolkit would find in them, and what must not be written."""
 
-import copy
 import json
 import zipfile
 
@@ -8,18 +7,25 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scipy.io import loadmat, savemat
+from scipy.io import loadmat
 
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
-from posenfs.data.datasets.mpii_release import load_release, people_of_release
+from posenfs.data.datasets.mpii import FILE_ORDER
+from posenfs.data.datasets.mpii_release import (
+    file_keypoints,
+    load_release,
+    load_struct,
+    people_of_release,
+    person_id,
+    picture_name,
+    struct_rows,
+)
 from posenfs.data.sample import DataError
 from posenfs.evaluation.submission import (
-    read_coco_submission,
-    read_mpii_submission,
     write_coco_submission,
     write_mpii_submission,
 )
-from tests.data.test_mpii_release import EMPTY, matlab, rectangle, write_release
+from tests.data.test_mpii_release import EMPTY, rectangle, write_release
 
 ZIP = "person_keypoints_test-dev2017_posenfs_results.zip"
 BOUNDED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -43,11 +49,34 @@ def row(**fields) -> dict:
     return {"image_id": 7, "category_id": 1, "keypoints": [1.0] * 51, "score": 0.5} | fields
 
 
+def coco_rows(path) -> list[dict]:
+    """What the server would read."""
+    if path.suffix == ".json":
+        return json.loads(path.read_bytes())
+    with zipfile.ZipFile(path) as file:
+        assert file.namelist() == [f"{path.stem}.json"]
+        return json.loads(file.read(f"{path.stem}.json"))
+
+
+def mpii_predictions(path, release) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions [N, 16, 2] (0-based px, the paper's order) and person ids [N], by the release that they belong to."""
+    source, pred, found, ids = load_release(release), load_struct(path, "pred"), [], []
+    for entry, number in zip(pred, np.flatnonzero(~source.training), strict=True):
+        assert picture_name("pred", entry) == picture_name("release", source.pictures[number])
+        for place, row in enumerate(struct_rows("pred", "annorect", entry["annorect"]), 1):
+            points, labelled = file_keypoints("pred", row)
+            if labelled.any():
+                assert labelled.all()
+                found.append(points[list(FILE_ORDER)])
+                ids.append(person_id(int(number) + 1, place))
+    return np.stack(found), np.array(ids)
+
+
 @BOUNDED
 @given(ROWS, st.sampled_from([ZIP, "results.json", "person_keypoints_val2017_größe-é_results.zip"]))
 def test_coco_results_come_back_to_a_hundredth_pixel(tmp_path, rows, name):
     write_coco_submission(tmp_path / name, rows)
-    found = read_coco_submission(tmp_path / name)
+    found = coco_rows(tmp_path / name)
     assert [one["image_id"] for one in found] == [one["image_id"] for one in rows]
     for one, expected in zip(found, rows, strict=True):
         points, truth = (np.reshape(r["keypoints"], (17, 3)) for r in (one, expected))
@@ -59,7 +88,7 @@ def test_coco_results_come_back_to_a_hundredth_pixel(tmp_path, rows, name):
 def test_scores_keep_their_order_however_small(tmp_path):
     scores = [1e-8, 2e-8, 0.123456, 0.123457, 16.99999, 17.0]
     write_coco_submission(tmp_path / "r.json", [row(score=score) for score in scores])
-    assert [one["score"] for one in read_coco_submission(tmp_path / "r.json")] == scores
+    assert [one["score"] for one in coco_rows(tmp_path / "r.json")] == scores
 
 
 def test_the_zip_file_is_as_the_server_wants_it_and_always_the_same(tmp_path):
@@ -84,13 +113,14 @@ def test_the_zip_file_is_as_the_server_wants_it_and_always_the_same(tmp_path):
         ([row(image_id="7")], "result 0: image_id is '7'"),
         ([row(image_id=True)], "image_id is True"),
         ([row(category_id=18)], "category_id is 18; the server judges people, 1"),
-        ([row(keypoints=[1.0] * 50)], r"keypoints is .*; the server wants 51 finite numbers"),
-        ([row(keypoints=[1.0] * 50 + [float("nan")])], "wants 51 finite numbers"),
-        ([row(keypoints=[1.0] * 50 + [None])], "wants 51 finite numbers"),
-        ([row(keypoints=[[1.0, 1.0, 1.0]] * 17)], "wants 51 finite numbers"),
-        ([row(keypoints=None)], "keypoints is None"),
-        ([row(score=float("inf"))], r"score is \[inf\]; the server wants a finite number"),
-        ([row(score=10**400)], "score is .* wants a finite number"),
+        ([row(category_id=True)], "category_id is True"),
+        ([row(keypoints=[1.0] * 50)], "keypoints must be 51 numbers; got 50"),
+        ([row(keypoints=[1.0] * 50 + [float("nan")])], "keypoints holds nan"),
+        ([row(keypoints=[1.0] * 50 + [None])], "keypoints holds nan"),
+        ([row(keypoints=[[1.0, 1.0, 1.0]] * 17)], "keypoints must be 51 numbers; got 17 x 3"),
+        ([row(keypoints=None)], "keypoints must be 51 numbers; got None"),
+        ([row(score=float("inf"))], "score holds inf"),
+        ([row(score=10**400)], "score must be a number; got 1000"),
     ],
 )
 def test_unsound_coco_results_are_not_written(tmp_path, rows, message):
@@ -99,37 +129,12 @@ def test_unsound_coco_results_are_not_written(tmp_path, rows, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_unsound_coco_files_are_named(tmp_path):
+def test_names_that_the_server_would_not_take(tmp_path):
     for name in ("results.zip", "person_keypoints_test2017_a_results.zip", "person_keypoints_val2017__results.zip"):
         with pytest.raises(ValueError, match=r"the server takes person_keypoints_<set>_<algorithm>_results.zip"):
             write_coco_submission(tmp_path / name, [row()])
     with pytest.raises(ValueError, match=r"a \.json or a \.zip"):
         write_coco_submission(tmp_path / "results.txt", [row()])
-    with pytest.raises(FileNotFoundError, match="no results at"):
-        read_coco_submission(tmp_path / "none.json")
-    path = tmp_path / ZIP
-    for content, message in (
-        ("{}", "must be a list with at least one result"),
-        ("[]", "must be a list"),
-        ("[" * 100_000, "is not JSON"),
-        ("[{]", "is not JSON"),
-        (json.dumps([row(), row(score=None)]), "result 1: score is"),
-    ):
-        for place in (path, tmp_path / "r.json"):
-            if place == path:
-                with zipfile.ZipFile(path, "w") as file:
-                    file.writestr(ZIP.replace(".zip", ".json"), content)
-            else:
-                place.write_text(content)
-            with pytest.raises(DataError, match=message):
-                read_coco_submission(place)
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("folder/" + ZIP.replace(".zip", ".json"), json.dumps([row()]))
-    with pytest.raises(DataError, match=rf"holds folder/.*; the server wants {ZIP[:-4]}.json alone"):
-        read_coco_submission(path)
-    path.write_bytes(path.read_bytes()[:60])
-    with pytest.raises(DataError, match="is no zip file that can be read"):
-        read_coco_submission(path)
 
 
 BARE = {key: value for key, value in rectangle().items() if key in ("scale", "objpos")}
@@ -159,7 +164,7 @@ def people(source):
 def test_mpii_predictions_come_back_in_the_releases_order(source, people, tmp_path, values, order):
     keypoints, path = np.reshape(values, (4, 16, 2)), tmp_path / "pred_keypoints_mpii.mat"
     write_mpii_submission(path, source, people.select(list(order)), keypoints[list(order)])
-    found, ids = read_mpii_submission(path, source)
+    found, ids = mpii_predictions(path, source)
     assert ids.tolist() == people.person_ids.tolist() == IDS
     np.testing.assert_allclose(found, keypoints, rtol=0, atol=1e-9)  # the pixel added and taken away again
     assert not list(tmp_path.glob(".*"))
@@ -208,32 +213,7 @@ def test_other_people_and_unsound_predictions_are_not_written(source, people, tm
             write_mpii_submission(path, source, who, what)
         assert not path.exists()
     write_mpii_submission(path, source, people.select([3, 0]), keypoints[:2], partial=True)
-    assert read_mpii_submission(path, source)[1].tolist() == [2001, 6001]
-
-
-def test_unsound_mpii_files_are_named(source, people, tmp_path):
-    path = tmp_path / "p.mat"
-    with pytest.raises(FileNotFoundError, match="no predictions at"):
-        read_mpii_submission(path, source)
-    write_mpii_submission(path, source, people, np.ones((4, 16, 2)))
-    pred = loadmat(path)["pred"]
-    with pytest.raises(DataError, match="has no struct pred"):
-        read_mpii_submission(source, source)
-    few, other, nobody = pred[:, 1:], pred.copy(), pred.copy()
-    other["image"][0, 1] = matlab([{"name": "else.jpg"}])
-    for entry in nobody[0]:
-        entry["annorect"] = EMPTY
-    cut = copy.deepcopy(pred)
-    cut["annorect"][0, 0]["annopoints"][0, 0]["point"][0, 0] = matlab([{"x": 1.0, "y": 1.0, "id": 3.0}])
-    for content, message in (
-        (few, "pred has 3 entries with the fields .* of the 4 test pictures"),
-        (other, "image 3 is else.jpg, but 000000003.jpg in .*must belong together"),
-        (nobody, "nobody has predictions"),
-        (cut, r"image 2 \(000000002.jpg\), rectangle 1: 1 of 16 points"),
-    ):
-        savemat(path, {"pred": content})
-        with pytest.raises(DataError, match=message):
-            read_mpii_submission(path, source)
+    assert mpii_predictions(path, source)[1].tolist() == [2001, 6001]
 
 
 def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):

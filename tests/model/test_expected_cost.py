@@ -13,12 +13,16 @@ from posenfs.model.architecture import Architecture, Genotype
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.model.cost import honest_cost
-from posenfs.model.expected_cost import ExpectedCost, expected_multiply_adds
+from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS
 from posenfs.model.prune import prune
 from posenfs.model.space import FabricSpec, Sources
 
 SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
+
+
+def expected_multiply_adds(model, height, width):
+    return ExpectedCost(model, height, width)(model.architectures())
 
 
 def network(seed=0, parts=2, fabric_backbone=False, **options):

@@ -1,5 +1,6 @@
 """Pruning takes away exactly what changes nothing, however sparse, copied or scattered the weights are."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,14 @@ def test_equal_weights_lose_the_zero_operation_alone():
     assert proof.difference == 0 and proof.after.multiply_adds == proof.before.multiply_adds
     alpha_and_beta = sum(p.numel() for p in model.architecture_parameters())
     assert proof.before.params - proof.after.params == alpha_and_beta
+
+
+def test_whatever_happens_both_are_left_in_their_modes():
+    model = network(FabricSpec(width=2)).train()
+    pruned = prune(model).train()
+    with pytest.raises(ValueError, match="not divisible"):
+        prove(model, pruned, torch.randn(1, 3, 60, 60))
+    assert model.training and pruned.training
 
 
 def only(beta, cells, paths):

@@ -144,6 +144,11 @@ def state():
         (lambda s: s, ("zero", "skip", "skip", "separable_3x3"), "belongs to none of the operations that were named"),
         (lambda s: s, ("zero", "skip", "dilated_3x3", "dilated_3x3"), "ops.3.operation.4.* belongs to none"),
         (lambda s: s | {"head_part.betas": s["head_part.betas"] * torch.nan}, FOUR, "head_part.betas holds numbers"),
+        (
+            lambda s: {k: v * torch.nan if "backbone" in k else v for k, v in s.items()},
+            FOUR,
+            r"backbone\.\S+ holds num",
+        ),
         (lambda s: {k: torch.zeros(()) if k.endswith("alphas") else v for k, v in s.items()}, FOUR, "not laid out"),
         (
             lambda s: {k: v[0, 0, 0] if "final_layer" in k and v.ndim == 4 else v for k, v in s.items()},

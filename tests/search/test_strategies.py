@@ -11,7 +11,7 @@ from torch import nn
 
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.model.architecture import Architecture
-from posenfs.model.expected_cost import expected_multiply_adds
+from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.space import FabricSpec
 from posenfs.search.engine import Search
 from posenfs.search.experiment import RunConfig
@@ -225,14 +225,14 @@ def test_accumulated_gradients_are_the_whole_ones(model):
 
 
 def test_the_cost_term_steers_to_the_budget(model):
-    start = float(expected_multiply_adds(model, 64, 64).detach())
+    start = float(ExpectedCost(model, 64, 64)(model.architectures()).detach())
     for budget, steered in ((0.5 * start / 1e9, True), (2 * start / 1e9, False)):
         own = copy.deepcopy(model)
         found = Synchronous(own, RunConfig(batch_size=2, lr=0.05), CostTerm(own, 64, 64, budget, 1e4))
         found.set_epoch(0)
         for number in range(40):
             found.step(own, tiny_examples(number), None, number)
-        after = float(expected_multiply_adds(own, 64, 64).detach())
+        after = float(ExpectedCost(own, 64, 64)(own.architectures()).detach())
         assert (after < 0.7 * start) == steered
         if steered:
             assert 0.3 * start < after  # and no further than it should

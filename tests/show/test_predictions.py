@@ -129,6 +129,32 @@ def test_pictures_that_cannot_be_used(pictures, options, message, model, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("output", [".", "link", "out/.."])
+def test_a_drawing_never_takes_a_pictures_place(output, model, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.open(pictures[0]).save("me.png")
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "out").mkdir()
+    before = (tmp_path / "me.png").read_bytes()
+    command = ["predict", str(pictures[1]), "me.png", "--model", str(model), "--output", output, "--quiet"]
+    with pytest.raises(SystemExit, match=r"take the place of the picture .*me.png; choose another folder \(--output\)"):
+        main(command)
+    assert (tmp_path / "me.png").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "me.png", "out"]
+
+
+def test_half_a_drawing_is_none(model, pictures, tmp_path, monkeypatch):
+    def fail(figure, path, **options):
+        path.write_bytes(b"half")
+        raise OSError("no room")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    command = ["predict", str(pictures[0]), "--model", str(model), "--output", str(tmp_path / "out"), "--quiet"]
+    with pytest.raises((OSError, SystemExit), match="no room"):
+        main(command)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.json"]
+
+
 @pytest.mark.parametrize("options", [("--threshold", "-1"), ("--threshold", "nan"), ("--box-threshold", "1")])
 def test_scores_that_are_no_choice(options, model, pictures, tmp_path):
     command = ["predict", *map(str, pictures), "--model", str(model), "--output", str(tmp_path / "out"), *options]

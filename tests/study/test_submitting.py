@@ -11,10 +11,10 @@ from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.datasets.mpii_release import read_release
 from posenfs.evaluation.predict import predict
-from posenfs.evaluation.submission import read_coco_submission, read_mpii_submission
 from posenfs.search.experiment import build
 from posenfs.search.saved import load_model, save_model
 from tests.data.test_mpii_release import matlab, rectangle, write_release
+from tests.evaluation.test_submission import coco_rows, mpii_predictions
 
 ZIP = "person_keypoints_test-dev2017_posenfs_results.zip"
 
@@ -53,7 +53,7 @@ def test_mpii(models, release, drawn, tmp_path, capsys):
     main(["submit", "mpii", "--model", str(models / "mpii"), *options])
     people, found = read_release(release, "test"), load_model(models / "mpii").model
     assert f"{len(people)} people written to" in capsys.readouterr().out
-    keypoints, ids = read_mpii_submission(target, release / "mpii_human_pose_v1_u12_1.mat")
+    keypoints, ids = mpii_predictions(target, release / "mpii_human_pose_v1_u12_1.mat")
     assert ids.tolist() == people.person_ids.tolist()
     np.testing.assert_allclose(keypoints, predict(found, people, (64, 64)).keypoints_image, atol=1e-9)
     np.testing.assert_allclose(people.boxes, read_mpii(drawn, "valid").boxes, atol=1e-9)
@@ -76,7 +76,7 @@ def test_coco(models, drawn, tmp_path, capsys):
     files = ["--info", str(info), "--pictures", str(drawn / "images"), "--detections", str(boxes)]
     options = ["--model", str(models / "coco"), *files, "--device", "cpu", "--quiet"]
     main(["submit", "coco", *options, "--output", str(tmp_path / ZIP)])
-    results = read_coco_submission(tmp_path / ZIP)
+    results = coco_rows(tmp_path / ZIP)
     assert f"{len(results)} poses written to" in capsys.readouterr().out
     assert len(results) == len(rows)  # of the boxes given twice one pose each is left
     assert {r["image_id"] for r in results} == {r["image_id"] for r in rows}

@@ -170,7 +170,7 @@ def place_joints(angles: dict, body: dict, view: np.ndarray) -> tuple[dict[str, 
     waist, chest = pelvis @ half, pelvis @ half @ half
     head = chest @ _rotation(1, angles["neck_turn"]) @ _rotation(0, angles["neck_flexion"])
     head = head @ _rotation(2, angles["neck_side"])
-    frames = {"root": root, "pelvis": pelvis, "waist": waist, "chest": chest, "head": head}
+    frames = {"pelvis": pelvis, "waist": waist, "chest": chest, "head": head}
     joints = {"pelvis": np.zeros(3)}
     joints["waist"] = 0.42 * body["spine"] * waist @ up
     joints["thorax"] = joints["waist"] + 0.58 * body["spine"] * chest @ up

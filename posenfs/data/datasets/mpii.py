@@ -6,7 +6,7 @@ import numpy as np
 
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.files import read_mat
-from posenfs.data.sample import DataError, People, image_name, read_json
+from posenfs.data.sample import DataError, People, finite_numbers, image_name, read_json
 
 # Keypoint k of the paper's order is keypoint FILE_ORDER[k] of a file (footnote 3).
 FILE_ORDER = tuple(MPII_FILE_KEYPOINTS.index(name) for name in MPII.keypoints)
@@ -22,9 +22,7 @@ def find_mpii(root: Path, split: str) -> Path | None:
 def read_mpii(root: Path, split: str) -> People:
     """The people of annot/<split>.json; head sizes and, for scoring, keypoints from gt_<split>.mat beside it.
 
-    Files count pixels from 1 and give a centre and scale; the box is the square of side 200 * scale round the centre
-    moved down by 15 * scale. Without the .mat file head sizes come from the scale. Raises DataError for a missing or
-    unsound file.
+    Raises DataError for a missing or unsound file.
     """
     path = find_mpii(root, split)
     if path is None:
@@ -32,6 +30,16 @@ def read_mpii(root: Path, split: str) -> People:
             f"no MPII annotation at {root / 'annot' / split}.json; `root` must hold images/ and annot/ "
             "(see data/README.md)"
         )
+    return people_of_json(path, root / "images")
+
+
+def people_of_json(path: Path, pictures: Path) -> People:
+    """The people of a file such as valid.json, whose pictures lie in that folder; see read_mpii.
+
+    Files count pixels from 1 and give a centre and scale; the box is the square of side 200 * scale round the centre
+    moved down by 15 * scale. Without gt_valid.mat beside it head sizes come from the scale. Raises DataError for an
+    unsound file.
+    """
     entries = read_json(path)
     if not isinstance(entries, list) or not entries:
         raise DataError(f"{path} must hold a list with at least one person")
@@ -39,7 +47,7 @@ def read_mpii(root: Path, split: str) -> People:
     joints, labelled, occluded, centers, scales = (np.array(column) for column in zip(*rows, strict=True))
     visibility = np.where(labelled > 0, np.where(occluded > 0, 1, 2), 0)
     head_sizes, head_source = _HEAD_OF_SCALE * scales, f"{_HEAD_OF_SCALE} x scale"
-    truth = path.with_name(f"gt_{split}.mat")
+    truth = path.with_name(f"gt_{path.stem}.mat")
     if truth.is_file():
         head_source = "0.6 x head-box diagonal"
         joints, missing, head_sizes = mpii_truth(truth, len(rows))
@@ -48,9 +56,9 @@ def read_mpii(root: Path, split: str) -> People:
     names = sorted({entry["image"] for entry in entries})
     position = {name: i for i, name in enumerate(names)}
     return People(
-        name=f"mpii {split}",
+        name=f"mpii {path.stem}",
         skeleton=MPII,
-        root=root / "images",
+        root=pictures,
         images=tuple(names),
         image_index=np.array([position[entry["image"]] for entry in entries]),
         keypoints_image=keypoints,
@@ -77,23 +85,11 @@ def _entry(path: Path, number: int, entry: dict) -> tuple:
     place += f" ({image_name(place, entry.get('image'))})"
     occluded = entry.get("joints_occluded", [0] * 16)
     shapes = {"joints": (16, 2), "joints_vis": (16,), "center": (2,), "scale": ()}
-    values = {name: _numbers(place, name, entry.get(name), shape) for name, shape in shapes.items()}
+    values = {name: finite_numbers(place, name, entry.get(name), shape) for name, shape in shapes.items()}
     if values["scale"] <= 0:
         raise DataError(f"{place}: scale {values['scale']:g} gives a box of no size; correct or drop this person")
-    occluded = _numbers(place, "joints_occluded", occluded, (16,))
+    occluded = finite_numbers(place, "joints_occluded", occluded, (16,))
     return values["joints"], values["joints_vis"], occluded, values["center"], values["scale"]
-
-
-def _numbers(place: str, name: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
-    try:
-        array = np.asarray(value, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        raise DataError(f"{place}: {name} is not numbers of shape {shape}: {value!r:.80}") from None
-    if array.shape != shape:
-        raise DataError(f"{place}: {name} has shape {array.shape}, expected {shape}; correct or drop this person")
-    if not np.isfinite(array).all():
-        raise DataError(f"{place}: {name} holds {array[~np.isfinite(array)][0]}; correct or drop this person")
-    return array
 
 
 def mpii_truth(path: Path, people: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from posenfs.body.skeleton import COCO, MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.datasets.drawing import DrawnPerson, draw_picture, mpii_scale, settings_of
+from posenfs.data.files import write_whole
 
 _FORMAT = 2  # raised whenever the same arguments would write other files; an older set is drawn anew
 _FINISHED, _UNFINISHED = "synthetic.json", "synthetic.unfinished.json"
@@ -58,19 +59,19 @@ def write_synthetic(
         (root / "images").mkdir(parents=True, exist_ok=True)
         for folder in ("annot", "annotations"):
             (root / folder).mkdir(exist_ok=True)
-        _write(root / _UNFINISHED, _to_json(asked))
+        write_whole(root / _UNFINISHED, _to_json(asked))
         (root / _FINISHED).unlink(missing_ok=True)
         jobs = [("train", n) for n in range(train)] + [("valid", n) for n in range(valid)]
         rows = _draw_all(root, jobs, asked, processes, progress)
         for split, coco_split in (("train", "train"), ("valid", "val")):
             pictures = [picture for (of, _), picture in zip(jobs, rows, strict=True) if of == split]
             entries = [_entry(picture.name, person) for picture in pictures for person in picture.people]
-            _write(root / "annot" / f"{split}.json", _to_json(entries))
-            _write(root / "annotations" / f"person_keypoints_{coco_split}.json", _to_json(_coco(pictures)))
+            write_whole(root / "annot" / f"{split}.json", _to_json(entries))
+            write_whole(root / "annotations" / f"person_keypoints_{coco_split}.json", _to_json(_coco(pictures)))
             if split == "valid":
                 heads = [person.head_box for picture in pictures for person in picture.people]
-                _write(root / "annot" / "gt_valid.mat", _ground_truth(entries, heads))
-        _write(root / _FINISHED, _to_json(asked))
+                write_whole(root / "annot" / "gt_valid.mat", _ground_truth(entries, heads))
+        write_whole(root / _FINISHED, _to_json(asked))
         (root / _UNFINISHED).unlink(missing_ok=True)
     return root
 
@@ -105,7 +106,7 @@ def _held(path: Path) -> dict:
 def _is_complete(root: Path, asked: dict) -> bool:
     return (
         all((root / name).exists() for name in _ANNOTATIONS)
-        and len(list((root / "images").glob("*.jpg"))) == asked["train"] + asked["valid"]
+        and len(list((root / "images").glob("[!.]*.jpg"))) == asked["train"] + asked["valid"]
     )
 
 
@@ -148,7 +149,7 @@ def _write_picture(folder: Path, seed: int, difficulty: str, job: tuple[str, int
     picture, name = draw_picture(index, split, seed, difficulty), f"{split}_{index:06d}.jpg"
     data = io.BytesIO()
     Image.fromarray(picture.image).save(data, "JPEG", quality=92)
-    _write(folder / name, data.getvalue())
+    write_whole(folder / name, data.getvalue(), sync=False)
     kept = tuple(p for p in picture.people if np.count_nonzero(p.visibility[MPII.name] == 2) >= 3)
     return _Labels(name, (picture.image.shape[1], picture.image.shape[0]), kept)
 
@@ -221,17 +222,3 @@ def _ground_truth(entries: list[dict], head_boxes: list[np.ndarray]) -> bytes:
 
 def _to_json(content: dict | list[dict]) -> bytes:
     return json.dumps(content).encode()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Beside, synced unless it is one of thousands of pictures, renamed: a file is there whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            if path.suffix != ".jpg":
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
