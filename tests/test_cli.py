@@ -58,6 +58,12 @@ def test_search_status_and_json(here, drawn, capsys):
     assert status["name"] == "a" and status["step"] == status["steps"]
 
 
+def test_a_score_that_nobody_could_be_given(here, drawn, capsys, monkeypatch):
+    monkeypatch.setattr(Search, "finish", lambda search: {search.headline: None})
+    main(["search", *SMALL, "--data.name", "mpii", "--data.root", str(drawn)])
+    assert "PCKh@0.5 -; everything is in" in capsys.readouterr().out
+
+
 def test_status_says_what_is_gone_and_what_failed(here, tiny, capsys):
     running = Search(replace(tiny, name="gone"), progress=False)
     status = running.run.status()
@@ -67,6 +73,8 @@ def test_status_says_what_is_gone_and_what_failed(here, tiny, capsys):
     running.close()
     main(["status", "gone"])
     assert " gone  " in (out := capsys.readouterr().out) and "2 h ago" in out
+    main(["status", "gone", "--json"])
+    assert json.loads(capsys.readouterr().out)[0]["state"] == "gone"
     Run(running.run.folder).write_json("status.json", {**status, "state": "failed", "error": "the loss is nan"})
     main(["status", "gone"])
     assert "the loss is nan" in capsys.readouterr().out

@@ -102,14 +102,15 @@ def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(n
 
     runs = list_runs() if source is None else [find_run(source)]
     if as_json:
-        print(json.dumps([{"name": run.name, "folder": str(run.folder), **run.status()} for run in runs], indent=2))
+        found = [{"name": run.name, "folder": str(run.folder), **run.status(), "state": run.state()} for run in runs]
+        print(json.dumps(found, indent=2))
         return
     if not runs:
         print("no runs yet; `make demo` or `posenfs search` makes one")
         return
     print(f"{'run':24} {'state':12} {'step':>15} {'score':>22} {'heartbeat':>12}")
     for run in runs:
-        print(_status_line(run.name, run.status(), run.in_use()))
+        print(_status_line(run.name, run.status(), run.state()))
 
 
 def compare(run: Positional[str], other: Positional[str], as_json: Annotated[bool, arg(name="json")] = False) -> None:
@@ -134,13 +135,10 @@ def compare(run: Positional[str], other: Positional[str], as_json: Annotated[boo
         )
 
 
-def _status_line(name: str, status: dict, in_use: bool) -> str:
-    age = time.time() - status.get("heartbeat", 0)
-    state = status.get("state", "unknown")
-    if state == "running" and not in_use:
-        state = "gone"  # its process ended without a word
+def _status_line(name: str, status: dict, state: str) -> str:
     from posenfs.evaluation.metrics import metric_title
 
+    age = time.time() - status.get("heartbeat", 0)
     metric = status.get("headline", "pckh@0.5")
     score = (status.get("metrics") or {}).get(metric)
     result = "-" if score is None else f"{metric_title(metric)} {score:.1f}"

@@ -59,9 +59,9 @@ def search(
     if as_json:
         print(json.dumps(metrics))
     else:
-        print(
-            f"{metric_title(running.headline)} {metrics[running.headline]:.1f}; everything is in {running.run.folder}"
-        )
+        score = metrics.get(running.headline)
+        words = "-" if score is None else f"{score:.1f}"
+        print(f"{metric_title(running.headline)} {words}; everything is in {running.run.folder}")
 
 
 def _open_search(experiment: Experiment, cache_gb: float, **options: str | int) -> Search:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
+_HALF = ".half"  # in the names of files that are not whole yet, and of no others
 _PACKED = 15  # MAT-files' number for a part that zlib has packed
 
 
@@ -24,7 +25,7 @@ def write_whole(path: Path, content: str | bytes, sync: bool = True) -> None:
 @contextlib.contextmanager
 def beside(path: Path, sync: bool = True) -> Iterator[Path]:
     """A file to write in the place of `path`: it takes that place once it is whole, and goes where writing fails."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=_HALF + path.suffix, dir=path.parent)
     os.close(handle)
     written = Path(name)
     try:
@@ -36,6 +37,11 @@ def beside(path: Path, sync: bool = True) -> Iterator[Path]:
         os.replace(written, path)
     finally:
         written.unlink(missing_ok=True)
+
+
+def left_half(folder: Path) -> Iterator[Path]:
+    """What a killed `beside` left in a folder."""
+    return folder.glob(f".*{_HALF}*")
 
 
 def read_mat(path: Path, **options: bool | list[str]) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ from posenfs.search.feed import Feed
 from posenfs.search.forward import Forward
 from posenfs.search.provenance import find_device, heed, provenance
 from posenfs.search.ranks import Ranks
-from posenfs.search.result import result
+from posenfs.search.result import DECODING, FLIP, result
 from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.saved import save_model
 from posenfs.search.steering import Steering
@@ -88,7 +88,7 @@ class Search:
         self.progress = progress = progress and ranks.first
         self.run = Run(folder or runs_home() / experiment.name, writes=ranks.first)
         self._held = contextlib.ExitStack()
-        self._stepping = threading.RLock()
+        self._stepping = threading.RLock()  # held by whatever thread steps, goes back, saves or lets go
         with ranks.first_alone():  # who draws people, keeps crops and makes the folder, for the others to find
             self._open(strict, workers, cache_gb)
         self._steering = Steering(self.run, ranks)
@@ -130,12 +130,12 @@ class Search:
         self.steps_per_epoch = self.feed.steps_per_epoch
         self.steps = self.steps_per_epoch * config.epochs
         self._key = str(self.run.folder.resolve())
-        if (before := _OPEN.get(self._key)) is not None:
-            before.close()
         if self.progress:
             tqdm.write(f"initial weights: {built.model.initial_weights}", file=sys.stderr)
         people = (*self.feed.parts, self.feed.judges, self.valid)
         self.run.create(experiment, provenance(self.device, self.ranks, people, built.model.initial_weights))
+        if (before := _OPEN.get(self._key)) is not None:
+            before.close()
         self._held.enter_context(self.run.lock())
         _OPEN[self._key] = self
 
@@ -195,8 +195,10 @@ class Search:
 
     def epoch(self) -> dict[str, float | None]:
         """Run to the end of the current epoch, with a progress bar; returns the metrics of its evaluation."""
-        self._make_sound()
-        return self._until((self.epoch_number + 1) * self.steps_per_epoch)
+        with self._stepping:
+            self._make_sound()
+            end = (self.epoch_number + 1) * self.steps_per_epoch
+        return self._until(end)
 
     def finish(self, held: bool = False) -> dict[str, float | None]:
         """Run to the end, with a progress bar; returns the metrics of the network that it found. If `held`, it waits
@@ -211,8 +213,9 @@ class Search:
 
     def snapshot(self) -> None:
         """Save the full state, from which a search goes on exactly."""
-        self._make_sound()
-        self._save()
+        with self._stepping:
+            self._make_sound()
+            self._save()
 
     def rewind(self, step: int) -> None:
         """Back to the state after a training step (0: the beginning), from which the search can go on or branch.
@@ -220,20 +223,21 @@ class Search:
         What came later moves to branches/ in the run folder. Where there is no snapshot of that step it is replayed
         from the one before, to the same state. Raises ValueError for a step that is not done yet.
         """
-        self._make_sound()
-        self._alone("rewound")
-        if not 0 <= step <= self.step_number:
-            raise ValueError(
-                f"this search is at step {self.step_number}: it can go back to one from 0 to that, not {step}"
-            )
-        self._save()
-        aside = self.run.put_aside(step)
-        self._go_back()
-        self._replay(step)
-        self._save()
-        if self.finished:  # nothing came later: its result is what it was
-            self._finish()
-        self._status("rewound")
+        with self._stepping:
+            self._make_sound()
+            self._alone("rewound")
+            if not 0 <= step <= self.step_number:
+                raise ValueError(
+                    f"this search is at step {self.step_number}: it can go back to one from 0 to that, not {step}"
+                )
+            self._save()
+            aside = self.run.put_aside(step)
+            self._go_back()
+            self._replay(step)
+            self._save()
+            if self.finished:  # nothing came later: its result is what it was
+                self._finish()
+            self._status("rewound")
         if self.progress:
             tqdm.write(f"back at step {step}; what came later is in {aside}", file=sys.stderr)
 
@@ -243,12 +247,13 @@ class Search:
 
         Raises ValueError for a step that is not done yet or an unknown fabric, RunError where the name is taken.
         """
-        self._make_sound()
-        self._alone("branched")
-        if not 0 <= step <= self.step_number:
-            raise ValueError(f"this search is at step {self.step_number}: it has no step {step} to branch from")
-        _check_edits(self.model.architectures(), edits or {})
-        self._save()
+        with self._stepping:
+            self._make_sound()
+            self._alone("branched")
+            if not 0 <= step <= self.step_number:
+                raise ValueError(f"this search is at step {self.step_number}: it has no step {step} to branch from")
+            _check_edits(self.model.architectures(), edits or {})
+            self._save()
         options = {"workers": self.workers, "progress": self.progress, "cache_gb": self.feed.cache_gb}
         return Search.branch_of(self.run, step, name, edits, str(self.device), **options)
 
@@ -353,7 +358,12 @@ class Search:
             return None
         return CostTerm(self.model, *self.experiment.image_size, self.config.cost_budget, self.config.cost_weight)
 
-    def _flush(self, state: str = "running") -> None:
+    def _flush(self) -> None:
+        if self._pending:
+            self._write_rows()
+            self._status("running")
+
+    def _write_rows(self) -> None:
         """Bring pending losses to the host (the one sync) and write them."""
         if not self._pending:
             return
@@ -368,7 +378,6 @@ class Search:
         if bad is not None:
             self._stop_non_finite(f"the loss is {losses[bad]}", rows[bad]["step"])
         self._log_timing()
-        self._status(state)
 
     def _stop_non_finite(self, what: str, step: int) -> None:
         good = self.run.snapshots()
@@ -440,7 +449,9 @@ class Search:
         rows = np.arange(len(people))[self.ranks.rows(len(people))]
         part, own = people.select(rows), None if cache is None else cache.select(rows)
         with self.forward.autocast():
-            found = predict(self.model, part, (width, height), workers=self.workers, cache=own)
+            found = predict(
+                self.model, part, (width, height), flip=FLIP, workers=self.workers, decoding=DECODING, cache=own
+            )
         return joined(self.ranks.gather(found))
 
     def _save(self, anew: bool = False) -> None:
@@ -493,15 +504,16 @@ class Search:
         self._status("finished")
 
     def _until(self, step: int) -> dict[str, float | None]:
-        self._make_sound()
-        self._restart_clock()
+        with self._stepping:
+            self._make_sound()
+            self._restart_clock()
         step = min(step, self.steps)
         size = self.config.batch_size
         with self._steering.interruptible(), self._failing_openly(), self._progress_bar() as bar:
             while (
                 self.step_number < step
                 and not self.finished
-                and self._steering.heed(self._save, self._say, self.rewind)
+                and self._steering.heed(self.snapshot, self._say, self.rewind)
             ):
                 self.step()
                 bar.set_description(
@@ -510,8 +522,9 @@ class Search:
                 bar.set_postfix_str(self._headline(), False)
                 bar.update(size)
         if self.ranks.agree(self._steering.stop) and not self.finished:
-            self._save()
-            self._status("interrupted")
+            with self._stepping:
+                self._save()
+                self._status("interrupted")
             self.ranks.agree(None)  # nobody ends before the first has saved: whoever began us would end it too
             where = f"stopped after step {self.step_number} of {self.steps}; saved in {self.run.folder}"
             words = f"{where}. The same command, or the same cell, goes on from here"
@@ -558,9 +571,11 @@ class Search:
             raise
 
     def _say(self, state: str, wrong: str) -> None:
-        self._check_open()
-        self._flush(state)
-        self._status(state, **({"error": wrong} if wrong else {}))
+        """The state and what is wrong with the last command, in one status: whoever gave it reads the first."""
+        with self._stepping:
+            self._check_open()
+            self._write_rows()
+            self._status(state, **({"error": wrong} if wrong else {}))
 
     def _status(self, state: str, **fields: str) -> None:
         self.run.write_status(

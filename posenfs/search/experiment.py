@@ -15,8 +15,7 @@ from posenfs.data.cache import CROPS
 from posenfs.data.datasets.catalogue import DataSpec, open_data, parts_of
 from posenfs.data.sample import People
 from posenfs.model.architecture import Genotype
-from posenfs.model.backbones import BACKBONES
-from posenfs.model.backbones.fabric import FabricBackbone
+from posenfs.model.backbones import BACKBONES, of_fabric
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
 from posenfs.model.network import PoseNetwork, PoseNFS, check_image_size
 from posenfs.model.prune import PrunedNFS, prune
@@ -196,9 +195,9 @@ def child(model: PoseNetwork, genotypes: Mapping[str, Genotype]) -> PrunedNFS:
 
 
 def _backbone(experiment: Experiment) -> nn.Module:
-    if experiment.backbone_fabric is not None:
-        return FabricBackbone(experiment.backbone_fabric, experiment.rules)
-    return BACKBONES[experiment.backbone](experiment.backbone_weights, experiment.rules)
+    own = experiment.backbone_fabric
+    make = BACKBONES[experiment.backbone] if own is None else of_fabric(own)
+    return make(experiment.backbone_weights, experiment.rules)
 
 
 # Networks by name: a function of the experiment and its parts. To add one, add a line.

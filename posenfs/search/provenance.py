@@ -81,11 +81,14 @@ def _device_name(device: torch.device) -> str:
 
 def _commit() -> str | None:
     """The commit of the code that runs, with a + where it was changed; None outside a checkout."""
-    here = Path(__file__).parent
+    here = Path(__file__)
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
     try:
-        return subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            cwd=here, capture_output=True, text=True, check=True,
-        ).stdout.strip()  # fmt: skip
+        git("ls-files", "--error-unmatch", here.name)  # installed, it may lie in a checkout of something else
+        return git("describe", "--always", "--dirty=+", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -20,6 +20,8 @@ from posenfs.evaluation.stats import pck_interval
 from posenfs.model.cost import honest_cost
 from posenfs.model.network import PoseNetwork
 
+FLIP, DECODING = True, "quarter offset"  # how the poses are found that a search is judged by
+
 
 def result(
     metrics: Mapping[str, float | None],
@@ -47,8 +49,8 @@ def result(
         "left_out": {people.name: dict(people.left_out) for people in (train, valid) if people.left_out},
         "boxes": valid.box_source,
         "head_size": valid.head_source,
-        "flip": True,
-        "decoding": "quarter offset",
+        "flip": FLIP,
+        "decoding": DECODING,
         "interval": {"metric": distance, "over": "people", **intervals[distance]},
         # of every mean but AP's, over people: those with a size and a labelled keypoint, who alone are judged
         "intervals": intervals,

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import math
 import os
 import shutil
 import socket
@@ -16,12 +17,13 @@ import torch
 from filelock import FileLock, Timeout
 
 from posenfs.data.datasets.catalogue import home
-from posenfs.data.files import beside, write_whole
+from posenfs.data.files import beside, left_half, write_whole
 from posenfs.evaluation.metrics import ranking
 from posenfs.model.architecture import Architecture
 from posenfs.search.experiment import Experiment
 
 _SINCE = "since.npz"  # alpha and beta logged since the last snapshot
+_PATIENCE = 1.0  # s in which whoever only looks whether the lock is held has let go of it
 
 # What a search can be told, by whatever process.
 COMMANDS = ("pause", "resume", "step", "snapshot", "rewind", "stop")
@@ -46,7 +48,7 @@ def find_run(name: str | Path) -> "Run":
 
 def list_runs() -> list["Run"]:
     """All runs below reports/runs, the latest heartbeat first."""
-    runs = [Run(config.parent) for config in runs_home().glob("*/config.json")]
+    runs = [Run(config.parent) for config in runs_home().glob("[!.]*/config.json")]
     return sorted(runs, key=lambda run: run.status().get("heartbeat", 0), reverse=True)
 
 
@@ -88,6 +90,12 @@ class Run:
     def status(self) -> dict:
         return self._read("status.json")
 
+    def state(self, status: Mapping | None = None) -> str:
+        """What the status says, as read just before or now; "not begun" where there is none yet, and "gone" where
+        whoever wrote it ended without a word."""
+        state = (self.status() if status is None else status).get("state", "not begun")
+        return "gone" if state in ("ready", "running", "paused") and not self.in_use() else state
+
     def metrics(self) -> dict:
         return self._read("metrics.json")
 
@@ -115,12 +123,13 @@ class Run:
 
     def architectures(self) -> tuple[np.ndarray, dict[str, Architecture]]:
         """The logged steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]."""
-        return join_architectures([read_architectures(path) for path in self.architecture_files()])
+        since = read_architectures(self.folder / "architecture" / _SINCE)  # first: it goes once a chunk has the same
+        return join_architectures([*(read_architectures(path) for path in sorted(self._chunks())), since])
 
     def architecture_files(self) -> list[Path]:
-        """Where those are: a file for each snapshot, and one of those logged since."""
-        folder = self.folder / "architecture"
-        return [*sorted(folder.glob("[0-9]*.npz")), *folder.glob(_SINCE)]
+        """Where those are: a file for each snapshot, and one of those logged since, which a search can delete any
+        moment."""
+        return [*sorted(self._chunks()), *self.folder.glob(f"architecture/{_SINCE}")]
 
     def snapshots(self) -> list[int]:
         """Steps of the whole snapshots, oldest first."""
@@ -137,8 +146,10 @@ class Run:
         return self.folder / "snapshots" / f"{step:08d}"
 
     def _read(self, name: str) -> dict:
-        path = self.folder / name
-        return json.loads(path.read_text()) if path.is_file() else {}
+        try:
+            return json.loads((self.folder / name).read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
 
     # -- writing ----------------------------------------------------------------------------------------------------
 
@@ -164,7 +175,7 @@ class Run:
             yield
             return
         try:
-            with FileLock(self.folder / ".lock", timeout=0):
+            with FileLock(self.folder / ".lock", timeout=_PATIENCE):
                 yield
         except Timeout:
             owner = self.status()
@@ -314,25 +325,34 @@ class Run:
         return target
 
     def fork(self, folder: Path, experiment: Experiment, snapshots: Iterable[int], branch: Mapping) -> "Run":
-        """A new run that has what this one had at the last of these snapshots (none: at its beginning); `branch` goes
-        into its provenance. Raises RunError where the folder is taken."""
-        if (folder / "config.json").exists():
-            raise RunError(f"{folder} holds a run already; give the branch another name")
-        other = Run(folder)
-        other.folder.mkdir(parents=True, exist_ok=True)
-        for name in ("history.jsonl", "timing.jsonl"):
-            if (self.folder / name).is_file():
-                shutil.copy2(self.folder / name, folder / name)
-        shutil.copytree(self.folder / "architecture", folder / "architecture", dirs_exist_ok=True)
-        for snapshot in snapshots:
-            shutil.copytree(self._snapshot(snapshot), other._snapshot(snapshot), dirs_exist_ok=True)
-        other.write_json("provenance.json", {**self.provenance(), "branch": dict(branch)})
-        write_whole(folder / "config.json", experiment.to_json())
-        return other
+        """A new run, whole or not at all, that has what this one had at the last of these snapshots (none: at its
+        beginning); `branch` goes into its provenance. Raises RunError where the folder is taken, or where the search
+        under way here deletes one of these snapshots meanwhile."""
+        if folder.exists():
+            raise RunError(f"{folder} is there already; give the branch another name")
+        snapshots = list(snapshots)
+        wanted = [path for name in ("history", "timing") if (path := self.folder / f"{name}.jsonl").is_file()]
+        wanted += self._chunks(last=max(snapshots, default=-1))
+        wanted += [self._snapshot(step) / "state.pt" for step in snapshots]
+        unfinished = Run(folder.with_name(f".{folder.name}"))
+        shutil.rmtree(unfinished.folder, ignore_errors=True)  # of one that was killed
+        try:
+            for path in wanted:
+                copy = unfinished.folder / path.relative_to(self.folder)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, copy)
+            unfinished.write_json("provenance.json", {**self.provenance(), "branch": dict(branch)})
+            write_whole(unfinished.folder / "config.json", experiment.to_json())
+            os.replace(unfinished.folder, folder)
+        except FileNotFoundError as error:
+            raise RunError(f"{error.filename} went while it was copied; branch again") from None
+        finally:
+            shutil.rmtree(unfinished.folder, ignore_errors=True)
+        return Run(folder)
 
-    def _chunks(self, after: int) -> list[Path]:
-        """Files of alpha and beta with a step later than this one; each is named by its last."""
-        return [path for path in (self.folder / "architecture").glob("[0-9]*.npz") if int(path.stem) > after]
+    def _chunks(self, after: float = -math.inf, last: float = math.inf) -> list[Path]:
+        """Files of alpha and beta, each named by its last step, which is later than `after`, and not than `last`."""
+        return [path for path in (self.folder / "architecture").glob("[0-9]*.npz") if after < int(path.stem) <= last]
 
     @_writing
     def truncate(self, step: int, history_rows: int) -> None:
@@ -343,24 +363,28 @@ class Run:
         write_whole(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in timing))
         for chunk in (*self._chunks(after=step), *self.folder.glob(f"architecture/{_SINCE}")):
             chunk.unlink()
-        for torn in (*self.folder.glob("architecture/.*.npz"), *self.folder.glob(".*.*")):
+        for torn in (*left_half(self.folder / "architecture"), *left_half(self.folder)):
             if not torn.name.startswith(".control"):  # which others write
                 torn.unlink()
-        for torn in self.folder.glob("snapshots/.*"):
+        for torn in self.folder.glob("snapshots/.[0-9]*"):
             shutil.rmtree(torn)
 
 
 def read_architectures(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of one file: step [n], and <fabric>.alpha and <fabric>.beta with a leading [n]."""
-    with np.load(path) as file:
-        return dict(file)
+    """The arrays of one file: step [n], and <fabric>.alpha and <fabric>.beta with a leading [n]; none where it has
+    gone."""
+    try:
+        with np.load(path) as file:
+            return dict(file)
+    except FileNotFoundError:
+        return {}
 
 
 def join_architectures(chunks: Iterable[Mapping[str, np.ndarray]]) -> tuple[np.ndarray, dict[str, Architecture]]:
     """One after the other: the steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]. What
     an earlier chunk has already is left out."""
     later, last = [], -1
-    for chunk in chunks:
+    for chunk in filter(None, chunks):
         new = chunk["step"] > last
         later.append({key: values[new] for key, values in chunk.items()})
         last = max(last, *chunk["step"])

@@ -49,13 +49,16 @@ def _card(asked: Experiment, found: dict, how: dict, before: str) -> str:
     ]
     drops = ", ".join(f"{share:.0%}" for share in run.lr_drops)
     drops = f", times {run.lr_factor:g} after {drops} of them" if drops else ""
+    weights = f"those of {Path(asked.start).name}" if asked.start else how["initial_weights"]
+    people = ", ".join(f"{name} {data['people']}" for name, data in how["data"].items())
+    words, limits = _DATA.get(asked.data.name, ("", ""))
     size = f"{found['params'] / 1e6:.2f}M parameters, {found['multiply_adds'] / 1e9:.3f} GMAC"
     paragraphs = [
         "# The model to begin with",
         f"A searched network of {size} for a crop "
         f"of {height} x {width} px, in float16: P = {asked.parts}, C = {asked.fabric.width}, H = "
-        f"{asked.fabric.hidden_nodes}, d = {asked.vector_dim}; backbone {asked.backbone}, begun with ImageNet weights.",
-        f"**Data**: {_DATA}",
+        f"{asked.fabric.hidden_nodes}, d = {asked.vector_dim}; backbone {asked.backbone}; first weights: {weights}.",
+        f"**Data**: {words}people: {people}; none of the pictures is here.",
         f"**Training**: {before}{run.strategy}, {run.epochs} epoch(s) of batches of {run.batch_size}, Adam {run.lr:g}"
         f"{drops}, seed {run.seed} alone; turned by up to "
         f"{asked.augmentation.rotation:g}°, scaled by up to {asked.augmentation.scale:.0%}, mirrored; "
@@ -65,17 +68,21 @@ def _card(asked: Experiment, found: dict, how: dict, before: str) -> str:
         "rounding to float16):",
         "\n".join(["| metric | this model | mean pose |", "|---|---|---|", *rows]),
         f"{metric_title(metric)} by keypoint: {', '.join(keypoints)}.",
-        _LIMITS,
+        f"**Limits**: {limits}{_LIMITS}",
     ]
     return "\n\n".join(paragraphs) + "\n"
 
 
-_DATA = (
-    "Leeds Sports Pose Extended (Johnson and Everingham, CVPR 2011): images 1-5000 to train, 5001-6000 to validate; "
-    "none of its pictures is here."
-)
-_LIMITS = """**Limits**: one person who fills the crop, as a sports photograph shows them; 14 keypoints, without a face.
-Left and right are exchanged in unusual poses and from behind. A short training at few pixels: it is here to look at,
-not to build on. The people of its data are athletes, gymnasts and climbers: for others nothing was measured.
+# Of data by name: what they are, and what follows from that.
+_DATA = {
+    "lsp": (
+        "Leeds Sports Pose Extended (Johnson and Everingham, CVPR 2011), its first 5000 images to train, the others to "
+        "validate; ",
+        "one person who fills the crop, as a sports photograph shows them; 14 keypoints, without a face. The people of "
+        "its data are athletes, gymnasts and climbers: for others nothing was measured. ",
+    )
+}
+_LIMITS = """Left and right are exchanged in unusual poses and from behind. A short training at few pixels: it is here
+to look at, not to build on.
 
 **Use**: research and teaching, as its data. Not for judging, watching or identifying people."""

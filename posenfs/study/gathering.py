@@ -33,14 +33,11 @@ def runs_table(runs: Sequence[Run]) -> pandas.DataFrame:
 
 def _row(run: Run) -> dict:
     own, status, found = run.experiment(), run.status(), run.metrics()
-    state = status.get("state", "not begun")
-    if state in ("running", "paused", "ready") and not run.in_use():
-        state = "ended without a word"
     metric = found.get("headline", status.get("headline"))
     score = (found.get("metrics") or status.get("metrics") or {}).get(metric)
     return {
         "run": run.name,
-        "state": state,
+        "state": run.state(status),
         "data": own.data.name,
         "model": own.model if own.model != "pose_nfs" else own.backbone,
         "strategy": own.run.strategy,

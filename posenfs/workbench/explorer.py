@@ -17,7 +17,7 @@ from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import DECODINGS
 from posenfs.data.loader import crop_people
-from posenfs.data.sample import DataError, People
+from posenfs.data.sample import People
 from posenfs.evaluation.pictures import whole_pictures
 from posenfs.evaluation.predict import keypoint_vectors, score_maps
 from posenfs.model.network import PoseNetwork, PoseNFS
@@ -172,12 +172,12 @@ class HeatmapExplorer:
     def refresh(self) -> None:
         """Show what was seen since."""
         try:
-            seen = self._work.result()
-        except (DataError, OSError, ValueError) as error:
-            self.message.value = in_red(str(error))
-            return
-        if seen is None:
-            return
+            if (seen := self._work.result()) is not None:
+                self._show(seen)
+        except Exception as error:  # of a task nobody would hear it
+            self.message.value = in_red(f"{type(error).__name__}: {error}")
+
+    def _show(self, seen: Seen) -> None:
         self.message.value = ""
         moved = self.seen is None or not np.array_equal(seen.found, self.seen.found)
         self.seen = seen

@@ -1,5 +1,6 @@
 """What the folder of a run says now, read a little further each time one looks."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ class Following:
         self.steps, self.architectures = join_architectures([])  # [n], and by fabric an Architecture with a leading [n]
         self._lines = {name: _Lines(run.folder / f"{name}.jsonl") for name in ("history", "timing")}
         self._chunks: dict[tuple[Path, int], Mapping[str, np.ndarray]] = {}
+        self._news: set[str] = set()  # what changed, and was not told yet
 
     @property
     def history(self) -> list[dict]:
@@ -46,17 +48,26 @@ class Following:
         return int(self.steps[n]), {name: Architecture(a.alpha[n], a.beta[n]) for name, a in self.architectures.items()}
 
     def look(self) -> set[str]:
-        """Read what is new; which of status, metrics, snapshots, history, timing, architectures changed."""
+        """Read what is new; which of status, metrics, snapshots, history, timing, architectures changed. Where that
+        fails nothing is lost: what was read is told next time."""
         found = {"status": self.run.status(), "metrics": self.run.metrics(), "snapshots": self.run.snapshots()}
-        changed = {name for name, now in found.items() if now != getattr(self, name)}
-        for name in changed:
-            setattr(self, name, found[name])
-        changed |= {name for name, lines in self._lines.items() if lines.look()}
-        files = {(path, path.stat().st_mtime_ns): path for path in self.run.architecture_files()}
+        for name, now in found.items():
+            if now != getattr(self, name):
+                setattr(self, name, now)
+                self._news.add(name)
+        for name, lines in self._lines.items():
+            if lines.look():
+                self._news.add(name)
+        files = {}
+        for path in self.run.architecture_files():
+            with contextlib.suppress(FileNotFoundError):
+                files[path, path.stat().st_mtime_ns] = path
         if files.keys() != self._chunks.keys():
-            self._chunks = {key: self._chunks.get(key) or read_architectures(path) for key, path in files.items()}
-            self.steps, self.architectures = join_architectures(self._chunks.values())
-            changed.add("architectures")
+            chunks = {key: self._chunks.get(key) or read_architectures(path) for key, path in files.items()}
+            self.steps, self.architectures = join_architectures(chunks.values())
+            self._chunks = chunks
+            self._news.add("architectures")
+        changed, self._news = self._news, set()
         return changed
 
 

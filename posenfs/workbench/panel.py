@@ -34,6 +34,7 @@ _STATES = {  # what a state is called, and its colour
     "finished": ("finished", "#0072b2"),
     "interrupted": ("stopped", "#757575"),
     "failed": ("failed", "#c62828"),
+    "gone": ("ended without a word", "#757575"),
 }
 
 
@@ -179,13 +180,13 @@ class SearchPanel:
 
     def _show_head(self) -> None:
         status, driver = self.following.status, self.driver
-        state, under_way = status.get("state", "not begun"), driver.under_way
+        state, under_way = self.run.state(status), driver.under_way
         if driver.search is not None:
             status = {**status, "step": driver.search.step_number}
         if state == "paused" and status["step"] != self.following.status["step"]:
             state = "running"  # it has gone on since the folder was read
-        if not under_way and (not status or state in ("running", "paused")):
-            state = "ended without a word" if status and driver.search is None else "ready"
+        if not under_way and state in ("not begun", "running", "paused"):
+            state = "ready"  # to be begun, or run on: what was stepped here by hand
         step, steps = status.get("step", 0), status.get("steps")  # None: nothing is known of it yet
         self._allow(state, under_way)
         self.buttons["epoch"].disabled |= steps is None

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,10 @@ import torch
 from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.files import beside
 from posenfs.data.sample import DataError
+from posenfs.model.space import FabricSpec
+from posenfs.search import engine
 from posenfs.search.engine import Search
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory
 from posenfs.search.run import Run, RunError
@@ -184,12 +188,17 @@ def test_what_a_kill_leaves_half_written_is_swept_away(undisturbed, tiny, tmp_pa
     killed = search(tiny, tmp_path)
     killed.epoch()
     killed.close()
-    (tmp_path / "architecture" / ".00000099.abcd.npz").write_bytes(b"half")
-    (tmp_path / ".status.abcd.json").write_text("{")
+    for name in ("architecture/00000099.npz", "status.json"):
+        with contextlib.suppress(InterruptedError), beside(tmp_path / name) as half:
+            raise InterruptedError
+        half.write_bytes(b"half")
     (tmp_path / "snapshots" / ".00000099").mkdir()
+    others = {tmp_path / ".status.json.swp", tmp_path / "snapshots" / ".DS_Store", tmp_path / ".ipynb_checkpoints.d"}
+    for path in others:  # of editors, file managers, Jupyter
+        path.mkdir() if path.suffix == ".d" else path.touch()
     assert len(Run(tmp_path).architectures()[0]) > 1  # a reader never sees them
     search(tiny, tmp_path).finish()
-    assert not [path for path in tmp_path.rglob(".*") if path.name != ".lock"]
+    assert {path for path in tmp_path.rglob(".*") if path.name != ".lock"} == others
     same_run(tmp_path, undisturbed)
 
 
@@ -319,6 +328,67 @@ def test_stepping_is_running(undisturbed, tiny, tmp_path):
     thread.join()
     assert stepped.finished
     same_run(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [Search.snapshot, Search.epoch, lambda own: own.rewind(1), lambda own: own.branch(1, "side").close()],
+    ids=["snapshot", "epoch", "rewind", "branch"],
+)
+def test_what_another_thread_asks_during_a_step_waits_for_its_end(meanwhile, undisturbed, tiny, tmp_path):
+    running = search(tiny, tmp_path / "run")
+    step, go_back = running.strategy.step, running._go_back
+    entered, go_on, inside, torn = threading.Event(), threading.Event(), [], []
+
+    def long_step(*args):
+        inside.append("a step")
+        entered.set()
+        go_on.wait(60)
+        loss = step(*args)
+        inside.clear()
+        return loss
+
+    def watched():
+        torn.extend(inside)
+        go_back()
+
+    running.strategy.step, running._go_back = long_step, watched
+    stepping, asking = threading.Thread(target=running.step), threading.Thread(target=meanwhile, args=(running,))
+    stepping.start()
+    assert entered.wait(60)
+    asking.start()
+    asking.join(0.2)  # if it does not wait, it has gone back by then
+    go_on.set()
+    stepping.join()
+    asking.join()
+    assert not torn
+    running.finish()
+    same_run(tmp_path / "run", undisturbed)
+
+
+def test_whoever_gave_a_command_reads_at_once_what_is_wrong_with_it(tiny, tmp_path):
+    running = search(tiny, tmp_path)
+    run, step, asked, told = running.run, running.strategy.step, [], []
+    write = run.write_status
+
+    def step_and_ask(*args):
+        loss = step(*args)
+        if not asked:
+            asked.append(run.command("rewind", 99))
+        return loss
+
+    def write_and_stop(**fields):
+        told.append(fields)
+        write(**fields)
+        if "error" in fields:
+            run.command("stop")
+
+    running.strategy.step, run.write_status = step_and_ask, write_and_stop
+    with pytest.raises(KeyboardInterrupt):
+        running.finish()
+    assert [fields.get("error", "")[:25] for fields in told if fields["command"] == asked[0]] == [
+        "this search is at step 1:"
+    ]
 
 
 def test_epoch_by_epoch(undisturbed, tiny, tmp_path):
@@ -472,6 +542,11 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
         (lambda e: replace(e, data=DataSpec("nothing")), ValueError, "unknown data set 'nothing'.*mpii"),
         (lambda e: replace(e, data=DataSpec("mpii", "nowhere")), DataError, "nowhere.*train.json"),
         (lambda e: replace(e, backbone_weights="nowhere.pth"), FileNotFoundError, "nowhere.pth"),
+        (
+            lambda e: replace(e, backbone_weights="a.pth", backbone_fabric=FabricSpec(width=2, first=0, last=3)),
+            ValueError,
+            "a fabric backbone starts from random weights; there are none to load from a.pth",
+        ),
     ],
 )
 def test_refused_before_anything_is_written(tiny, tmp_path, change, error, message):
@@ -489,6 +564,14 @@ def test_a_device_that_is_not_there_is_named(tiny, tmp_path):
 def test_a_folder_with_another_experiment_is_refused(undisturbed, tiny):
     with pytest.raises(RunError, match="holds another experiment.*another name"):
         search(replace(tiny, vector_dim=4), undisturbed.run.folder)
+
+
+def test_another_experiment_leaves_the_search_that_has_the_name_alone(tiny, tmp_path):
+    first = search(tiny, tmp_path)
+    with pytest.raises(RunError, match="holds another experiment"):
+        search(replace(tiny, vector_dim=4), tmp_path)
+    first.step()
+    assert first.step_number == 1
 
 
 def test_lists_are_as_good_as_tuples(tiny, tmp_path):
@@ -528,6 +611,15 @@ def test_history_holds_deterministic_fields_alone(undisturbed):
         assert set(row) == {"step", "epoch", "lr", "loss"} or set(row) >= {"step", "epoch", "pckh@0.5"}
         assert not any(word in key for key in row for word in ("time", "second", "memory"))
         json.dumps(row, allow_nan=False)
+
+
+def test_a_result_says_how_its_poses_were_found(tiny, tmp_path, monkeypatch):
+    asked, predict = [], engine.predict
+    monkeypatch.setattr(engine, "predict", lambda *args, **options: asked.append(options) or predict(*args, **options))
+    running = search(replace(tiny, run=replace(tiny.run, epochs=1)), tmp_path)
+    running.finish()
+    found = running.run.metrics()
+    assert [(own["flip"], own["decoding"]) for own in asked] == [(found["flip"], found["decoding"])]
 
 
 def test_errors_explain_the_metric(undisturbed):

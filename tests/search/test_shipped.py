@@ -1,11 +1,13 @@
 """The model that comes along: small, readable as any model, and its card says the run's own numbers."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from posenfs.search.engine import Search
 from posenfs.search.run import Run
-from posenfs.search.saved import load_model
+from posenfs.search.saved import load_model, save_model
 from posenfs.search.shipped import SHIPPED, ship
 
 
@@ -24,8 +26,19 @@ def test_a_run_is_shipped(tiny, tmp_path):
     low = found["intervals"]["pckh@0.5"]["low"]
     assert f"| PCKh@0.5 | {found['metrics']['pckh@0.5']:.1f} [{low:.1f}, " in card
     assert f"on {found['people']} people" in card and str(tmp_path) not in card
+    people = ", ".join(f"{name} {own['people']}" for name, own in search.run.provenance()["data"].items())
+    assert f"**Data**: people: {people}; none" in card and "first weights: random." in card and "Leeds" not in card
     config = (tmp_path / "starter" / "config.json").read_text()
     assert str(tiny.data.root) not in config
+
+
+def test_weights_of_before_are_named_without_where_they_lay(tiny, tmp_path):
+    first = Search(tiny, tmp_path / "run", progress=False)
+    save_model(tmp_path / "before", first.model, tiny)
+    second = Search(replace(tiny, start=str(tmp_path / "before")), tmp_path / "second", progress=False)
+    second.finish()
+    card = ship(second.run, tmp_path / "starter").read_text()
+    assert "first weights: those of before." in card and str(tmp_path) not in card
 
 
 @pytest.mark.skipif(not SHIPPED.is_dir(), reason="no model comes with this checkout")

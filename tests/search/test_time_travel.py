@@ -112,6 +112,38 @@ def test_a_branch_without_edits_is_the_same_search(step, undisturbed, tiny, tmp_
     assert same(ours.load_snapshot(8)["model"], theirs.load_snapshot(8)["model"])
 
 
+def test_a_branch_is_whole_or_nothing(tiny, tmp_path, monkeypatch):
+    trunk = search(replace(tiny, run=replace(tiny.run, log_every=1)), tmp_path / "trunk")
+    for _ in range(5):
+        trunk.step()
+    trunk.snapshot()
+    trunk.step()  # alpha and beta since the snapshot, which are not the branch's
+    experiment, twig = replace(trunk.experiment, name="twig"), tmp_path / "twig"
+    with pytest.raises(RunError, match=r"snapshots/00000003/state.pt went while it was copied"):
+        trunk.run.fork(twig, experiment, [3, 4], {})
+    (tmp_path / ".twig" / "snapshots" / "00000099").mkdir(parents=True)  # of one that was killed
+    for moment in range(5):
+        calls = []
+
+        def until(path, copy, moment=moment, calls=calls, whole=shutil.copy2):
+            if len(calls) == moment:
+                raise KeyboardInterrupt
+            calls.append(path)
+            whole(path, copy)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(shutil, "copy2", until)
+            try:
+                trunk.run.fork(twig, experiment, [4], {})
+            except KeyboardInterrupt:
+                assert not twig.exists()
+    assert sorted(str(path.relative_to(twig)) for path in twig.rglob("*.*")) == [
+        "architecture/00000004.npz", "config.json", "history.jsonl", "provenance.json", "snapshots/00000004/state.pt",
+        "timing.jsonl",
+    ]  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {"trunk", "twig"}
+
+
 def test_an_edited_branch_goes_its_own_way_and_repeats_itself(undisturbed, tiny, tmp_path):  # noqa: F811
     trunk = search(tiny, tmp_path / "trunk")
     for _ in range(5):
@@ -202,7 +234,7 @@ def test_journeys_that_cannot_be(tiny, tmp_path):
         trunk.branch(1, "twig", {PART: replace(own, alpha=own.alpha[:, :2])})
     assert not (tmp_path / "twig").exists()
     trunk.branch(1, "twig").close()
-    with pytest.raises(RunError, match="holds a run already"):
+    with pytest.raises(RunError, match="is there already"):
         trunk.branch(1, "twig")
     with pytest.raises(ValueError, match="a folder's name"):
         trunk.branch(1, "a/b")

@@ -28,7 +28,7 @@ def runs(tiny, tmp_path_factory):
 def test_a_row_for_each_run(runs):
     table = runs_table(runs).set_index("run")
     assert list(table.columns) == list(COLUMNS[1:]) and table.index.tolist() == ["one", "two", "three"]
-    assert table.state["one"] == "finished" and table.state["three"] == "ended without a word"
+    assert table.state["one"] == "finished" and table.state["three"] == "gone"
     assert table.score["one"] == runs[0].metrics()["metrics"][runs[0].metrics()["headline"]]
     assert table.GMAC["one"] > 0 and table.isna().loc["three", "GMAC"]
     assert runs_table([]).empty

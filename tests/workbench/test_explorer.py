@@ -75,6 +75,24 @@ def test_a_click_chooses_a_pixel_and_a_file_of_ones_own_is_looked_at(explorer, d
     settle(explorer)
 
 
+def test_no_error_ends_the_looking(explorer, monkeypatch):
+    settle(explorer)
+
+    def fails(*args):
+        raise RuntimeError("out of luck")
+
+    for place in ("look_at", "draw_maps"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"posenfs.workbench.explorer.{place}", fails)
+            explorer._ask()
+            end = time.monotonic() + 20
+            while not explorer.message.value and time.monotonic() < end:
+                explorer.refresh()
+            assert "RuntimeError: out of luck" in explorer.message.value
+        explorer._ask()
+        settle(explorer)
+
+
 def test_training_people_and_every_choice(explorer):
     explorer.set.value = "training"
     assert explorer.person.max == len(explorer.subject.train) - 1

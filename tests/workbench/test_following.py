@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from posenfs.search.run import Run
+from posenfs.workbench import following as module
 from posenfs.workbench.following import Following
 from tests.search.test_engine import search
 
@@ -40,6 +41,40 @@ def test_step_by_step_there_and_back(followed):
     agrees(following)
     going.finish()
     assert "metrics" in following.look() and following.metrics == going.run.metrics()
+    agrees(following)
+
+
+def test_a_file_that_goes_while_it_is_read(followed, tmp_path, monkeypatch):
+    going, following = followed
+    for _ in range(2):
+        going.step()
+    load, listed = np.load, Run.architecture_files
+
+    def too_late(path):
+        going.snapshot()  # since.npz becomes a chunk
+        return load(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "load", too_late)
+        patched.setattr(Run, "architecture_files", lambda run: [*listed(run), tmp_path / "architecture" / "gone.npz"])
+        assert "architectures" in following.look()
+    assert "architectures" in following.look()
+    agrees(following)
+
+
+@pytest.mark.parametrize("what", ["read_architectures", "join_architectures"])
+def test_a_look_that_fails_hides_nothing(what, followed, monkeypatch):
+    going, following = followed
+    going.finish()
+
+    def fails(*args):
+        raise OSError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, what, fails)
+        with pytest.raises(OSError):
+            following.look()
+    assert following.look() == {"status", "metrics", "snapshots", "history", "timing", "architectures"}
     agrees(following)
 
 

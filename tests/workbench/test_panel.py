@@ -101,6 +101,13 @@ def test_what_is_open_elsewhere_is_said(panel):
     assert all(other.buttons[name].disabled for name in ("run", "pause", "step", "ten", "epoch", "stop"))
 
 
+def test_of_one_whose_process_is_gone_it_is_said(tiny, tmp_path):
+    own = search(tiny, tmp_path / "run")
+    own.close()
+    panel = SearchPanel(Run(own.run.folder), "cpu")
+    assert "ended without a word" in panel.state.value and not panel.buttons["run"].disabled
+
+
 def test_what_goes_wrong_is_shown(panel):
     panel.name.value = "a/b"
     press(panel, "branch")

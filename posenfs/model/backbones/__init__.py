@@ -15,7 +15,9 @@ from posenfs.model.backbones.resnet import ResNet50
 from posenfs.model.space import FabricSpec, Rules
 
 
-def _fabric(spec: FabricSpec) -> Callable[[str | Path | None, Rules], nn.Module]:
+def of_fabric(spec: FabricSpec) -> Callable[[str | Path | None, Rules], nn.Module]:
+    """A line of BACKBONES for a fabric."""
+
     def build(weights: str | Path | None, rules: Rules) -> FabricBackbone:
         if weights is not None:
             raise ValueError(f"a fabric backbone starts from random weights; there are none to load from {weights}")
@@ -29,7 +31,7 @@ BACKBONES: dict[str, Callable[[str | Path | None, Rules], nn.Module]] = {
     "mobilenet_v2": lambda weights, rules: MobileNetV2(weights),
     "resnet50": lambda weights, rules: ResNet50(weights),
     "hrnet_w32": lambda weights, rules: HRNet(weights),
-    "fabric_1": _fabric(FABRIC_1),
-    "fabric_2": _fabric(FABRIC_2),
-    "fabric_3": _fabric(FABRIC_3),
+    "fabric_1": of_fabric(FABRIC_1),
+    "fabric_2": of_fabric(FABRIC_2),
+    "fabric_3": of_fabric(FABRIC_3),
 }
