@@ -119,11 +119,14 @@ def test_boxes_that_cannot_be_used(rows, message, pictures, people, tmp_path):
         (["text.jpg"], [], "is not a whole image"),
         (["a/x.jpg", "b/x.jpg"], [], "two pictures are named 'x'"),
         (["text.jpg"], ["--boxes", "none.json"], "there is no file none.json"),
+        (["text.jpg"], ["--output", "text.jpg"], r"text.jpg is a file; choose a folder \(--output\)"),
+        (["a"], [], r"a is a folder; name its pictures: a/\*.jpg"),
     ],
 )
 def test_pictures_that_cannot_be_used(pictures, options, message, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "a").mkdir()
     with pytest.raises(SystemExit, match=message):
         main(["predict", *pictures, "--model", str(model), "--output", "out", "--quiet", *options])
     assert not (tmp_path / "out").exists()
