@@ -90,8 +90,11 @@ def test_a_detectors_weights(pictures, people, tmp_path):
     torch.save(fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None).state_dict(), tmp_path / "random.pth")
     assert not _detector(tmp_path / "random.pth").eval()([torch.rand(3, 64, 64)])[0]["boxes"].isnan().any()
     (tmp_path / "bad.pth").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="does not fit torchvision's"):
+    with pytest.raises(ValueError, match="bad.pth is not a file of torch.save; give a .pth with a state dict"):
         detected_people(pictures[:1], people.skeleton, tmp_path / "bad.pth", progress=False)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="other.pth does not fit torchvision's"):
+        detected_people(pictures[:1], people.skeleton, tmp_path / "other.pth", progress=False)
     with pytest.raises(FileNotFoundError, match="no detector weights"):
         detected_people(pictures[:1], people.skeleton, tmp_path / "none.pth", progress=False)
 
