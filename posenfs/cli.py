@@ -1,8 +1,13 @@
 """The command `posenfs`: what it can be told is in posenfs/commands, a file for each subject."""
 
+import contextlib
+import functools
+import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from importlib import metadata
 
 from tyro.extras import SubcommandApp
 
@@ -14,8 +19,14 @@ _SEARCH = """Search part-specific fabrics, in the run folder reports/runs/<name>
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error a user can cause is one message on stderr and exit code 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if list(arguments[:1]) == ["--version"]:
+        print(f"posenfs {metadata.version('posenfs')}")
+        return
     try:
-        _app("search" in arguments[:1]).cli(prog="posenfs", args=arguments)
+        if "search" in arguments[:1]:
+            _search(arguments)
+        else:
+            _app(False).cli(prog="posenfs", args=arguments)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -38,7 +49,7 @@ def _app(searching: bool) -> SubcommandApp:
     if searching:
         from posenfs.commands.search import search
 
-        app.command(search)
+        app.command(_later(search))
     else:
         app.command(lambda: None, name="search", help=_SEARCH)
     app.command(runs.control)
@@ -62,6 +73,42 @@ def _app(searching: bool) -> SubcommandApp:
     app.command(submissions, name="submit", help="Predict a benchmark's test people and write the file it takes.")
     app.command(doctor.doctor)
     return app
+
+
+def _search(arguments: Sequence[str]) -> None:
+    """Read the options of a search, then run it. What is wrong with a value an Experiment itself says, in a ValueError
+    that tyro would print by its own name of the place: it is raised again, for our message."""
+    app, said = _app(True), io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            begin = app.cli(prog="posenfs", args=arguments)
+    except (SystemExit, ValueError) as stop:
+        if (error := _own(stop)) is not None:
+            raise ValueError(f"{error} (posenfs search --help)") from None
+        print(said.getvalue(), end="", file=sys.stderr)
+        raise
+    begin()
+
+
+def _own(stop: BaseException) -> ValueError | None:
+    """The ValueError of posenfs' own for which tyro stopped; None where it has other reasons."""
+    error: BaseException | None = stop
+    while error is not None and not isinstance(error, ValueError):
+        error = error.__context__
+    if error is None:
+        return None
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return error if frame.f_globals["__name__"].startswith("posenfs.") else None
+
+
+def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """A command that, once its options are read, gives what runs it."""
+
+    @functools.wraps(command)
+    def read(*options: object, **named: object) -> Callable[[], None]:
+        return functools.partial(command, *options, **named)
+
+    return read
 
 
 def _group(**commands: Callable[..., None]) -> SubcommandApp:

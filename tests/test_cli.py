@@ -1,6 +1,7 @@
 """The command line: what a user sees, and how wrong input ends."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,10 +9,14 @@ import torch
 from torchvision.models import mobilenet_v2
 
 from posenfs.cli import main
+from posenfs.data.datasets.catalogue import DATASETS, parts_of
+from posenfs.model.backbones import BACKBONES
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.search.engine import Search
+from posenfs.search.experiment import MODELS, build_model
 from posenfs.search.run import Run
-from posenfs.search.saved import load_model
+from posenfs.search.saved import load_model, save_model
+from posenfs.search.strategies import STRATEGIES
 
 
 @pytest.fixture
@@ -103,17 +108,71 @@ def test_no_runs_yet(here, capsys):
         (["search", "--backbone", "vgg"], "unknown backbone 'vgg'; known: mobilenet_v2"),
         (["search", "--data.name", "mpii", "--data.root", "nowhere"], "no MPII annotation at nowhere/annot/train.json"),
         (["search", "--image-size", "100", "128"], "100 x 128 px"),
-        (["search", "--run.epochs", "0"], "run.epochs must be above 0; got 0"),
+        (["search", "--run.epochs", "0"], "posenfs: run.epochs must be above 0; got 0 (posenfs search --help)"),
+        (["search", "--run.lr", "-1"], "posenfs: run.lr must be above 0; got -1.0 (posenfs search --help)"),
+        (["search", "--fabric.width", "0"], "posenfs: a fabric needs width, hidden_nodes and layers of at least 1"),
+        (["search", "--augmentation.scale", "2"], "posenfs: augmentation.scale lies in [0, 1); got 2.0 (posenfs"),
+        (["search", "--run.crops", "foo"], "posenfs: unknown crops 'foo'; known: cached, half, plain (posenfs"),
+        (["search", "--run.epochs", "many"], "Error parsing --run.epochs"),
+        (["search", "--cache-gb", "-1"], "--cache-gb must not be negative; got -1"),
+        (["search", "--backbone", "hrnet_w32", "--backbone-weights", "imagenet"], "hrnet_w32-36af842e.pth"),
+        (
+            ["data", "synthetic", "--pictures", "0", "6"],
+            "at least 1 picture to train and 1 to validate on; got 0 and 6",
+        ),
         (["search", "--data.difficulty", "mad"], "'mad'; choose one of plain, default, hard"),
         (["search", "--speed", "9"], "--speed"),
         (["report", "nothing"], "no run 'nothing'"),
-        (["status", "nothing"], "no run 'nothing'"),
+        (["status", "nothing"], "reports/runs/nothing holds a config.json; `posenfs status` lists the runs"),
         (["run", "nothing.ipynb"], "no notebook at nothing.ipynb"),
     ],
 )
 def test_wrong_input_ends_with_a_message(here, capsys, arguments, message):
     assert message in refused(arguments, capsys)
     assert not (here / "reports").exists()
+
+
+def test_a_search_is_refused_with_exit_code_1(here, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["search", "--run.epochs", "0"])
+    assert isinstance(stop.value.code, str) and not capsys.readouterr().err  # printed by Python, with exit code 1
+
+
+def test_every_choice_is_in_the_help_of_search(capsys):
+    with pytest.raises(SystemExit):
+        main(["search", "--help"])
+    words = re.findall(r"\w+", capsys.readouterr().out)
+    assert {*DATASETS, *STRATEGIES, *MODELS, *BACKBONES} <= set(words)
+
+
+def test_the_version(capsys):
+    main(["--version"])
+    assert re.fullmatch(r"posenfs \d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+def test_a_models_folder_is_no_run(here, tiny, capsys):
+    model = here / "model"
+    save_model(model, build_model(tiny, parts_of(tiny.data, tiny.parts)), tiny)
+    for command in ("status", "follow"):
+        assert "model is a model's folder, not a run: nothing was searched there" in refused([command, "model"], capsys)
+    (model / "model.safetensors").unlink()
+    main(["status", "model"])
+    assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"  # no heartbeat
+    message = refused(["report", "model"], capsys)
+    assert "posenfs run notebooks/05_architectures.ipynb -p run=model --output reports/model.ipynb &&" in message
+    (model / "config.json").write_text("{")
+    for command in ("status", "follow"):
+        assert "model/config.json: JSON:" in refused([command, "model"], capsys)
+
+
+def test_files_that_are_no_notebooks(here, capsys):
+    (here / "fake.ipynb").write_text("nothing")
+    for command in ("run", "report"):
+        assert "fake.ipynb is not a notebook (" in refused([command, "fake.ipynb"], capsys)
+    (here / "notebooks").mkdir()
+    (here / "pyproject.toml").write_text("")
+    (here / "notebooks" / "00_tour.ipynb").write_text("")
+    assert f"the project's are in {here / 'notebooks'}: 00_tour" in refused(["run", "nofile.ipynb"], capsys)
 
 
 def test_wrong_parts_and_strategy(here, drawn, capsys):
@@ -178,6 +237,11 @@ def test_import_prune_and_child(here, tiny, capsys):
     proof = json.loads(capsys.readouterr().out)
     assert set(proof["differences"]) == {"random", "crops"} and proof["after"]["params"] < proof["before"]["params"]
     assert json.loads((here / "pruned" / "proof.json").read_text()) == proof | {"mode": "threshold", "threshold": 0.1}
+    main(["prune", "parent", "--output", "one", "--mode", "one-hot", "--quiet"])
+    alphas = [fabric.alpha for fabric in search.model.fabrics().values()]
+    won, edges = sum(int((a.argmax(-1) == 0).sum()) for a in alphas), sum(a[..., 0].numel() for a in alphas)
+    said = f"operation zero won on {won} of {edges} edges; `posenfs child` derives without zero"
+    assert tiny.fabric.operations[0] == "zero" and (said in capsys.readouterr().err) == (won > 0)
     assert "nothing to prune" in refused(["prune", "pruned", "--output", "twice", "--quiet"], capsys)
     assert "lies in [0, 1)" in refused(
         ["prune", "parent", "--output", "b", "--mode", "threshold", "--threshold", "2", "--quiet"], capsys

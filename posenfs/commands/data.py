@@ -37,12 +37,12 @@ def check(
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
-    """Read every annotation and decode every picture of a folder: what is there, and what is wrong with it.
+    """Read every annotation and decode every picture of a data set: what is there, and what is wrong with it.
 
     Exit code 1 where an annotation cannot be read, or not one of its pictures.
 
     Args:
-        path: A folder with MPII, COCO or LSP-extended files.
+        path: A folder with MPII, COCO or LSP-extended files, or the TOML file of your own data.
         strict: Exit code 1 for anything wrong, a broken picture too.
         quiet: No progress bar.
         as_json: Print JSON.

@@ -28,7 +28,7 @@ def mpii(
     from posenfs.evaluation.scoring import read_predictions, score_mpii
 
     points = read_predictions(predictions, MPII_FILE_KEYPOINTS)
-    found, skipped = score_mpii(points, ground_truth, one_based, thresholds)
+    found, skipped = score_mpii(points, ground_truth, one_based, thresholds, predictions)
     _note_skipped(skipped)
     _print_scores(found, as_json)
 

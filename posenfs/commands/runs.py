@@ -4,9 +4,12 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
+
+if TYPE_CHECKING:  # commands import what they need as they run, so that help comes at once
+    from posenfs.search.run import Run
 
 _Parameters = Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")]
 
@@ -38,9 +41,8 @@ def follow(run: Positional[str]) -> None:
         run: Its name or folder.
     """
     from posenfs.search.detached import follow as show
-    from posenfs.search.run import find_run
 
-    status = show(find_run(run))
+    status = show(_searched(run))
     print(f"{status.get('state')} at step {status.get('step')} of {status.get('steps')}")
 
 
@@ -87,7 +89,13 @@ def report(source: Positional[str], parameter: _Parameters = [], output: Path | 
         return
     if parameter:
         raise ValueError(f"-p {parameter[0]}: only the notebooks of tables take parameters here: {', '.join(PAGES)}")
-    notebook = Path(source) if source.endswith(".ipynb") else find_run(source).folder / "notebook.ipynb"
+    notebook = Path(source)
+    if not source.endswith(".ipynb") and not (notebook := find_run(source).folder / "notebook.ipynb").is_file():
+        page = f"reports/{notebook.parent.name}.ipynb"
+        raise FileNotFoundError(
+            f"no executed notebook at {notebook}; make one of this run: posenfs run notebooks/05_architectures.ipynb "
+            f"-p run={source} --output {page} && posenfs report {page}"
+        )
     print(write_report(notebook, output or notebook.with_suffix(".html")))
 
 
@@ -98,9 +106,9 @@ def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(n
         source: A run (its name or folder); none: all runs.
         as_json: Print JSON.
     """
-    from posenfs.search.run import find_run, list_runs
+    from posenfs.search.run import list_runs
 
-    runs = list_runs() if source is None else [find_run(source)]
+    runs = list_runs() if source is None else [_searched(source)]
     if as_json:
         found = [{"name": run.name, "folder": str(run.folder), **run.status(), "state": run.state()} for run in runs]
         print(json.dumps(found, indent=2))
@@ -135,15 +143,26 @@ def compare(run: Positional[str], other: Positional[str], as_json: Annotated[boo
         )
 
 
+def _searched(source: str) -> "Run":
+    """A run whose config can be read; raises RunError for a model's folder."""
+    from posenfs.search.run import RunError, find_run
+
+    run = find_run(source)
+    run.experiment()
+    if not run.status() and (run.folder / "model.safetensors").is_file():
+        raise RunError(f"{run.folder} is a model's folder, not a run: nothing was searched there")
+    return run
+
+
 def _status_line(name: str, status: dict, state: str) -> str:
     from posenfs.evaluation.metrics import metric_title
 
-    age = time.time() - status.get("heartbeat", 0)
+    age = _ago(time.time() - status["heartbeat"]) if "heartbeat" in status else "-"
     metric = status.get("headline", "pckh@0.5")
     score = (status.get("metrics") or {}).get(metric)
     result = "-" if score is None else f"{metric_title(metric)} {score:.1f}"
     steps = f"{status.get('step', 0)}/{status.get('steps', 0)}"
-    line = f"{name:24} {state:12} {steps:>15} {result:>22} {_ago(age):>12}"
+    line = f"{name:24} {state:12} {steps:>15} {result:>22} {age:>12}"
     return line + (f"\n    {status['error']}" if "error" in status else "")
 
 

@@ -44,6 +44,8 @@ def search(
         quiet: No progress bar.
         as_json: Print the final metrics as JSON.
     """
+    if not cache_gb >= 0:
+        raise ValueError(f"--cache-gb must not be negative; got {cache_gb:g}")
     if detach:
         run = begin(experiment, None, device, workers, strict, cache_gb, devices)
         print(

@@ -137,6 +137,8 @@ def bench(
     from posenfs.study.speed import KINDS, NETWORKS, SPEED_HEAD, Work, default_works, speed_line
     from posenfs.study.speed import bench as measure
 
+    if rounds is not None and rounds < 1:
+        raise ValueError(f"--rounds is at least 1; got {rounds}")
     for given, known in ((work, KINDS), (network, NETWORKS)):
         if unknown := [name for name in given if name not in known]:
             raise ValueError(f"unknown {unknown[0]!r}; known: {', '.join(known)}")

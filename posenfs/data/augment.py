@@ -21,14 +21,15 @@ class Augmentation:
     normal: bool = False  # Gaussian of that deviation, clipped at 2 (rotation) and 1 (scale); else uniform
 
     def __post_init__(self):
-        if not (
-            all(0 <= share < 1 for share in (self.scale, self.colour))
-            and self.rotation >= 0
-            and all(0 <= share <= 1 for share in (self.flip, self.rotation_probability))
+        for name, sound, wanted in (
+            ("rotation", self.rotation >= 0, "must not be negative"),
+            ("scale", 0 <= self.scale < 1, "lies in [0, 1)"),
+            ("flip", 0 <= self.flip <= 1, "lies in [0, 1]"),
+            ("rotation_probability", 0 <= self.rotation_probability <= 1, "lies in [0, 1]"),
+            ("colour", 0 <= self.colour < 1, "lies in [0, 1)"),
         ):
-            raise ValueError(
-                f"scale and colour lie in [0, 1), flip and rotation_probability in [0, 1], rotation >= 0; got {self}"
-            )
+            if not sound:
+                raise ValueError(f"augmentation.{name} {wanted}; got {getattr(self, name)}")
 
     @property
     def most_rotation(self) -> float:

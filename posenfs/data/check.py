@@ -14,6 +14,7 @@ from posenfs.data.pictures import named, upright_size
 from posenfs.data.sample import PICTURE_ERRORS, DataError, People
 
 _EXAMPLES = 3  # of a kind of fault, in the text
+_MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def check_data(root: Path, progress: bool = True) -> list[SplitCheck]:
     """
     if not root.exists():
         raise DataError(f"no folder {root}; give the one that holds a data set (see data/README.md)")
+    if root.is_file() and root.suffix != ".toml":
+        raise DataError(f"{root} is no data set: give the folder, or the TOML file of your own data")
     kinds = {name: source for name, source in DATASETS.items() if not source.drawn}
     found = [
         (name, source, split, annotation)
@@ -74,6 +77,8 @@ def check_data(root: Path, progress: bool = True) -> list[SplitCheck]:
         for split in ("train", "valid")
         if (annotation := source.find(root, split)) is not None
     ]
+    if (own := sorted(root.glob("*.toml"))) and all(annotation.parent == root for *_, annotation in found):
+        raise DataError(f"{root} holds data of your own: give the TOML file: posenfs data check {own[0]}")
     if not found:
         raise DataError(
             f"{root} holds no data set: neither annot/train.json or mpii_human_pose_v1_u12_1.mat (MPII), "
@@ -121,7 +126,7 @@ def _look(path: Path) -> _Look:
             }
             size = upright_size(image)
     except FileNotFoundError:
-        return _Look(fault="missing")
+        return _Look(fault=_MISSING)
     except PICTURE_ERRORS as error:
         return _Look(fault=str(error).replace(str(path), path.name))
     return _Look(size, tuple(note for note, holds in unusual.items() if holds))
@@ -154,7 +159,10 @@ def _check(people: People, annotation: Path, looks: dict[Path, _Look]) -> SplitC
 
 def _wrong(people: People, paths: list[Path], looks: dict[Path, _Look]) -> list[str]:
     faults = {path: look.fault for path in paths if (look := looks[path]).fault is not None}
-    found = [f"{len(faults)} of {len(paths)} pictures cannot be used: {named(faults)}"] if faults else []
+    count = f"{len(faults)} of {len(paths)} pictures"
+    found = [f"{count} cannot be used: {named(faults)} (looked in {people.root})"] if faults else []
+    if paths and list(faults.values()) == [_MISSING] * len(paths):
+        found[-1] += "; give the folder that holds the pictures with their annotations: for MPII images/ and annot/"
     size = np.array([looks[path].size or (np.inf, np.inf) for path in paths])[people.image_index]  # [N, 2]
     if people.image_sizes is not None:
         seen = np.array([looks[path].size or (np.nan, np.nan) for path in paths])

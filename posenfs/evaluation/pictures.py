@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.sample import DataError, People, load_image, read_json
+from posenfs.model.backbones.pretrained import download, read_state
 
 _PERSON = 1  # of the detector's classes, COCO's
 
@@ -77,13 +78,15 @@ def detected_people(
 
 def _detector(weights: str | Path) -> torch.nn.Module:
     if weights == "coco":
-        return fasterrcnn_resnet50_fpn_v2(weights=FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1)
+        own = FasterRCNN_ResNet50_FPN_V2_Weights.COCO_V1
+        return download(fasterrcnn_resnet50_fpn_v2, own, "--detector-weights FILE")
     model, path = fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None), Path(weights)
     if not path.is_file():
         raise FileNotFoundError(f"no detector weights at {path}; give torchvision's file, or coco to download them")
+    state = read_state(path)
     try:
-        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # of a foreign file torch raises nearly anything
+        model.load_state_dict(state)
+    except Exception as error:  # of a foreign one torch raises nearly anything
         raise ValueError(
             f"{path} does not fit torchvision's fasterrcnn_resnet50_fpn_v2: {str(error).splitlines()[0]}"
         ) from None

@@ -50,16 +50,26 @@ def read_predictions(path: Path, keypoints: Sequence[str]) -> np.ndarray:
 
 
 def score_mpii(
-    predictions: np.ndarray, truth: Path, one_based: bool = False, thresholds: Sequence[float] = (0.5, 0.1, 0.11)
+    predictions: np.ndarray,
+    truth: Path,
+    one_based: bool = False,
+    thresholds: Sequence[float] = (0.5, 0.1, 0.11),
+    source: str | Path = "the predictions",
 ) -> tuple[dict[str, dict[str, float]], dict[str, int]]:
-    """PCKh of predictions [N, 16, 2] in MPII's file order, 0-based px unless `one_based`, by gt_*.mat.
+    """PCKh of predictions [N, 16, 2] in MPII's file order, 0-based px unless `one_based`, by gt_*.mat; `source`: what
+    a message calls them.
 
     Returns {"pckh@0.5": {"head": …, …, "mean": …}, …} in percent, and how many people were skipped, by the reason.
     Raises ValueError for a threshold that is none, DataError where the file is unsound or of other people.
     """
     for threshold in thresholds:
         _check_threshold(threshold, "head")
-    joints, missing, heads = mpii_truth(truth, len(predictions))
+    joints, missing, heads = mpii_truth(truth)
+    if len(predictions) != len(joints):
+        raise DataError(
+            f"{source}: predictions of {len(predictions)} people, but {truth} has {len(joints)}; give one for each, in "
+            "its order"
+        )
     differences = predictions + (0 if one_based else 1) - joints
     errors = relative_errors(differences, ~missing, heads)[:, FILE_ORDER]
     found = {}

@@ -1,5 +1,6 @@
 """A search in a process of its own, which outlives whoever began it; anyone follows and steers it by its run folder."""
 
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from posenfs.search.ranks import Lost, among_others, launch
 from posenfs.search.run import Run, RunError, runs_home
 
 LOG = "search.log"  # in the run folder: what the search would have said to the terminal
+_REFUSED = "posenfs: "  # with which the last words of a search begin that cannot be run
 _LAST = 5  # lines of it in a message
 
 
@@ -38,6 +40,7 @@ def detach(
         raise ValueError(f"a search runs in at least 1 process; got {devices}")
     if run.in_use():
         raise RunError(f"{run.folder} is in use by process {run.status().get('pid')}; wait for it, or stop it first")
+    fresh = not run.folder.exists()
     run.folder.mkdir(parents=True, exist_ok=True)
     numbers = (str(n) for n in (workers, int(strict), cache_gb, devices, int(held)))
     options = [experiment.to_json(), str(run.folder.resolve()), device, *numbers]
@@ -49,7 +52,11 @@ def detach(
         )  # fmt: skip
     while time.monotonic() < end and run.status().get("heartbeat", 0) < began:
         if (code := process.poll()) not in (None, 0):
-            words = (run.folder / LOG).read_text().splitlines()[-_LAST:]
+            text = (run.folder / LOG).read_text()
+            if fresh and _REFUSED in text and not (run.folder / "config.json").exists():
+                shutil.rmtree(run.folder)  # which holds nothing but these words
+                raise RunError(text.rpartition(_REFUSED)[2].strip())
+            words = text.splitlines()[-_LAST:]
             raise RunError(f"the search ended with exit code {code}: {' / '.join(words)} ({run.folder / LOG})")
         time.sleep(0.1)
     return run
@@ -108,7 +115,7 @@ def main() -> None:
         search = Search(asked, folder, device, int(workers), strict=bool(int(strict)), cache_gb=float(cache_gb))
         search.finish(held=bool(int(held)))
     except (ValueError, OSError, DataError, RunError, NonFiniteLoss, OutOfMemory, Lost) as error:
-        sys.exit(f"posenfs: {error}")
+        sys.exit(f"{_REFUSED}{error}")
     except KeyboardInterrupt as interrupt:
         if str(interrupt):
             print(interrupt, file=sys.stderr)

@@ -32,7 +32,7 @@ COMPILE = ("no", "default", "reduce-overhead")
 class RunConfig:
     """How the search is run; the defaults are the paper's."""
 
-    strategy: str = "synchronous"  # how w, alpha and beta are found
+    strategy: str = "synchronous"  # or random, first_order, second_order, gumbel: how w, alpha and beta are found
     epochs: int = 200
     batch_size: int = 24
     lr: float = 1e-3  # Adam's learning rate at the start
@@ -112,7 +112,9 @@ class Experiment:
     data: DataSpec = field(default_factory=DataSpec)
     image_size: tuple[int, int] = (256, 256)  # height and width of a crop, px
     augmentation: Augmentation = augment.PAPER
-    model: str = "pose_nfs"  # or a network that is not searched: simple_baseline_50, …, hrnet_w32, branchnet_1, …
+    # or a network that is not searched: simple_baseline_50, simple_baseline_101, simple_baseline_152, hrnet_w32,
+    # hrnet_w48, branchnet_1 or branchnet_2
+    model: str = "pose_nfs"
     backbone: str = "mobilenet_v2"  # or resnet50, hrnet_w32, fabric_1, fabric_2, fabric_3
     backbone_fabric: FabricSpec | None = None  # a fabric of one's own in the place of that backbone
     backbone_weights: str | None = None  # a file with pretrained weights, or "imagenet": torchvision downloads them

@@ -59,7 +59,9 @@ class Feed:
             if len(own) < run.batch_size:
                 apart = f" left of {len(people)}, {share + run.judged:.0%} of the pictures being held out"
                 found = f"{len(own)} people{'' if own is people else apart}"
-                raise ValueError(f"{people.name} has {found}, fewer than one batch of {run.batch_size}")
+                raise ValueError(
+                    f"{people.name} has {found}, fewer than one batch of {run.batch_size}; lower --run.batch-size"
+                )
         if run.batch_size % ranks.count:
             raise ValueError(f"a batch of {run.batch_size} cannot be shared by {ranks.count} processes evenly")
         if min(len(self.judges), len(valid)) < ranks.count:

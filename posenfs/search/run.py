@@ -43,7 +43,10 @@ def find_run(name: str | Path) -> "Run":
     for folder in (Path(name), runs_home() / name):
         if (folder / "config.json").is_file():
             return Run(folder)
-    raise RunError(f"no run {str(name)!r}: neither {name} nor {runs_home() / name} holds a config.json")
+    raise RunError(
+        f"no run {str(name)!r}: neither {name} nor {runs_home() / name} holds a config.json; `posenfs status` lists "
+        "the runs"
+    )
 
 
 def list_runs() -> list["Run"]:

@@ -47,6 +47,11 @@ def predict_pictures(
         )
     if not pictures:
         raise DataError("no pictures given; name at least one file")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file; choose a folder (--output)")
+    for path in pictures:
+        if path.is_dir():
+            raise DataError(f"{path} is a folder; name its pictures: {path}/*.jpg")
     names = [path.stem for path in pictures]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import write_whole
 from posenfs.study.experiments import TABLES
-from posenfs.study.sweep import parse_parameters, run_notebook
+from posenfs.study.sweep import parse_parameters, read_notebook, run_notebook
 
 _PLOTLY = "application/vnd.plotly.v1+json"
 
@@ -40,10 +40,12 @@ class ForThePage(Preprocessor):
 
 
 def write_report(notebook: Path, target: Path) -> Path:
-    """Executed notebook -> one HTML file, figures and plotly itself inside; raises FileNotFoundError, ValueError."""
+    """Executed notebook -> one HTML file, figures and plotly itself inside.
+
+    Raises FileNotFoundError, NotebookError or ValueError for what is no executed notebook."""
     if not notebook.is_file():
         raise FileNotFoundError(f"no executed notebook at {notebook}; run it first with `posenfs run`")
-    content = nbformat.read(notebook, as_version=4)
+    content = read_notebook(notebook)
     if not any(cell.get("outputs") for cell in content.cells):
         raise ValueError(f"{notebook} has no outputs: it was not executed; run it first with `posenfs run`")
     exporter = HTMLExporter(preprocessors=[CoalesceStreamsPreprocessor, ForThePage], embed_images=True)

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from posenfs.data.datasets.catalogue import data_root, source_of
+from posenfs.data.sample import DataError
 from posenfs.evaluation.seeds import spread
 from posenfs.search.run import RunError
 from posenfs.study.ablation import Planned, ablate, plan, state_of
 from posenfs.study.engines import LocalEngine, RayEngine
-from posenfs.study.experiments import TABLES, Profile, choose_profile, experiment_of
+from posenfs.study.experiments import TABLES, Profile, beginning_networks, choose_profile, experiment_of
 from posenfs.study.planning import estimate, plan_text
 from posenfs.study.results import DataFingerprints, configuration, read_results, without_seed
 from posenfs.study.rows import Outcome, outcomes
@@ -45,7 +47,10 @@ def run_tables(
         raise ValueError(f"name tables, or all: {', '.join(TABLES)}")
     profile = choose_profile(profile_name, weights=_weights(weights), **changes)
     data = DataFingerprints(progress=not quiet)
-    runs = plan(tables, profile, seeds, data, rows)
+    try:
+        runs = plan(tables, profile, seeds, data, rows)
+    except DataError as error:
+        raise DataError(f"{error}{_without_photographs(profile)}") from None
     results = read_results()
     done = {own["fingerprint"] for own in results}
     states = {own.key: state_of(own, done) for own in runs}
@@ -84,7 +89,24 @@ def _weights(given: Sequence[str]) -> dict[str, str]:
     """["mobilenet_v2=weights.pth", …] by network."""
     if wrong := [own for own in given if "=" not in own]:
         raise ValueError(f"--weights {wrong[0]}: write it as NETWORK=FILE")
-    return dict(own.split("=", 1) for own in given)
+    weights, known = dict(own.split("=", 1) for own in given), beginning_networks()
+    for network, file in weights.items():
+        if network not in known:
+            raise ValueError(f"--weights {network}={file}: unknown network {network!r}; known: {', '.join(known)}")
+        if file != "imagenet" and not Path(file).is_file():
+            raise ValueError(f"--weights {network}={file}: no weights at {file!r}; give a file, or imagenet")
+    return weights
+
+
+def _without_photographs(profile: Profile) -> str:
+    """What to do where a profile's data are not there."""
+    spec = profile.base.data
+    if source_of(spec).drawn or source_of(spec).find(data_root(spec), "train") is not None:
+        return ""
+    others = "--profile smoke for a try"
+    if profile.full:  # which refuses another folder or other data
+        return f"; without photographs: {others}"
+    return f"; give the folder by --root FOLDER; without photographs: --dataset synthetic, or {others}"
 
 
 def _deviation(runs: Sequence[Planned], results: Sequence[Mapping]) -> tuple[float, str]:

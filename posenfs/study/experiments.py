@@ -9,8 +9,9 @@ from typing import Any
 
 from posenfs.data import augment
 from posenfs.data.datasets.catalogue import DataSpec
+from posenfs.model.backbones import BACKBONES
 from posenfs.model.space import PAPER, RELEASED, FabricSpec
-from posenfs.search.experiment import Experiment, RunConfig
+from posenfs.search.experiment import MODELS, Experiment, RunConfig
 
 
 @dataclass(frozen=True)
@@ -280,8 +281,16 @@ def experiment_of(row: Row, profile: Profile, seed: int = 0) -> Experiment:
     if row.quoted:
         raise ValueError(f"{row.label!r} is quoted from its publication: it is not run")
     own = changed(profile.base, {**(row.full if profile.full else {}), **row.changes, "run.seed": seed})
-    network = own.backbone if own.model in ("pose_nfs", "branchnet_1", "branchnet_2") else own.model
+    network = own.backbone if own.model in _ON_BACKBONES else own.model
     return replace(own, backbone_weights=profile.weights.get(network))
+
+
+_ON_BACKBONES = ("pose_nfs", "branchnet_1", "branchnet_2")  # models that begin with their backbone's weights
+
+
+def beginning_networks() -> list[str]:
+    """The names by which a profile's `weights` are given."""
+    return [*dict.fromkeys([*BACKBONES, *(name for name in MODELS if name not in _ON_BACKBONES)])]
 
 
 def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:

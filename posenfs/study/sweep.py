@@ -10,11 +10,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 import psutil
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
+
+from posenfs.data.datasets.catalogue import home
 
 
 def _kernels(folder: str) -> Config:
@@ -35,9 +38,22 @@ class KernelDied(NotebookError):
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
     """Names and default values of a notebook's cell tagged `parameters`; raises NotebookError without a notebook."""
     if not notebook.is_file():
-        raise NotebookError(f"no notebook at {notebook}")
+        folder = home() / "notebooks"
+        names = ", ".join(path.stem for path in sorted(folder.glob("*.ipynb")))
+        others = f"; the project's are in {folder}: {names}" if names else ""
+        raise NotebookError(f"no notebook at {notebook}{others}")
+    read_notebook(notebook)
     found = papermill.inspect_notebook(str(notebook))
     return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
+
+
+def read_notebook(path: Path) -> nbformat.NotebookNode:
+    """Raises NotebookError for a file that is no notebook."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception as error:  # of a foreign file nbformat raises nearly anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise NotebookError(f"{path} is not a notebook ({reason:.100}); give one that Jupyter wrote") from None
 
 
 def parse_parameters(notebook: Path, assignments: Sequence[str]) -> dict[str, Any]:

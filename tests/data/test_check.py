@@ -50,6 +50,7 @@ def test_what_is_wrong_is_counted_and_named(own):
     found = check_data(own, progress=False)[0]
     wrong = "\n".join(found.wrong)
     assert f"2 of 12 pictures cannot be used: {images[3].name}: " in wrong and f"{images[4].name}: missing" in wrong
+    assert f"(looked in {own / 'images'})" in wrong and "give the folder" not in wrong
     assert f"right_ankle of {entries[0]['image']} at (899, 4)" in wrong
     assert "1 box wholly outside" in wrong
     assert "1 person without a labelled keypoint" in wrong and "1 person listed twice" in wrong
@@ -86,6 +87,12 @@ def test_lsp_is_known_by_its_file(tmp_path):
     train, valid = check_data(tmp_path, progress=False)
     assert (train.people, valid.people) == (1, 1) and not train.wrong and not valid.wrong
     assert train.left_out == {"no labelled keypoint": 4999}
+
+
+def test_without_pictures_the_folder_is_asked_for(own):
+    shutil.rmtree(own / "images")
+    (fault,) = check_data(own, progress=False)[0].wrong
+    assert f"looked in {own / 'images'}); give the folder that holds the pictures" in fault and "and annot/" in fault
 
 
 def test_no_data_set_is_said_with_what_would_be_one(tmp_path):

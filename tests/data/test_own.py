@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from posenfs.cli import main
+from posenfs.data.check import check_data
 from posenfs.data.datasets.catalogue import DataSpec, open_data, parts_of
 from posenfs.data.datasets.own import read_description, read_own
 from posenfs.data.sample import DataError
@@ -36,6 +37,15 @@ def test_through_a_search_and_the_check(own, tiny, tmp_path, capsys):
     main(["data", "check", str(own), "--quiet", "--json"])
     train, valid = json.loads(capsys.readouterr().out)
     assert train["people"] == len(search.train) and not valid["wrong"]
+
+
+def test_its_folder_and_its_files_are_no_data_set(own):
+    with pytest.raises(DataError, match=f"give the TOML file: posenfs data check {own}"):
+        check_data(own.parent, progress=False)
+    with pytest.raises(
+        DataError, match=r"train.json is no data set: give the folder, or the TOML file of your own data"
+    ):
+        check_data(own.parent / "train.json", progress=False)
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,10 @@ def test_an_interrupted_set_is_drawn_again(tmp_path, monkeypatch):
 
 
 def test_another_set_or_other_files_are_refused(drawn, tmp_path):
-    with pytest.raises(FileExistsError, match=str(drawn)):
+    words = (
+        f"{drawn} holds 12 \\+ 6 drawn pictures, .* asked for is 13 \\+ 6 drawn pictures, difficulty default, seed 0"
+    )
+    with pytest.raises(FileExistsError, match=words):
         write_synthetic(drawn, 13, 6, processes=1, progress=False)
     shutil.copytree(drawn / "annot", tmp_path / "annot")
     (tmp_path / "annot" / "mine.txt").write_text("precious")
@@ -256,8 +259,12 @@ def test_wrong_arguments_are_named(tmp_path):
         with pytest.raises(ValueError, match=r"'mad'; choose one of plain, default, hard"):
             call()
     with pytest.raises(ValueError, match="negative"):
-        write_synthetic(tmp_path / "x", train=-1)
+        write_synthetic(tmp_path / "x", seed=-1)
+    with pytest.raises(ValueError, match="at least 1 picture to train and 1 to validate on; got 2000 and 0"):
+        write_synthetic(tmp_path / "x", valid=0)
     (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError, match="file is a file: people are drawn into a folder"):
+        write_synthetic(tmp_path / "file", 1, 1, processes=1, progress=False)
     with pytest.raises(OSError, match="file"):
         write_synthetic(tmp_path / "file" / "set", 1, 1, processes=1, progress=False)
     assert not (tmp_path / "x").exists()

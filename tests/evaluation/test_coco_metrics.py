@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,3 +137,5 @@ def test_detections_that_cannot_be_used(change, message, drawn, detections):
 def test_detections_go_with_coco_alone(drawn, detections):
     with pytest.raises(DataError, match="not in COCO's form"):
         with_detections(read_mpii(drawn, "valid"), detections)
+    with pytest.raises(DataError, match="no detections at nofile.json; give a JSON file"):
+        with_detections(read_coco(drawn, "valid"), Path("nofile.json"))

@@ -149,8 +149,12 @@ def test_files_that_are_none(tmp_path, truth):
         (tmp_path / "d.json").write_text(text)
         with pytest.raises(DataError, match=message):
             read_predictions(tmp_path / "d.json", MPII_FILE_KEYPOINTS)
-    with pytest.raises(DataError, match="it should be of 4 people"):
-        score_mpii(np.zeros((4, 16, 2)), truth)
+    np.save(tmp_path / "five.npy", np.zeros((5, 16, 2)))
+    command = ["evaluate", "mpii", "--predictions", str(tmp_path / "five.npy"), "--ground-truth"]
+    with pytest.raises(SystemExit, match=f"five.npy: predictions of 5 people, but {truth} has 3; give one for each"):
+        main([*command, str(truth)])
+    with pytest.raises(SystemExit, match="no ground truth at none.mat; give MPII's gt_valid.mat"):
+        main([*command, "none.mat"])
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The contract of every backbone, and the weights they begin with."""
 
+from urllib.error import URLError
+
 import pytest
 import torch
 from torchvision.models import resnet50
@@ -51,6 +53,22 @@ def test_resnet_weights_from_torchvisions_file(tmp_path):
     net.layer4.register_forward_hook(lambda module, inputs, output: c5.append(output))
     with torch.no_grad():
         torch.testing.assert_close(backbone(images)[3], [net.eval()(images), c5[0]][1])
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50"])
+def test_a_download_that_fails_names_its_address_and_the_option(name, monkeypatch, tmp_path):
+    def offline(*_, **__):
+        raise URLError("no network")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    with pytest.raises(OSError, match=r"cannot download https://\S+ \(no network\): give --backbone-weights FILE"):
+        BACKBONES[name]("imagenet", Rules())
+
+
+def test_torchvision_has_no_hrnet():
+    with pytest.raises(ValueError, match="give the path of a file of its authors: hrnet_w32-36af842e.pth"):
+        BACKBONES["hrnet_w32"]("imagenet", Rules())
 
 
 def test_hrnet_weights_from_a_whole_network(tmp_path):

@@ -95,7 +95,7 @@ def test_backbone_weights_from_a_file(tmp_path):
     ):
         BACKBONES["mobilenet_v2"](path, PAPER)
     path.write_text("no weights")
-    with pytest.raises(ValueError, match=r"weights.pth is not a state dict that torch saved"):
+    with pytest.raises(ValueError, match=r"weights.pth is not a file of torch.save; give a .pth"):
         BACKBONES["mobilenet_v2"](path, PAPER)
     torch.save([1, 2], path)
     with pytest.raises(ValueError, match=r"weights.pth holds a list"):

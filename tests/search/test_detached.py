@@ -65,8 +65,13 @@ def test_what_was_said_before_is_not_for_the_next(tiny, tmp_path):
 
 
 def test_one_that_cannot_begin_says_why(tiny, tmp_path):
+    asked = replace(tiny, data=replace(tiny.data, root=str(tmp_path / "none")))
+    with pytest.raises(RunError, match=r"^no MPII annotation at .*data/README.md\)$"):
+        detach(asked, tmp_path / "run", "cpu")
+    assert not (tmp_path / "run").exists()  # refused: nothing is left behind
+    (tmp_path / "run").mkdir()
     with pytest.raises(RunError, match=r"exit code 1: posenfs: no MPII annotation at .*search.log"):
-        detach(replace(tiny, data=replace(tiny.data, root=str(tmp_path / "none"))), tmp_path / "run", "cpu")
+        detach(asked, tmp_path / "run", "cpu")
 
 
 def test_one_that_ends_by_itself(tiny, tmp_path):

@@ -527,7 +527,11 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
             ValueError,
             "unknown strategy 'magic'.*synchronous",
         ),
-        (lambda e: replace(e, run=replace(e.run, batch_size=500)), ValueError, "fewer than one batch of 500"),
+        (
+            lambda e: replace(e, run=replace(e.run, batch_size=500)),
+            ValueError,
+            "fewer than one batch of 500; lower --run.batch-size",
+        ),
         (
             lambda e: replace(e, model="simple_baseline_50", run=replace(e.run, strategy="first_order")),
             ValueError,

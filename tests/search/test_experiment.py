@@ -27,7 +27,7 @@ def test_json_round_trip(tiny):
         ('{"image_size": [100, 128]}', "100 x 128 px.*96 x 128"),
         ('{"image_size": [0, 0]}', "0 x 0 px"),
         ('{"run": {"seed": -1}}', "run.seed must not be negative; got -1"),
-        ('{"augmentation": {"scale": 30}}', r"scale and colour lie in \[0, 1\)"),
+        ('{"augmentation": {"scale": 30}}', r"augmentation.scale lies in \[0, 1\); got 30"),
         ('{"name": "a/b"}', "without slashes"),
     ],
 )

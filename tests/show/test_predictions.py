@@ -90,8 +90,11 @@ def test_a_detectors_weights(pictures, people, tmp_path):
     torch.save(fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None).state_dict(), tmp_path / "random.pth")
     assert not _detector(tmp_path / "random.pth").eval()([torch.rand(3, 64, 64)])[0]["boxes"].isnan().any()
     (tmp_path / "bad.pth").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match="does not fit torchvision's"):
+    with pytest.raises(ValueError, match="bad.pth is not a file of torch.save; give a .pth with a state dict"):
         detected_people(pictures[:1], people.skeleton, tmp_path / "bad.pth", progress=False)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="other.pth does not fit torchvision's"):
+        detected_people(pictures[:1], people.skeleton, tmp_path / "other.pth", progress=False)
     with pytest.raises(FileNotFoundError, match="no detector weights"):
         detected_people(pictures[:1], people.skeleton, tmp_path / "none.pth", progress=False)
 
@@ -119,11 +122,14 @@ def test_boxes_that_cannot_be_used(rows, message, pictures, people, tmp_path):
         (["text.jpg"], [], "is not a whole image"),
         (["a/x.jpg", "b/x.jpg"], [], "two pictures are named 'x'"),
         (["text.jpg"], ["--boxes", "none.json"], "there is no file none.json"),
+        (["text.jpg"], ["--output", "text.jpg"], r"text.jpg is a file; choose a folder \(--output\)"),
+        (["a"], [], r"a is a folder; name its pictures: a/\*.jpg"),
     ],
 )
 def test_pictures_that_cannot_be_used(pictures, options, message, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "a").mkdir()
     with pytest.raises(SystemExit, match=message):
         main(["predict", *pictures, "--model", str(model), "--output", "out", "--quiet", *options])
     assert not (tmp_path / "out").exists()

@@ -102,6 +102,7 @@ def test_unknown_work_is_refused():
     [
         (["bench", "rest"], "unknown 'rest'; known: training step, inference"),
         (["bench", "--network", "x"], "unknown 'x'; known: table_2"),
+        (["bench", "--rounds", "0"], "--rounds is at least 1; got 0"),
         (["bench", "--size", "100"], "nothing of that kind, network and size is timed"),
         (["bench", "--device", "cuda:7"], "device 'cuda:7' cannot be used"),
     ],

@@ -49,7 +49,8 @@ DATASETS: dict[str, DataSource] = {
 class DataSpec:
     """Which people to train and to validate on. Drawn people are drawn when they are not there yet."""
 
-    name: str = "synthetic"  # drawn, as MPII's 16 keypoints; or another of DATASETS: synthetic_coco, mpii, coco, …
+    # synthetic (drawn, MPII's 16 keypoints), synthetic_coco, synthetic_lsp, mpii, mpii_release, coco, lsp, or own
+    name: str = "synthetic"
     root: str | None = None  # the data set's folder, of own data the TOML file; none: data/<name> of the project
     pictures: tuple[int, int] = (2000, 400)  # drawn for training and for validation
     difficulty: str = "default"  # of drawn people: plain, default or hard

@@ -115,6 +115,8 @@ def with_detections(people: People, path: Path) -> People:
     COCO file: no keypoints, the boxes' scores. Raises DataError for an unsound file, or an unknown picture."""
     if people.coco is None:
         raise DataError(f"{people.name} is not in COCO's form: detected boxes go with files that are")
+    if not path.is_file():
+        raise DataError(f"no detections at {path}; give a JSON file [{{image_id, category_id, bbox, score}}]")
     rows, content = read_json(path), read_json(people.coco.path)
     if not isinstance(rows, list) or not rows:
         raise DataError(f"{path} must be a list with at least one detection {{image_id, category_id, bbox, score}}")

@@ -69,6 +69,11 @@ def read_joints(path: Path) -> tuple[np.ndarray, np.ndarray]:
         joints = read_mat(path)["joints"].astype(np.float64)
     except Exception as error:  # of a broken file the parser raises nearly anything
         raise DataError(f"{path} is not LSP's annotation: {error}; copy it again") from None
+    if joints.ndim == 3 and joints.shape[:2] == (3, 14):
+        raise DataError(
+            f"{path} holds joints of shape {joints.shape}: this is the original LSP, which is not read; take "
+            "lspet_dataset.zip (LSP-extended)"
+        )
     if joints.ndim != 3 or joints.shape[:2] != (14, 3):
         raise DataError(f"{path} holds joints of shape {joints.shape}, expected (14, 3, images): x, y, label")
     points, labelled = joints[:, :2].transpose(2, 0, 1), joints[:, 2].T > 0

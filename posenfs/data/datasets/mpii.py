@@ -98,6 +98,8 @@ def mpii_truth(path: Path, people: int | None = None) -> tuple[np.ndarray, np.nd
 
     Raises DataError for an unsound file, or one of other people.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"no ground truth at {path}; give MPII's gt_valid.mat")
     try:
         file = read_mat(path)
         keypoints, heads = (file[name].astype(np.float64) for name in ("pos_gt_src", "headboxes_src"))

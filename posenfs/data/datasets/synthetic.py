@@ -6,6 +6,7 @@ This module does not import torch, so that the processes that draw start at once
 import io
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,10 +50,14 @@ def write_synthetic(
     and is written last. Another set, or files that are not ours, raise FileExistsError. Returns `root`.
     """
     root = Path(root)
+    if root.exists() and not root.is_dir():
+        raise FileExistsError(f"{root} is a file: people are drawn into a folder; choose another")
     asked = {"format": _FORMAT, "train": train, "valid": valid, "seed": seed, "difficulty": difficulty}
     settings_of(difficulty)
-    if min(train, valid, seed) < 0:
-        raise ValueError(f"train, valid and seed must not be negative, got {train}, {valid} and {seed}")
+    if min(train, valid) < 1:
+        raise ValueError(f"a set has at least 1 picture to train and 1 to validate on; got {train} and {valid}")
+    if seed < 0:
+        raise ValueError(f"the seed must not be negative; got {seed}")
     if _is_there(root, asked):
         return root
     with _naming_the_folder(root):
@@ -85,11 +90,11 @@ def _is_there(root: Path, asked: dict) -> bool:
             if held.get("format", 0) < _FORMAT and held | {"format": _FORMAT} == asked:
                 return False
             if held != asked:
-                raise FileExistsError(f"{root} holds the drawn set {held}, but {asked} was asked for. {advice}")
+                raise FileExistsError(f"{root} holds {_said(held)}; asked for is {_said(asked)}. {advice}")
             return name == _FINISHED and _is_complete(root, asked)
     if any((root / name).exists() for name in ("images", "annot", "annotations")):
         raise FileExistsError(
-            f"{root} holds images or annotations that are no drawn set; {asked} was asked for. {advice}"
+            f"{root} holds images or annotations that are no drawn set; asked for is {_said(asked)}. {advice}"
         )
     return False
 
@@ -101,6 +106,14 @@ def _held(path: Path) -> dict:
     except ValueError:
         held = None
     return held if isinstance(held, dict) else {"damaged": path.name}
+
+
+def _said(made: dict) -> str:
+    """How a set was made, in words."""
+    if "damaged" in made:
+        return f"a set whose {made['damaged']} is damaged"
+    words = "{train} + {valid} drawn pictures, difficulty {difficulty}, seed {seed}, format {format}"
+    return words.format_map(defaultdict(lambda: "unknown", made))
 
 
 def _is_complete(root: Path, asked: dict) -> bool:

@@ -22,6 +22,11 @@ class HRNet(nn.Module):
 
         `fuse_last`: whether the last module of stage 4 fuses into all maps; pose networks fuse into the finest alone.
         """
+        if weights == "imagenet":
+            raise ValueError(
+                "weights `imagenet` are torchvision's, which has none of HRNet; give the path of a file of its "
+                "authors: hrnet_w32-36af842e.pth"
+            )
         super().__init__()
         self.channels = tuple(width * 2**branch for branch in range(4))
         self.conv1, self.bn1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(64)

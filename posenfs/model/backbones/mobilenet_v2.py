@@ -5,7 +5,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, mobilenet_v2
 
-from posenfs.model.backbones.pretrained import load_weights
+from posenfs.model.backbones.pretrained import BY_FILE, download, load_weights
 
 
 class MobileNetV2(nn.Module):
@@ -16,7 +16,8 @@ class MobileNetV2(nn.Module):
     def __init__(self, weights: str | Path | None = None):
         """`weights`: None, "imagenet" (torchvision downloads them), or a file with torchvision's state dict."""
         super().__init__()
-        net = mobilenet_v2(weights=MobileNet_V2_Weights.IMAGENET1K_V2 if weights == "imagenet" else None)
+        given = weights == "imagenet"
+        net = download(mobilenet_v2, MobileNet_V2_Weights.IMAGENET1K_V2, BY_FILE) if given else mobilenet_v2()
         features = net.features[:17]  # the blocks of 320 and 1280 channels are not used
         self.initial_weights = "random" if weights is None else "torchvision's IMAGENET1K_V2"
         if weights not in (None, "imagenet"):

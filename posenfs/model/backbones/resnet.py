@@ -4,14 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor, nn
-from torchvision.models import ResNet, resnet50
+from torchvision.models import ResNet, get_model_weights, resnet50
 
-from posenfs.model.backbones.pretrained import load_weights
+from posenfs.model.backbones.pretrained import BY_FILE, download, load_weights
 
 
 def load_resnet(build: Callable[..., ResNet], weights: str | Path | None) -> tuple[ResNet, str]:
     """One of torchvision's without its classifier, and where its weights come from; `weights` as for ResNet50."""
-    net = build(weights="IMAGENET1K_V2" if weights == "imagenet" else None)
+    given = weights == "imagenet"
+    net = download(build, get_model_weights(build)["IMAGENET1K_V2"], BY_FILE) if given else build()
     del net.fc
     if weights in (None, "imagenet"):
         return net, "random" if weights is None else "torchvision's IMAGENET1K_V2"
