@@ -55,7 +55,7 @@ def detach(
             text = (run.folder / LOG).read_text()
             if fresh and _REFUSED in text and not (run.folder / "config.json").exists():
                 shutil.rmtree(run.folder)  # which holds nothing but these words
-                raise RunError(text.rpartition(_REFUSED)[2].strip())
+                raise RunError(text.split(_REFUSED)[1].strip())  # of several processes the first knows
             words = text.splitlines()[-_LAST:]
             raise RunError(f"the search ended with exit code {code}: {' / '.join(words)} ({run.folder / LOG})")
         time.sleep(0.1)

@@ -31,7 +31,7 @@ def until(panel, condition, patience=60):
 
 
 def press(panel, name):
-    assert not panel.buttons[name].disabled
+    until(panel, lambda: not panel.buttons[name].disabled)
     panel.buttons[name].click()
 
 
