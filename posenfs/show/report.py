@@ -48,6 +48,7 @@ def write_report(notebook: Path, target: Path) -> Path:
     content = read_notebook(notebook)
     if not any(cell.get("outputs") for cell in content.cells):
         raise ValueError(f"{notebook} has no outputs: it was not executed; run it first with `posenfs run`")
+    content.metadata.pop("widgets", None)  # a page would fetch their program; it shows their pictures
     exporter = HTMLExporter(preprocessors=[CoalesceStreamsPreprocessor, ForThePage], embed_images=True)
     # nothing may be fetched when the page is opened
     exporter.require_js_url = exporter.mathjax_url = exporter.mermaid_js_url = exporter.jquery_url = ""

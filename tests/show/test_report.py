@@ -15,14 +15,21 @@ def executed(tmp_path):
         nbformat.v4.new_output("stream", name="stderr", text="  0%|\r 50%|\r100%|done\n"),
     ]
     cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("figure", outputs=outputs)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "run.ipynb")
+    # as a kernel with widgets leaves it: their state, and pictures of them beside
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a", "version_major": 2, "version_minor": 0}}
+    cells[1].outputs.append(nbformat.v4.new_output("display_data", {**view, "text/html": "<b>a still</b>"}))
+    model = {"model_name": "LabelModel", "model_module": "@jupyter-widgets/controls", "state": {"value": "words"}}
+    state = {"state": {"a": model}, "version_major": 2, "version_minor": 0}
+    widgets = {"application/vnd.jupyter.widget-state+json": state}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"widgets": widgets}), tmp_path / "run.ipynb")
     return tmp_path / "run.ipynb"
 
 
 def test_the_page_holds_figures_and_plotly_and_fetches_nothing(executed, tmp_path):
     page = write_report(executed, tmp_path / "new" / "page.html").read_text()
     assert "a curve" in page and "Plotly.newPlot" in page
-    assert page.count("plotly.js v") == 1
+    assert page.count("plotly.js v") == 1 and "a still" in page
+    assert "html-manager" not in page and "unpkg" not in page
     markup = re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.S)
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"(?:https?:)?//", page)
     assert not re.findall(r"@import|url\((?:\"|')?https?:", markup)
