@@ -127,7 +127,7 @@ def caption(table: str, rows: Sequence[Outcome]) -> str:
         boxes, heads = (", ".join({r["metrics"][kind]: None for r in results}) for kind in ("boxes", "head_size"))
         where = "; ".join(sorted({device_words(r["time"]) for r in results}))
         people = _people(results[0], headline_of(rows))
-        words += f"{len(results)} runs, judged on {people} people; boxes: {boxes}; head size: {heads}; on {where}."
+        words += f"{len(results)} run{'s' if len(results) > 1 else ''}, judged on {people} people; boxes: {boxes}; head size: {heads}; on {where}."
     else:
         words += "no run yet."
     if left_out := sum(row.left_out for row in rows):

@@ -102,7 +102,7 @@ def test_missing_is_missing():
     verdicts = comparison_table(some)["verdict"].tolist()
     assert verdicts == ["no result: nothing can be said", "no result: nothing can be said"]
     assert "no run yet." in caption("table_2", outcomes("table_2", PROFILE, []))
-    assert "1 runs, judged on 60 people" in " ".join(caption("table_2", some).split())
+    assert "1 run, judged on 60 people" in " ".join(caption("table_2", some).split())
     assert score_table(outcomes("table_7", PROFILE, []))["seeds"].tolist()[-2:] == ["quoted", "quoted"]
 
 
