@@ -126,8 +126,8 @@ def caption(table: str, rows: Sequence[Outcome]) -> str:
     if results:
         boxes, heads = (", ".join({r["metrics"][kind]: None for r in results}) for kind in ("boxes", "head_size"))
         where = "; ".join(sorted({device_words(r["time"]) for r in results}))
-        people = _people(results[0], headline_of(rows))
-        words += f"{len(results)} run{'s' if len(results) > 1 else ''}, judged on {people} people; boxes: {boxes}; head size: {heads}; on {where}."
+        people, count = _people(results[0], headline_of(rows)), f"{len(results)} run{'s' if len(results) > 1 else ''}"
+        words += f"{count}, judged on {people} people; boxes: {boxes}; head size: {heads}; on {where}."
     else:
         words += "no run yet."
     if left_out := sum(row.left_out for row in rows):
