@@ -16,7 +16,8 @@ from typing import Protocol
 
 import torch
 
-from posenfs.search.run import Run
+from posenfs.search.detached import send
+from posenfs.search.run import Run, RunError
 from posenfs.study.sweep import KernelDied, NotebookError, run_notebook
 
 LOG = "notebook.log"  # in the run's folder: what its process said
@@ -160,9 +161,15 @@ class RayEngine:
 
     def stop(self) -> None:
         """See Engine."""
-        for task in self._under_way:
-            self.ray.cancel(task)
-        self.ray.wait(list(self._under_way), num_returns=len(self._under_way), timeout=_GRACE)
+        for task, job in self._under_way.items():
+            if (run := Run(job.folder)).in_use():
+                with contextlib.suppress(RunError):  # it ends by itself just now
+                    send(run, "stop")  # by its folder: a cancelled task has no chance to save
+            else:
+                self.ray.cancel(task)
+        end = time.monotonic() + _GRACE
+        while any(Run(job.folder).in_use() for job in self._under_way.values()) and time.monotonic() < end:
+            time.sleep(_PERIOD)
         self._under_way.clear()
 
     def close(self) -> None:
