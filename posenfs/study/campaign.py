@@ -68,8 +68,9 @@ def run_tables(
     finally:
         if isinstance(chosen, RayEngine):
             chosen.close()
+    results = read_results()
     for table in tables:
-        files = write(table, profile_name, outcomes(table, profile, _of_these_data(table, profile, data)))
+        files = write(table, profile_name, outcomes(table, profile, _of_these_data(results, table, profile, data)))
         if not quiet:
             print(f"{TABLES[table].title}: {files[0]}")
     if failed:
@@ -78,11 +79,11 @@ def run_tables(
         raise RunError(f"{len(failed)} of {len(runs)} runs failed; --retry runs them again\n  {told}")
 
 
-def _of_these_data(table: str, profile: Profile, data: DataFingerprints) -> list[dict]:
-    """The kept results on the people, and from the weights, that this command names: not others of the same rows."""
+def _of_these_data(results: Sequence[dict], table: str, profile: Profile, data: DataFingerprints) -> list[dict]:
+    """The results on the people, and from the weights, that this command names: not others of the same rows."""
     rows = [row for row in TABLES[table].rows.values() if not row.quoted]
     named = [data.of(experiment_of(row, profile)) for row in rows]
-    return [own for own in read_results() if own["data"] in named]
+    return [own for own in results if own["data"] in named]
 
 
 def _weights(given: Sequence[str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas
@@ -68,34 +68,36 @@ def comparison_table(rows: Sequence[Outcome], metric: str | None = None, paired:
     have; p as it is and by Holm's correction over the table, and the verdict in words. The interval is of each pair
     alone."""
     metric = metric or headline_of(rows)
-    pairs = _pairs(rows)
-    found = [compare_seeds(a.scores(metric), b.scores(metric), paired) for a, b in pairs]
-    adjusted = holm([own.p for own in found])
     lines = []
-    for (a, b), own, p in zip(pairs, found, adjusted, strict=True):
-        printed = [o.row.printed.get(metric) for o in (a, b)]
-        first = {"row": b.row.label, "less": a.row.label, "paper": None if None in printed else printed[1] - printed[0]}
-        verdict = {"verdict": in_words(p, own.difference.value, own.seeds)}
-        lines.append(first | _comparison_numbers(own, p, 1) | verdict)
+    for base, own, found, adjusted in _compared(rows, lambda row: row.scores(metric), paired):
+        printed = [o.row.printed.get(metric) for o in (base, own)]
+        paper = None if None in printed else printed[1] - printed[0]
+        first = {"row": own.row.label, "less": base.row.label, "paper": paper}
+        verdict = {"verdict": in_words(adjusted, found.difference.value, found.seeds)}
+        lines.append(first | _comparison_numbers(found, adjusted, 1) | verdict)
     return _frame(lines)
 
 
 def loss_comparison_table(rows: Sequence[Outcome], paired: bool = False) -> pandas.DataFrame:
     """As `comparison_table`, of the training loss at the end (Eq. 6, the mean of the last fortieth of a run)."""
-    pairs = _pairs(rows)
-    found = [compare_seeds(a.final_losses(), b.final_losses(), paired) for a, b in pairs]
-    adjusted = holm([own.p for own in found])
     lines = []
-    for (a, b), own, p in zip(pairs, found, adjusted, strict=True):
-        told = in_words(p, -own.difference.value, own.seeds).replace("better", "lower").replace("worse", "higher")
-        first, verdict = {"row": b.row.label, "less": a.row.label}, {"verdict": told.removesuffix(" points")}
-        lines.append(first | _comparison_numbers(own, p, 3) | verdict)
+    for base, own, found, adjusted in _compared(rows, Outcome.final_losses, paired):
+        told = in_words(adjusted, -found.difference.value, found.seeds)
+        told = told.replace("better", "lower").replace("worse", "higher").removesuffix(" points")
+        first = {"row": own.row.label, "less": base.row.label}
+        lines.append(first | _comparison_numbers(found, adjusted, 3) | {"verdict": told})
     return _frame(lines)
 
 
-def _pairs(rows: Sequence[Outcome]) -> list[tuple[Outcome, Outcome]]:
+def _compared(
+    rows: Sequence[Outcome], scores: Callable[[Outcome], Mapping[int, float]], paired: bool
+) -> Iterator[tuple[Outcome, Outcome, SeedComparison, float]]:
+    """Of each row that is compared with another: that other, itself, the comparison, and p by Holm's correction."""
     by_name = {own.name: own for own in rows}
-    return [(by_name[own.row.against], own) for own in rows if own.row.against]
+    pairs = [(by_name[own.row.against], own) for own in rows if own.row.against]
+    found = [compare_seeds(scores(base), scores(own), paired) for base, own in pairs]
+    for (base, own), compared, adjusted in zip(pairs, found, holm([one.p for one in found]), strict=True):
+        yield base, own, compared, adjusted
 
 
 def _frame(lines: Sequence[Mapping]) -> pandas.DataFrame:
