@@ -191,6 +191,7 @@ def test_interrupting_a_notebook_saves_its_search(drawn, tmp_path):
     assert (status.parent / "snapshots" / f"{found['step']:08d}").is_dir()
 
 
+@pytest.mark.slow
 def test_a_killed_kernel_loses_nothing(drawn, tmp_path, monkeypatch):
     """As a restart or a time-out kills it, in the middle of a search: the same command ends in the same history."""
     small = {"dataset": "mpii", "root": drawn, "image_size": 64, "width": 2, "epochs": 12, "batch_size": 6}

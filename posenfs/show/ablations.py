@@ -81,7 +81,10 @@ def run_list(rows: Sequence[Outcome]) -> Styler:
 
 def run_curves(rows: Sequence[Outcome]) -> go.Figure:
     """The training loss by step (a running mean over a fortieth of it) and the metric after each epoch: a colour for
-    each row, a line for each seed."""
+    each row, a line for each seed. Without a run it says so."""
+    if not any(own.results for own in rows):
+        figure = go.Figure(layout=layout("Every run: none yet"))
+        return figure.update_layout(height=80).update_xaxes(visible=False).update_yaxes(visible=False)
     metric = headline_of(rows)
     figure = make_subplots(cols=2, subplot_titles=("training loss", metric_title(metric)))
     for colour, own in zip(itertools.cycle(COLOURS), rows, strict=False):

@@ -23,6 +23,7 @@ from posenfs.search import engine
 from posenfs.search.engine import Search
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory
 from posenfs.search.run import Run, RunError
+from tests.sweeps import sweep
 
 
 def search(experiment, folder, **kwargs):
@@ -111,7 +112,7 @@ def test_kept_crops_that_went_are_made_again(undisturbed, tiny, tmp_path, monkey
     assert search(tiny, tmp_path / "run").finished and not (tmp_path / "kept").exists()
 
 
-@pytest.mark.parametrize("steps", [0, 1, 3, 4, 6])
+@pytest.mark.parametrize("steps", sweep([0, 1, 3, 4, 6], fast=[0, 3, 6]))
 def test_a_killed_search_resumes_to_the_same_files(undisturbed, tiny, tmp_path, steps):
     """Left without a word after some steps (3 and 6 end epochs), as by a kill between two steps."""
     killed = search(tiny, tmp_path)
@@ -163,7 +164,7 @@ def test_interrupt_finishes_the_step_saves_and_goes_on(undisturbed, tiny, tmp_pa
     same_run(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, DataError, RuntimeError])
+@pytest.mark.parametrize("stop", sweep([KeyboardInterrupt, DataError, RuntimeError], fast=[KeyboardInterrupt]))
 def test_a_step_broken_off_half_way_is_forgotten(undisturbed, tiny, tmp_path, stop):
     """A second Ctrl-C, or any error, between the update and its record: the next call goes back and repeats it."""
     for broken_step in (1, 5):
@@ -202,7 +203,7 @@ def test_what_a_kill_leaves_half_written_is_swept_away(undisturbed, tiny, tmp_pa
     same_run(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize("call", [1, 4, 7, 10, 13, 15, 17])
+@pytest.mark.parametrize("call", sweep([1, 4, 7, 10, 13, 15, 17], fast=[1, 10, 17]))
 def test_a_full_disk_is_said_and_once_there_is_room_it_goes_on(call, undisturbed, tiny, tmp_path, monkeypatch):
     """Every write from some moment on fails; afterwards the same object, or the same command, ends as undisturbed."""
     synced, calls = os.fsync, []
@@ -426,13 +427,14 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_snapshot(tiny, tmp_pa
 @pytest.mark.parametrize(
     ("error", "room", "said"),
     [
-        (
+        pytest.param(
             torch.OutOfMemoryError("CUDA out of memory"),
             2**40,
             "other processes hold a part.*accumulate 2 .*batch-size 3",
+            marks=pytest.mark.slow,
         ),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 95 * 2**20, "accumulate 2 .*or --run.batch-size"),
-        (MemoryError(), 2**20, "not even one image fits"),
+        pytest.param(MemoryError(), 2**20, "not even one image fits", marks=pytest.mark.slow),
     ],
 )
 def test_out_of_memory_says_what_would_fit_and_keeps_the_run(

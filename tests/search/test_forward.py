@@ -23,6 +23,7 @@ from posenfs.search.run import Run
 from posenfs.search.strategies import STRATEGIES, Examples, Synchronous
 from posenfs.study.audit import tiny_examples, tiny_network
 from posenfs.study.speed import plain_step, reference_of
+from tests.sweeps import sweep
 
 CPU = torch.device("cpu")
 
@@ -38,7 +39,7 @@ def examples(number, size=64):
     return Examples(images, target.sigmoid(), torch.full((4, 16), 2))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", sweep([torch.float32, torch.float64], fast=[torch.float64]))
 def test_twenty_steps_as_the_plain_reference(dtype):
     """w, alpha and beta by two optimisers, folded weights and the CPU's own gradient: the losses agree step by step.
 

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.mark.parametrize(
     ("kills", "strategy"),
-    [(5, "synchronous"), pytest.param(20, "synchronous", marks=pytest.mark.slow),
+    [(3, "synchronous"), pytest.param(20, "synchronous", marks=pytest.mark.slow),
      pytest.param(20, "second_order", marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_killed_again_and_again(kills, strategy, tiny, tmp_path):

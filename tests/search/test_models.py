@@ -8,6 +8,7 @@ import pytest
 from posenfs.model.space import RELEASED, FabricSpec
 from posenfs.search.engine import Search
 from posenfs.search.experiment import MODELS, Experiment
+from tests.sweeps import sweep
 
 SMALL = FabricSpec(width=2)
 VARIANTS = {
@@ -27,7 +28,10 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+LARGE = ("hrnet_w48", "simple_baseline_152", "branchnet_2", "t4_hrnet_d8")
+
+
+@pytest.mark.parametrize("variant", sweep(VARIANTS, fast=VARIANTS.keys() - LARGE))
 def test_a_few_steps_and_an_evaluation(variant, tiny, tmp_path):
     changes = {"fabric": SMALL, **VARIANTS[variant]}
     if changes.get("model", "").startswith("branchnet"):

@@ -16,6 +16,7 @@ from posenfs.search.engine import Search
 from posenfs.search.ranks import launch, local_device
 from posenfs.search.run import Run, RunError
 from posenfs.search.strategies import STRATEGIES
+from tests.sweeps import sweep
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_all_processes_hold_the_same(shared, name):
     assert all(torch.equal(one["model"][key], value) for key, value in other["model"].items())
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", sweep(STRATEGIES, fast=["synchronous", "second_order"]))
 def test_two_processes_train_as_one_that_takes_the_batch_in_halves(shared, few, name, tmp_path):
     run = replace(few.run, strategy=name, accumulate=2)
     search = Search(replace(few, run=run), tmp_path / "one", device="cpu", progress=False)

@@ -15,6 +15,7 @@ from posenfs.search import engine
 from posenfs.search.engine import Search
 from posenfs.search.run import Run, RunError
 from tests.search.test_engine import same_run, search, undisturbed  # noqa: F401
+from tests.sweeps import sweep
 
 PART = "lower_limb_part"
 
@@ -35,7 +36,7 @@ def same(one, other):
     return all(torch.equal(one[key], other[key]) for key in other)
 
 
-@pytest.mark.parametrize("back", [0, 1, 3, 4, 6])
+@pytest.mark.parametrize("back", sweep([0, 1, 3, 4, 6], fast=[0, 3, 6]))
 def test_rewound_it_is_as_it_was_and_goes_on_to_the_same_end(back, at_every_step, undisturbed, tiny, tmp_path):  # noqa: F811
     travelling = search(tiny, tmp_path)
     for _ in range(6):
@@ -68,7 +69,7 @@ def test_a_finished_search_is_rewound_twice(at_every_step, undisturbed, tiny, tm
     same_run(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize("moment", range(8))
+@pytest.mark.parametrize("moment", sweep(range(8), fast=[0, 3, 6]))
 def test_a_rewind_broken_off_anywhere_loses_nothing(moment, undisturbed, tiny, tmp_path, monkeypatch):  # noqa: F811
     travelling = search(tiny, tmp_path)
     for _ in range(5):
@@ -96,7 +97,7 @@ def test_a_rewind_broken_off_anywhere_loses_nothing(moment, undisturbed, tiny, t
     same_run(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize("step", [0, 3, 4])
+@pytest.mark.parametrize("step", sweep([0, 3, 4], fast=[3]))
 def test_a_branch_without_edits_is_the_same_search(step, undisturbed, tiny, tmp_path):  # noqa: F811
     trunk = search(tiny, tmp_path / "trunk")
     for _ in range(5):
@@ -241,7 +242,7 @@ def test_journeys_that_cannot_be(tiny, tmp_path):
 
 
 def test_which_snapshots_stay(tiny, tmp_path):
-    run = replace(tiny.run, epochs=21, keep_snapshots=2, snapshot_every=1)
+    run = replace(tiny.run, epochs=21, batch_size=tiny.run.batch_size * 2, keep_snapshots=2, snapshot_every=1)
     running = Search(replace(tiny, run=run), tmp_path, device="cpu", progress=False)
     running._evaluate = lambda: running._scores.update({running.step_number: -abs(running.step_number - 8.0)})
     per_epoch = running.steps_per_epoch

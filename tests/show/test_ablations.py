@@ -1,5 +1,7 @@
 """Figures of ablations: every seed is drawn, printed numbers stand where they were printed, missing rows stay empty."""
 
+from dataclasses import replace
+
 import pytest
 
 from posenfs.show.ablations import accuracy_against_cost, run_curves, run_list, score_dots
@@ -22,6 +24,8 @@ def test_curves_of_every_run(rows):
     assert len(figure.data) == 2 * 7
     assert [trace.name for trace in figure.data if trace.showlegend] == ["random", "synchronous", "first order"]
     assert list(figure.data[0].y) == [4.0, 3.0]
+    empty = run_curves([replace(own, results={}) for own in rows])
+    assert not empty.data and empty.layout.title.text == "Every run: none yet"
 
 
 def test_cost_against_accuracy(rows):

@@ -35,6 +35,7 @@ def speeds():
     return list(bench(works, "cpu", threads=1, rounds=2, seconds=0.3, progress=False))
 
 
+@pytest.mark.slow
 def test_numbers_belong_together(speeds):
     assert [speed.work for speed in speeds] == list(KINDS)
     for speed in speeds:
@@ -51,6 +52,7 @@ def test_numbers_belong_together(speeds):
     assert {speed.compiled for speed in speeds} == {"no"}
 
 
+@pytest.mark.slow
 def test_a_row_each(speeds):
     assert all(speed.work in speed_line(speed) and f"{speed.fast_s:.4f} s" in speed_line(speed) for speed in speeds)
 
@@ -75,6 +77,7 @@ def test_limits_of_the_machine():
     assert found.flops_per_s > 1e9 and found.bytes_per_s > 1e8
 
 
+@pytest.mark.slow
 def test_what_fails_is_told_and_the_others_follow():
     impossible, told = Work("training step", SMALL, 64, 10**9), []
     works = [impossible, Work("inference", SMALL, 64, 1)]

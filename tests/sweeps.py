@@ -1,0 +1,10 @@
+"""Sweeps of a test over many values, of which `make test` takes some and `make test-all` every one."""
+
+from collections.abc import Collection, Iterable
+
+import pytest
+
+
+def sweep(values: Iterable, fast: Collection) -> list:
+    """The values of a parametrized test; those that are not among `fast` are slow."""
+    return [value if value in fast else pytest.param(value, marks=pytest.mark.slow) for value in values]
