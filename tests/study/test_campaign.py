@@ -1,0 +1,85 @@
+"""An ablation as a command: the plan before, the tables after, what failed by name, and nothing done twice."""
+
+import json
+
+import pytest
+
+from posenfs.cli import main
+from posenfs.search.run import RunError
+from posenfs.study.campaign import run_tables
+from posenfs.study.results import read_results
+from tests.study.test_ablation import Here
+
+
+@pytest.fixture
+def command(house, profile, monkeypatch):
+    """`posenfs ablate table_2 --profile smoke` on drawn people, by an engine that searches in this process."""
+
+    def run(engine, seeds=1, **options):
+        engine.jobs = engine.threads = 1
+        monkeypatch.setattr("posenfs.study.campaign.LocalEngine", lambda *asked: engine)
+        monkeypatch.setattr("posenfs.study.campaign.choose_profile", lambda *asked, **changes: profile)
+        run_tables(["table_2"], "smoke", seeds, "local", None, None, None, "cpu", {}, [], **options)
+
+    return run
+
+
+def page_of(house) -> str:
+    (page,) = (house / "reports" / "tables").glob("table_2_smoke*.md")
+    return page.read_text()
+
+
+def test_what_fails_is_named_after_the_tables_are_written(command, house, capsys):
+    with pytest.raises(
+        RunError, match=r"1 of 3 runs failed; --retry runs them again\n  table_2 first.order, seed 0: brok"
+    ):
+        command(Here(broken=("first_order",)))
+    said = capsys.readouterr().out
+    assert "3 runs" in said and "as in reports/LOG.md" in said and "Table II: search strategies: " in said
+    assert "missing" in page_of(house)
+
+    command(again := Here(), retry=True)
+    said = capsys.readouterr().out
+    assert len(again.done) == 1 and "seeds to do" in said
+    assert "missing" not in page_of(house)
+
+    command(idle := Here())
+    said = capsys.readouterr().out
+    assert not idle.done and "hours" not in said and said.strip().endswith(".md")
+
+    command(planned := Here(), seeds=3, only_plan=True)
+    assert not planned.done and len(read_results()) == 3 and "as in reports/LOG.md" in capsys.readouterr().out
+
+
+def test_more_seeds_are_planned_by_the_scatter_of_those_that_are_there(command, capsys):
+    command(Here(), seeds=2, quiet=True)
+    assert capsys.readouterr().out == ""
+    command(Here(), seeds=3, only_plan=True)
+    assert "of 3 rows that have several" in capsys.readouterr().out
+
+
+def test_results_on_other_people_stay_out_of_the_table(command, house):
+    command(Here(), quiet=True)
+    other = next(iter((house / "reports" / "results").glob("*.json")))
+    result = json.loads(other.read_text())
+    foreign = result | {"name": "foreign", "fingerprint": "0" * 12, "data": {"mpii train": "other people"}}
+    other.with_name("foreign.json").write_text(json.dumps(foreign))
+    command(Here(), quiet=True)
+    assert "3 runs" in page_of(house)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name tables, or all: table_2"),
+        (["table_2", "--weights", "resnet50"], "write it as NETWORK=FILE"),
+        (["table_2", "--weights", "resnet50=nothing.pth"], "no weights at 'nothing.pth'; give a file, or imagenet"),
+        (["table_2", "--profile", "study"], "give the folder by --root FOLDER; without photographs: --dataset synth"),
+        (["table_2", "--profile", "paper"], "without photographs: --profile smoke for a try"),
+    ],
+)
+def test_bad_input(arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=said):
+        main(["ablate", *arguments])
+    assert not list(tmp_path.rglob("*"))
