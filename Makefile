@@ -21,7 +21,7 @@ test: $(READY)
 
 test-all: test test-browser smoke
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[ray]'
-	$(BIN)/python -m pytest -m slow --ignore tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --ignore tests/browser -n logical --maxprocesses 8 --dist worksteal
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest tests/browser

@@ -97,7 +97,12 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
             {"profile": "smoke"},
             (r"Ours: synthetic, 64 x 64 px", "missing", "nothing can be said", "3\\.319"),
         ),
-        ("figure_7", {"profile": "smoke", "latency": "[1]"}, ("Lite-HRNet-30", "ms, batch of 1")),
+        pytest.param(
+            "figure_7",
+            {"profile": "smoke", "latency": "[1]"},
+            ("Lite-HRNet-30", "ms, batch of 1"),
+            marks=pytest.mark.slow,
+        ),
         ("are_parts_different", {"profile": "smoke"}, ("no row has two searched parts and two seeds yet",)),
         (
             "parent_and_child",
@@ -172,6 +177,7 @@ def test_04_search(drawn, tmp_path, monkeypatch, capsys):
     assert "Warning" not in printed
 
 
+@pytest.mark.slow
 def test_interrupting_a_notebook_saves_its_search(drawn, tmp_path):
     """Ctrl-C on `posenfs run` lets the search in the notebook finish its step and save."""
     small = {"dataset": "mpii", "root": drawn, "image_size": 64, "width": 2, "epochs": 1000, "batch_size": 6}

@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,13 +64,24 @@ def _count(model: nn.Module, height: int, width: int) -> tuple[dict[str, int], d
     image = torch.empty(1, 3, height, width, device="meta")
     with FlopCounterMode(display=False) as counter:
         output = model(image)
-    maps = output if isinstance(output, (list, tuple)) else [output]
-    parameters = dict(model.named_parameters())
-    gradients = torch.autograd.grad(sum(m.sum() for m in maps), list(parameters.values()), allow_unused=True)
-    used = {name: g.numel() for name, g in zip(parameters, gradients, strict=True) if g is not None}
+    reached = _leaves(output if isinstance(output, (list, tuple)) else [output])
+    used = {name: p.numel() for name, p in model.named_parameters() if id(p) in reached}
     # the counter's names begin with the class of the outermost module
     flops = {name.partition(".")[2]: sum(own.values()) for name, own in counter.get_flop_counts().items()}
     return used, {**{name: count // 2 for name, count in flops.items()}, "": counter.get_total_flops() // 2}
+
+
+def _leaves(outputs: Sequence[Tensor]) -> set[int]:
+    """The ids of the parameters that the outputs depend on: the ends of autograd's graph, which is only walked."""
+    found, seen, waiting = set(), set(), [output.grad_fn for output in outputs]
+    while waiting:
+        if (node := waiting.pop()) is None or node in seen:
+            continue
+        seen.add(node)
+        waiting.extend(before for before, _ in node.next_functions)
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+    return found
 
 
 def _parent(name: str) -> str:

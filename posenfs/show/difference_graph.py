@@ -138,8 +138,8 @@ class _Difference:
                            **{"class": "signed"})  # fmt: skip
             if words:
                 canvas.box(f"{name}/{o}/swatch", (corner[0] + 3, y), (6, 6), **fill)
-                ink = INK if abs(own - other) >= 0.005 else GREY
-                canvas.text((corner[0] + size[0], y), _signed(own - other, 2), size=8, colour=ink, align="r")
+                ink = INK if abs(own - other) >= 0.0005 else GREY
+                canvas.text((corner[0] + size[0], y), _signed(own - other, 3), size=8, colour=ink, align="r")
         canvas.box(f"{name}/middle", (middle, corner[1] + size[1] / 2), (0.6, size[1]), style="filled", fillcolor=GREY,
                    penwidth="0")  # fmt: skip
 

@@ -49,6 +49,13 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_what_counts_is_what_has_a_gradient(name):
+    model = MODELS[name]().eval().requires_grad_()
+    model(torch.randn(1, 3, 64, 64)).sum().backward()
+    assert honest_cost(model, 64, 64).params == sum(p.numel() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_parents_are_the_sums_of_their_children(name):
     model = MODELS[name]()
     costs = module_costs(model, 64, 96)

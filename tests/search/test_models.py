@@ -28,7 +28,7 @@ VARIANTS = {
 }
 
 
-LARGE = ("hrnet_w48", "simple_baseline_152", "branchnet_2", "t4_hrnet_d8")
+LARGE = ("hrnet_w48", "simple_baseline_101", "simple_baseline_152", "branchnet_2", "ours_b", "t4_hrnet_d8")
 
 
 @pytest.mark.parametrize("variant", sweep(VARIANTS, fast=VARIANTS.keys() - LARGE))

@@ -242,7 +242,7 @@ def test_journeys_that_cannot_be(tiny, tmp_path):
 
 
 def test_which_snapshots_stay(tiny, tmp_path):
-    run = replace(tiny.run, epochs=21, batch_size=tiny.run.batch_size * 2, keep_snapshots=2, snapshot_every=1)
+    run = replace(tiny.run, epochs=22, batch_size=tiny.run.batch_size * 2, keep_snapshots=2, snapshot_every=1)
     running = Search(replace(tiny, run=run), tmp_path, device="cpu", progress=False)
     running._evaluate = lambda: running._scores.update({running.step_number: -abs(running.step_number - 8.0)})
     per_epoch = running.steps_per_epoch

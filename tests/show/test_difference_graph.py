@@ -108,7 +108,7 @@ def test_no_difference(groups):
     graph = draw_difference(spec, same, same)
     svg = graph.svg()
     assert "no difference" in svg and not groups(graph, "more") and not groups(graph, "less")
-    assert not groups(graph, "signed") and not re.search(r">[+−-]0\.00<", svg) and svg.count(">0.00<") == 4
+    assert not groups(graph, "signed") and not re.search(r">[+−-]0\.000<", svg) and svg.count(">0.000<") == 4
 
 
 def test_what_does_not_fit_is_named():

@@ -15,11 +15,11 @@ from tests.study.test_ablation import Here
 def command(house, profile, monkeypatch):
     """`posenfs ablate table_2 --profile smoke` on drawn people, by an engine that searches in this process."""
 
-    def run(engine, seeds=1, **options):
+    def run(engine, seeds=1, table="table_2", **options):
         engine.jobs = engine.threads = 1
         monkeypatch.setattr("posenfs.study.campaign.LocalEngine", lambda *asked: engine)
         monkeypatch.setattr("posenfs.study.campaign.choose_profile", lambda *asked, **changes: profile)
-        run_tables(["table_2"], "smoke", seeds, "local", None, None, None, "cpu", {}, [], **options)
+        run_tables([table], "smoke", seeds, "local", None, None, None, "cpu", {}, [], **options)
 
     return run
 
@@ -52,10 +52,10 @@ def test_what_fails_is_named_after_the_tables_are_written(command, house, capsys
 
 
 def test_more_seeds_are_planned_by_the_scatter_of_those_that_are_there(command, capsys):
-    command(Here(), seeds=2, quiet=True)
+    command(Here(), seeds=2, table="figure_6", quiet=True)
     assert capsys.readouterr().out == ""
-    command(Here(), seeds=3, only_plan=True)
-    assert "of 3 rows that have several" in capsys.readouterr().out
+    command(Here(), seeds=3, table="figure_6", only_plan=True)
+    assert "of 2 rows that have several" in capsys.readouterr().out
 
 
 def test_results_on_other_people_stay_out_of_the_table(command, house):
