@@ -22,6 +22,7 @@ class ScoreHead(nn.Module):
         super().__init__()
         self.keypoints, self.vector_dim = keypoints, vector_dim
         self.conv = nn.Conv2d(channels, keypoints * vector_dim, 1)
+        _begin_small(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, h, w] -> score maps [B, J, h, w]"""
@@ -55,8 +56,17 @@ class SimpleBaseline(PoseNetwork):
         return self.head(self.upsample(self.backbone(images)))
 
 
+def _begin_small(conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """N(0, 0.001), what SimpleBaseline's and HRNet's authors begin new layers with. By torch's own the first score maps
+    cost fifty times what empty ones do, and a SimpleBaseline with random weights is then slow to learn anything."""
+    nn.init.normal_(conv.weight, std=0.001)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+
+
 def _enlarge(channels: int) -> nn.Sequential:
     conv = nn.ConvTranspose2d(channels, 256, 4, stride=2, padding=1, bias=False)
+    _begin_small(conv)
     return nn.Sequential(conv, nn.BatchNorm2d(256), nn.ReLU(inplace=True))
 
 

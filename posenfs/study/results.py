@@ -18,7 +18,8 @@ from posenfs.model.architecture import Architecture
 from posenfs.search.experiment import Experiment, RunConfig
 from posenfs.search.run import Run, RunError
 
-NUMERICS = 1  # raise it when the same experiment on the same data comes to other numbers than before
+# Raise it when the same experiment on the same data comes to other numbers: that of PoseNFS, or of the other models.
+NUMERICS, BASELINE_NUMERICS = 1, 2
 
 # Fields of a run that change how it is kept, looked at, or how fast it is, and no number.
 _HOUSEKEEPING = ("log_every", "snapshot_every", "keep_snapshots", "snapshot_gb", "recompute")
@@ -28,6 +29,11 @@ _POINTS = 200  # of the curve of the loss that are kept
 def results_home() -> Path:
     """Where results live: reports/results of the project."""
     return home() / "reports" / "results"
+
+
+def numerics(model: str) -> int:
+    """The version of the numerics of a model."""
+    return NUMERICS if model == "pose_nfs" else BASELINE_NUMERICS
 
 
 def configuration(experiment: Experiment) -> dict:
@@ -83,7 +89,7 @@ class DataFingerprints:
 
 def fingerprint(experiment: Experiment, data: Mapping[str, str | None]) -> str:
     """Sixteen hexadecimal digits: the same for experiments that come to the same numbers."""
-    whole = {"configuration": configuration(experiment), "data": dict(data), "numerics": NUMERICS}
+    whole = {"configuration": configuration(experiment), "data": dict(data), "numerics": numerics(experiment.model)}
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -101,7 +107,7 @@ def collect(run: Run, own: str, data: Mapping[str, str | None]) -> dict:
     epochs = [row for row in history if metrics["headline"] in row]
     return {
         "fingerprint": own,
-        "numerics": NUMERICS,
+        "numerics": numerics(run.experiment().model),
         "name": run.name,
         "configuration": configuration(run.experiment()),
         "data": dict(data),
@@ -162,7 +168,7 @@ def read_results(folder: Path | None = None) -> list[dict]:
     for path in sorted((folder or results_home()).glob("*.json")):
         try:
             own = json.loads(path.read_text())
-            if own["numerics"] == NUMERICS:
+            if own["numerics"] == numerics(own["configuration"]["model"]):
                 found.append(own)
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path} is no result ({error!r}); delete it, and ablate makes it anew") from None

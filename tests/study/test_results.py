@@ -39,6 +39,11 @@ def test_what_a_fingerprint_heeds(monkeypatch):
     before = fingerprint(Experiment(), DATA)
     monkeypatch.setattr(results, "NUMERICS", 99)
     assert fingerprint(Experiment(), DATA) != before
+    before = fingerprint(Experiment(model="hrnet_w32", vector_dim=1), DATA)
+    monkeypatch.setattr(results, "NUMERICS", 100)
+    assert fingerprint(Experiment(model="hrnet_w32", vector_dim=1), DATA) == before
+    monkeypatch.setattr(results, "BASELINE_NUMERICS", 99)
+    assert fingerprint(Experiment(model="hrnet_w32", vector_dim=1), DATA) != before
 
 
 def test_weights_are_known_by_their_content(tmp_path, drawn):
@@ -91,7 +96,7 @@ def test_what_is_no_result(tmp_path, tiny):
     (tmp_path / "torn.json").write_text('{"numerics": 1, ')
     with pytest.raises(RunError, match=r"torn.json is no result .*delete it"):
         read_results(tmp_path)
-    (tmp_path / "torn.json").write_text('{"numerics": -1}')
+    (tmp_path / "torn.json").write_text('{"numerics": -1, "configuration": {"model": "pose_nfs"}}')
     assert read_results(tmp_path) == []
     assert read_results(tmp_path / "nowhere") == []
     with pytest.raises(RunError, match=r"is not finished \(not begun\)"):

@@ -10,7 +10,7 @@ import scipy.stats
 
 from posenfs.study.distinctness import Distinctness
 from posenfs.study.experiments import FRONTIER, PROFILES, TABLES, choose_profile, experiment_of
-from posenfs.study.results import NUMERICS, configuration
+from posenfs.study.results import configuration, numerics
 from posenfs.study.row_costs import cost_table, frontier_table, latency_ms, latency_table
 from posenfs.study.rows import distinctness_table, headline_of, mean_architectures, outcomes, searched_rows
 from posenfs.study.tables import (
@@ -34,7 +34,7 @@ def result(row: str, seed: int, score: float, table: str = "table_2") -> dict:
     parts = ("upper_limb_part", "head_part", "lower_limb_part")
     return {
         "fingerprint": f"{row}{seed}",
-        "numerics": NUMERICS,
+        "numerics": numerics(asked.model),
         "name": f"smoke_{row}{seed}",
         "configuration": json.loads(json.dumps(configuration(asked))),
         "data": {"train": "a", "valid": "b", "weights": None},
