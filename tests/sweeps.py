@@ -7,4 +7,9 @@ import pytest
 
 def sweep(values: Iterable, fast: Collection) -> list:
     """The values of a parametrized test; those that are not among `fast` are slow."""
-    return [value if value in fast else pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+    def given(value):
+        marks = [] if value in fast else [pytest.mark.slow]
+        return pytest.param(*(value if isinstance(value, tuple) else [value]), marks=marks)
+
+    return [given(value) for value in values]

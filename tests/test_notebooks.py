@@ -104,10 +104,11 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
             marks=pytest.mark.slow,
         ),
         ("are_parts_different", {"profile": "smoke"}, ("no row has two searched parts and two seeds yet",)),
-        (
+        pytest.param(
             "parent_and_child",
             {"train_pictures": 24, "valid_pictures": 8, "width": 2, "epochs": 1},
             ("parent, soft", "child, trained from scratch", "entropy of operations"),
+            marks=pytest.mark.slow,  # 05 does the same on the way
         ),
     ],
 )

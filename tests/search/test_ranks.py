@@ -92,6 +92,7 @@ def test_one_process_writes(shared, few):
     assert json.loads((run.folder / "metrics.json").read_text())["metrics"] == held(shared, "synchronous", 1)["metrics"]
 
 
+@pytest.mark.slow
 def test_stopped_and_gone_on_with_from_outside(shared, few, tmp_path):
     """By launch, in processes of their own: the first heeds commands for all, and the end is the same."""
     run = detach(few, tmp_path / "run", device="cpu", devices=2)

@@ -19,6 +19,7 @@ from posenfs.search.feed import Feed
 from posenfs.search.ranks import Ranks
 from posenfs.search.strategies import STRATEGIES, CostTerm, FirstOrder, Gumbel, SecondOrder, Synchronous
 from posenfs.study.audit import Smooth, exact_gradient, tiny_examples, tiny_network
+from tests.sweeps import sweep
 
 FABRIC = FabricSpec(layers=6, width=1, hidden_nodes=1, first=0, last=3)
 
@@ -116,8 +117,12 @@ def moved(before, after):
     return any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-@pytest.mark.parametrize("backbone_fabric", [None, FABRIC], ids=["mobilenet", "fabric"])
-@pytest.mark.parametrize("name", STRATEGIES)
+WAYS = [(name, backbone_fabric) for name in STRATEGIES for backbone_fabric in (None, FABRIC)]
+
+
+@pytest.mark.parametrize(
+    ("name", "backbone_fabric"), sweep(WAYS, fast=[("synchronous", FABRIC), *((name, None) for name in STRATEGIES)])
+)
 def test_every_strategy_finishes_and_repeats_itself(name, backbone_fabric, tiny, tmp_path):
     run = replace(tiny.run, strategy=name, batch_size=3, epochs=1)
     experiment = replace(tiny, run=run, backbone_fabric=backbone_fabric)
