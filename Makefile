@@ -6,6 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 TABLES := table_2 table_3 table_4 table_5 table_6 table_7 figure_6 figure_7 released_rules are_parts_different
 
 .PHONY: demo types test test-all test-browser smoke pictures check lab install coverage floors audit
@@ -17,11 +18,11 @@ reports/demo/search.html: notebooks/04_search.ipynb | $(READY)
 	$(BIN)/posenfs report demo --output $@
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n logical --maxprocesses 8 --dist worksteal
+	$(PARALLEL) -m "not slow"
 
 test-all: test test-browser smoke
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[ray]'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --ignore tests/browser -n logical --maxprocesses 8 --dist worksteal
+	$(PARALLEL) -m slow --ignore tests/browser
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest tests/browser

@@ -102,14 +102,14 @@ def collect(run: Run, own: str, data: Mapping[str, str | None]) -> dict:
     status = run.status()
     if status.get("state") != "finished":
         raise RunError(f"{run.folder} is not finished ({status.get('state', 'not begun')}): it has no result yet")
-    history, metrics = run.history(), run.metrics()
+    asked, history, metrics = run.experiment(), run.history(), run.metrics()
     losses = [row for row in history if "loss" in row]
     epochs = [row for row in history if metrics["headline"] in row]
     return {
         "fingerprint": own,
-        "numerics": numerics(run.experiment().model),
+        "numerics": numerics(asked.model),
         "name": run.name,
-        "configuration": configuration(run.experiment()),
+        "configuration": configuration(asked),
         "data": dict(data),
         "metrics": metrics,
         "architectures": _last(run),

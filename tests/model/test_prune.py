@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from posenfs.body.parts import part_scheme
@@ -13,7 +13,7 @@ from posenfs.model.network import PoseNFS
 from posenfs.model.prune import PrunedFabric, prove, prune
 from posenfs.model.reference import ReferenceNFS
 from posenfs.model.space import PAPER, RELEASED, CellIndex, FabricSpec
-from tests.sweeps import sweep
+from tests.sweeps import examples
 
 NEVER = -300.0  # a logit whose softmax weight is exactly 0 beside 0, in float32 and in float64's range of use
 SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
@@ -40,11 +40,7 @@ def random_keep(shape, generator, share):
     return keep | torch.nn.functional.one_hot(sure, shape[-1]).bool()
 
 
-@pytest.mark.parametrize("examples", sweep([8, 60], fast=[8]))
-def test_exact_zeros_change_nothing(examples):
-    settings(max_examples=examples, deadline=None)(exact_zeros_change_nothing)()
-
-
+@examples(fast=8, every=60)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([0.0, 0.2, 0.5]),
@@ -53,7 +49,7 @@ def test_exact_zeros_change_nothing(examples):
     st.booleans(),
     st.booleans(),
 )
-def exact_zeros_change_nothing(seed, share, hidden, per_cell, fabric_backbone, released):
+def test_exact_zeros_change_nothing(seed, share, hidden, per_cell, fabric_backbone, released):
     generator = torch.Generator().manual_seed(seed)
     rules = RELEASED if released else PAPER
     spec = FabricSpec(width=1, hidden_nodes=hidden, alpha_per_cell=per_cell)
@@ -161,7 +157,7 @@ def test_threshold_and_one_hot_equal_a_plain_network_of_those_weights():
     assert proofs[0].after.multiply_adds > proofs[1].after.multiply_adds > proofs[2].after.multiply_adds
 
 
-@settings(max_examples=3, deadline=None)
+@examples(fast=3, every=10)
 @given(st.integers(0, 10**6))
 def test_narrowed_convolutions_in_float64(seed):
     generator = torch.Generator().manual_seed(seed)

@@ -11,7 +11,6 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from posenfs.cli import main
 from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
 from posenfs.search.run import Run
@@ -179,18 +178,6 @@ def test_what_is_killed_is_begun_again(house, profile, whole):
     undisturbed = Search(replace(runs[0].experiment, name="undisturbed"), device="cpu", progress=False)
     undisturbed.finish()
     assert undisturbed.run.history() == runs[0].run.history()
-
-
-def test_what_is_wrong_with_weights_and_data_is_said_before_anything_is_planned(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    command = ["ablate", "table_2", "--profile", "smoke", "--plan", "--weights"]
-    with pytest.raises(SystemExit, match="unknown network 'mobilnet_v2'; known: mobilenet_v2, resnet50"):
-        main([*command, "mobilnet_v2=imagenet"])
-    with pytest.raises(SystemExit, match="no weights at 'nofile.pth'; give a file, or imagenet"):
-        main([*command, "mobilenet_v2=nofile.pth"])
-    with pytest.raises(SystemExit, match="no LSP annotation at .* by --root FOLDER; .* --dataset synthetic, or --prof"):
-        main(["ablate", "table_2", "--plan"])
-    assert not list(tmp_path.iterdir())
 
 
 def test_profiles_and_tables_are_known_to_the_command_line():

@@ -10,6 +10,8 @@ from posenfs.study.campaign import run_tables
 from posenfs.study.results import read_results
 from tests.study.test_ablation import Here
 
+SMOKE = ("table_2", "--profile", "smoke")
+
 
 @pytest.fixture
 def command(house, profile, monkeypatch):
@@ -72,14 +74,15 @@ def test_results_on_other_people_stay_out_of_the_table(command, house):
     ("arguments", "said"),
     [
         ([], "name tables, or all: table_2"),
-        (["table_2", "--weights", "resnet50"], "write it as NETWORK=FILE"),
-        (["table_2", "--weights", "resnet50=nothing.pth"], "no weights at 'nothing.pth'; give a file, or imagenet"),
-        (["table_2", "--profile", "study"], "give the folder by --root FOLDER; without photographs: --dataset synth"),
+        ([*SMOKE, "--weights", "resnet50"], "write it as NETWORK=FILE"),
+        ([*SMOKE, "--weights", "mobilnet_v2=imagenet"], "unknown network 'mobilnet_v2'; known: mobilenet_v2, resnet50"),
+        ([*SMOKE, "--weights", "mobilenet_v2=nofile.pth"], "no weights at 'nofile.pth'; give a file, or imagenet"),
+        (["table_2"], "no LSP annotation at .* by --root FOLDER; without photographs: --dataset synthetic, or --prof"),
         (["table_2", "--profile", "paper"], "without photographs: --profile smoke for a try"),
     ],
 )
-def test_bad_input(arguments, said, tmp_path, monkeypatch):
+def test_what_is_wrong_is_said_before_anything_is_planned(arguments, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=said):
-        main(["ablate", *arguments])
-    assert not list(tmp_path.rglob("*"))
+        main(["ablate", *arguments, "--plan"])
+    assert not list(tmp_path.iterdir())
