@@ -6,7 +6,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-PARALLEL := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+# every worker has one thread; bytecode is kept, or each process that a test begins compiles posenfs anew
+PARALLEL := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 TABLES := table_2 table_3 table_4 table_5 table_6 table_7 figure_6 figure_7 released_rules are_parts_different
 
 .PHONY: demo types test test-all test-browser smoke pictures check lab install coverage floors audit

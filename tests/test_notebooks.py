@@ -92,10 +92,11 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
             ),
         ),
         ("one_run", {}, (r"one_run: synchronous, seed 0", r"PCKh@0\.5 \d+\.\d on \d+ people", "Training loss")),
-        (
+        pytest.param(
             "table_2",
             {"profile": "smoke"},
             (r"Ours: synthetic, 64 x 64 px", "missing", "nothing can be said", "3\\.319"),
+            marks=pytest.mark.slow,  # test_a_table_reports_itself runs another
         ),
         pytest.param(
             "figure_7",

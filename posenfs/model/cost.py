@@ -129,6 +129,7 @@ _LEAVES = (*_CONVOLUTIONS, nn.BatchNorm2d)
 _WRAPPERS = (Separable, DepthwiseSeparable)
 
 
+@torch.no_grad()
 def _calls(model: nn.Module, height: int, width: int) -> list[tuple[nn.Module, Tensor]]:
     """The convolutions, batch-norms and operations that an image of height x width px runs through, with their maps."""
     model, calls = copy.deepcopy(model).to("meta", torch.float32).eval(), []

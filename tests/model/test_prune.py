@@ -40,7 +40,7 @@ def random_keep(shape, generator, share):
     return keep | torch.nn.functional.one_hot(sure, shape[-1]).bool()
 
 
-@examples(fast=8, every=60)
+@examples(fast=5, every=60)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([0.0, 0.2, 0.5]),
@@ -157,7 +157,7 @@ def test_threshold_and_one_hot_equal_a_plain_network_of_those_weights():
     assert proofs[0].after.multiply_adds > proofs[1].after.multiply_adds > proofs[2].after.multiply_adds
 
 
-@examples(fast=3, every=10)
+@examples(fast=1, every=10)
 @given(st.integers(0, 10**6))
 def test_narrowed_convolutions_in_float64(seed):
     generator = torch.Generator().manual_seed(seed)

@@ -28,10 +28,12 @@ VARIANTS = {
 }
 
 
-LARGE = ("hrnet_w48", "simple_baseline_101", "simple_baseline_152", "branchnet_2", "ours_b", "t4_hrnet_d8")
+SLOW = {"t3_p1", "t3_p8", "ours_a", "ours_b", "hrnet_w48", "branchnet_2", "t4_hrnet_d8"} | {
+    f"simple_baseline_{depth}" for depth in (50, 101, 152)
+}
 
 
-@pytest.mark.parametrize("variant", sweep(VARIANTS, fast=VARIANTS.keys() - LARGE))
+@pytest.mark.parametrize("variant", sweep(VARIANTS, fast=VARIANTS.keys() - SLOW))
 def test_a_few_steps_and_an_evaluation(variant, tiny, tmp_path):
     changes = {"fabric": SMALL, **VARIANTS[variant]}
     if changes.get("model", "").startswith("branchnet"):

@@ -67,11 +67,13 @@ def test_modules_memory_and_latency_of_a_saved_model(tmp_path, capsys):
     model = build_model(experiment, part_scheme(MPII, 3))
     save_model(tmp_path / "mine", model, experiment)
     own = str(tmp_path / "mine")
-    main(["cost", own, "t2_p3", "--modules", "--measure", "1", "2", "--json"])
-    mine, table = json.loads(capsys.readouterr().out)
+    main(["cost", own, "t4_d1", "--json"])
+    assert [row["item"] for row in json.loads(capsys.readouterr().out)] == [own, "t4_d1"]
+    main(["cost", own, "--modules", "--measure", "1", "2", "--json"])
+    (mine,) = json.loads(capsys.readouterr().out)
     assert mine["params"] == honest_cost(model, 64, 64).params and mine["paper_params_m"] is None
     assert {"module": "", "params": mine["params"], "multiply_adds": round(mine["gmac"] * 1e9)} == mine["modules"][0]
-    assert [m["batch_size"] for m in mine["measured"]] == [1, 2] and table["item"] == "t2_p3"
+    assert [m["batch_size"] for m in mine["measured"]] == [1, 2]
     assert mine["measured"][1]["training_bytes"] == training_memory(model, 2, 64, 64).total
     assert all(m["low_s"] <= m["median_s"] <= m["high_s"] for m in mine["measured"])
     main(["cost", own, "--modules", "--measure", "2"])

@@ -11,6 +11,7 @@ from posenfs.model.space import PAPER, RELEASED
 from posenfs.search.experiment import RunConfig, build_model
 from posenfs.study.costs import ITEMS
 from posenfs.study.experiments import PROFILES, TABLES, changed, choose_profile, experiment_of
+from tests.sweeps import sweep
 
 ROWS = [(table, name) for table, own in TABLES.items() for name, row in own.rows.items() if not row.quoted]
 
@@ -26,7 +27,11 @@ def test_every_row_is_an_experiment(table, name, profile):
     assert against is None or against in TABLES[table].rows
 
 
-@pytest.mark.parametrize(("table", "name"), [(t, n) for t, n in ROWS if "fabric_" not in n])
+COUNTED = [(table, name) for table, name in ROWS if "fabric_" not in name]
+SMALL = [("table_3", "p1"), ("table_4", "d4"), ("table_4", "simple_baseline_vector"), ("table_5", "ours_a")]
+
+
+@pytest.mark.parametrize(("table", "name"), sweep(COUNTED, fast=SMALL))
 def test_rows_build_the_networks_of_the_cost_columns(table, name):
     row = TABLES[table].rows[name]
     item = ITEMS.get(row.item or "")

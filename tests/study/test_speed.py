@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -118,8 +119,9 @@ def test_bad_input(arguments, said, capsys):
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     """Table II's network, the least of it: JSON on the terminal and in a file."""
-    options = ["--network", "table_2", "--size", "128", "--rounds", "1", "--seconds", "0.01", "--threads", "1"]
-    main(["bench", "inference", *options, "--device", "cpu", "--output", str(tmp_path / "found.json"), "--json"])
+    file = str(tmp_path / "found.json")
+    small = ["--network", "table_2", "--size", "128", "--batch", "1", "--rounds", "1", "--seconds", "0.01"]
+    main(["bench", "inference", *small, "--threads", "1", "--device", "cpu", "--output", file, "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found == json.loads((tmp_path / "found.json").read_text())
-    assert [row["network"] for row in found] == ["table_2"] and found[0]["batch"] == 32
+    assert found == json.loads(Path(file).read_text())
+    assert [row["network"] for row in found] == ["table_2"] and found[0]["batch"] == 2

@@ -10,6 +10,7 @@ from posenfs.search.run import Run
 from posenfs.workbench.driver import Driver
 from tests.search.test_detached import long, wait_for  # noqa: F401
 from tests.search.test_engine import same_run, search, undisturbed  # noqa: F401
+from tests.sweeps import sweep
 
 
 def until(condition, patience=60):
@@ -19,7 +20,10 @@ def until(condition, patience=60):
     assert condition()
 
 
-@pytest.fixture(params=["in this kernel", "in another process"])
+WAYS = ("in this kernel", "in another process")
+
+
+@pytest.fixture(params=WAYS)
 def driver(request, tiny, tmp_path):
     going = search(tiny, tmp_path / "run")
     if request.param == "in this kernel":
@@ -91,6 +95,7 @@ def test_everyone_who_steers_a_search_has_the_same_hands(tiny, tmp_path, undistu
     same_run(going.run.folder, undisturbed)
 
 
+@pytest.mark.parametrize("driver", sweep(WAYS, fast=WAYS[:1]), indirect=True)
 def test_orders_right_after_the_end(driver, undisturbed):  # noqa: F811
     """It has ended and its thread or process has not yet: the next order is for a new one, and no old one is."""
     run = driver.run
