@@ -6,9 +6,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# every worker has one thread; bytecode is kept, or each process that a test begins compiles posenfs anew
-PARALLEL := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+ONE_THREAD := OMP_NUM_THREADS=1
+PYTEST := -m pytest -n logical --maxprocesses 8 --dist worksteal
 TABLES := table_2 table_3 table_4 table_5 table_6 table_7 figure_6 figure_7 released_rules are_parts_different
+
+# bytecode is kept whatever the shell says, or each kernel and each process of a test compiles posenfs anew
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo types test test-all test-browser smoke pictures check lab install coverage floors audit
 demo: reports/demo/search.html
@@ -19,11 +22,11 @@ reports/demo/search.html: notebooks/04_search.ipynb | $(READY)
 	$(BIN)/posenfs report demo --output $@
 
 test: $(READY)
-	$(PARALLEL) -m "not slow"
+	$(ONE_THREAD) $(BIN)/python $(PYTEST) -m "not slow"
 
 test-all: test test-browser smoke
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[ray]'
-	$(PARALLEL) -m slow --ignore tests/browser
+	$(ONE_THREAD) $(BIN)/python $(PYTEST) -m slow --ignore tests/browser
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest tests/browser
@@ -32,12 +35,12 @@ types: $(READY)
 	$(BIN)/mypy
 
 coverage: $(READY)
-	$(BIN)/python -m pytest -m "not slow" --cov=posenfs --cov-report=term-missing:skip-covered
+	$(ONE_THREAD) $(BIN)/python $(PYTEST) -m "not slow" --cov=posenfs --cov-report=term-missing:skip-covered
 
 floors: $(READY)
 	$(PYTHON) -m venv .venv-floors
 	$(BIN)/uv pip install --python .venv-floors/bin/python --resolution lowest-direct -e '.[dev]'
-	.venv-floors/bin/python -m pytest -m "not slow" --ignore tests/browser
+	$(ONE_THREAD) .venv-floors/bin/python $(PYTEST) -m "not slow" --ignore tests/browser
 
 audit: $(READY)
 	$(BIN)/pip-audit --skip-editable
