@@ -285,12 +285,17 @@ class Proof:
 
 
 @torch.no_grad()
+def greatest_difference(model: PoseNFS, pruned: PrunedNFS, images: Tensor) -> float:
+    """Of the score maps of both in eval mode, on images [B, 3, H, W]; both are left in their modes."""
+    with evaluating(model), evaluating(pruned):
+        return (model(images) - pruned(images)).abs().max().item()
+
+
 def prove(model: PoseNFS, pruned: PrunedNFS, images: Tensor | Mapping[str, Tensor]) -> Proof:
     """Compare both in eval mode on images [B, 3, H, W] of one size, or on several kinds of them by name; both are left
     in their modes."""
     kinds = images if isinstance(images, Mapping) else {"the given": images}
-    with evaluating(model), evaluating(pruned):
-        differences = {name: (model(batch) - pruned(batch)).abs().max().item() for name, batch in kinds.items()}
+    differences = {name: greatest_difference(model, pruned, batch) for name, batch in kinds.items()}
     size = next(iter(kinds.values())).shape[-2:]
     before, after = (honest_cost(network, *size) for network in (model, pruned))
     narrowed = any(fabric.narrowed for fabric in pruned.pruned_fabrics.values())

@@ -133,7 +133,8 @@ def cost_rows(items: Mapping[str, CostItem] = ITEMS, modules: bool = False, prog
     note; if asked, `modules`, the honest cost of each: module, params, multiply_adds."""
     rows = []
     for name, item in tqdm(items.items(), "counting", unit="network", disable=not progress, leave=False):
-        model = item.build()
+        with torch.device("meta"):  # shapes are all that is counted
+            model = item.build()
         costs, paper = module_costs(model, *item.size), item.rule(model, *item.size)
         row = {
             "item": name,

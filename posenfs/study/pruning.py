@@ -15,8 +15,9 @@ from posenfs.data.loader import crop_people
 from posenfs.data.sample import DataError, People, normalise
 from posenfs.evaluation.metrics import headline, metric_title
 from posenfs.evaluation.predict import evaluate, predict
+from posenfs.model.cost import honest_cost
 from posenfs.model.network import PoseNFS
-from posenfs.model.prune import Mode, Proof, prove, prune
+from posenfs.model.prune import Mode, Proof, greatest_difference, prove, prune
 from posenfs.search.run import find_run
 from posenfs.search.saved import load_model, save_model
 
@@ -74,15 +75,15 @@ def pruning_table(
     rows = []
     for mode, threshold in [("exact", 0.0), *(("threshold", t) for t in thresholds), ("one-hot", 0.0)]:
         pruned = prune(model, mode, threshold)
-        proof = prove(model, pruned, {"crops": crops})
+        cost = honest_cost(pruned, *crops.shape[-2:])
         score = evaluate(predict(pruned, people, size), people)[0][name]
         words = f"weights below {threshold:g} gone" if mode == "threshold" else mode
         rows.append(
             {
                 "pruned": words,
-                "params": proof.after.params,
-                "GMAC": proof.after.gmac,
-                "greatest difference": proof.difference,
+                "params": cost.params,
+                "GMAC": cost.gmac,
+                "greatest difference": greatest_difference(model, pruned, crops),
                 metric_title(name): score,
             }
         )

@@ -54,6 +54,7 @@ def test_stepped_held_rewound_and_run_to_the_same_end(driver, undisturbed):  # n
     same_run(run.folder, undisturbed)
 
 
+@pytest.mark.parametrize("driver", sweep(WAYS, fast=WAYS[:1]), indirect=True)
 def test_a_finished_search_goes_back_and_branches(driver, undisturbed):  # noqa: F811
     run = driver.run
     driver.go()
