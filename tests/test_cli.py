@@ -258,6 +258,32 @@ def test_import_prune_and_child(here, tiny, capsys):
     assert "no run 'nobody'" in refused(["child", "nobody"], capsys)
 
 
+def test_pruned_where_its_people_are_gone(here, tiny, capsys):
+    """The proof has random images alone, and says so."""
+    gone = replace(tiny, data=replace(tiny.data, root=str(here / "gone")))
+    save_model(here / "mine", build_model(gone, parts_of(tiny.data, tiny.parts)), gone)
+    main(["prune", "mine", "--output", "pruned", "--json"])
+    captured = capsys.readouterr()
+    assert set(json.loads(captured.out)["differences"]) == {"random"}
+    assert "note: compared on random images alone" in captured.err and "gone" in captured.err
+
+
+def test_away_from_the_terminal(here, drawn, capsys):
+    main(["search", *SMALL, "--data.name", "mpii", "--data.root", str(drawn), "--device", "cpu", "--detach"])
+    assert re.search(r"process \d+ searches in \S+a; posenfs follow a shows how far it is", capsys.readouterr().out)
+    main(["follow", "a"])
+    assert Run(here / "reports" / "runs" / "a").status()["state"] == "finished"
+
+
+def test_out_of_memory_is_said_in_a_line(here, monkeypatch, capsys):
+    def full(*asked, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nSee the documentation")
+
+    monkeypatch.setattr("posenfs.study.costs.cost_rows", full)
+    said = refused(["cost", "t2_p3"], capsys)
+    assert said == "posenfs: out of memory on the device (CUDA out of memory. Tried to allocate 2.00 GiB)"
+
+
 def test_import_a_checkpoint_in_the_authors_layout(here, real, capsys):
     file = real("released_layout") / "mobilenet_v2_p8_mpii.pth"
     main(["import", str(file), "--output", "imported"])

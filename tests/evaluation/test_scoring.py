@@ -320,6 +320,27 @@ def test_numbers_that_are_no_choice(options, drawn, tmp_path):
         main(["evaluate", kind, "--predictions", str(predictions), against, str(truth), *given])
 
 
+@pytest.mark.parametrize(
+    ("kind", "predictions", "truth", "message"),
+    [
+        ("mpii", "none.npy", "valid.json", "no predictions at"),
+        ("pck", "none.npy", "valid.json", "no predictions at"),
+        ("coco", "none.json", "person_keypoints_val.json", "no results at"),
+        ("coco", "person_keypoints_val.json", "none.json", "no annotations at"),
+    ],
+)
+def test_files_that_are_not_there(kind, predictions, truth, message, drawn):
+    against, folder = ("--annotations", "annotations") if kind == "coco" else ("--ground-truth", "annot")
+    files = ["--predictions", str(drawn / folder / predictions), against, str(drawn / folder / truth)]
+    with pytest.raises(SystemExit, match=f"{message} .*none"):
+        main(["evaluate", kind, *files])
+
+
+def test_nobody_found(annotations):
+    assert rescored([], COCO.oks_sigmas) == []
+    assert set(average_precision(annotations, []).values()) == {0}
+
+
 def test_truth_that_cannot_be_used(tmp_path, real):
     with pytest.raises(FileNotFoundError, match="no ground truth"):
         read_truth(tmp_path / "none.mat")

@@ -124,6 +124,19 @@ def test_every_kind_of_network(case, dressed, tmp_path):
         torch.testing.assert_close(loaded(images), model(images), rtol=1e-6, atol=1e-6)
 
 
+def backbone_of(state):
+    return [(key, value) for key, value in state.items() if "backbone" in key and not key.endswith("_tracked")]
+
+
+def test_what_fits_two_skeletons_is_asked_about(tmp_path):
+    """17 numbers for each of MPII's 16 keypoints, or 16 for each of COCO's 17."""
+    model = PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=2, operations=FOUR), 17, RELEASED)
+    torch.save(authors_names(model, dead_node=False), tmp_path / "both.pth")
+    with pytest.raises(ReleasedError, match=r"both.pth fits MPII-16 and COCO-17 \(whole_body: 272\); say which"):
+        load_released(tmp_path / "both.pth", FOUR)
+    assert load_released(tmp_path / "both.pth", FOUR, skeleton=MPII).heads[0].vector_dim == 17
+
+
 @pytest.fixture
 def state():
     model = PoseNFS(MobileNetV2(), part_scheme(MPII, 3), FabricSpec(width=2, operations=FOUR), 8, RELEASED)
@@ -141,6 +154,28 @@ def state():
         (lambda s: {k: v for k, v in s.items() if "final_layer" not in k}, FOUR, "no released checkpoint"),
         (lambda s: {k: v for k, v in s.items() if "backbone" not in k}, FOUR, "no known backbone"),
         (lambda s: [1], FOUR, "holds a list"),
+        (
+            lambda s: {k: v for k, v in s.items() if k != "upper_limb_part.alphas"},
+            FOUR,
+            "upper_limb_part has no alphas or no cells",
+        ),
+        (lambda s: s | {"upper_limb_part.alphas": torch.zeros(2, 4)}, FOUR, "upper_limb_part have 2 edges"),
+        (lambda s: s | {"head_part.betas": torch.zeros(1, 3)}, FOUR, "head_part.betas do not fit"),
+        (
+            lambda s: s | {"head_part.final_layer.1.weight": torch.zeros(7, 8, 1, 1)},
+            FOUR,
+            r"head_part: 7, .* are no multiple of the keypoints of any skeleton",
+        ),
+        (
+            lambda s: dict([item for item in s.items() if "backbone" not in item[0]] + backbone_of(s)[:40]),
+            FOUR,
+            "the backbone has 40 tensors, fewer than our",
+        ),
+        (
+            lambda s: s | {backbone_of(s)[0][0]: torch.zeros(32, 3, 5, 5)},
+            FOUR,
+            r"is of shape \(32, 3, 5, 5\), in the place of our",
+        ),
         (lambda s: s, ("zero", "skip", "skip", "separable_3x3"), "belongs to none of the operations that were named"),
         (lambda s: s, ("zero", "skip", "dilated_3x3", "dilated_3x3"), "ops.3.operation.4.* belongs to none"),
         (lambda s: s | {"head_part.betas": s["head_part.betas"] * torch.nan}, FOUR, "head_part.betas holds numbers"),

@@ -113,6 +113,11 @@ def test_a_branch_without_edits_is_the_same_search(step, undisturbed, tiny, tmp_
     assert same(ours.load_snapshot(8)["model"], theirs.load_snapshot(8)["model"])
 
 
+def test_no_branch_from_beyond_the_last_snapshot(undisturbed):  # noqa: F811
+    with pytest.raises(ValueError, match=r"the last snapshot of \S+ is step 8: no branch from 9"):
+        Search.branch_of(undisturbed.run, 9, "beyond")
+
+
 def test_a_branch_is_whole_or_nothing(tiny, tmp_path, monkeypatch):
     trunk = search(replace(tiny, run=replace(tiny.run, log_every=1)), tmp_path / "trunk")
     for _ in range(5):

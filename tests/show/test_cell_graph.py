@@ -6,6 +6,7 @@ import torch
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.space import CellIndex, FabricSpec
+from posenfs.show.canvas import OPERATION_COLOURS, operation_colour
 from posenfs.show.cell_graph import draw_cell
 
 pytestmark = pytest.mark.usefixtures("without_dot")
@@ -96,3 +97,9 @@ def test_what_does_not_fit_is_named():
         draw_cell(spec, architecture(FabricSpec(hidden_nodes=2)), "arms")
     with pytest.raises(ValueError, match=r"no cell \(0, 0\)"):
         draw_cell(spec, architecture(spec), cell=CellIndex(0, 0))
+
+
+def test_operations_of_ones_own_have_colours_of_their_own():
+    operations = (*OPERATION_COLOURS, "gate", "mix")
+    colours = [operation_colour(operation, operations) for operation in operations]
+    assert len(set(colours)) == len(operations)

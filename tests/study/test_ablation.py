@@ -119,6 +119,27 @@ def test_ctrl_c_stops_the_engine(house, profile):
     assert ablate(runs, Here()) == {} and len(read_results()) == 3
 
 
+def test_what_is_under_way_elsewhere_is_left_alone(house, profile):
+    runs = plan(["table_2"], profile, 1, DataFingerprints(progress=False))
+    held = Search(runs[0].experiment, device="cpu", progress=False)
+    engine = Here()
+    assert ablate(runs[:1], engine) == {runs[0].key: "is under way in another process"} and not engine.done
+    held.close()
+
+
+def test_an_engine_that_does_nothing_or_breaks(house, profile):
+    class Idle(Here):
+        def run(self, jobs, look):
+            yield jobs[0].key, None
+            raise RuntimeError("the engine broke")
+
+    runs, engine = plan(["table_2"], profile, 1, DataFingerprints(progress=False)), Idle()
+    heard = []
+    with pytest.raises(RuntimeError, match="the engine broke"):
+        ablate(runs, engine, say=lambda own, words: heard.append(words))
+    assert heard == ["ended as nothing"] and engine.stopped and read_results() == []
+
+
 def test_the_live_table(house, profile, capsys):
     runs = plan(["table_2"], profile, 1, DataFingerprints(progress=False))
     table = LiveTable(runs)
