@@ -3,6 +3,7 @@ import re
 import nbformat
 import plotly.graph_objects as go
 import pytest
+from plotly.offline import get_plotlyjs
 
 from posenfs.show.report import write_report
 
@@ -29,7 +30,8 @@ def test_the_page_holds_figures_and_plotly_and_fetches_nothing(executed, tmp_pat
     page = write_report(executed, tmp_path / "new" / "page.html").read_text()
     assert "a curve" in page and "Plotly.newPlot" in page
     assert page.count("plotly.js v") == 1 and "a still" in page
-    assert "html-manager" not in page
+    ours = page.replace(get_plotlyjs(), "")  # some versions of plotly's program name unpkg
+    assert len(ours) < len(page) and "html-manager" not in page and "unpkg" not in ours
     markup = re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.S)
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"(?:https?:)?//", page)
     assert not re.findall(r"@import|url\((?:\"|')?https?:", markup)
