@@ -18,14 +18,14 @@ class Plot(anywidget.AnyWidget):
     """
 
     _esm = """
-    const PATIENCE = 20000;  // ms after which the library is asked for again: the kernel that was asked is gone
-    function library(model) {
+    const PATIENCE = 20000;  // ms after which plotly is asked for again: the kernel that was asked is gone
+    function loadPlotly(model) {
       const known = globalThis.posenfsPlotly;
       if (known && (known.there || Date.now() - known.asked < PATIENCE)) return known.promise;
       const own = { asked: Date.now(), there: false };
       own.promise = new Promise((resolve, reject) => {
         const heed = (content, buffers) => {
-          if (!content.library) return;
+          if (!content.plotly) return;
           model.off("msg:custom", heed);
           const script = document.createElement("script");
           script.src = URL.createObjectURL(new Blob([buffers[0]], { type: "text/javascript" }));
@@ -34,7 +34,7 @@ class Plot(anywidget.AnyWidget):
           document.head.append(script);
         };
         model.on("msg:custom", heed);
-        model.send({ needs: "library" });
+        model.send({ needs: "plotly" });
       });
       globalThis.posenfsPlotly = own;
       return own.promise;
@@ -51,7 +51,7 @@ class Plot(anywidget.AnyWidget):
       };
       const draw = async () => {
         if (!model.get("content")) return;
-        plotly = await library(model);
+        plotly = await loadPlotly(model);
         const { data, layout } = JSON.parse(model.get("content"));
         layout.uirevision = data.map((trace) => trace.type).join();  // a zoom is kept while the same lines grow
         const first = !box.layout, own = layout.width !== undefined;
@@ -91,8 +91,8 @@ class Plot(anywidget.AnyWidget):
         self.figure, self.content = figure, figure.to_json()
 
     def _heed(self, content: dict) -> None:
-        if content.get("needs") == "library":
-            self.send({"library": True}, [get_plotlyjs().encode()])
+        if content.get("needs") == "plotly":
+            self.send({"plotly": True}, [get_plotlyjs().encode()])
         elif self._clicked is not None and "clicked" in content:
             self._clicked(*content["clicked"])
 

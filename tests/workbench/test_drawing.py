@@ -23,15 +23,15 @@ def test_the_page_has_what_is_drawn():
     assert content["data"][0]["y"] == [1, 2, 3] and content["layout"]["title"]["text"] == "two"
 
 
-def test_the_library_comes_when_it_is_asked_for(monkeypatch):
+def test_plotlys_program_comes_when_it_is_asked_for(monkeypatch):
     """Once a page: it is megabytes, and no part of a plot's state, which a saved notebook would keep."""
     plot, sent = Plot(), []
     monkeypatch.setattr(plot, "send", lambda content, buffers: sent.append((content, buffers)))
     plot.draw(line(1, 2))
     assert sum(len(str(value)) for value in plot.get_state().values()) < 50_000
-    plot._handle_custom_msg({"needs": "library"}, [])  # as the page sends it
+    plot._handle_custom_msg({"needs": "plotly"}, [])  # as the page sends it
     ((content, (code,)),) = sent
-    assert content == {"library": True} and b"window.Plotly = Plotly" in code and len(code) > 1e6
+    assert content == {"plotly": True} and b"window.Plotly = Plotly" in code and len(code) > 1e6
 
 
 def test_a_click_on_a_map_names_its_pixel():
