@@ -59,7 +59,7 @@ check: $(READY)
 	$(BIN)/python -m pytest tests/test_layers.py tests/test_paper_facts.py
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks/00_tour.ipynb
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb
 
 install: $(READY)
 $(READY): pyproject.toml
