@@ -66,7 +66,7 @@ def _writing(method: Callable) -> Callable:
 
 
 class Run:
-    """The files of one run (DESIGN: config, provenance, status, history, timing, architecture, snapshots, metrics).
+    """The files of one run, those of docs/runs.md.
 
     Reading needs the folder alone; writing is for the one search that holds the lock. Whole files are written beside,
     synced and renamed, so that a reader never sees half of one; of line files a torn last line is dropped.

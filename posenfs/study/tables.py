@@ -184,11 +184,16 @@ def write_table(
         "comparisons": comparison_table(rows, paired=paired),
         "costs": cost_table(rows),
     }
+    said = {
+        "comparisons": "p (Holm), and with it the verdict, is over the comparisons of this page; an interval is of its "
+        "pair alone.\n\n"
+    }
     folder, stem = tables_home(), page_stem(table, profile_name, rows)
     folder.mkdir(parents=True, exist_ok=True)
     parts = [f"# {TABLES[table].title}", TABLES[table].question, caption(table, rows)]
-    parts += [f"## {name.capitalize()}\n\n{as_markdown(frame)}" for name, frame in frames.items() if len(frame)]
-    tables = {f"{stem}_{name}.csv": frame.to_csv() for name, frame in frames.items() if len(frame)}
+    full = {name: frame for name, frame in frames.items() if len(frame)}
+    parts += [f"## {name.capitalize()}\n\n{said.get(name, '')}{as_markdown(frame)}" for name, frame in full.items()]
+    tables = {f"{stem}_{name}.csv": frame.to_csv() for name, frame in full.items()}
     shown = {f"{stem}_{name}": picture for name, picture in (pictures or {}).items()}
     parts += [f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in shown]
     pages = {f"{stem}.md": "\n\n".join(parts) + "\n"}

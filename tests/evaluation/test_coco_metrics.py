@@ -1,30 +1,20 @@
 """AP of a run's people: pycocotools' own number for annotated boxes and for detected ones."""
 
-import contextlib
-import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO as CocoAnnotations
-from pycocotools.cocoeval import COCOeval
 
 from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.datasets.coco import read_coco, with_detections
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.sample import DataError
+from posenfs.evaluation.oks import AP_NAMES
 from posenfs.evaluation.predict import Predictions, coco_results, evaluate, predict
 from posenfs.search.experiment import build
-
-
-def by_hand(file, results):
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = CocoAnnotations(str(file))
-        own = COCOeval(truth, truth.loadRes(results), "keypoints")
-        own.evaluate(), own.accumulate(), own.summarize()
-    return own.stats.tolist()
+from tests.evaluation.test_oks import by_pycocotools
 
 
 def guess(people, seed, scale=0.03):
@@ -43,10 +33,9 @@ def test_annotated_boxes(seed, real):
         counted = scores[scores.astype(np.float32) > 0.2]
         result["score"] = float(counted.mean()) if len(counted) else 0.0
     metrics, errors = evaluate(predictions, people)
-    stats = by_hand(real("coco_mini") / "person_keypoints_val.json", results)
-    assert [metrics["ap"], metrics["ap/AP50"], metrics["ap/AR_L"]] == pytest.approx(
-        [100 * stats[0], 100 * stats[1], 100 * stats[9]]
-    )
+    own = by_pycocotools(real("coco_mini") / "person_keypoints_val.json", results)
+    found = {"AP": metrics["ap"]} | {name: metrics[f"ap/{name}"] for name in AP_NAMES[1:]}
+    assert found == pytest.approx({name: 100 * share for name, share in own.items()})
     assert 10 < metrics["ap"] < 95 and errors.shape == people.visibility.shape
 
 
