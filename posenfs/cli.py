@@ -12,6 +12,7 @@ from importlib import metadata
 from tyro.extras import SubcommandApp
 
 from posenfs.commands import data, doctor, evaluation, models, runs, study
+from posenfs.data.reasons import reason_of
 
 _SEARCH = """Search part-specific fabrics, in the run folder reports/runs/<name>; a run begun before goes on."""
 
@@ -122,7 +123,7 @@ def _told(error: Exception) -> str | None:
     """The words of an error that a user can cause: every one of posenfs' own, and what Python says of values and files.
     None: a mistake of ours, to be seen whole."""
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which may not have been imported
-        return f"out of memory on the device ({str(error).splitlines()[0]})"
+        return f"out of memory on the device ({reason_of(error)})"
     own = type(error).__module__.startswith("posenfs.")
     return str(error) if own or isinstance(error, (ValueError, OSError)) else None
 

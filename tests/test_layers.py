@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "posenfs"
 ROOMS = {
     "body": ["skeleton", "parts"],
     "data": [
-        "files", "geometry", "heatmaps", "sample", "pictures",
+        "files", "reasons", "geometry", "heatmaps", "sample", "parsing", "pictures",
         "datasets.figures", "datasets.scenery", "datasets.drawing", "datasets.synthetic",
         "datasets.mpii", "datasets.mpii_release", "datasets.coco", "datasets.lsp", "datasets.own",
         "datasets.catalogue", "check",
@@ -36,7 +36,7 @@ ROOMS = {
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
         "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "stills",
-        "predictions", "ablations", "table_page", "report",
+        "predictions", "labels", "ablations", "table_page", "report",
     ],
     "workbench": [
         "threads", "following", "driver", "display", "subject", "drawing", "moment", "views", "panel", "editor",

@@ -15,6 +15,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from posenfs.data.reasons import reason_of
+
 _ROOM = 2e9  # bytes below which a disk is called full
 
 
@@ -67,8 +69,7 @@ def look(subject: str, examination: Callable[[], Iterator[Finding]]) -> Iterator
     try:
         yield from examination()
     except Exception as error:
-        words = (str(error).strip() or type(error).__name__).splitlines()[0]
-        yield Finding(subject, "wrong", words[:300], "install again: make install, or pip install -e .")
+        yield Finding(subject, "wrong", reason_of(error), "install again: make install, or pip install -e .")
 
 
 def packages() -> Iterator[Finding]:
@@ -186,7 +187,7 @@ def writing() -> Iterator[Finding]:
             continue
         free = shutil.disk_usage(there).free
         words = f"in {folder}, {free / 1e9:.0f} GB free"
-        step = "delete snapshots of old runs, or posenfs data cache --delete NAME"
+        step = "delete old runs, or of their snapshots all but the last, or posenfs data cache --delete NAME"
         yield Finding(subject, *(("fine", words) if free > _ROOM else ("wrong", words, step)))
 
 

@@ -42,8 +42,9 @@ def follow(run: Positional[str]) -> None:
     """
     from posenfs.search.detached import follow as show
 
-    status = show(_searched(run))
-    print(f"{status.get('state')} at step {status.get('step')} of {status.get('steps')}")
+    shown = _searched(run)
+    status = show(shown)
+    print(f"{shown.state(status)} at step {status.get('step')} of {status.get('steps')}")
 
 
 def run(
@@ -145,12 +146,11 @@ def compare(run: Positional[str], other: Positional[str], as_json: Annotated[boo
 
 def _searched(source: str) -> "Run":
     """A run whose config can be read; raises RunError for a model's folder."""
-    from posenfs.search.run import RunError, find_run
+    from posenfs.search.run import find_run
 
     run = find_run(source)
     run.experiment()
-    if not run.status() and (run.folder / "model.safetensors").is_file():
-        raise RunError(f"{run.folder} is a model's folder, not a run: nothing was searched there")
+    run.check_searched()
     return run
 
 

@@ -9,6 +9,7 @@ from tyro.conf import AvoidSubcommands, arg
 
 from posenfs.data.cache import OverBudget
 from posenfs.evaluation.metrics import metric_title
+from posenfs.search.detached import LOG
 from posenfs.search.detached import detach as begin
 from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
@@ -48,9 +49,13 @@ def search(
         raise ValueError(f"--cache-gb must not be negative; got {cache_gb:g}")
     if detach:
         run = begin(experiment, None, device, workers, strict, cache_gb, devices)
-        print(
-            f"process {run.status().get('pid')} searches in {run.folder}; posenfs follow {run.name} shows how far it is"
-        )
+        follow = f"posenfs follow {run.name} shows how far it is"
+        if run.in_use():
+            print(f"process {run.status().get('pid')} searches in {run.folder}; {follow}")
+        elif run.status().get("state") == "finished":
+            print(f"finished: {run.folder}")
+        else:
+            print(f"its data are being prepared ({run.folder / LOG}); once it searches, {follow}")
         return
     if devices != 1 and not among_others():
         sys.exit(launch(devices, "posenfs.cli", sys.argv[1:]))

@@ -133,6 +133,7 @@ def bench(
         as_json: Print JSON.
     """
     from posenfs.data.files import write_whole
+    from posenfs.data.reasons import reason_of
     from posenfs.search.provenance import find_device
     from posenfs.study.speed import KINDS, NETWORKS, SPEED_HEAD, Work, default_works, speed_line
     from posenfs.study.speed import bench as measure
@@ -152,11 +153,13 @@ def bench(
     ]
     if not works:
         raise ValueError("nothing of that kind, network and size is timed")
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
     found, failures = [], []
 
     def failed(work: Work, error: Exception) -> None:
         what = f"{work.kind} of {work.experiment.name}, {work.batch} x {work.size}²"
-        failures.append(f"{what}: {(str(error).strip() or type(error).__name__).splitlines()[0]:.200}")
+        failures.append(f"{what}: {reason_of(error)}")
 
     if not as_json:
         print(SPEED_HEAD)

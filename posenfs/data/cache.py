@@ -199,8 +199,15 @@ def keep_crops(wanted: Sequence[Wanted], budget: float = 20.0, progress: bool = 
 
 def kept_folders() -> list[tuple[Path, int]]:
     """Every folder of kept crops, and its bytes."""
-    folders = sorted(path for path in cache_home().glob("*") if path.is_dir())
-    return [(folder, sum(file.stat().st_size for file in folder.iterdir())) for folder in folders]
+    folders = sorted({path.parent for name in (_DONE, _PIXELS, _UNFINISHED) for path in cache_home().glob(f"*/{name}")})
+    return [(folder, sum(map(_bytes, folder.iterdir()))) for folder in folders]
+
+
+def _bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # renamed meanwhile, by who makes it
+        return 0
 
 
 def delete_kept(name: str) -> None:

@@ -1,16 +1,13 @@
 """People as arrays (what every reader returns), some of them cropped as a batch, and their pictures."""
 
-import codecs
-import gc
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from pydantic_core import from_json
 from torch import Tensor
 
 from posenfs.body.skeleton import Skeleton
@@ -142,51 +139,6 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     return image.convert("RGB")
-
-
-def image_name(place: str, name: object) -> str:
-    """A picture's name as an annotation gives it; raises DataError, naming the place, unless it stays in its folder."""
-    if not isinstance(name, str) or not name:
-        raise DataError(f"{place}: no image name, but {name!r:.80}")
-    path = PurePath(name)
-    if path.is_absolute() or ".." in path.parts:
-        raise DataError(f"{place} ({name}): an image path must stay inside the folder of pictures")
-    return name
-
-
-def finite_numbers(place: str, name: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
-    """float64 of this shape, () for one number; raises DataError, naming the place, for anything else."""
-    try:
-        array = None if value is None else np.asarray(value, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        array = None
-    if array is None or array.shape != shape:
-        found = f"{value!r:.80}" if array is None else _counted(array.shape)
-        raise DataError(f"{place}: {name} must be {_counted(shape)}; got {found}; correct or drop it")
-    if not np.isfinite(array).all():
-        raise DataError(f"{place}: {name} holds {array[~np.isfinite(array)][0]}; correct or drop it")
-    return array
-
-
-def _counted(shape: tuple[int, ...]) -> str:
-    return f"{' x '.join(map(str, shape))} numbers" if shape else "a number"
-
-
-def read_json(path: Path) -> object:
-    """Raises DataError where the file is no JSON, or more than some 200 lists deep.
-
-    By pydantic's parser, and while Python does not look for garbage among the millions of objects of a large file:
-    four times as fast as its own (benchmarks/annotations.py).
-    """
-    text, collecting = path.read_bytes().removeprefix(codecs.BOM_UTF8), gc.isenabled()
-    gc.disable()
-    try:
-        return from_json(text)
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}; copy it again") from None
-    finally:
-        if collecting:
-            gc.enable()
 
 
 _COLOURS = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]  # ImageNet's mean and deviation

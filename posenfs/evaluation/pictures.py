@@ -9,7 +9,9 @@ from torchvision.models.detection import FasterRCNN_ResNet50_FPN_V2_Weights, fas
 from tqdm import tqdm
 
 from posenfs.body.skeleton import Skeleton
-from posenfs.data.sample import DataError, People, load_image, read_json
+from posenfs.data.parsing import read_json
+from posenfs.data.reasons import reason_of
+from posenfs.data.sample import DataError, People, load_image
 from posenfs.model.backbones.pretrained import download, read_state
 
 _PERSON = 1  # of the detector's classes, COCO's
@@ -87,9 +89,7 @@ def _detector(weights: str | Path) -> torch.nn.Module:
     try:
         model.load_state_dict(state)
     except Exception as error:  # of a foreign one torch raises nearly anything
-        raise ValueError(
-            f"{path} does not fit torchvision's fasterrcnn_resnet50_fpn_v2: {str(error).splitlines()[0]}"
-        ) from None
+        raise ValueError(f"{path} does not fit torchvision's fasterrcnn_resnet50_fpn_v2: {reason_of(error)}") from None
     return model
 
 

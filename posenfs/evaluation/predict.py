@@ -12,7 +12,8 @@ from posenfs.data.cache import CropCache
 from posenfs.data.geometry import crop_to_heatmap, crop_to_image, heatmap_to_crop
 from posenfs.data.heatmaps import DECODINGS, encode, mirror_maps
 from posenfs.data.loader import Crops, Loader
-from posenfs.data.sample import People, normalise, read_json
+from posenfs.data.parsing import read_json
+from posenfs.data.sample import People, normalise
 from posenfs.evaluation.metrics import (
     MEASURES,
     REPORTED,

@@ -10,8 +10,8 @@ import numpy as np
 from posenfs.body.skeleton import COCO, MPII
 from posenfs.data.datasets.coco import coco_content, keypoint_category
 from posenfs.data.datasets.mpii import FILE_ORDER, mpii_truth
-from posenfs.data.files import read_mat
-from posenfs.data.sample import DataError, People, finite_numbers, read_json
+from posenfs.data.parsing import finite_numbers, read_json, read_mat
+from posenfs.data.sample import DataError, People
 from posenfs.evaluation.metrics import (
     COLUMNS,
     TORSO,

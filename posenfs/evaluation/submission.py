@@ -76,9 +76,7 @@ def _written(place: str, result: Mapping) -> dict:
     return {"image_id": row["image_id"], "category_id": _PERSON, "keypoints": keypoints, "score": score}
 
 
-def write_mpii_submission(
-    path: Path, release: Path, people: People, keypoints_image: np.ndarray, partial: bool = False
-) -> None:
+def write_mpii_submission(path: Path, release: Path, people: People, keypoints_image: np.ndarray) -> None:
     """Predictions [N, 16, 2] (image px, 0-based, in MPII's order of the paper) for the test people of the release, as
     the benchmark takes them: pred_keypoints_mpii.mat.
 
@@ -88,11 +86,11 @@ def write_mpii_submission(
     `pred` is as long as the list of test pictures, pairs people by counting rectangles with an objpos, and looks up
     points by their id; that a rectangle of nobody judged stays in place therefore matters.
 
-    `people` are those of the release's split test, in any order; all of them unless `partial`: who is missing counts
-    as wrong. Raises DataError for other people, and for predictions that are no finite numbers.
+    `people` are all of the release's split test, in any order. Raises DataError for other people, and for predictions
+    that are no finite numbers.
     """
     source = load_release(release)
-    predicted = _by_rectangle(source, people, keypoints_image, partial)
+    predicted = _by_rectangle(source, people, keypoints_image)
     pred = source.pictures[~source.training].copy()
     for entry, number in zip(pred, np.flatnonzero(~source.training) + 1, strict=True):
         if entry["annorect"].size:  # no struct otherwise, and no field
@@ -101,7 +99,7 @@ def write_mpii_submission(
         savemat(written, {"pred": pred.reshape(1, -1)}, do_compression=True)
 
 
-def _by_rectangle(source: Release, people: People, keypoints: np.ndarray, partial: bool) -> dict[int, np.ndarray]:
+def _by_rectangle(source: Release, people: People, keypoints: np.ndarray) -> dict[int, np.ndarray]:
     """Keypoints [16, 2] 1-based px in the file's order by person id."""
     if not len(people):
         raise DataError(f"no predictions: {people.name} is empty")
@@ -116,10 +114,10 @@ def _by_rectangle(source: Release, people: People, keypoints: np.ndarray, partia
     ids, times = np.unique(given, return_counts=True)
     if (times > 1).any():
         raise DataError(f"person {ids[times.argmax()]} of {people.name} has {times.max()} predictions; give one")
-    if (missing := np.setdiff1d(known, given)).size and not partial:
+    if (missing := np.setdiff1d(known, given)).size:
         raise DataError(
             f"{len(missing)} of the {len(known)} test people of {source.path} have no prediction, first {missing[0]}; "
-            "they would count as wrong (partial writes the file all the same)"
+            "they would count as wrong: predict all of them"
         )
     ordered = np.empty_like(keypoints, np.float64)
     ordered[:, FILE_ORDER] = keypoints + 1

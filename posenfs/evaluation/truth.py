@@ -8,8 +8,8 @@ from posenfs.body.skeleton import LSP, MPII, MPII_FILE_KEYPOINTS, Skeleton
 from posenfs.data.datasets.coco import keypoint_category, people_of_file
 from posenfs.data.datasets.lsp import read_joints
 from posenfs.data.datasets.mpii import mpii_truth, people_of_json
-from posenfs.data.files import read_mat
-from posenfs.data.sample import DataError, People, read_json
+from posenfs.data.parsing import read_json, read_mat
+from posenfs.data.sample import DataError, People
 
 _MPII = Skeleton("MPII-16 in file order", MPII_FILE_KEYPOINTS, (), ())
 

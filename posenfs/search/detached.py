@@ -80,9 +80,7 @@ def send(
     number, end = run.command(command, steps), time.monotonic() + patience
     while run.status().get("command", 0) < number:
         if not under_way():
-            raise RunError(
-                f"the search in {run.folder} ended: {run.status().get('error') or run.status().get('state')}"
-            )
+            raise RunError(f"the search in {run.folder} ended: {run.status().get('error') or run.state()}")
         if time.monotonic() > end:
             raise RunError(
                 f"the search in {run.folder} has not heeded {command!r} in {patience:g} s; is it in a long step?"

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shutil
 import sys
 import threading
 import time
@@ -105,6 +106,7 @@ class Search:
     def _open(self, strict: bool, workers: int, cache_gb: float) -> None:
         """Data, network and folder; nothing is written before all of it is found sound."""
         experiment, config, kind = self.experiment, self.config, STRATEGIES[self.config.strategy]
+        self.run.check_opens()
         built = build(experiment, self.progress, strict)
         if not built.model.architecture_parameters() and (kind is not Synchronous or config.cost_budget is not None):
             raise ValueError(
@@ -273,7 +275,7 @@ class Search:
             raise ValueError(
                 f"the last snapshot of {run.folder} is step {max(snapshots, default=0)}: no branch from {step}"
             )
-        if run.metrics() and step == snapshots[-1]:
+        if run.metrics() and step == max(snapshots, default=None):
             raise ValueError(f"this search is finished at step {step}: branch from an earlier one")
         _check_edits({n: Architecture(a.alpha[0], a.beta[0]) for n, a in run.architectures()[1].items()}, edits or {})
         base = max((own for own in snapshots if own <= step), default=None)
@@ -282,15 +284,18 @@ class Search:
         branch = {"of": str(run.folder.resolve()), "step": step, "snapshot": base, "edited": sorted(edits or {})}
         experiment = replace(run.experiment(), name=name)
         forked = run.fork(run.folder.with_name(name), experiment, kept & set(snapshots), branch)
-        other = Search(forked, None, device, **options)
-        other._replay(step)
-        with torch.no_grad():
-            for fabric, edit in (edits or {}).items():
-                other.model.fabrics()[fabric].alpha.copy_(edit.alpha)
-                other.model.fabrics()[fabric].beta.copy_(edit.beta)
-        if edits:
-            other._log_architecture()
-        other._save(anew=True)
+        try:
+            other = Search(forked, None, device, **options)
+            other._replay(step)
+            if edits:
+                other.model.set_architectures(edits)
+                other._log_architecture()
+            other._save(anew=True)
+        except BaseException:  # half a branch would say of itself what is not so
+            if (half := _OPEN.get(str(forked.folder.resolve()))) is not None:
+                half.close()
+            shutil.rmtree(forked.folder)
+            raise
         return other
 
     def close(self) -> None:

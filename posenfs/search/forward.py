@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from posenfs.data.reasons import reason_of
 from posenfs.model.network import PoseNetwork
 from posenfs.search.experiment import RunConfig
 
@@ -47,8 +48,7 @@ class Forward:
         except Exception as error:
             if not type(error).__module__.startswith(_COMPILER):
                 raise
-            reason = (str(error).strip() or "no reason given").splitlines()[0]
-            _say(f"the compiler failed ({type(error).__name__}: {reason:.200}); going on without it")
+            _say(f"the compiler failed ({type(error).__name__}: {reason_of(error)}); going on without it")
             self._compiled, self.compiled = None, "no"
             return self.model(images)
         self._known.add(wanted)

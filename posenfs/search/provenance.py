@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from posenfs.data.reasons import reason_of
 from posenfs.data.sample import People
 from posenfs.search.ranks import Ranks, local_device
 
@@ -24,8 +25,7 @@ def find_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         gpus = ", ".join(f"cuda:{n}" for n in range(torch.cuda.device_count())) or "no GPU"
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device {name!r} cannot be used ({reason}); there are: cpu, {gpus}") from None
+        raise ValueError(f"device {name!r} cannot be used ({reason_of(error)}); there are: cpu, {gpus}") from None
     return device
 
 

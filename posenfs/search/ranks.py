@@ -20,6 +20,8 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from posenfs.data.reasons import reason_of
+
 _PATIENCE = timedelta(days=1)  # the first may have to keep crops for long; whoever launched us ends us if one dies
 
 
@@ -98,8 +100,7 @@ def _all_there() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise Lost(f"no word from another process of this search; has it ended? ({reason})") from error
+        raise Lost(f"no word from another process of this search; has it ended? ({reason_of(error)})") from error
 
 
 def local_device(name: str) -> str:

@@ -20,7 +20,7 @@ from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import beside, left_half, write_whole
 from posenfs.evaluation.metrics import ranking
 from posenfs.model.architecture import Architecture
-from posenfs.search.experiment import Experiment
+from posenfs.search.experiment import TENSORS, Experiment
 
 _SINCE = "since.npz"  # alpha and beta logged since the last snapshot
 _PATIENCE = 1.0  # s in which whoever only looks whether the lock is held has let go of it
@@ -88,6 +88,21 @@ class Run:
             config = self.folder / "config.json"
             raise RunError(
                 f"{self.folder} holds another experiment ({config}); give this one another name, or remove that folder"
+            )
+
+    def check_searched(self) -> None:
+        """Raise RunError for a model's folder."""
+        if not self.status() and (self.folder / TENSORS).is_file():
+            raise RunError(f"{self.folder} is a model's folder, not a run: nothing was searched there")
+
+    def check_opens(self) -> None:
+        """Raise RunError where no search can begin or go on: in a model's folder, and in that of a finished run without
+        its snapshots, whose records one from the beginning would write anew."""
+        self.check_searched()
+        if self.metrics() and not self.snapshots():
+            raise RunError(
+                f"{self.folder} is finished, and its snapshots are gone: it can be read (posenfs.load_model, posenfs "
+                "compare and report), not opened; search under another name, or remove that folder"
             )
 
     def status(self) -> dict:
@@ -304,7 +319,8 @@ class Run:
 
         Whatever interrupts this, the run goes on from one of its snapshots.
         """
-        number = len(list((self.folder / "branches").glob("[0-9]*")))
+        others = (int(path.name.partition("_")[0]) for path in (self.folder / "branches").glob("[0-9]*"))
+        number = max(others, default=-1) + 1
         target = self.folder / "branches" / f"{number:03d}_after_{step:08d}"
         unfinished = target.with_name(f".{target.name}")
         shutil.rmtree(unfinished, ignore_errors=True)

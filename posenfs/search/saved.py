@@ -64,7 +64,7 @@ def load_model(source: str | Path | Run) -> Saved:
         if network == PrunedNFS.__name__ and isinstance(model, PoseNFS):
             model = PrunedNFS(model, {name: _weights(path, state, model, name) for name in model.fabrics()})
     elif snapshots := run.snapshots():
-        state = run.load_snapshot(snapshots[-1])["model"]
+        state, path = run.load_snapshot(snapshots[-1])["model"], run.folder
     else:
         raise ValueError(f"{run.folder} holds no weights yet: neither {TENSORS} nor a snapshot")
     fill(model, state, path)

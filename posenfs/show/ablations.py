@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 import pandas
 import plotly.graph_objects as go
 from pandas.io.formats.style import Styler
@@ -13,6 +14,7 @@ from posenfs.evaluation.seeds import mean_interval
 from posenfs.evaluation.stats import Interval
 from posenfs.search.run import runs_home
 from posenfs.show.curves import COLOURS, TICKS, layout
+from posenfs.show.labels import label_sides
 from posenfs.study.experiments import FRONTIER
 from posenfs.study.row_costs import full_cost, latency_ms
 from posenfs.study.rows import Outcome, headline_of
@@ -102,6 +104,7 @@ def run_curves(rows: Sequence[Outcome]) -> go.Figure:
     return figure
 
 
+_PANEL, _ROOM = (320.0, 300.0), 0.2  # px of a panel, and the share of its costs' span left free at either end
 _COSTS = {"gmac": "GMAC for one crop", "params": "parameters (millions)", "latency": "ms for one crop, measured here"}
 
 
@@ -115,33 +118,54 @@ def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figur
     metric, others = headline_of(rows), [own for own in FRONTIER if own.pckh is not None and by != "latency"]
     titles = ("printed: MPII val, PCKh@0.5", f"ours: {metric_title(metric)}")
     figure = make_subplots(cols=2, subplot_titles=titles, horizontal_spacing=0.12)
-    figure.add_scatter(
-        x=[own.square_gmac if by == "gmac" else own.params_m for own in others], y=[own.pckh for own in others],
-        text=[f" {own.name}" for own in others], name="others, as published", mode="markers+text",
-        textposition="middle right", marker={"color": _PALE, "size": 9}, row=1, col=1,
-    )  # fmt: skip
     # the quoted numbers of networks that others publish stand there already
     named = {own.name for own in others}
-    printed = [own for own in rows if "pckh@0.5" in own.row.printed and own.row.label not in named]
-    figure.add_scatter(
-        x=[_cost(own, by, full=True) for own in printed], y=[own.row.printed["pckh@0.5"] for own in printed],
-        text=[f"{own.row.label} " for own in printed], name="in the paper", mode="markers+text",
-        textposition="middle left",
-        marker={"color": "#D55E00", "symbol": "diamond-open", "size": 10}, row=1, col=1,
-    )  # fmt: skip
-    for own in rows:
-        scores = own.scores(metric)
-        if scores:
-            found = mean_interval(scores)
-            figure.add_scatter(
-                x=[_cost(own, by)], y=[found.value], error_y={"array": [_reach(found)], "thickness": 1.2},
-                text=[own.row.label], mode="markers+text", textposition="bottom center",
-                marker={"color": _INK, "size": 9}, name=own.row.label, showlegend=False, row=1, col=2,
-            )  # fmt: skip
+    quoted = [own for own in rows if "pckh@0.5" in own.row.printed and own.row.label not in named]
+    published = [(own.square_gmac if by == "gmac" else own.params_m, own.pckh, own.name) for own in others]
+    printed = [(_cost(own, by, full=True), own.row.printed["pckh@0.5"], own.row.label) for own in quoted]
+    found = {own.row.label: (own, mean_interval(own.scores(metric))) for own in rows if own.scores(metric)}
+    ours = [(_cost(own, by), interval.value, label) for label, (own, interval) in found.items()]
+    kinds = {
+        "others, as published": (published, {"color": _PALE, "size": 9}),
+        "in the paper": (printed, {"color": "#D55E00", "symbol": "diamond-open", "size": 10}),
+    }
+    sides = iter(_place_labels(figure, 1, published + printed))
+    for name, (points, marker) in kinds.items():
+        _add_points(figure, 1, points, [next(sides) for _ in points], name=name, marker=marker)
+    reach = {"array": [_reach(interval) for _, interval in found.values()], "thickness": 1.2}
+    marker = {"color": _INK, "size": 9}
+    _add_points(
+        figure, 2, ours, _place_labels(figure, 2, ours), name="ours", marker=marker, error_y=reach, showlegend=False
+    )
     figure.update_xaxes(title=_COSTS[by], type="log", tickvals=[d * 10.0**p for p in range(-3, 4) for d in (1, 2, 5)])
     figure.update_yaxes(title="%")
     figure.update_traces(cliponaxis=False)
     return figure.update_layout(layout("Accuracy against cost") | {"height": 460})
+
+
+_Point = tuple[float, float, str]  # cost, score, label
+
+
+def _add_points(figure: go.Figure, panel: int, points: Sequence[_Point], sides: Sequence[str], **look: object) -> None:
+    costs, scores, labels = zip(*points, strict=True) if points else ((), (), ())
+    texts = [f" {label} " for label in labels]
+    figure.add_scatter(
+        x=costs, y=scores, text=texts, textposition=list(sides), mode="markers+text", row=1, col=panel, **look
+    )
+
+
+def _place_labels(figure: go.Figure, panel: int, points: Sequence[_Point]) -> list[str]:
+    """The sides of their labels; and the range of the panel's costs, with room for them."""
+    if not points:
+        return []
+    costs, scores = (np.array(values) for values in list(zip(*points, strict=True))[:2])
+    costs = np.log10(costs)
+    low, span = costs.min(), max(np.ptp(costs), 0.1)
+    figure.update_xaxes(range=[low - _ROOM * span, low + (1 + _ROOM) * span], row=1, col=panel)
+    x = (costs - low) / span / (1 + 2 * _ROOM) + _ROOM / (1 + 2 * _ROOM)
+    y = (scores - scores.min()) / max(np.ptp(scores), 1.0) * 0.9 + 0.05  # as plotly leaves room by itself
+    places = list(zip(x * _PANEL[0], y * _PANEL[1], strict=True))
+    return label_sides(places, [label for *_, label in points], _PANEL)
 
 
 def _cost(own: Outcome, by: str, full: bool = False) -> float:

@@ -8,7 +8,7 @@ from posenfs.show.canvas import GREY, INK, Canvas, Point, blend, operation_colou
 from posenfs.show.fabric_graph import FILL, LARGE, TRANSFER_COLOURS, check_fit, line_width, operation_name
 
 _TRANSFERS = {"down": "3×3 convolution\nstride 2, ", "same": "identity\n", "up": "1×1 convolution\nbilinear ×2, "}
-_MAP, _TRANSFER, _NODE = (54.0, 30.0), (108.0, 30.0), 28.0  # sizes of maps and transfers, diameter of a node
+_MAP, _TRANSFER, _NODE = (54.0, 30.0), (122.0, 30.0), 28.0  # sizes of maps and transfers, diameter of a node
 _SOURCES = (-76.0, 0.0, 76.0)  # heights of finer, same, coarser
 _GAP = 16.0  # between two boxes
 _LANE = 13.0  # from one operation's line to the next

@@ -10,7 +10,7 @@ from posenfs.show.fabric_graph import FILL, TINY, FabricGraph, place_legend
 from posenfs.show.stick_body import part_colours
 
 _IMAGE, _KEYPOINT = 56.0, (16.0, 8.0)  # the image's longer side; size of a keypoint's score map
-_MAP, _ENTRY, _VECTORS, _SCORES = (74.0, 28.0), (50.0, 12.0), (100.0, 30.0), (60.0, 30.0)  # sizes of boxes
+_MAP, _ENTRY, _VECTORS, _SCORES = (74.0, 28.0), (56.0, 12.0), (116.0, 30.0), (60.0, 30.0)  # sizes of boxes
 _GAP = 16.0  # between boxes
 _LINK = 64.0  # length of the lines to and from the parts
 _NAME = 74.0  # room for a keypoint's name

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 import plotly.graph_objects as go
@@ -87,7 +88,8 @@ def write_index(reports: Path) -> Path:
     for page in pages:
         about = titles.get(page.stem)
         words = f"{about.title}: {about.question}" if about else page.relative_to(reports).with_suffix("").as_posix()
-        lines.append(f"<li><a href='{page.relative_to(reports).as_posix()}'>{html.escape(words)}</a></li>")
+        link = quote(page.relative_to(reports).as_posix())
+        lines.append(f"<li><a href='{link}'>{html.escape(words)}</a></li>")
     style = "body { font: 16px/1.6 sans-serif; max-width: 50em; margin: 3em auto; padding: 0 1em }"
     head = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>posenfs: reports</title><style>{style}</style>"
     write_whole(reports / "index.html", f"{head}<h1>Reports</h1><ul>{''.join(lines)}</ul></html>\n")

@@ -38,7 +38,14 @@ def child_experiment(parent: Run, start: Start, epochs: int | None = None, zero:
 
     Raises ValueError where the run is not finished, or nothing was searched in it.
     """
-    return _child_experiment(parent, _soft(parent), start, epochs, zero)
+    experiment, folder = parent.experiment(), parent.folder.resolve()
+    return replace(
+        experiment,
+        name=f"{folder.name}_child_{start}",
+        genotype=_soft(parent).genotypes(zero),
+        start=str(folder) if start == "weights" else None,
+        run=experiment.run if epochs is None else replace(experiment.run, epochs=epochs),
+    )
 
 
 def _soft(parent: Run) -> PoseNetwork:
@@ -49,17 +56,6 @@ def _soft(parent: Run) -> PoseNetwork:
     if not model.fabrics():
         raise ValueError(f"nothing was searched in {parent.name}: there is no child to derive")
     return model
-
-
-def _child_experiment(parent: Run, soft: PoseNetwork, start: Start, epochs: int | None, zero: bool) -> Experiment:
-    experiment, folder = parent.experiment(), parent.folder.resolve()
-    return replace(
-        experiment,
-        name=f"{folder.name}_child_{start}",
-        genotype=soft.genotypes(zero),
-        start=str(folder) if start == "weights" else None,
-        run=experiment.run if epochs is None else replace(experiment.run, epochs=epochs),
-    )
 
 
 def parent_and_child(
@@ -80,7 +76,7 @@ def parent_and_child(
     """
     parent = parent if isinstance(parent, Run) else find_run(parent)
     soft, experiment, found = _soft(parent), parent.experiment(), find_device(device)
-    experiments = {start: _child_experiment(parent, soft, start, epochs, zero) for start in starts}
+    experiments = {start: child_experiment(parent, start, epochs, zero) for start in starts}
     train, valid = open_data(experiment.data, progress)
     genotypes, with_zero = soft.genotypes(zero), soft.genotypes()
     derived = child(soft, genotypes)
@@ -121,5 +117,6 @@ def _renew_running_means(model: PoseNetwork, train: People, experiment: Experime
     model.train()
     loader = Loader(crops, experiment.run.batch_size, workers)
     for batch in islice(chain.from_iterable(map(loader.epoch, count())), _BATCHES):
-        model(normalise(batch.images.to(device)))
+        batch = batch.to(device)
+        model(normalise(batch.images, batch.gains))
     model.eval()

@@ -168,14 +168,14 @@ def measured_rows(items: Mapping[str, CostItem], batch_sizes: Sequence[int], dev
     return found
 
 
-def module_text(modules: Sequence[Mapping], depth: int = 3) -> str:
-    """Modules as a table, names of up to `depth` words, with each one's share of all multiply-adds."""
+def module_text(modules: Sequence[Mapping]) -> str:
+    """Modules as a table, names of up to three words, with each one's share of all multiply-adds."""
     whole = modules[0]["multiply_adds"]
     lines = [f"{'module':44} {'parameters':>12} {'multiply-adds':>15} {'share':>7}"]
     lines += [
         f"{m['module'] or '(all)':44} {m['params']:12,} {m['multiply_adds']:15,} {m['multiply_adds'] / whole:7.1%}"
         for m in modules
-        if m["module"].count(".") < depth
+        if m["module"].count(".") < 3
     ]
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import torch
 
+from posenfs.data.reasons import reason_of
 from posenfs.search.detached import send
 from posenfs.search.run import Run, RunError
 from posenfs.study.sweep import KernelDied, NotebookError, run_notebook
@@ -120,7 +121,7 @@ class LocalEngine:
 class RayEngine:
     """Tasks of a Ray cluster: an existing one by its address, or one of this machine."""
 
-    def __init__(self, address: str | None = None, cpus_per_run: int = 1, gpus_per_run: float | None = None):
+    def __init__(self, address: str | None = None, gpus_per_run: float | None = None):
         """`gpus_per_run`: none: one where the cluster has any, else 0. Raises ValueError where Ray is not installed or
         no cluster answers."""
         try:
@@ -137,7 +138,7 @@ class RayEngine:
         if gpus_per_run is None:
             gpus_per_run = min(ray.cluster_resources().get("GPU", 0.0), 1.0)
         self._task = ray.remote(
-            num_cpus=cpus_per_run, num_gpus=gpus_per_run, max_retries=_TRIES - 1, retry_exceptions=[KernelDied]
+            num_cpus=1, num_gpus=gpus_per_run, max_retries=_TRIES - 1, retry_exceptions=[KernelDied]
         )(execute)
         self._under_way: dict = {}  # the job by the reference of its task
 
@@ -157,7 +158,7 @@ class RayEngine:
                     yield job.key, None
                 except self.ray.exceptions.RayError as error:
                     cause = getattr(error, "cause", None) or error
-                    yield job.key, str(cause).strip().splitlines()[0]
+                    yield job.key, reason_of(cause)
 
     def stop(self) -> None:
         """See Engine."""

@@ -32,7 +32,11 @@ def runs_table(runs: Sequence[Run]) -> pandas.DataFrame:
 
 
 def _row(run: Run) -> dict:
-    own, status, found = run.experiment(), run.status(), run.metrics()
+    try:
+        own = run.experiment()
+    except ValueError:  # of another version, or damaged: the others are to be seen
+        return dict.fromkeys(COLUMNS) | {"run": run.name, "state": "unreadable"}
+    status, found = run.status(), run.metrics()
     metric = found.get("headline", status.get("headline"))
     score = (found.get("metrics") or status.get("metrics") or {}).get(metric)
     return {

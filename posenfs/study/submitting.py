@@ -24,6 +24,7 @@ def submit_mpii(
 
     Raises RunError or ValueError for the model, DataError for files that cannot be used.
     """
+    output.parent.mkdir(parents=True, exist_ok=True)  # not after hours
     saved = _model_of(model, MPII)
     people = read_release(root, "test")
     found = _predict(saved, people, device, workers, progress)
@@ -48,6 +49,7 @@ def submit_coco(
     Raises RunError or ValueError for the model or the output's name, DataError for files that cannot be used.
     """
     check_coco_name(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
     saved = _model_of(model, COCO)
     people = people_of_pictures(info, pictures, detections)
     found = _predict(saved, people, device, workers, progress)

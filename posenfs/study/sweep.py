@@ -18,6 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from posenfs.data.datasets.catalogue import home
+from posenfs.data.reasons import reason_of
 
 
 def _kernels(folder: str) -> Config:
@@ -44,7 +45,17 @@ def notebook_parameters(notebook: Path) -> dict[str, Any]:
         raise NotebookError(f"no notebook at {notebook}{others}")
     read_notebook(notebook)
     found = papermill.inspect_notebook(str(notebook))
-    return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
+    return {name: _literal(notebook, name, parameter["default"]) for name, parameter in found.items()}
+
+
+def _literal(notebook: Path, name: str, text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        raise NotebookError(
+            f"{notebook}: the default of parameter {name} is {text!r:.100}; write a plain value there, "
+            "and what is made of it into a later cell"
+        ) from None
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
@@ -52,8 +63,9 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
     try:
         return nbformat.read(path, as_version=4)
     except Exception as error:  # of a foreign file nbformat raises nearly anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise NotebookError(f"{path} is not a notebook ({reason:.100}); give one that Jupyter wrote") from None
+        raise NotebookError(
+            f"{path} is not a notebook ({reason_of(error, 100)}); give one that Jupyter wrote"
+        ) from None
 
 
 def parse_parameters(notebook: Path, assignments: Sequence[str]) -> dict[str, Any]:

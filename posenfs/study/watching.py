@@ -1,5 +1,6 @@
 """An ablation under way, as a table that is drawn again where the terminal can, and as a line a change elsewhere."""
 
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import TextIO
 from posenfs.study.ablation import Planned, progress_of
 
 _PERIOD = 2.0  # s between drawings
-_MOST = 30  # rows drawn: those under way first
+_OTHERS = 4  # lines that are no runs: the head, how many more there are, the sums, and the one below
 
 
 class LiveTable:
@@ -38,12 +39,13 @@ class LiveTable:
     def lines(self) -> list[str]:
         """The table: a line for each run, those under way first, and how many there are of each state."""
         rows = sorted(progress_of(self.runs, self.known), key=lambda row: row[1] != "running")
+        most = max(shutil.get_terminal_size().lines - _OTHERS, 1)  # what scrolls out cannot be drawn again
         counts = {word: sum(row[1] == word for row in rows) for word in ("done", "running", "waiting")}
         failed = len(rows) - sum(counts.values())
         head = f"{'run':44} {'state':10} {'step':>12} {'score':>7}"
         body = [
             f"{words:44.44} {state if state in counts else 'failed':10} {share:>12} {score:>7}"
-            for words, state, share, score in rows[:_MOST]
+            for words, state, share, score in rows[:most]
         ]
-        more = [f"… and {len(rows) - _MOST} more"] if len(rows) > _MOST else []
+        more = [f"… and {len(rows) - most} more"] if len(rows) > most else []
         return [head, *body, *more, ", ".join(f"{n} {word}" for word, n in counts.items()) + f", {failed} failed"]

@@ -15,6 +15,7 @@ from posenfs.show.graphs import draw_fabrics
 from posenfs.show.report import write_report
 from posenfs.study.comparing import compare_runs
 from posenfs.study.gathering import COLUMNS, runs_table
+from posenfs.study.sweep import NotebookError
 from posenfs.workbench.display import button, column, in_red, row, show
 from posenfs.workbench.drawing import Drawing, Plot
 from posenfs.workbench.following import last_architectures
@@ -79,15 +80,11 @@ class RunBrowser:
         if not runs:
             return
         self.curves.draw(compared_curves({run.name: run.history() for run in runs}, runs[0].status().get("headline")))
-        try:
-            self._compare_architectures(runs)
-            if len(runs) == 2:
-                found, metric = compare_runs(*runs)
-                self.facts.value = (
-                    f"<p>{metric} of {runs[1].name} less that of {runs[0].name}: {html.escape(str(found))}</p>"
-                )
-        except (RunError, ValueError) as error:
-            self.message.value = in_red(str(error))
+        for compare in (self._compare_scores, self._compare_architectures):  # each tells what it can
+            try:
+                compare(runs)
+            except (RunError, OSError, ValueError) as error:
+                self.message.value += in_red(str(error))
 
     def _report(self) -> None:
         """Write the report of each chosen run where it is not there or is older than its notebook, and link to it."""
@@ -98,10 +95,16 @@ class RunBrowser:
                 if not page.is_file() or (notebook.is_file() and page.stat().st_mtime < notebook.stat().st_mtime):
                     write_report(notebook, page)
                 self.reports.append_display_data(
-                    FileLink(os.path.relpath(page), result_html_prefix=f"report of {run.name}: ")
+                    FileLink(os.path.relpath(page), result_html_prefix=f"report of {html.escape(run.name)}: ")
                 )
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, NotebookError) as error:
                 self.message.value += in_red(str(error))
+
+    def _compare_scores(self, runs: Sequence[Run]) -> None:
+        if len(runs) == 2:
+            found, metric = compare_runs(*runs)
+            words = f"{metric} of {runs[1].name} less that of {runs[0].name}: {found}"
+            self.facts.value = f"<p>{html.escape(words)}</p>"
 
     def _compare_architectures(self, runs: Sequence[Run]) -> None:
         specs = Subject(runs[0], runs[0].experiment()).specs
@@ -116,4 +119,4 @@ class RunBrowser:
 
 def _as_html(rows: pandas.DataFrame) -> str:
     forms = {"score": "{:.1f}", "GMAC": "{:.3f}", "params": "{:,.0f}", "age": "{:.1f} h"}
-    return rows.style.format(forms, na_rep="").hide(axis="index").to_html()
+    return rows.style.format(forms, na_rep="", escape="html").hide(axis="index").to_html()

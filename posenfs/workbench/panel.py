@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import html
+import math
 import time
 from functools import partial
 from pathlib import Path
@@ -200,7 +202,7 @@ class SearchPanel:
         metric = status.get("headline")
         if metric and (score := status.get("metrics", {}).get(metric)) is not None:
             facts.append(f"{metric_title(metric)} <b>{score:.1f}</b>")
-        doing = f" <i>{driver.doing} …</i>" if driver.doing else ""
+        doing = f" <i>{html.escape(driver.doing)} …</i>" if driver.doing else ""
         self.state.value = f"{badge} &nbsp; {' · '.join(facts)}{doing}"
         error = driver.error or status.get("error", "")
         hint = "" if self.following.history else "<i>Nothing is logged yet: press Run, or Step.</i>"
@@ -237,7 +239,9 @@ class SearchPanel:
             if self.driver.search is not None:
                 self.driver.search.finish()
             elif self.run.status().get("state") != "finished":
-                status = follow(detach(self.subject.experiment, self.run.folder, self.driver.device))
+                if not self.run.in_use():
+                    detach(self.subject.experiment, self.run.folder, self.driver.device, patience=math.inf)
+                status = follow(self.run)
                 if status.get("state") != "finished":
                     raise RunError(f"{self.run.folder} ended as {status.get('state')}: {status.get('error', '')}")
             self.refresh()

@@ -211,7 +211,7 @@ class PredictionsView:
             self._ask()
         try:
             found = self._work.result()
-        except (RunError, OSError, ValueError) as error:
+        except Exception as error:  # of a thread nobody would hear it
             self._said.value = in_red(str(error))
             return
         if found is not None:

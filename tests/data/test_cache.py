@@ -239,10 +239,13 @@ def test_a_broken_picture_is_named(people, drawn, kept, tmp_path):
 def test_listed_and_deleted(people, kept, capsys):
     folder = Wanted(people, (64, 64), PAPER).folder
     keep_crops([Wanted(people, (64, 64), PAPER)], progress=False)
+    (folder.parent / "somebody_elses").mkdir()
     main(["data", "cache"])
     assert f"{folder.name} " in (said := capsys.readouterr().out) and "in 1 folders" in said
     with pytest.raises(SystemExit, match="no kept crops '../data'"):
         main(["data", "cache", "--delete", "../data"])
+    with pytest.raises(SystemExit, match="no kept crops 'somebody_elses'"):
+        main(["data", "cache", "--delete", "somebody_elses"])
     main(["data", "cache", "--delete", folder.name])
     assert not folder.exists() and "0.00 GB in 0 folders" in capsys.readouterr().out
 

@@ -1,10 +1,15 @@
 """A run's folder, read and opened while others write there."""
 
+import shutil
+
 import numpy as np
 import pytest
 from filelock import FileLock
 
-from posenfs.search.run import Run, list_runs
+from posenfs.search.engine import Search
+from posenfs.search.run import Run, RunError, list_runs
+from posenfs.search.saved import load_model
+from posenfs.search.shipped import SHIPPED
 from tests.search.test_engine import search
 
 
@@ -46,3 +51,32 @@ def test_a_branch_not_whole_yet_is_no_run(tmp_path, monkeypatch):
         (tmp_path / "reports" / "runs" / name).mkdir(parents=True)
         (tmp_path / "reports" / "runs" / name / "config.json").touch()
     assert [run.name for run in list_runs()] == ["twig"]
+
+
+def test_a_finished_run_without_its_snapshots_keeps_its_records(tiny, tmp_path):
+    whole = search(tiny, tmp_path)
+    whole.finish()
+    whole.close()
+    shutil.rmtree(tmp_path / "snapshots")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(RunError, match=r"is finished, and its snapshots are gone: it can be read"):
+        search(tiny, tmp_path)
+    with pytest.raises(ValueError, match="the last snapshot of .* is step 0: no branch from 1"):
+        Search.branch_of(Run(tmp_path), 1, "twig")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert load_model(tmp_path).model.heads
+
+
+def test_a_models_folder_is_not_searched_in():
+    with pytest.raises(RunError, match="is a model's folder, not a run"):
+        Search(SHIPPED, progress=False)
+
+
+def test_what_rewinds_took_back_is_kept_whichever_is_deleted(tiny, tmp_path):
+    going = search(tiny, tmp_path)
+    kept = []
+    for _ in range(3):
+        going.step(), going.step()
+        kept.append(going.rewind(1) or sorted((tmp_path / "branches").iterdir())[-1])
+        shutil.rmtree(kept[0], ignore_errors=True)
+    assert [path.name[:3] for path in kept] == ["000", "000", "001"] and kept[1].is_dir() and kept[2].is_dir()

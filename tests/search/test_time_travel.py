@@ -259,3 +259,21 @@ def test_which_snapshots_stay(tiny, tmp_path):
     running.config = replace(run, snapshot_gb=2.5 * size / 1e9)
     running.step()
     assert running.run.snapshots() == [8, 20 * per_epoch + 2]
+
+
+@pytest.mark.parametrize("moment", ["_replay", "_save"])
+def test_of_an_interrupted_branch_nothing_stays(moment, tiny, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    trunk, edit = search(tiny, tmp_path / "trunk"), Architecture.random(tiny.fabric, seed=1)
+    trunk.step()
+    trunk.snapshot()
+    with monkeypatch.context() as broken:
+        broken.setattr(Search, moment, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Search.branch_of(trunk.run, 1, "half", {PART: edit}, progress=False)
+    assert not (tmp_path / "half").exists()
+    branch = Search.branch_of(trunk.run, 1, "half", {PART: edit}, progress=False)
+    assert torch.equal(branch.model.architectures()[PART].alpha, edit.alpha)
+    branch.close()

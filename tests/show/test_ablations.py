@@ -30,10 +30,10 @@ def test_curves_of_every_run(rows):
 
 def test_cost_against_accuracy(rows):
     figure = accuracy_against_cost(rows)
-    others, printed, *ours = figure.data
+    others, printed, ours = figure.data
     assert [text.strip() for text in others.text] == [own.name for own in FRONTIER if own.pckh is not None]
     assert list(printed.y) == [87.0] and printed.x[0] == pytest.approx(1.250, abs=5e-4)
-    assert [trace.x[0] for trace in ours] == [0.024] * 3
+    assert list(ours.x) == [0.024] * 3
     assert accuracy_against_cost(rows, "params").data[1].x[0] == pytest.approx(2.895, abs=5e-4)
     times = accuracy_against_cost(rows, "latency")
     assert not times.data[0].x and times.data[1].x[0] > times.data[2].x[0] > 0  # the paper's size, then ours

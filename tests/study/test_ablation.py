@@ -140,7 +140,7 @@ def test_an_engine_that_does_nothing_or_breaks(house, profile):
     assert heard == ["ended as nothing"] and engine.stopped and read_results() == []
 
 
-def test_the_live_table(house, profile, capsys):
+def test_the_live_table(house, profile, monkeypatch):
     runs = plan(["table_2"], profile, 1, DataFingerprints(progress=False))
     table = LiveTable(runs)
     assert table.lines()[-1] == "0 done, 0 running, 3 waiting, 0 failed"
@@ -149,6 +149,8 @@ def test_the_live_table(house, profile, capsys):
     assert table.lines()[-1] == "1 done, 0 running, 1 waiting, 1 failed"
     assert any("table_2 random, seed 0" in line and "done" in line for line in table.lines())
     assert [row[1] for row in progress_of(runs, table.known)] == ["done", "broken", "waiting"]
+    monkeypatch.setenv("LINES", "6")  # of a terminal so low
+    assert len(table.lines()) == 5 and table.lines()[-2] == "… and 1 more"
 
 
 def test_bad_numbers_of_jobs():

@@ -48,7 +48,7 @@ def release(drawn, tmp_path_factory):
 
 
 def test_mpii(models, release, drawn, tmp_path, capsys):
-    target = tmp_path / "pred_keypoints_mpii.mat"
+    target = tmp_path / "new" / "pred_keypoints_mpii.mat"
     options = ["--root", str(release), "--output", str(target), "--device", "cpu", "--quiet"]
     main(["submit", "mpii", "--model", str(models / "mpii"), *options])
     people, found = read_release(release, "test"), load_model(models / "mpii").model

@@ -78,3 +78,11 @@ def test_an_interrupt_that_is_no_signal_reaches_the_notebook(notebook, tmp_path)
     threading.Thread(target=interrupt, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         run_notebook(source, tmp_path / "out.ipynb", {}, progress=False)
+
+
+def test_a_default_that_is_no_value_is_named(notebook):
+    content = nbformat.read(notebook, 4)
+    content.cells[0].source += "\nhome = dict(a=1)"
+    nbformat.write(content, notebook)
+    with pytest.raises(NotebookError, match=r"n.ipynb: the default of parameter home is 'dict\(a=1\)'; write a plain"):
+        notebook_parameters(notebook)

@@ -1,5 +1,6 @@
 """The table of runs: filtered, sorted, and the chosen ones beside each other."""
 
+import shutil
 from dataclasses import replace
 
 import nbformat
@@ -53,6 +54,7 @@ def test_the_chosen_ones_beside_each_other(runs):
     assert "PCKh@0.5 of two less that of one" in browser.facts.value and len(browser.curves.figure.data) == 4
     browser.chosen.value = ("one", "three")
     assert "has no logged alpha and beta yet" in browser.message.value
+    assert "three has no errors of people yet" in browser.message.value
     browser.chosen.value = ()
     assert browser.graph.svg == ""
 
@@ -65,3 +67,31 @@ def test_the_report_of_a_run_is_written_and_linked_to(runs):
     browser.report.click()
     assert "seen" in (runs[0].folder / "notebook.html").read_text()
     assert "notebook.html" in str(browser.reports.outputs) and "no executed notebook" in browser.message.value
+
+
+def test_other_parts_have_other_graphs_and_yet_a_difference_of_scores(runs, tiny, tmp_path):
+    other = search(replace(tiny, name="one_part", parts=1), tmp_path / "one_part")
+    other.finish()
+    other.close()
+    browser = RunBrowser([runs[0], other.run])
+    browser.chosen.value = ("one", "one_part")
+    assert "PCKh@0.5 of one_part less that of one" in browser.facts.value and browser.message.value
+
+
+def test_a_damaged_run_hides_no_other(runs, tmp_path):
+    shutil.copytree(runs[0].folder, tmp_path / "<b>odd")
+    (tmp_path / "<b>odd" / "config.json").write_text('{"kind": "of another version"}')
+    browser = RunBrowser([runs[0], Run(tmp_path / "<b>odd")])
+    assert ">unreadable<" in browser.table.value and ">one<" in browser.table.value
+    assert "&lt;b&gt;odd" in browser.table.value and "<b>odd" not in browser.table.value
+    browser.chosen.value = ("<b>odd",)
+    assert "config.json" in browser.message.value
+
+
+def test_a_damaged_notebook_is_told(runs, tmp_path):
+    shutil.copytree(runs[0].folder, tmp_path / "torn")
+    (tmp_path / "torn" / "notebook.ipynb").write_text('{"cells": [')
+    browser = RunBrowser([Run(tmp_path / "torn")])
+    browser.chosen.value = ("torn",)
+    browser.report.click()
+    assert "is not a notebook" in browser.message.value

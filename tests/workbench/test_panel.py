@@ -3,11 +3,13 @@
 import asyncio
 import os
 import re
+import threading
 import time
 from dataclasses import replace
 
 import pytest
 
+from posenfs.search.detached import detach, send
 from posenfs.search.run import Run, RunError
 from posenfs.show.canvas import plain_name
 from posenfs.workbench.panel import SearchPanel
@@ -143,3 +145,14 @@ def test_without_anybody_it_runs_to_the_end(panel, capsys):
     metrics = asyncio.run(panel.finished())
     assert metrics == panel.run.metrics()["metrics"] and panel.driver.search.finished
     assert "svg" in panel.still() and "data:image/png" in panel.still()
+
+
+def test_without_anybody_it_waits_for_the_process_that_has_it(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run, found = detach(replace(tiny, name="apart"), None, "cpu", held=True), []
+    own = SearchPanel(replace(tiny, name="apart"), "cpu")
+    waiting = threading.Thread(target=lambda: found.append(asyncio.run(own.finished())))
+    waiting.start()
+    send(run, "resume")
+    waiting.join(60)
+    assert found == [run.metrics()["metrics"]]

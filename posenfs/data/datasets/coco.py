@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from posenfs.body.skeleton import COCO, Skeleton
-from posenfs.data.sample import CocoFile, DataError, People, image_name, read_json
+from posenfs.data.parsing import image_name, read_json
+from posenfs.data.sample import CocoFile, DataError, People
 
 _PERSON = 1  # the id of COCO's category of people
 _SPLITS = {"train": ("train2017", "train"), "valid": ("val2017", "val")}  # what COCO calls them, and small copies of it

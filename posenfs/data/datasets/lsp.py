@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from posenfs.body.skeleton import LSP
-from posenfs.data.files import read_mat
+from posenfs.data.parsing import read_mat
 from posenfs.data.sample import DataError, People
 
 _TRAIN = 5000  # images to train on; the rest validates. The set itself has no split.

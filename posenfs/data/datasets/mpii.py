@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
-from posenfs.data.files import read_mat
-from posenfs.data.sample import DataError, People, finite_numbers, image_name, read_json
+from posenfs.data.parsing import finite_numbers, image_name, read_json, read_mat
+from posenfs.data.sample import DataError, People
 
 # Keypoint k of the paper's order is keypoint FILE_ORDER[k] of a file (footnote 3).
 FILE_ORDER = tuple(MPII_FILE_KEYPOINTS.index(name) for name in MPII.keypoints)

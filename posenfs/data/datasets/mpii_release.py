@@ -9,8 +9,8 @@ import numpy as np
 
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.datasets.mpii import FILE_ORDER, person_boxes
-from posenfs.data.files import read_mat
-from posenfs.data.sample import DataError, People, image_name
+from posenfs.data.parsing import image_name, read_mat
+from posenfs.data.sample import DataError, People
 
 _FILE = "mpii_human_pose_v1_u12_1.mat"
 _VALID_EVERY = 10  # of the training pictures with people to use, in the file's order
