@@ -82,7 +82,9 @@ def test_an_interrupt_that_is_no_signal_reaches_the_notebook(notebook, tmp_path)
 
 def test_a_default_that_is_no_value_is_named(notebook):
     content = nbformat.read(notebook, 4)
-    content.cells[0].source += "\nhome = dict(a=1)"
+    content.cells[0].source += "\nhome = list((1,))"
     nbformat.write(content, notebook)
-    with pytest.raises(NotebookError, match=r"n.ipynb: the default of parameter home is 'dict\(a=1\)'; write a plain"):
+    with pytest.raises(
+        NotebookError, match=r"n.ipynb: the default of parameter home is 'list\(\(1,\)\)'; write a plain"
+    ):
         notebook_parameters(notebook)

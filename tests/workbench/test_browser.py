@@ -54,7 +54,7 @@ def test_the_chosen_ones_beside_each_other(runs):
     assert "PCKh@0.5 of two less that of one" in browser.facts.value and len(browser.curves.figure.data) == 4
     browser.chosen.value = ("one", "three")
     assert "has no logged alpha and beta yet" in browser.message.value
-    assert "three has no errors of people yet" in browser.message.value
+    assert "three has no result yet" in browser.message.value
     browser.chosen.value = ()
     assert browser.graph.svg == ""
 
