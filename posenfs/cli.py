@@ -11,8 +11,8 @@ from importlib import metadata
 
 from tyro.extras import SubcommandApp
 
+from posenfs.body.words import reason_of
 from posenfs.commands import data, doctor, evaluation, models, runs, study
-from posenfs.data.reasons import reason_of
 
 _SEARCH = """Search part-specific fabrics, in the run folder reports/runs/<name>; a run begun before goes on."""
 

@@ -9,9 +9,9 @@ PACKAGE = Path(__file__).parent.parent / "posenfs"
 
 # Floors from the ground up; inside a room the files in the order in which they build on each other.
 ROOMS = {
-    "body": ["skeleton", "parts"],
+    "body": ["words", "skeleton", "parts"],
     "data": [
-        "files", "reasons", "geometry", "heatmaps", "sample", "parsing", "pictures",
+        "files", "geometry", "heatmaps", "sample", "parsing", "pictures",
         "datasets.figures", "datasets.scenery", "datasets.drawing", "datasets.synthetic",
         "datasets.mpii", "datasets.mpii_release", "datasets.coco", "datasets.lsp", "datasets.own",
         "datasets.catalogue", "check",

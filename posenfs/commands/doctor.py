@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
-from posenfs.data.reasons import reason_of
+from posenfs.body.words import reason_of
 
 _ROOM = 2e9  # bytes below which a disk is called full
 

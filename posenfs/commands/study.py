@@ -132,8 +132,8 @@ def bench(
         output: A JSON file to write, as far as it has come, after each.
         as_json: Print JSON.
     """
+    from posenfs.body.words import reason_of
     from posenfs.data.files import write_whole
-    from posenfs.data.reasons import reason_of
     from posenfs.search.provenance import find_device
     from posenfs.study.speed import KINDS, NETWORKS, SPEED_HEAD, Work, default_works, speed_line
     from posenfs.study.speed import bench as measure

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
+from posenfs.body.words import many
 from posenfs.data.datasets.catalogue import DATASETS
 from posenfs.data.pictures import named, upright_size
 from posenfs.data.sample import PICTURE_ERRORS, DataError, People
@@ -152,7 +153,7 @@ def _check(people: People, annotation: Path, looks: dict[Path, _Look]) -> SplitC
         box_sides=_spread(people.boxes[:, 2:].max(1)),
         boxes=people.box_source,
         head_sizes=f"{people.head_source}, of {heads} people" if heads else "none: no PCKh, but PCK by torso or box",
-        notes=tuple(f"{_many(notes.count(note), 'picture')} {note}" for note in dict.fromkeys(notes)),
+        notes=tuple(f"{many(notes.count(note), 'picture')} {note}" for note in dict.fromkeys(notes)),
         wrong=tuple(_wrong(people, paths, looks)),
     )
 
@@ -171,7 +172,7 @@ def _wrong(people: People, paths: list[Path], looks: dict[Path, _Look]) -> list[
             first = int(np.flatnonzero(other)[0])
             sizes = [f"{width:.0f} x {height:.0f}" for width, height in (seen[first], people.image_sizes[first])]
             found.append(
-                f"{_many(int(other.sum()), 'picture')} not of the annotated size: {people.images[first]} is "
+                f"{many(int(other.sum()), 'picture')} not of the annotated size: {people.images[first]} is "
                 f"{sizes[0]} px, annotated {sizes[1]}"
             )
     labelled, points = people.visibility > 0, people.keypoints_image
@@ -182,16 +183,16 @@ def _wrong(people: People, paths: list[Path], looks: dict[Path, _Look]) -> list[
             f"({points[n, k, 0]:.0f}, {points[n, k, 1]:.0f})"
             for n, k in np.argwhere(outside)[:_EXAMPLES]
         ]
-        count = _many(int(outside.sum()), "labelled keypoint")
+        count = many(int(outside.sum()), "labelled keypoint")
         found.append(f"{count} outside the picture: {', '.join(examples)}")
     corner, end = people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]
     if away := int(((end < 0) | (corner > size)).any(1).sum()):
-        found.append(f"{_many(away, 'box', 'boxes')} wholly outside the picture")
+        found.append(f"{many(away, 'box', 'boxes')} wholly outside the picture")
     if nobody := int((~labelled.any(1)).sum()):
-        found.append(f"{_many(nobody, 'person', 'people')} without a labelled keypoint")
+        found.append(f"{many(nobody, 'person', 'people')} without a labelled keypoint")
     rows = np.concatenate([people.image_index[:, None], points.reshape(len(people), -1)], 1)
     if twice := len(people) - len(np.unique(rows[labelled.any(1)], axis=0)) - nobody:
-        found.append(f"{_many(twice, 'person', 'people')} listed twice: same picture, same keypoints")
+        found.append(f"{many(twice, 'person', 'people')} listed twice: same picture, same keypoints")
     return found
 
 
@@ -201,10 +202,6 @@ def _spread(values: np.ndarray) -> tuple[float, float, float] | None:
 
 def _range(spread: tuple[float, float, float]) -> str:
     return f"{spread[0]:.0f} to {spread[2]:.0f} (median {spread[1]:.0f})"
-
-
-def _many(count: int, one: str, several: str | None = None) -> str:
-    return f"{count} {one if count == 1 else several or one + 's'}"
 
 
 def _percent(part: int, whole: int) -> str:

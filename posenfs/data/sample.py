@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from posenfs.body.skeleton import Skeleton
+from posenfs.body.skeleton import HEAD_SOURCE, Skeleton
 from posenfs.data.geometry import Crop
 
 
@@ -49,7 +49,7 @@ class People:
     head_sizes: np.ndarray  # [N] float64, px
     person_ids: np.ndarray  # [N] int
     box_source: str = "annotated"  # where the boxes come from: every result says so
-    head_source: str = "0.6 x head-box diagonal"  # what a head size is
+    head_source: str = HEAD_SOURCE  # what a head size is
     image_sizes: np.ndarray | None = None  # [M, 2] width, height px as annotated, NaN where not; none: not annotated
     left_out: Mapping[str, int] = field(default_factory=dict)
     box_scores: np.ndarray | None = None  # [N] of detected boxes; none: the boxes are given

@@ -9,8 +9,8 @@ from torchvision.models.detection import FasterRCNN_ResNet50_FPN_V2_Weights, fas
 from tqdm import tqdm
 
 from posenfs.body.skeleton import Skeleton
+from posenfs.body.words import reason_of
 from posenfs.data.parsing import read_json
-from posenfs.data.reasons import reason_of
 from posenfs.data.sample import DataError, People, load_image
 from posenfs.model.backbones.pretrained import download, read_state
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from posenfs.data.reasons import reason_of
+from posenfs.body.words import reason_of
 from posenfs.model.network import PoseNetwork
 from posenfs.search.experiment import RunConfig
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from posenfs.data.reasons import reason_of
+from posenfs.body.words import reason_of
 from posenfs.data.sample import People
 from posenfs.search.ranks import Ranks, local_device
 

@@ -20,7 +20,7 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from posenfs.data.reasons import reason_of
+from posenfs.body.words import reason_of
 
 _PATIENCE = timedelta(days=1)  # the first may have to keep crops for long; whoever launched us ends us if one dies
 

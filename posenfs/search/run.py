@@ -319,7 +319,7 @@ class Run:
 
         Whatever interrupts this, the run goes on from one of its snapshots.
         """
-        others = (int(path.name.partition("_")[0]) for path in (self.folder / "branches").glob("[0-9]*"))
+        others = (int(path.name.partition("_")[0]) for path in (self.folder / "branches").glob("[0-9]*_after_*"))
         number = max(others, default=-1) + 1
         target = self.folder / "branches" / f"{number:03d}_after_{step:08d}"
         unfinished = target.with_name(f".{target.name}")

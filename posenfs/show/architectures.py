@@ -6,9 +6,10 @@ import pandas
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from posenfs.body.words import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec, Sources
-from posenfs.show.canvas import INK, plain_name
+from posenfs.show.canvas import INK
 from posenfs.show.curves import layout
 from posenfs.show.fabric_graph import TRANSFER_COLOURS, fitting_specs, operation_name
 from posenfs.study.distinctness import Distinctness

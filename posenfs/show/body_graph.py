@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from posenfs.body.parts import Part, PartScheme
 from posenfs.body.skeleton import Skeleton
+from posenfs.body.words import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
-from posenfs.show.canvas import Canvas, Point, plain_name
+from posenfs.show.canvas import Canvas, Point
 from posenfs.show.fabric_graph import SMALL, FabricGraph, place_legend
 from posenfs.show.stick_body import front_pose, part_colours, place_body
 

@@ -27,11 +27,6 @@ OPERATION_COLOURS = {
 _FURTHER_COLOURS = ("#7F3C8D", "#A5AA99", "#80BA5A", "#E68310")
 
 
-def plain_name(name: str) -> str:
-    """A name as it stands in a picture: left_elbow -> left elbow, lower_limb_part -> lower limb."""
-    return name.removesuffix("_part").replace("_", " ")
-
-
 def operation_colour(operation: str, operations: Sequence[str]) -> str:
     """The colour of a candidate operation; one of your own takes a further colour, by its place among its kind."""
     if operation in OPERATION_COLOURS:

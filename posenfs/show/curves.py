@@ -7,10 +7,11 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from posenfs.body.words import plain_name
 from posenfs.evaluation.metrics import metric_title
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
-from posenfs.show.canvas import operation_colour, plain_name
+from posenfs.show.canvas import operation_colour
 from posenfs.show.fabric_graph import TRANSFER_COLOURS, fitting_specs
 
 _TRANSFERS = {"finer": "down", "same": "same", "coarser": "up"}  # a source and the transfer it comes through

@@ -6,9 +6,10 @@ from functools import partial
 
 import torch
 
+from posenfs.body.words import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec
-from posenfs.show.canvas import GREY, INK, PALE, Canvas, Point, operation_colour, plain_name
+from posenfs.show.canvas import GREY, INK, PALE, Canvas, Point, operation_colour
 from posenfs.show.fabric_graph import (
     LARGE,
     LARGE_PER_CELL,

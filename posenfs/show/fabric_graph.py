@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from posenfs.body.words import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.prune import Kept
 from posenfs.model.space import CellIndex, FabricSpec, Sources
@@ -17,7 +18,6 @@ from posenfs.show.canvas import (
     Point,
     blend,
     operation_colour,
-    plain_name,
     text_on,
 )
 from posenfs.show.legend import Sample, patch, place_samples, stroke

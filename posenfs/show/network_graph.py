@@ -4,8 +4,9 @@ from itertools import pairwise
 
 from posenfs.body.parts import Part
 from posenfs.body.skeleton import Skeleton
+from posenfs.body.words import many, plain_name
 from posenfs.model.network import PartHead, PoseNFS, check_image_size
-from posenfs.show.canvas import GREY, Canvas, Point, blend, plain_name
+from posenfs.show.canvas import GREY, Canvas, Point, blend
 from posenfs.show.fabric_graph import FILL, TINY, FabricGraph, place_legend
 from posenfs.show.stick_body import part_colours
 
@@ -114,10 +115,10 @@ class _NetworkGraph:
                        tooltip=tooltip, **{"class": "entry"})  # fmt: skip
             canvas.curve(entry, fabric.node(spec.first - 1, row), (end, middle), (x, middle), **_STEP)
         count, middle, finest = len(part.keypoints), y + 9, self._pixels(spec.strides[0])
-        words = f"{_many(count, 'keypoint')} × {_many(head.vector_dim, 'number')}\n{finest}"
+        words = f"{many(count, 'keypoint')} × {many(head.vector_dim, 'number')}\n{finest}"
         self._place_box(f"{key}/vectors", (self.vectors, middle), _VECTORS, words, colour,
                         f"ReLU, 1×1 convolution to {count * head.vector_dim} ch\n{names}", "vectors")  # fmt: skip
-        self._place_box(f"{key}/scores", (self.scores, middle), _SCORES, f"{_many(count, 'map')}\n{finest}", colour,
+        self._place_box(f"{key}/scores", (self.scores, middle), _SCORES, f"{many(count, 'map')}\n{finest}", colour,
                         f"scores: {names}", "scores")  # fmt: skip
         (x, top), last = fabric.at(spec.end - 1, 0), fabric.node(spec.end - 1, 0)
         canvas.curve(last, f"{key}/vectors", (x, top), (self.vectors, middle), bend=0.5, **_STEP)
@@ -144,13 +145,9 @@ class _NetworkGraph:
                 tooltip=f"{name}: {' + '.join(map(plain_name, own))}", **{"class": "keypoint"},
             )  # fmt: skip
             self.canvas.text((self.gathered + _KEYPOINT[0] + 5, y), name, size=8)
-        words = f"{_many(len(self.names), 'score map')}, {self._pixels(self.model.spec.strides[0])}"
+        words = f"{many(len(self.names), 'score map')}, {self._pixels(self.model.spec.strides[0])}"
         self.canvas.text((self.gathered, self.keypoints[-1] + 16), words, size=8, colour=GREY)
 
 
 def _centred(middle: float, pitch: float, count: int) -> list[float]:
     return [middle + pitch * (n - (count - 1) / 2) for n in range(count)]
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}" + ("" if count == 1 else "s")

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from posenfs.body.parts import PartScheme
 from posenfs.body.skeleton import Skeleton
-from posenfs.show.canvas import GREY, INK, Canvas, Point, plain_name
+from posenfs.body.words import plain_name
+from posenfs.show.canvas import GREY, INK, Canvas, Point
 from posenfs.show.stick_body import SIDE_COLOURS, front_pose, part_colours, place_body, side_of
 
 _HEAD = 42.0  # points to a head height, and where keypoints are named

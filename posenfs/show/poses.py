@@ -13,12 +13,12 @@ from matplotlib.patheffects import Normal, Stroke
 from torch import Tensor, nn
 
 from posenfs.body.skeleton import Skeleton
+from posenfs.body.words import plain_name
 from posenfs.data.geometry import heatmap_to_crop, image_to_crop
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import People
 from posenfs.evaluation.predict import keypoint_vectors, predict, score_maps
 from posenfs.model.network import evaluating
-from posenfs.show.canvas import plain_name
 from posenfs.show.stick_body import SIDE_COLOURS, side_of
 
 # Cased in white or black they read on any picture.

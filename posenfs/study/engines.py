@@ -16,7 +16,7 @@ from typing import Protocol
 
 import torch
 
-from posenfs.data.reasons import reason_of
+from posenfs.body.words import reason_of
 from posenfs.search.detached import send
 from posenfs.search.run import Run, RunError
 from posenfs.study.sweep import KernelDied, NotebookError, run_notebook

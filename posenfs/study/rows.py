@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas
 
+from posenfs.body.words import plain_name
 from posenfs.evaluation.seeds import holm
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
@@ -81,7 +82,7 @@ def mean_architectures(rows: Sequence[Outcome]) -> tuple[dict[str, FabricSpec], 
     specs, found = {}, {}
     for label, (spec, seeds) in _searched(rows).items():
         for part in next(iter(seeds.values())):
-            name = f"{label}, {part.removesuffix('_part').replace('_', ' ')}"
+            name = f"{label}, {plain_name(part)}"
             specs[name], found[name] = spec, Architecture.mean(own[part] for own in seeds.values())
     return specs, found
 

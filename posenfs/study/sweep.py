@@ -17,8 +17,8 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from posenfs.body.words import reason_of
 from posenfs.data.datasets.catalogue import home
-from posenfs.data.reasons import reason_of
 
 
 def _kernels(folder: str) -> Config:

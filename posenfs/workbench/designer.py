@@ -7,7 +7,8 @@ import ipywidgets as widgets
 
 from posenfs.body.parts import Part, PartScheme, part_scheme
 from posenfs.body.skeleton import MPII, Skeleton
-from posenfs.show.canvas import Point, plain_name
+from posenfs.body.words import plain_name
+from posenfs.show.canvas import Point
 from posenfs.show.part_graph import draw_parts
 from posenfs.workbench.display import button, column, in_red, menu, row, show
 from posenfs.workbench.drawing import Drawing

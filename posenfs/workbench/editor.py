@@ -8,6 +8,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import torch
 
+from posenfs.body.words import plain_name
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.loader import crop_people
@@ -19,7 +20,6 @@ from posenfs.model.network import PoseNFS
 from posenfs.model.space import Sources
 from posenfs.search.engine import Search
 from posenfs.search.run import Run, RunError
-from posenfs.show.canvas import plain_name
 from posenfs.show.fabric_graph import operation_name
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.poses import draw_map_change

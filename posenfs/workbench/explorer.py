@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from plotly.subplots import make_subplots
 
+from posenfs.body.words import plain_name
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.geometry import crop_to_heatmap
 from posenfs.data.heatmaps import DECODINGS
@@ -24,7 +25,6 @@ from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.search.engine import Search
 from posenfs.search.run import Run
 from posenfs.search.saved import load_model
-from posenfs.show.canvas import plain_name
 from posenfs.show.curves import layout
 from posenfs.show.poses import draw_person_map, draw_vectors
 from posenfs.show.stick_body import PART_COLOURS

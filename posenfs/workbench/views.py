@@ -8,6 +8,7 @@ import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 
+from posenfs.body.words import plain_name
 from posenfs.data.datasets.catalogue import home
 from posenfs.evaluation.metrics import metric_title
 from posenfs.model.architecture import Architecture
@@ -20,7 +21,7 @@ from posenfs.model.watch import Signs, warnings
 from posenfs.search.detached import LOG
 from posenfs.search.run import RunError, find_run, list_runs
 from posenfs.show.architectures import alpha_maps, beta_maps
-from posenfs.show.canvas import Canvas, plain_name
+from posenfs.show.canvas import Canvas
 from posenfs.show.cell_graph import draw_cell
 from posenfs.show.costs import expected_cost_curve
 from posenfs.show.curves import alpha_curves, beta_curves, loss_curve, rate_curve, score_curve, speed_curve, thinned

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
+from posenfs.body.words import plain_name
 from posenfs.search.detached import detach, send
 from posenfs.search.run import Run, RunError
-from posenfs.show.canvas import plain_name
 from posenfs.workbench.panel import SearchPanel
 from tests.search.test_engine import search
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from posenfs.body.skeleton import COCO, MPII
+from posenfs.body.skeleton import COCO, HEAD_SHARE, MPII
 from posenfs.data.datasets import figures, scenery
 
 _SIZES = ((320, 256), (304, 272), (288, 288), (272, 304), (256, 320))  # width, height
@@ -229,5 +229,5 @@ def _head_box(figure: dict) -> np.ndarray:
 
 
 def mpii_scale(head_box: np.ndarray) -> float:
-    """MPII's scale: the person's height / 200, which its files take to be ten head sizes of 0.6 head-box diagonals."""
-    return 10 * 0.6 * float(np.linalg.norm(head_box[1] - head_box[0])) / 200
+    """MPII's scale: the person's height / 200, which its files take to be ten head sizes."""
+    return 10 * HEAD_SHARE * float(np.linalg.norm(head_box[1] - head_box[0])) / 200

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
+from posenfs.body.skeleton import HEAD_SHARE, HEAD_SOURCE, MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.parsing import finite_numbers, image_name, read_json, read_mat
 from posenfs.data.sample import DataError, People
 
@@ -49,7 +49,7 @@ def people_of_json(path: Path, pictures: Path) -> People:
     head_sizes, head_source = _HEAD_OF_SCALE * scales, f"{_HEAD_OF_SCALE} x scale"
     truth = path.with_name(f"gt_{path.stem}.mat")
     if truth.is_file():
-        head_source = "0.6 x head-box diagonal"
+        head_source = HEAD_SOURCE
         joints, missing, head_sizes = mpii_truth(truth, len(rows))
         visibility = np.where(missing, 0, np.maximum(visibility, 1))
     keypoints = np.where(visibility[..., None] > 0, joints - 1, 0)[:, FILE_ORDER]
@@ -119,5 +119,4 @@ def mpii_truth(path: Path, people: int | None = None) -> tuple[np.ndarray, np.nd
     if not np.isfinite(heads).all():
         person = np.argwhere(~np.isfinite(heads).all((0, 1)))[0, 0]
         raise DataError(f"{path}: person {person}'s head box is no number")
-    # PCKh's head size is 0.6 of the head box's diagonal
-    return keypoints.transpose(2, 0, 1), missing.T, 0.6 * np.linalg.norm(heads[1] - heads[0], axis=0)
+    return keypoints.transpose(2, 0, 1), missing.T, HEAD_SHARE * np.linalg.norm(heads[1] - heads[0], axis=0)

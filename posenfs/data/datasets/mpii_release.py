@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
+from posenfs.body.skeleton import HEAD_SHARE, HEAD_SOURCE, MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.datasets.mpii import FILE_ORDER, person_boxes
 from posenfs.data.parsing import image_name, read_mat
 from posenfs.data.sample import DataError, People
@@ -125,7 +125,7 @@ def people_of_release(release: Release, split: str) -> People:
         head_sizes=np.array([person.head_size for person in found]),
         person_ids=np.array([person.number for person in found]),
         box_source=f"annotated centre and scale, {_SPLITS[split]}",
-        head_source="none" if split == "test" else "0.6 x head-box diagonal",
+        head_source="none" if split == "test" else HEAD_SOURCE,
         left_out=dict(Counter(person.reason for person in absent)),
     )
 
@@ -186,7 +186,7 @@ def _person(place: str, image: str, number: int, rectangle: Mapping, training: b
         return _Absent(image, "no labelled keypoint")
     left, top, right, bottom = (_number(place, side, rectangle.get(side)) for side in ("x1", "y1", "x2", "y2"))
     known = None not in (left, top, right, bottom)
-    head_size = 0.6 * float(np.hypot(right - left, bottom - top)) if known else np.nan
+    head_size = HEAD_SHARE * float(np.hypot(right - left, bottom - top)) if known else np.nan
     return _Person(image, number, (x, y), scale, keypoints, visibility, head_size)
 
 
