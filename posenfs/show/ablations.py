@@ -125,13 +125,11 @@ def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figur
     printed = [(_cost(own, by, full=True), own.row.printed["pckh@0.5"], own.row.label) for own in quoted]
     found = {own.row.label: (own, mean_interval(own.scores(metric))) for own in rows if own.scores(metric)}
     ours = [(_cost(own, by), interval.value, label) for label, (own, interval) in found.items()]
-    kinds = {
-        "others, as published": (published, {"color": _PALE, "size": 9}),
-        "in the paper": (printed, {"color": "#D55E00", "symbol": "diamond-open", "size": 10}),
-    }
-    sides = iter(_place_labels(figure, 1, published + printed))
-    for name, (points, marker) in kinds.items():
-        _add_points(figure, 1, points, [next(sides) for _ in points], name=name, marker=marker)
+    sides = _place_labels(figure, 1, published + printed)
+    quote = {"color": "#D55E00", "symbol": "diamond-open", "size": 10}
+    first, rest = sides[: len(published)], sides[len(published) :]
+    _add_points(figure, 1, published, first, name="others, as published", marker={"color": _PALE, "size": 9})
+    _add_points(figure, 1, printed, rest, name="in the paper", marker=quote)
     reach = {"array": [_reach(interval) for _, interval in found.values()], "thickness": 1.2}
     marker = {"color": _INK, "size": 9}
     _add_points(
