@@ -13,7 +13,7 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import mean_interval
 from posenfs.evaluation.stats import Interval
 from posenfs.search.run import runs_home
-from posenfs.show.curves import COLOURS, TICKS, layout
+from posenfs.show.curves import COLOURS, layout, name_losses
 from posenfs.show.labels import label_sides
 from posenfs.study.experiments import FRONTIER
 from posenfs.study.row_costs import full_cost, latency_ms
@@ -99,7 +99,7 @@ def run_curves(rows: Sequence[Outcome]) -> go.Figure:
                 )  # fmt: skip
     figure.update_layout(layout("Every run"))
     figure.update_xaxes(title="training step")
-    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", tickvals=TICKS, row=1, col=1)
+    name_losses(figure)
     figure.update_yaxes(title="%", row=1, col=2)
     return figure
 

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from posenfs.body.words import plain_name
+from posenfs.body.words import many, plain_name
 from posenfs.evaluation.metrics import metric_title
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
@@ -16,7 +16,7 @@ from posenfs.show.fabric_graph import TRANSFER_COLOURS, fitting_specs
 
 _TRANSFERS = {"finer": "down", "same": "same", "coarser": "up"}  # a source and the transfer it comes through
 _DASHES = ("solid", "dash", "dashdot", "dot")  # of cells, the finest first
-TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
+_TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
 # Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
 
@@ -36,11 +36,23 @@ def loss_curve(history: Sequence[Mapping], most: int = 5000) -> go.Figure:
     figure = go.Figure(layout=layout("Training loss"))
     figure.add_scatter(x=shown, y=losses[every], mode="lines", name="each step", line={"color": "#c8c8c8", "width": 1})
     figure.add_scatter(
-        x=shown, y=smooth[every], mode="lines", name=f"mean of {window} steps", line={"color": "#222222", "width": 2}
+        x=shown,
+        y=smooth[every],
+        mode="lines",
+        name=f"mean of {many(window, 'step')}",
+        line={"color": "#222222", "width": 2},
     )
-    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", tickvals=TICKS)
+    name_losses(figure)
     figure.update_xaxes(title="training step")
     return figure
+
+
+def name_losses(figure: go.Figure) -> None:
+    """The first axis of a figure, that of its training losses: a log one, but where they span no two of its ticks."""
+    losses = [loss for trace in figure.data if trace.yaxis in (None, "y") for loss in trace.y]
+    spanned = [tick for tick in _TICKS if losses and min(losses) <= tick <= max(losses)]
+    scale = {"type": "log", "tickvals": _TICKS} if len(spanned) > 1 else {}
+    figure.update_layout(yaxis={"title": "loss (Eq. 6, squared score × px)", **scale})
 
 
 def thinned(rows: Sequence, most: int) -> list:
@@ -128,7 +140,7 @@ def compared_curves(histories: Mapping[str, Sequence[Mapping]], metric: str | No
         )  # fmt: skip
     figure.update_layout(layout("Runs beside each other"))
     figure.update_xaxes(title="training step")
-    figure.update_yaxes(title="loss (Eq. 6, squared score × px)", type="log", tickvals=TICKS, row=1, col=1)
+    name_losses(figure)
     figure.update_yaxes(title="%", range=[0, 100], row=1, col=2)
     return figure
 

@@ -84,3 +84,9 @@ def test_beta_curves_hold_every_cell_and_source():
     for number in range(6):
         for source in range(3):
             np.testing.assert_allclose(curves[3 * number + source].y, weights[:, number, source], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("losses", "scale"), [([30.0, 9.0, 1.2], "log"), ([18.0, 16.5, 15.4], None), ([], None)])
+def test_losses_always_have_ticks_to_be_read_by(losses, scale):
+    figure = loss_curve([{"step": n, "loss": loss} for n, loss in enumerate(losses)])
+    assert figure.layout.yaxis.type == scale and "Eq. 6" in figure.layout.yaxis.title.text
