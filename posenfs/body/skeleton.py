@@ -52,10 +52,10 @@ _LIMBS = tuple(
     for a, b in (("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))
 )
 
-# MPII's own order, in which its files hold keypoints.
 HEAD_SHARE = 0.6  # of the diagonal of MPII's head box: the head size of PCKh
 HEAD_SOURCE = f"{HEAD_SHARE} x head-box diagonal"
 
+# MPII's own order, in which its files hold keypoints.
 MPII_FILE_KEYPOINTS = (
     "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax", "upper_neck",
     "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",

@@ -13,7 +13,7 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import mean_interval
 from posenfs.evaluation.stats import Interval
 from posenfs.search.run import runs_home
-from posenfs.show.curves import COLOURS, layout, name_losses
+from posenfs.show.curves import COLOURS, TICKS, layout, name_losses
 from posenfs.show.labels import label_sides
 from posenfs.study.experiments import FRONTIER
 from posenfs.study.row_costs import full_cost, latency_ms
@@ -135,7 +135,7 @@ def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figur
     _add_points(
         figure, 2, ours, _place_labels(figure, 2, ours), name="ours", marker=marker, error_y=reach, showlegend=False
     )
-    figure.update_xaxes(title=_COSTS[by], type="log", tickvals=[d * 10.0**p for p in range(-3, 4) for d in (1, 2, 5)])
+    figure.update_xaxes(title=_COSTS[by], type="log", tickvals=TICKS)
     figure.update_yaxes(title="%")
     figure.update_traces(cliponaxis=False)
     return figure.update_layout(layout("Accuracy against cost") | {"height": 460})
@@ -156,11 +156,11 @@ def _place_labels(figure: go.Figure, panel: int, points: Sequence[_Point]) -> li
     """The sides of their labels; and the range of the panel's costs, with room for them."""
     if not points:
         return []
-    costs, scores = (np.array(values) for values in list(zip(*points, strict=True))[:2])
-    costs = np.log10(costs)
-    low, span = costs.min(), max(np.ptp(costs), 0.1)
-    figure.update_xaxes(range=[low - _ROOM * span, low + (1 + _ROOM) * span], row=1, col=panel)
-    x = (costs - low) / span / (1 + 2 * _ROOM) + _ROOM / (1 + 2 * _ROOM)
+    costs, scores = np.log10([cost for cost, *_ in points]), np.array([score for _, score, _ in points])
+    span = max(np.ptp(costs), 0.1)
+    left, right = costs.min() - _ROOM * span, costs.min() + (1 + _ROOM) * span
+    figure.update_xaxes(range=[left, right], row=1, col=panel)
+    x = (costs - left) / (right - left)
     y = (scores - scores.min()) / max(np.ptp(scores), 1.0) * 0.9 + 0.05  # as plotly leaves room by itself
     places = list(zip(x * _PANEL[0], y * _PANEL[1], strict=True))
     return label_sides(places, [label for *_, label in points], _PANEL)

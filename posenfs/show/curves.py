@@ -16,7 +16,7 @@ from posenfs.show.fabric_graph import TRANSFER_COLOURS, fitting_specs
 
 _TRANSFERS = {"finer": "down", "same": "same", "coarser": "up"}  # a source and the transfer it comes through
 _DASHES = ("solid", "dash", "dashdot", "dot")  # of cells, the finest first
-_TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
+TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
 # Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
 
@@ -49,9 +49,10 @@ def loss_curve(history: Sequence[Mapping], most: int = 5000) -> go.Figure:
 
 def name_losses(figure: go.Figure) -> None:
     """The first axis of a figure, that of its training losses: a log one, but where they span no two of its ticks."""
-    losses = [loss for trace in figure.data if trace.yaxis in (None, "y") for loss in trace.y]
-    spanned = [tick for tick in _TICKS if losses and min(losses) <= tick <= max(losses)]
-    scale = {"type": "log", "tickvals": _TICKS} if len(spanned) > 1 else {}
+    losses = [trace.y for trace in figure.data if trace.yaxis in (None, "y") and len(trace.y)]
+    lowest, highest = min(map(min, losses), default=0.0), max(map(max, losses), default=0.0)
+    spanned = [tick for tick in TICKS if lowest <= tick <= highest]
+    scale = {"type": "log", "tickvals": TICKS} if len(spanned) > 1 else {}
     figure.update_layout(yaxis={"title": "loss (Eq. 6, squared score × px)", **scale})
 
 

@@ -4,7 +4,7 @@ The paper keeps the soft architecture and so avoids the gap between the two; her
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, count, islice
 from pathlib import Path
@@ -19,6 +19,7 @@ from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import People, normalise
 from posenfs.evaluation.metrics import headline, metric_title
 from posenfs.evaluation.predict import evaluate, predict
+from posenfs.model.architecture import Genotype
 from posenfs.model.cost import honest_cost
 from posenfs.model.network import PoseNetwork
 from posenfs.search.engine import Search
@@ -32,17 +33,16 @@ _NAMES = {"weights": "child, retrained from the parent's weights", "scratch": "c
 _BATCHES = 50  # after which running means of momentum 0.1 have forgotten 99.5 % of what they were
 
 
-def child_experiment(parent: Run, start: Start, epochs: int | None = None, zero: bool = False) -> Experiment:
-    """The experiment that trains a run's discrete child, from the parent's weights or from scratch; by default for as
-    many epochs as the parent had. Whether `zero` may be an edge's choice: as in Architecture.genotype.
-
-    Raises ValueError where the run is not finished, or nothing was searched in it.
-    """
+def child_experiment(
+    parent: Run, genotypes: Mapping[str, Genotype], start: Start, epochs: int | None = None
+) -> Experiment:
+    """The experiment that trains a run's discrete child of these genotypes, from the parent's weights or from scratch;
+    by default for as many epochs as the parent had."""
     experiment, folder = parent.experiment(), parent.folder.resolve()
     return replace(
         experiment,
         name=f"{folder.name}_child_{start}",
-        genotype=_soft(parent).genotypes(zero),
+        genotype=genotypes,
         start=str(folder) if start == "weights" else None,
         run=experiment.run if epochs is None else replace(experiment.run, epochs=epochs),
     )
@@ -76,9 +76,9 @@ def parent_and_child(
     """
     parent = parent if isinstance(parent, Run) else find_run(parent)
     soft, experiment, found = _soft(parent), parent.experiment(), find_device(device)
-    experiments = {start: child_experiment(parent, start, epochs, zero) for start in starts}
-    train, valid = open_data(experiment.data, progress)
     genotypes, with_zero = soft.genotypes(zero), soft.genotypes()
+    experiments = {start: child_experiment(parent, genotypes, start, epochs) for start in starts}
+    train, valid = open_data(experiment.data, progress)
     derived = child(soft, genotypes)
     height, width = experiment.image_size
     rows: list[dict[str, object]] = []

@@ -24,10 +24,9 @@ def submit_mpii(
 
     Raises RunError or ValueError for the model, DataError for files that cannot be used.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)  # not after hours
     saved = _model_of(model, MPII)
     people = read_release(root, "test")
-    found = _predict(saved, people, device, workers, progress)
+    found = _predict(saved, people, output, device, workers, progress)
     write_mpii_submission(output, find_release(root), people, found.keypoints_image)
     return len(people)
 
@@ -49,10 +48,9 @@ def submit_coco(
     Raises RunError or ValueError for the model or the output's name, DataError for files that cannot be used.
     """
     check_coco_name(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
     saved = _model_of(model, COCO)
     people = people_of_pictures(info, pictures, detections)
-    found = _predict(saved, people, device, workers, progress)
+    found = _predict(saved, people, output, device, workers, progress)
     results = rescored(coco_results(found, people), COCO.oks_sigmas, aspect=found.aspect)
     write_coco_submission(output, results)
     return len(results)
@@ -65,12 +63,13 @@ def _model_of(model: str, skeleton: Skeleton) -> Saved:
     return saved
 
 
-def _predict(saved: Saved, people: People, device: str, workers: int, progress: bool) -> Predictions:
+def _predict(saved: Saved, people: People, output: Path, device: str, workers: int, progress: bool) -> Predictions:
     missing = [people.image_path(n) for n in range(len(people)) if not people.image_path(n).is_file()]
     if missing:
         raise DataError(
             f"{len(missing)} people are in pictures that are not there, first {missing[0]}; the set is not whole"
         )
+    output.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is known before hours of prediction
     model = saved.model.to(find_device(device), memory_format=torch.channels_last)
     height, width = saved.experiment.image_size
     return predict(model, people, (width, height), workers=workers, progress=progress)

@@ -32,14 +32,16 @@ def test_rows_costs_and_runs(parent):
     soft, with_zero, *discrete = table["GMAC"].tolist()
     assert with_zero < discrete[0] < soft and len(set(discrete)) == 1
     assert table["PCKh@0.5"].between(0, 100).all()
+    own = load_model(parent).model
     for start in ("weights", "scratch"):
         run = Run(parent.folder.with_name(f"parent_child_{start}"))
         assert run.status()["state"] == "finished" and run.experiment().run.epochs == 1
         assert not run.architectures()[1]
         genotype = load_model(run).experiment.genotype
-        assert genotype == child_experiment(parent, start).genotype
+        assert genotype == child_experiment(parent, own.genotypes(False), start).genotype
         assert genotype["upper_limb_part"].operations == (("separable_3x3",),)
-    assert child_experiment(parent, "scratch", zero=True).genotype["upper_limb_part"].operations == (("zero",),)
+    with_zero = child_experiment(parent, own.genotypes(True), "scratch").genotype
+    assert with_zero["upper_limb_part"].operations == (("zero",),)
     again = parent_and_child(parent, epochs=1, progress=False)
     assert again.equals(table)
 
@@ -48,7 +50,7 @@ def test_where_the_child_starts(parent):
     soft = load_model(parent).model
     kept = soft.heads[0].vectors.weight
     for start in ("weights", "scratch"):
-        experiment = replace(child_experiment(parent, start), name="again")
+        experiment = replace(child_experiment(parent, soft.genotypes(False), start), name="again")
         search = Search(experiment, parent.folder.with_name(f"again_{start}"), progress=False)
         assert torch.equal(search.model.heads[0].vectors.weight, kept) == (start == "weights")
         search.close()
