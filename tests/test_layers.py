@@ -39,8 +39,8 @@ ROOMS = {
         "predictions", "labels", "ablations", "table_page", "report",
     ],
     "workbench": [
-        "threads", "following", "driver", "display", "subject", "drawing", "moment", "views", "panel", "editor",
-        "explorer", "browser", "designer",
+        "threads", "kernel", "following", "driver", "display", "subject", "drawing", "moment", "views", "panel",
+        "editor", "explorer", "browser", "designer",
     ],
     "commands": ["search", "runs", "study", "models", "data", "evaluation", "doctor"],
 }  # fmt: skip

@@ -59,7 +59,7 @@ def examine() -> Iterator[Finding]:
     """Look at one thing after the other. What raises anything at all is wrong, and the next one is looked at."""
     for subject, own in (
         ("packages", packages), ("torch", computing), ("graphs", graphs), ("notebooks", notebooks),
-        ("browser", browser), ("model", model), ("writing", writing), ("data", data),
+        ("widgets", widgets), ("browser", browser), ("model", model), ("writing", writing), ("data", data),
     ):  # fmt: skip
         yield from look(subject, own)
 
@@ -145,6 +145,23 @@ def notebooks() -> Iterator[Finding]:
         yield Finding("notebooks", "wrong", f"the kernel python3 is another Python's: {program}", step)
     else:
         yield Finding("notebooks", "fine", f"kernel python3, JupyterLab {metadata.version('jupyterlab')}")
+
+
+def widgets() -> Iterator[Finding]:
+    """Check that a kernel processes and acknowledges widget changes while a cell awaits, as a search's panel needs."""
+    from posenfs.workbench.kernel import probe_kernel
+
+    version, changes = metadata.version("ipykernel"), 3
+    if (acknowledged := probe_kernel(changes)) == changes:
+        yield Finding("widgets", "fine", f"ipykernel {version} processes their changes while a cell awaits")
+        return
+    yield Finding(
+        "widgets",
+        "wrong",
+        f"ipykernel {version} acknowledged {acknowledged} of {changes} widget changes while a cell awaited: tabs, "
+        "sliders and menus of a search's panel stay as they are until the cell ends",
+        "pip install --upgrade ipykernel; the versions 7.1 to 7.4 work",
+    )
 
 
 def browser() -> Iterator[Finding]:

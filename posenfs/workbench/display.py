@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from IPython import get_ipython
 from IPython.display import HTML, display
 
+from posenfs.workbench.kernel import acknowledge_changes, kernel_warning
 from posenfs.workbench.threads import compute_alone
 
 _WORKERS = ThreadPoolExecutor(1, "views", compute_alone)  # one for all: they must not take a search's cores
@@ -89,6 +90,10 @@ def in_red(words: str) -> str:
 def show(widget: widgets.Widget, still: Callable[[], str]) -> bool:
     """Display the widget; where nobody can touch it what it would show, as HTML. Whether it was the widget."""
     live = not headless()
+    if live:
+        acknowledge_changes()
+        if warning := kernel_warning():
+            display(HTML(in_red(warning)))
     display(widget if live else HTML(still()))
     return live
 

@@ -89,7 +89,9 @@ class SearchPanel:
         self.bar.layout = {"width": "100%", "height": "8px"}
         first = [self.buttons[name] for name in ("run", "pause", "step", "ten", "epoch", "stop")]
         second = [self.moment, self.buttons["rewind"], self.name, self.buttons["branch"]]
-        self.tabs = widgets.Tab([view.widget for view in self.views], titles=[view.title for view in self.views])
+        self._notes = [widgets.HTML("<i>drawing …</i>") for _ in self.views]  # what a tab says until it is drawn
+        pages = [widgets.VBox([note, view.widget]) for note, view in zip(self._notes, self.views, strict=True)]
+        self.tabs = widgets.Tab(pages, titles=[view.title for view in self.views])
         self.tabs.observe(lambda change: self._turn_to(), "selected_index")
         self.widget = column(row(*first), row(*second), self.state, self.bar, self.message, self.tabs)
 
@@ -155,6 +157,9 @@ class SearchPanel:
             stale.clear()
             started = time.monotonic()
             view.refresh()
+            drawn = getattr(view, "drawn", True)
+            self._notes[number].value = "" if drawn else f"<i>{view.empty}</i>"
+            self._notes[number].layout.display = "none" if drawn else None
             self._rest = time.monotonic() + _RESTS * (time.monotonic() - started)
 
     def _turn_to(self) -> None:

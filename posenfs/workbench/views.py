@@ -44,10 +44,15 @@ class CurvesView:
     """Loss, metrics and learning rate by training step."""
 
     title, reads = "Curves", frozenset({"history", "metrics"})
+    empty = "The first training step begins the curves."
 
     def __init__(self, subject: Subject, following: Following):
         self.following, self._loss, self._score, self._rate = following, Plot(), Plot(), Plot()
         self.widget = widgets.VBox([self._loss, self._score, self._rate])
+
+    @property
+    def drawn(self) -> bool:
+        return bool(self.following.history)
 
     def refresh(self) -> None:
         history, metric = self.following.history, self.following.status.get("headline")
@@ -64,11 +69,16 @@ class WeightsView:
     """softmax(alpha) or softmax(beta): over time, and as a map of every fabric now."""
 
     reads = frozenset({"architectures"})
+    empty = "The first training step logs alpha and beta."
 
     def __init__(self, subject: Subject, following: Following, title: str):
         self.subject, self.following, self.title = subject, following, title
         self._curves, self._maps = Plot(), Plot()
         self.widget = widgets.VBox([self._maps, self._curves])
+
+    @property
+    def drawn(self) -> bool:
+        return len(self.following.steps) > 0
 
     def refresh(self) -> None:
         following, specs = self.following, self.subject.specs
@@ -91,6 +101,7 @@ class FabricView:
     """Graphs of all fabrics at a moment, alone or less another moment, part or run; and one of their cells."""
 
     title, reads = "Fabric", frozenset({"architectures", "snapshots"})
+    empty = "The first training step logs alpha and beta, by which the fabrics are drawn."
 
     def __init__(self, subject: Subject, following: Following):
         self.subject, self.following = subject, following
@@ -104,6 +115,10 @@ class FabricView:
         self._filling, self._known = False, ()
         for own in (self.moment, self.less, self.cell, self.now):
             own.observe(self._chosen, "value")
+
+    @property
+    def drawn(self) -> bool:
+        return len(self.following.steps) > 0
 
     def show(self, step: int) -> None:
         """The last logged step that is not after this one."""
