@@ -30,6 +30,10 @@ def beside(path: Path, sync: bool = True) -> Iterator[Path]:
             with open(written, "rb") as file:
                 os.fsync(file.fileno())
         os.replace(written, path)
+    except OSError as error:  # a full disk is reported without a path, or with that of the temporary file
+        if error.errno is None or error.filename not in (None, str(written)):
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from None
     finally:
         written.unlink(missing_ok=True)
 

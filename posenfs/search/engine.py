@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from posenfs.body.words import unknown_entry
 from posenfs.data.cache import CropCache
 from posenfs.data.sample import People
 from posenfs.evaluation.metrics import headline, metric_title, without_nan
@@ -82,7 +83,7 @@ class Search:
             experiment, folder = run.experiment(), run.folder
         experiment = Experiment.from_json(experiment.to_json())  # types checked, lists made tuples
         if experiment.run.strategy not in STRATEGIES:
-            raise ValueError(f"unknown strategy {experiment.run.strategy!r}; known: {', '.join(STRATEGIES)}")
+            raise ValueError(unknown_entry("strategy", experiment.run.strategy, STRATEGIES))
         self.experiment, self.config, self.workers = experiment, experiment.run, workers
         self.device = find_device(device)
         self.ranks = ranks = Ranks(self.device)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
+from posenfs.body.words import unknown_entry
 from posenfs.data.datasets.coco import find_coco, read_coco, with_detections
 from posenfs.data.datasets.lsp import find_lsp, read_lsp
 from posenfs.data.datasets.mpii import find_mpii, read_mpii
@@ -70,7 +71,7 @@ def home() -> Path:
 def source_of(spec: DataSpec) -> DataSource:
     """Raises ValueError for an unknown data set."""
     if spec.name not in DATASETS:
-        raise ValueError(f"unknown data set {spec.name!r}; known: {', '.join(DATASETS)}")
+        raise ValueError(unknown_entry("data set", spec.name, DATASETS))
     return DATASETS[spec.name]
 
 
