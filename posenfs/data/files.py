@@ -1,6 +1,7 @@
 """Files written whole or not at all."""
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -19,11 +20,7 @@ def write_whole(path: Path, content: str | bytes, sync: bool = True) -> None:
 @contextlib.contextmanager
 def beside(path: Path, sync: bool = True) -> Iterator[Path]:
     """A file to write in the place of `path`: it takes that place once it is whole, and goes where writing fails."""
-    written = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{_HALF}{path.suffix}")
-    try:
-        written.touch(exist_ok=False)  # with the rights that any new file has here
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(path)) from None
+    written = _temporary(path)
     try:
         yield written
         if sync:
@@ -36,6 +33,24 @@ def beside(path: Path, sync: bool = True) -> Iterator[Path]:
         raise type(error)(error.errno, error.strerror, str(path)) from None
     finally:
         written.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A new empty file beside `path`, with the permissions of any new file in that folder."""
+    written = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{_HALF}{path.suffix}")
+    try:
+        written.touch(exist_ok=False)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+    return written
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder of a file that is written after hours of work, and raise OSError now if that cannot be."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _temporary(path).unlink()
 
 
 def left_half(folder: Path) -> Iterator[Path]:

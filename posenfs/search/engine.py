@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from posenfs.body.words import unknown_entry
 from posenfs.data.cache import CropCache
+from posenfs.data.datasets.own import mirror_warning
 from posenfs.data.sample import People
 from posenfs.evaluation.metrics import headline, metric_title, without_nan
 from posenfs.evaluation.predict import Predictions, all_errors, evaluate, joined, predict
@@ -135,6 +136,8 @@ class Search:
         self._key = str(self.run.folder.resolve())
         if self.progress:
             tqdm.write(f"initial weights: {built.model.initial_weights}", file=sys.stderr)
+        if self.ranks.first and (warning := mirror_warning(self.valid.skeleton)):
+            tqdm.write(f"warning: {warning}", file=sys.stderr)
         people = (*self.feed.parts, self.feed.judges, self.valid)
         self.run.create(experiment, provenance(self.device, self.ranks, people, built.model.initial_weights))
         if (before := _OPEN.get(self._key)) is not None:

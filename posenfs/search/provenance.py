@@ -45,6 +45,7 @@ def provenance(device: torch.device, ranks: Ranks, data: Iterable[People], initi
         "initial_weights": initial_weights,
         "data": {
             people.name: {
+                "title": people.label,
                 "people": len(people),
                 "left_out": dict(people.left_out),
                 "fingerprint": people.fingerprint(),

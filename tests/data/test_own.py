@@ -53,8 +53,9 @@ def test_its_folder_and_its_files_are_no_data_set(own):
     [
         (lambda t: t.replace('name = "tips"', "name = tips"), "is not TOML"),
         (lambda t: t.replace('train = "train.json"', ""), "train: Field required"),
-        (lambda t: t + "\n[more]\nx = 1", "more: Unexpected keyword argument"),
-        (lambda t: t.replace('"nose", "left_wrist"],', '"nose", "tail"],'), "limbs name 'tail', which is no keypoint"),
+        (lambda t: t + "\n[more]\nx = 1", r"unknown key 'more'. The keys are name, train, valid, images, keypoints"),
+        (lambda t: t.replace("mirrored =", "mirored ="), "unknown key 'mirored'; did you mean mirrored"),
+        (lambda t: t.replace('"nose", "left_wrist"], '"nose", "tail"],'), "limbs name 'tail', which is no keypoint"),
         (lambda t: t.replace("0.089, 0.089", "0.089"), "4 sigmas for 5 keypoints"),
         (lambda t: t.replace("0.026", "-1"), "sigmas.0: Input should be greater than 0"),
         (lambda t: t.replace('feet = ["left_ankle", "right_ankle"]', ""), "no part covers left_ankle, right_ankle"),
@@ -77,5 +78,5 @@ def test_descriptions_that_cannot_be_used(change, message, own):
 def test_no_description(tmp_path):
     with pytest.raises(DataError, match="no description of data"):
         read_description(tmp_path / "own.toml")
-    with pytest.raises(ValueError, match="needs root: the TOML file"):
+    with pytest.raises(ValueError, match=r"own` need --data.root .*--root.*: the TOML file"):
         open_data(DataSpec("own"), progress=False)
