@@ -13,7 +13,7 @@ _FILE_ERRORS = {
     errno.EROFS: ("its file system is read-only", "choose another place"),
     errno.ENOSPC: ("no space is left on the device", "free some space, or choose another place"),
     errno.EDQUOT: ("the disk quota is used up", "free some space, or choose another place"),
-    errno.EEXIST: ("it exists and is not a folder", "choose another place"),
+    errno.EEXIST: ("it is a file where a folder is needed", "choose another place"),
     errno.EISDIR: ("it is a folder where a file is needed", "give a file"),
 }
 
