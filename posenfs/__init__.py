@@ -102,6 +102,7 @@ _WHERE = {
     "length_for_score": "posenfs.model.vectors",
     "list_runs": "posenfs.search.run",
     "load_model": "posenfs.search.saved",
+    "load_plugin": "posenfs.plugins",
     "load_released": "posenfs.model.released",
     "loss_comparison_table": "posenfs.study.tables",
     "loss_curve": "posenfs.show.curves",
@@ -155,6 +156,7 @@ def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"posenfs has no {name!r}; it has {', '.join(__all__)}")
     value = getattr(import_module(_WHERE[name]), name)
+    import_module("posenfs.plugins").load_plugins()  # so that notebooks know them too
     globals()[name] = value
     return value
 

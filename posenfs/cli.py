@@ -1,20 +1,52 @@
 """The command `posenfs`: what it can be told is in posenfs/commands, a file for each subject."""
 
+import argparse
 import contextlib
 import functools
 import io
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 
 from tyro.extras import SubcommandApp
 
-from posenfs.body.words import reason_of
+from posenfs.body.words import message_of, reason_of, suggestion
 from posenfs.commands import data, doctor, evaluation, models, runs, study
+from posenfs.plugins import load_plugin, load_plugins
 
 _SEARCH = """Search part-specific fabrics, in the run folder reports/runs/<name>; a run begun before goes on."""
+_DESCRIPTION = (
+    "Neural architecture search on human pose. Every command takes --plugin FILE: a Python file, or an importable "
+    "module, that adds operations, backbones, strategies or data sets of your own (docs/extending.md); may be given "
+    "many times."
+)
+_COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
+    "search": lambda: None,  # see _app
+    "control": runs.control,
+    "follow": runs.follow,
+    "run": runs.run,
+    "ablate": study.ablate,
+    "report": runs.report,
+    "status": runs.status,
+    "compare": runs.compare,
+    "cost": study.cost,
+    "bench": study.bench,
+    "predict": models.predict,
+    "import": models.import_,
+    "prune": models.prune,
+    "child": models.child,
+    "data": {"synthetic": data.synthetic, "check": data.check, "cache": data.cache},
+    "evaluate": {"mpii": evaluation.mpii, "pck": evaluation.pck, "coco": evaluation.coco},
+    "submit": {"mpii": evaluation.submit_mpii, "coco": evaluation.submit_coco},
+    "doctor": doctor.doctor,
+}
+_GROUP_HELP = {
+    "data": "Draw people, or check a folder.",
+    "evaluate": "Score anyone's predictions.",
+    "submit": "Predict a benchmark's test people and write the file it takes.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -24,10 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"posenfs {metadata.version('posenfs')}")
         return
     try:
+        arguments = _without_plugins(arguments)
+        _check_command(arguments)
         if "search" in arguments[:1]:
             _search(arguments)
         else:
-            _app(False).cli(prog="posenfs", args=arguments)
+            _app(False).cli(prog="posenfs", args=arguments, description=_DESCRIPTION)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -43,36 +77,59 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"posenfs: {words}")
 
 
-def _app(searching: bool) -> SubcommandApp:
-    """All commands. The options of `search` are an Experiment's, which takes seconds to import: where something else is
-    asked for it stands there by its name alone."""
-    app = SubcommandApp()
-    if searching:
-        from posenfs.commands.search import search
+def _without_plugins(arguments: Sequence[str]) -> list[str]:
+    """Load the plugins that `--plugin` gives, before or after the command's name, and those that are always loaded.
 
-        app.command(_later(search))
-    else:
-        app.command(lambda: None, name="search", help=_SEARCH)
-    app.command(runs.control)
-    app.command(runs.follow)
-    app.command(runs.run)
-    app.command(study.ablate)
-    app.command(runs.report)
-    app.command(runs.status)
-    app.command(runs.compare)
-    app.command(study.cost)
-    app.command(study.bench)
-    app.command(models.predict)
-    app.command(models.import_, name="import")
-    app.command(models.prune)
-    app.command(models.child)
-    sets = _group(synthetic=data.synthetic, check=data.check, cache=data.cache)
-    app.command(sets, name="data", help="Draw people, or check a folder.")
-    scores = _group(mpii=evaluation.mpii, pck=evaluation.pck, coco=evaluation.coco)
-    app.command(scores, name="evaluate", help="Score anyone's predictions.")
-    submissions = _group(mpii=evaluation.submit_mpii, coco=evaluation.submit_coco)
-    app.command(submissions, name="submit", help="Predict a benchmark's test people and write the file it takes.")
-    app.command(doctor.doctor)
+    Returns:
+        The other arguments.
+    """
+    parser = argparse.ArgumentParser("posenfs", "posenfs COMMAND [--plugin FILE]", add_help=False, allow_abbrev=False)
+    parser.add_argument("--plugin", action="append", default=[])
+    options, others = parser.parse_known_args(list(arguments))
+    if {"-h", "--help"}.isdisjoint(others) and others[:1] != ["doctor"]:  # which reports on plugins itself
+        load_plugins()
+    for source in options.plugin:
+        load_plugin(source)
+    return others
+
+
+def _check_command(arguments: Sequence[str]) -> None:
+    """Exit with code 2 for a command that does not exist, and suggest one that does."""
+    commands: Mapping | Callable = _COMMANDS
+    before = ""
+    for name in arguments:
+        if not isinstance(commands, Mapping) or name.startswith("-"):
+            return
+        if name not in commands:
+            message = f"unknown command '{before}{name}'{suggestion(name, commands)}"
+            names = f"The commands are {', '.join(commands)} (posenfs {before}--help)"
+            print(f"posenfs: {message} {names}", file=sys.stderr)
+            sys.exit(2)
+        commands = commands[name]
+        before += f"{name} "
+
+
+def _app(searching: bool) -> SubcommandApp:
+    """All commands.
+
+    The options of `search` are an Experiment's, which takes seconds to import: where another command is given, it is
+    listed by its name alone.
+    """
+    app = SubcommandApp()
+    for name, command in _COMMANDS.items():
+        if isinstance(command, Mapping):
+            group = SubcommandApp()
+            for subcommand, function in command.items():
+                group.command(function, name=subcommand)
+            app.command(group, name=name, help=_GROUP_HELP[name])
+        elif name != "search":
+            app.command(command, name=name)
+        elif searching:
+            from posenfs.commands.search import search
+
+            app.command(_later(search))
+        else:
+            app.command(command, name=name, help=_SEARCH)
     return app
 
 
@@ -82,7 +139,7 @@ def _search(arguments: Sequence[str]) -> None:
     app, said = _app(True), io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            begin = app.cli(prog="posenfs", args=arguments)
+            begin = app.cli(prog="posenfs", args=arguments, description=_DESCRIPTION)
     except (SystemExit, ValueError) as stop:
         if (error := _own(stop)) is not None:
             raise ValueError(f"{error} (posenfs search --help)") from None
@@ -112,20 +169,13 @@ def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
     return read
 
 
-def _group(**commands: Callable[..., None]) -> SubcommandApp:
-    group = SubcommandApp()
-    for name, command in commands.items():
-        group.command(command, name=name)
-    return group
-
-
 def _told(error: Exception) -> str | None:
     """The words of an error that a user can cause: every one of posenfs' own, and what Python says of values and files.
     None: a mistake of ours, to be seen whole."""
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which may not have been imported
         return f"out of memory on the device ({reason_of(error)})"
     own = type(error).__module__.startswith("posenfs.")
-    return str(error) if own or isinstance(error, (ValueError, OSError)) else None
+    return message_of(error) if own or isinstance(error, (ValueError, OSError)) else None
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """The command line: what a user sees, and how wrong input ends."""
 
+import errno
 import json
+import os
 import re
 from dataclasses import replace
 
+import nbformat
 import pytest
 import torch
 from torchvision.models import mobilenet_v2
@@ -293,3 +296,89 @@ def test_import_a_checkpoint_in_the_authors_layout(here, real, capsys):
     assert "weigh 4 operations, but 1 were named (skip)" in message and not (here / "other").exists()
     (here / "bad.pth").write_bytes(b"nothing")
     assert "bad.pth cannot be read as tensors" in refused(["import", "bad.pth", "--output", "other"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serach", "--name", "a"], "unknown command 'serach'; did you mean search? The commands are search, control"),
+        (["data", "chek", "folder"], "unknown command 'data chek'; did you mean check"),
+        (["xyzzy"], "unknown command 'xyzzy'. The commands are search, control"),
+        (["status", "--jsno"], "--json"),
+    ],
+)
+def test_misspelt_commands(here, capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert stop.value.code == 2 and message in captured.err and not captured.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", "synthetic", "--pictures", "1", "1", "--quiet", "--root", "file/drawn"], "file is a file where a"),
+        (["data", "synthetic", "--pictures", "1", "1", "--quiet", "--root", "/proc/none"], "/proc/none"),
+        (["prune", "model", "--quiet", "--output", "file/pruned"], "is a file where a folder is needed"),
+        (["prune", "model", "--quiet", "--output", "/proc/none"], "/proc/none: there is no such file or folder"),
+        (["bench", "data", "--quick", "--output", "file/a.json"], "is a file where a folder is needed"),
+        (["bench", "data", "--quick", "--output", "folder"], "folder: it is a folder where a file is needed"),
+        (["run", "a.ipynb", "--quiet", "--output", "file/a.ipynb"], "is a file where a folder is needed"),
+        (["report", "done.ipynb", "--output", "file/a.html"], "is a file where a folder is needed"),
+        (["search", *SMALL, "--data.name", "mpii", "--data.root", "DRAWN"], "cannot write the run folder"),
+    ],
+)
+def test_what_cannot_be_written_is_named(here, tiny, drawn, capsys, arguments, message):
+    """The path, the reason and the next step; nothing of Python's own words, nothing half written."""
+    (here / "file").write_text("in the way")
+    (here / "folder").mkdir()
+    if arguments[0] == "search":
+        (here / "reports").write_text("in the way")
+    if arguments[0] == "prune":
+        save_model(here / "model", build_model(tiny, parts_of(tiny.data, tiny.parts)), tiny)
+    if arguments[0] in ("run", "report"):
+        output = nbformat.v4.new_output("stream", text="1")
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        cells = [nbformat.v4.new_code_cell("print(1)", outputs=[output], execution_count=1)]
+        for name in ("a", "done"):
+            nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), here / f"{name}.ipynb")
+    said = refused([str(drawn) if word == "DRAWN" else word for word in arguments], capsys)
+    assert (
+        message in said and "Errno" not in said and re.search("choose another place|check its name|give a file", said)
+    )
+    assert (here / "file").read_text() == "in the way" and not list((here / "folder").iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_a_full_or_read_only_disk(here, tiny, capsys, monkeypatch, number):
+    """Writing itself fails, without a path in the error; the message has the file's."""
+    save_model(here / "model", build_model(tiny, parts_of(tiny.data, tiny.parts)), tiny)
+
+    def fails(path, content):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", fails)
+    said = refused(["prune", "model", "--output", "pruned", "--quiet"], capsys)
+    assert re.search(r"cannot read or write pruned/\w+.json: .*; .*choose another place", said) and "Errno" not in said
+
+
+def test_drawn_people_are_called_so(here, capsys):
+    """Their files are MPII's and COCO's; messages say what they are, and stored names stay."""
+    drawn = ["--data.pictures", "8", "4", "--data.difficulty", "plain"]
+    main(["search", *SMALL[:-1], *drawn])
+    shown = capsys.readouterr().err
+    assert "keeping crops of drawn people (synthetic), train" in shown and "mpii" not in shown.lower()
+    data = json.loads((here / "reports" / "runs" / "a" / "provenance.json").read_text())["data"]
+    assert {name: row["title"] for name, row in data.items()} == {
+        "mpii train": "drawn people (synthetic), train",
+        "mpii valid": "drawn people (synthetic), valid",
+    }
+    said = refused(["search", *SMALL, *drawn, "--name", "b", "--run.batch-size", "40"], capsys)
+    assert "drawn people (synthetic), train has 8 people, fewer than one batch" in said
+    main(["data", "check", str(here / "data" / "synthetic" / "plain_8_4_seed0"), "--quiet"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("  ")]
+    assert [line.split(": ")[0] for line in lines] == [
+        f"drawn people (synthetic), {split}, {skeleton}"
+        for skeleton in ("MPII-16", "COCO-17")
+        for split in ("train", "valid")
+    ]

@@ -1,6 +1,7 @@
 """The documentation: its examples run, its links lead somewhere, its commands and options exist."""
 
 import inspect
+import os
 import re
 import textwrap
 from dataclasses import replace
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 from tyro.extras import SubcommandApp
 
-from posenfs import BACKBONES, DATASETS, OPERATIONS, STRATEGIES, TABLES, DataSpec, FabricSpec
+from posenfs import BACKBONES, DATASETS, OPERATIONS, STRATEGIES, TABLES, DataSpec, FabricSpec, load_plugin
 from posenfs.body.skeleton import LSP
 from posenfs.cli import _app
 from posenfs.search.engine import Search
@@ -69,6 +70,16 @@ def test_an_operation(example, small, tiny, tmp_path):
     x = torch.randn(2, 4, 8, 8)
     torch.testing.assert_close(operation(x, torch.tensor(0.3)), 0.3 * operation(x, torch.tensor(1.0)))
     assert sum(type(module).__name__ == "Separable5x5" for module in model.modules()) == 3 * 6
+
+
+def test_a_block_is_a_plugin(example, tmp_path, monkeypatch):
+    """As a file, given like --plugin; the fixture sets the dicts back."""
+    monkeypatch.setenv("POSENFS_PLUGINS", "")
+    (section,) = re.findall(r"^## An operation\n.*?```python\n(.*?)```", EXTENDING, re.M | re.S)
+    (tmp_path / "my_layers.py").write_text(section)
+    assert "separable_5x5" not in OPERATIONS
+    load_plugin(tmp_path / "my_layers.py")
+    assert "separable_5x5" in OPERATIONS and os.environ["POSENFS_PLUGINS"] == str(tmp_path / "my_layers.py")
 
 
 def test_a_backbone(example, small, tiny, tmp_path):

@@ -44,7 +44,8 @@ ROOMS = {
     ],
     "commands": ["search", "runs", "study", "models", "data", "evaluation", "doctor"],
 }  # fmt: skip
-HOUSE = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files] + ["posenfs.cli"]
+IN_ROOMS = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files]
+HOUSE = ["posenfs.plugins", *IN_ROOMS, "posenfs.cli"]
 
 
 def _module(path: Path) -> str:

@@ -130,6 +130,18 @@ def test_notebooks_tell_their_story(name, parameters, seen, tmp_path, monkeypatc
     assert "Warning" not in printed
 
 
+@pytest.mark.parametrize("text", [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.parent.glob("reports/tables/*.md")], ids=str)
+def test_nothing_looks_like_an_e_mail_address(text):
+    """JupyterLab's Markdown makes a link of one (GitHub's rule): PCKh@0.5 is written with a backslash before the @."""
+    address = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
+    assert address.search("PCKh@0.5 is") and not address.search(r"PCKh\@0.5 is")
+    content = text.read_text()
+    if text.suffix == ".ipynb":
+        cells = nbformat.reads(content, 4).cells
+        content = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert not address.search(re.sub("`[^`]*`", "", content))
+
+
 def test_a_table_reports_itself(tmp_path, monkeypatch, capsys):
     """Its notebook is executed and becomes a page, and the index lists it; without results all is missing."""
     (tmp_path / "notebooks").mkdir()

@@ -1,6 +1,10 @@
 """Skeletons: the keypoints of a person, which of them mirror each other, and the limbs between them."""
 
+import re
 from dataclasses import dataclass
+
+_OTHER_SIDE = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
+_SIDE = re.compile(r"^(?:left|Left|LEFT|l|L)(?=[_\-. A-Z])|(?<=[_\-. ])(?:left|Left|LEFT|l|L)$")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,22 @@ class Skeleton:
         for left, right in self.flip_pairs:
             order[left], order[right] = right, left
         return tuple(order)
+
+    def unmirrored_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of keypoints whose names differ in a side alone, but which are not flip pairs.
+
+        A side is left and right, or l and r (also Left, LEFT, L, …), as the first or the last word of a name. Words are
+        divided by an underscore, a hyphen, a point or a space; a capital letter may follow the first one (LKnee).
+        """
+        paired = {frozenset(pair) for pair in self.flip_pairs}
+        sides = [(name, _SIDE.sub(lambda side: _OTHER_SIDE[side[0]], name)) for name in self.keypoints]
+        return tuple(
+            (left, right)
+            for left, right in sides
+            if left != right
+            and right in self.keypoints
+            and frozenset((self.index(left), self.index(right))) not in paired
+        )
 
 
 def _skeleton(

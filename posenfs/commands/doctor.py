@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from posenfs.body.words import reason_of
+from posenfs.plugins import PluginError, load_plugins, loaded_plugins
 
 _ROOM = 2e9  # bytes below which a disk is called full
 
@@ -60,6 +61,7 @@ def examine() -> Iterator[Finding]:
     for subject, own in (
         ("packages", packages), ("torch", computing), ("graphs", graphs), ("notebooks", notebooks),
         ("widgets", widgets), ("browser", browser), ("model", model), ("writing", writing), ("data", data),
+        ("plugins", plugins),
     ):  # fmt: skip
         yield from look(subject, own)
 
@@ -219,3 +221,14 @@ def data() -> Iterator[Finding]:
     if absent := [name for name in roots if name not in here]:
         words = f"no {', '.join(absent)} below {roots[absent[0]].parent}; drawn people need nothing"
         yield Finding("photographs", "note", words, "data/README.md says where they come from, and their folders")
+
+
+def plugins() -> Iterator[Finding]:
+    """Plugins of installed packages and of POSENFS_PLUGINS; nothing where there are none."""
+    try:
+        load_plugins()
+    except PluginError as error:
+        yield Finding("plugins", "wrong", str(error), "correct it, or leave it out")
+    else:
+        if names := loaded_plugins():
+            yield Finding("plugins", "fine", ", ".join(names))

@@ -133,7 +133,7 @@ def bench(
         as_json: Print JSON.
     """
     from posenfs.body.words import reason_of
-    from posenfs.data.files import write_whole
+    from posenfs.data.files import check_writable, write_whole
     from posenfs.search.provenance import find_device
     from posenfs.study.speed import KINDS, NETWORKS, SPEED_HEAD, Work, default_works, speed_line
     from posenfs.study.speed import bench as measure
@@ -154,7 +154,7 @@ def bench(
     if not works:
         raise ValueError("nothing of that kind, network and size is timed")
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
+        check_writable(output)
     found, failures = [], []
 
     def failed(work: Work, error: Exception) -> None:

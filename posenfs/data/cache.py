@@ -244,14 +244,14 @@ def _make(wanted: Wanted, found: Places, progress: bool) -> None:
         jobs: dict[Path, list[tuple[int, Crop]]] = {}
         for person in range(len(people)):
             jobs.setdefault(people.image_path(person), []).append((3 * int(starts[person]), found.crop(person)))
-        bar = partial(tqdm, total=len(jobs), desc=f"keeping crops of {people.name}", unit="picture", leave=False)
+        bar = partial(tqdm, total=len(jobs), desc=f"keeping crops of {people.label}", unit="picture", leave=False)
         with warnings.catch_warnings(), bar(disable=not progress) as shown:
             warnings.filterwarnings("ignore", "A worker stopped", UserWarning)  # one that grew: another takes its place
             try:
                 for _ in _cut_all(unfinished, jobs):
                     shown.update()
             except BrokenProcessPool as error:  # killed from outside, most often for want of memory
-                raise DataError(f"a process that cut crops of {people.name} was killed; begin again") from error
+                raise DataError(f"a process that cut crops of {people.label} was killed; begin again") from error
         with open(unfinished, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, folder / _PIXELS)
@@ -281,7 +281,7 @@ def _check_room(wanted: Sequence[Wanted], planned: Sequence[Places], budget: flo
     need, used = sum(found.bytes for found in planned), sum(size for _, size in kept_folders())
     cache_home().mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(cache_home()).free
-    names = " and ".join(own.people.name for own in wanted)
+    names = " and ".join(own.people.label for own in wanted)
     if not need + used <= budget * _GB:
         raise OverBudget(
             f"keeping the crops of {names} takes {need / _GB:.1f} GB, and {used / _GB:.1f} GB are in {cache_home()} "

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from posenfs.body.words import many
 from posenfs.data.datasets.catalogue import DATASETS
+from posenfs.data.datasets.own import mirror_warning
+from posenfs.data.datasets.synthetic import drawn_title
 from posenfs.data.pictures import named, upright_size
 from posenfs.data.sample import PICTURE_ERRORS, DataError, People
 
@@ -37,10 +39,11 @@ class SplitCheck:
     head_sizes: str = ""
     notes: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
+    title: str = ""  # in the text; none: the name
 
     def text(self) -> str:
         """The lines that a person reads."""
-        lines = [f"{self.name}: {self.annotation}"]
+        lines = [f"{self.title or self.name}: {self.annotation}"]
         if self.people:
             absent = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
             hidden = f"{self.occluded} of these occluded ({_percent(self.occluded, self.labelled)})"
@@ -89,11 +92,11 @@ def check_data(root: Path, progress: bool = True) -> list[SplitCheck]:
     checks = []
     for name, source, split, annotation in found:
         try:
-            people = source.read(root, split)
+            people = replace(source.read(root, split), title=drawn_title(root, split))
         except DataError as error:
             checks.append(SplitCheck(f"{name} {split}", str(annotation), wrong=(str(error),)))
             continue
-        _look_at((people.root / image for image in people.images), looks, people.name, progress)
+        _look_at((people.root / image for image in people.images), looks, people.label, progress)
         checks.append(_check(people, annotation, looks))
     return checks
 
@@ -153,8 +156,12 @@ def _check(people: People, annotation: Path, looks: dict[Path, _Look]) -> SplitC
         box_sides=_spread(people.boxes[:, 2:].max(1)),
         boxes=people.box_source,
         head_sizes=f"{people.head_source}, of {heads} people" if heads else "none: no PCKh, but PCK by torso or box",
-        notes=tuple(f"{many(notes.count(note), 'picture')} {note}" for note in dict.fromkeys(notes)),
+        notes=(
+            *(f"{many(notes.count(note), 'picture')} {note}" for note in dict.fromkeys(notes)),
+            *([warning] if (warning := mirror_warning(people.skeleton)) else []),
+        ),
         wrong=tuple(_wrong(people, paths, looks)),
+        title=f"{people.title}, {people.skeleton.name}" if people.title else "",
     )
 
 

@@ -71,7 +71,7 @@ def without_broken_pictures(people: People, strict: bool = False, progress: bool
     broken = np.array([path in faults for path in paths])
     lost = broken[people.image_index]
     count = f"{len(faults)} of {len(paths)} pictures cannot be used, with {lost.sum()} people"
-    message = f"{people.name}: {count}: {named(faults)}"
+    message = f"{people.label}: {count}: {named(faults)}"
     if lost.all():
         raise DataError(f"{message}. None is left: is {people.root} the folder of the pictures?")
     if strict:

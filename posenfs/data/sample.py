@@ -13,6 +13,8 @@ from torch import Tensor
 from posenfs.body.skeleton import HEAD_SOURCE, Skeleton
 from posenfs.data.geometry import Crop
 
+ROOT = "--data.root (of `ablate` and `submit` --root; in Python DataSpec(root=…))"  # in messages
+
 
 class DataError(Exception):
     """Data that cannot be used. The message names the file, the value and the next step."""
@@ -54,6 +56,12 @@ class People:
     left_out: Mapping[str, int] = field(default_factory=dict)
     box_scores: np.ndarray | None = None  # [N] of detected boxes; none: the boxes are given
     coco: CocoFile | None = None
+    title: str | None = None  # what messages call it; None: its name, which results and runs store
+
+    @property
+    def label(self) -> str:
+        """The name for messages."""
+        return self.title or self.name
 
     def __len__(self) -> int:
         return len(self.image_index)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from posenfs.body.words import unknown_entry
 from posenfs.model.architecture import Architecture
 from posenfs.model.operations import OPERATIONS, ScaledBatchNorm, Zero
 from posenfs.model.space import PAPER, CellIndex, FabricSpec, Rules
@@ -115,7 +116,7 @@ class Fabric(nn.Module):
     def __init__(self, spec: FabricSpec, rules: Rules = PAPER):
         super().__init__()
         if unknown := [o for o in spec.operations if o not in OPERATIONS]:
-            raise ValueError(f"unknown candidate operation {unknown[0]!r}; known: {', '.join(OPERATIONS)}")
+            raise ValueError(unknown_entry("candidate operation", unknown[0], OPERATIONS))
         self.spec, self.rules = spec, rules
         self._drawn: Architecture | None = None
         start = Architecture.zeros(spec)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from posenfs.body.words import message_of
 from posenfs.data.sample import DataError
+from posenfs.plugins import PluginError, load_plugins
 from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory
@@ -109,11 +111,12 @@ def main() -> None:
     if int(devices) != 1 and not among_others():
         sys.exit(launch(int(devices), "posenfs.search.detached", sys.argv[1:]))
     try:
+        load_plugins()
         asked = Experiment.from_json(experiment)
         search = Search(asked, folder, device, int(workers), strict=bool(int(strict)), cache_gb=float(cache_gb))
         search.finish(held=bool(int(held)))
-    except (ValueError, OSError, DataError, RunError, NonFiniteLoss, OutOfMemory, Lost) as error:
-        sys.exit(f"{_REFUSED}{error}")
+    except (ValueError, OSError, DataError, RunError, PluginError, NonFiniteLoss, OutOfMemory, Lost) as error:
+        sys.exit(f"{_REFUSED}{message_of(error)}")
     except KeyboardInterrupt as interrupt:
         if str(interrupt):
             print(interrupt, file=sys.stderr)

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from posenfs.body.words import unknown_entry
 from posenfs.data.cache import CropCache
+from posenfs.data.datasets.own import mirror_warning
 from posenfs.data.sample import People
 from posenfs.evaluation.metrics import headline, metric_title, without_nan
 from posenfs.evaluation.predict import Predictions, all_errors, evaluate, joined, predict
@@ -82,7 +84,7 @@ class Search:
             experiment, folder = run.experiment(), run.folder
         experiment = Experiment.from_json(experiment.to_json())  # types checked, lists made tuples
         if experiment.run.strategy not in STRATEGIES:
-            raise ValueError(f"unknown strategy {experiment.run.strategy!r}; known: {', '.join(STRATEGIES)}")
+            raise ValueError(unknown_entry("strategy", experiment.run.strategy, STRATEGIES))
         self.experiment, self.config, self.workers = experiment, experiment.run, workers
         self.device = find_device(device)
         self.ranks = ranks = Ranks(self.device)
@@ -134,6 +136,8 @@ class Search:
         self._key = str(self.run.folder.resolve())
         if self.progress:
             tqdm.write(f"initial weights: {built.model.initial_weights}", file=sys.stderr)
+        if self.ranks.first and (warning := mirror_warning(self.valid.skeleton)):
+            tqdm.write(f"warning: {warning}", file=sys.stderr)
         people = (*self.feed.parts, self.feed.judges, self.valid)
         self.run.create(experiment, provenance(self.device, self.ranks, people, built.model.initial_weights))
         if (before := _OPEN.get(self._key)) is not None:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import nn
 
 from posenfs.body.parts import PartScheme
+from posenfs.body.words import unknown_entry
 from posenfs.data import augment
 from posenfs.data.augment import Augmentation
 from posenfs.data.cache import CROPS
@@ -132,9 +133,9 @@ class Experiment:
         if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
             raise ValueError(f"an experiment's name is a folder's name, without slashes; got {self.name!r}")
         if self.backbone not in BACKBONES:
-            raise ValueError(f"unknown backbone {self.backbone!r}; known: {', '.join(BACKBONES)}")
+            raise ValueError(unknown_entry("backbone", self.backbone, BACKBONES))
         if self.model not in MODELS:
-            raise ValueError(f"unknown model {self.model!r}; known: {', '.join(MODELS)}")
+            raise ValueError(unknown_entry("model", self.model, MODELS))
         check_image_size(*self.image_size, self.fabric.strides[-1])
 
     def to_json(self) -> str:

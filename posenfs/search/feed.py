@@ -60,7 +60,7 @@ class Feed:
                 apart = f" left of {len(people)}, {share + run.judged:.0%} of the pictures being held out"
                 found = f"{len(own)} people{'' if own is people else apart}"
                 raise ValueError(
-                    f"{people.name} has {found}, fewer than one batch of {run.batch_size}; lower --run.batch-size"
+                    f"{people.label} has {found}, fewer than one batch of {run.batch_size}; lower --run.batch-size"
                 )
         if run.batch_size % ranks.count:
             raise ValueError(f"a batch of {run.batch_size} cannot be shared by {ranks.count} processes evenly")

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from posenfs.body.words import reason_of
 from posenfs.data.sample import People
+from posenfs.plugins import loaded_plugins
 from posenfs.search.ranks import Ranks, local_device
 
 
@@ -34,6 +35,7 @@ def provenance(device: torch.device, ranks: Ranks, data: Iterable[People], initi
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": _versions(),
+        "plugins": loaded_plugins(),
         "commit": _commit(),
         "platform": platform.platform(),
         "device": _device_name(device),
@@ -43,6 +45,7 @@ def provenance(device: torch.device, ranks: Ranks, data: Iterable[People], initi
         "initial_weights": initial_weights,
         "data": {
             people.name: {
+                "title": people.label,
                 "people": len(people),
                 "left_out": dict(people.left_out),
                 "fingerprint": people.fingerprint(),
@@ -63,7 +66,8 @@ def heed(before: Mapping, device: torch.device, ranks: Ranks) -> None:
             f"note: {ranks.count} processes, where this run began in {processes}: batch-norm looks at the part of a "
             "batch that each has, so this is another training"
         )
-    then, now = {**before["versions"], "device": before["device"]}, {**_versions(), "device": _device_name(device)}
+    then = {**before["versions"], **before.get("plugins", {}), "device": before["device"]}
+    now = {**_versions(), **loaded_plugins(), "device": _device_name(device)}
     if changed := [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]:
         notes.append(f"note: not as the run began, last digits may differ: {', '.join(changed)}")
     for note in notes if ranks.first else []:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
+from posenfs.body.words import message_of
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import beside, left_half, write_whole
 from posenfs.evaluation.metrics import ranking
@@ -181,7 +182,7 @@ class Run:
                 self.write_json("provenance.json", provenance)
                 write_whole(config, experiment.to_json())
         except OSError as error:
-            raise RunError(f"cannot write the run folder {self.folder}: {error.strerror}; choose another") from error
+            raise RunError(f"cannot write the run folder {self.folder}: {message_of(error)}") from error
         self.check_holds(experiment)
         if _fingerprints(self.provenance()) != _fingerprints(provenance):
             raise RunError(f"the data are not those that {self.folder} began with; give this run another name")

@@ -13,7 +13,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
 from plotly.offline import get_plotlyjs
 
 from posenfs.data.datasets.catalogue import home
-from posenfs.data.files import write_whole
+from posenfs.data.files import check_writable, write_whole
 from posenfs.study.experiments import TABLES
 from posenfs.study.sweep import parse_parameters, read_notebook, run_notebook
 
@@ -72,6 +72,8 @@ def report_table(table: str, output: Path | None = None, parameters: Sequence[st
     if not source.is_file():
         raise FileNotFoundError(f"no notebook {source}; reports are written in the project's folder")
     values = parse_parameters(source, parameters)
+    if output is not None:
+        check_writable(output)
     name = "_".join([source.stem, *(f"{name}_{value}" for name, value in values.items())])
     executed = reports / f"{name}.ipynb"
     run_notebook(source, executed, values, progress=False)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from posenfs.body.words import unknown_entry
 from posenfs.data.datasets.catalogue import home
 from posenfs.search.experiment import Experiment
 from posenfs.search.run import Run, runs_home
@@ -40,7 +41,7 @@ def plan(
     """The runs of some tables' rows (none named: all) with seeds 0, 1, …: all rows with the first seed come first, and
     what several rows ask for is one run. Raises ValueError for an unknown table or row."""
     if unknown := [name for name in tables if name not in TABLES]:
-        raise ValueError(f"unknown table {unknown[0]!r}; known: {', '.join(TABLES)}")
+        raise ValueError(unknown_entry("table", unknown[0], TABLES))
     known = [name for table in tables for name in TABLES[table].rows]
     if unknown := [name for name in rows if name not in known]:
         raise ValueError(f"unknown row {unknown[0]!r}; known: {', '.join(dict.fromkeys(known))}")

@@ -107,7 +107,7 @@ def _without_photographs(profile: Profile) -> str:
     others = "--profile smoke for a try"
     if profile.full:  # which refuses another folder or other data
         return f"; without photographs: {others}"
-    return f"; give the folder by --root FOLDER; without photographs: --dataset synthetic, or {others}"
+    return f"; without photographs: --dataset synthetic, or {others}"
 
 
 def _deviation(runs: Sequence[Planned], results: Sequence[Mapping]) -> tuple[float, str]:

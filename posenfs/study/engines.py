@@ -17,6 +17,7 @@ from typing import Protocol
 import torch
 
 from posenfs.body.words import reason_of
+from posenfs.plugins import VARIABLE
 from posenfs.search.detached import send
 from posenfs.search.run import Run, RunError
 from posenfs.study.sweep import KernelDied, NotebookError, run_notebook
@@ -47,10 +48,24 @@ class Engine(Protocol):
         """Interrupt what is under way, and wait until it is saved."""
 
 
-def execute(folder: str, notebook: str, experiment: str, device: str, where: str) -> None:
-    """Run a job here: in whatever process an engine has for it. Raises NotebookError where a cell fails, KernelDied
-    where the kernel was killed."""
+def execute(folder: str, notebook: str, experiment: str, device: str, where: str, plugins: str | None = None) -> None:
+    """Run a job in this process, which an engine has started for it.
+
+    Args:
+        folder: The run's folder.
+        notebook: The notebook to execute.
+        experiment: The experiment as JSON.
+        device: The device to search on.
+        where: The working folder.
+        plugins: The value of POSENFS_PLUGINS; None leaves it as it is.
+
+    Raises:
+        NotebookError: A cell fails.
+        KernelDied: The kernel was killed.
+    """
     os.chdir(where)
+    if plugins is not None:  # the processes of a cluster do not inherit the environment
+        os.environ[VARIABLE] = plugins
     run, end = Run(folder), time.monotonic() + _GRACE
     while run.in_use() and time.monotonic() < end:  # a kernel whose process was killed ends a moment later
         time.sleep(0.5)
@@ -146,7 +161,8 @@ class RayEngine:
         """See Engine. Ray begins a task again whose process or kernel was killed, and the run in it goes on."""
         where = os.getcwd()
         for job in jobs:
-            task = self._task.remote(str(job.folder), str(job.notebook), job.experiment, "auto", where)
+            plugins = os.environ.get(VARIABLE, "")
+            task = self._task.remote(str(job.folder), str(job.notebook), job.experiment, "auto", where, plugins)
             self._under_way[task] = job
         while self._under_way:
             ended, _ = self.ray.wait(list(self._under_way), timeout=_PERIOD)

@@ -266,7 +266,9 @@ def choose_profile(
     if profile.full and (image_size is not None or dataset is not None):
         raise ValueError(f"profile {name} has the paper's own data and pixels; take another to change them")
     if profile.full and root is not None:
-        raise ValueError(f"profile {name} reads MPII and COCO, each in its place: data/mpii, data/coco; leave root out")
+        raise ValueError(
+            f"profile {name} reads MPII and COCO, each in its place: data/mpii, data/coco; leave out --root"
+        )
     base = profile.base
     data = DataSpec(dataset, root) if dataset is not None else replace(base.data, root=root or base.data.root)
     data = replace(data, pictures=pictures or base.data.pictures, difficulty=base.data.difficulty)

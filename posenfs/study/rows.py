@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas
 
-from posenfs.body.words import plain_name
+from posenfs.body.words import plain_name, unknown_entry
 from posenfs.evaluation.seeds import holm
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
@@ -42,7 +42,7 @@ def outcomes(table: str, profile: Profile, results: Sequence[Mapping] | None = N
     several sets of people, the table shows the set of most runs, and of initial weights likewise: what else there is is
     left out, and counted. Raises ValueError for an unknown table."""
     if table not in TABLES:
-        raise ValueError(f"unknown table {table!r}; known: {', '.join(TABLES)}")
+        raise ValueError(unknown_entry("table", table, TABLES))
     results = read_results() if results is None else results
     rows = TABLES[table].rows
     asked = {name: None if row.quoted else experiment_of(row, profile) for name, row in rows.items()}

@@ -8,6 +8,7 @@ from posenfs.body.skeleton import COCO, MPII, Skeleton
 from posenfs.data.datasets.catalogue import skeleton_of
 from posenfs.data.datasets.coco import people_of_pictures
 from posenfs.data.datasets.mpii_release import find_release, read_release
+from posenfs.data.files import check_writable
 from posenfs.data.sample import DataError, People
 from posenfs.evaluation.predict import Predictions, coco_results, predict
 from posenfs.evaluation.scoring import rescored
@@ -69,7 +70,7 @@ def _predict(saved: Saved, people: People, output: Path, device: str, workers: i
         raise DataError(
             f"{len(missing)} people are in pictures that are not there, first {missing[0]}; the set is not whole"
         )
-    output.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written is known before hours of prediction
+    check_writable(output)
     model = saved.model.to(find_device(device), memory_format=torch.channels_last)
     height, width = saved.experiment.image_size
     return predict(model, people, (width, height), workers=workers, progress=progress)

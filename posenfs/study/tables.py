@@ -196,7 +196,8 @@ def write_table(
     tables = {f"{stem}_{name}.csv": frame.to_csv() for name, frame in full.items()}
     shown = {f"{stem}_{name}": picture for name, picture in (pictures or {}).items()}
     parts += [f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in shown]
-    pages = {f"{stem}.md": "\n\n".join(parts) + "\n"}
+    text = "\n\n".join(parts).replace("@", r"\@")  # else JupyterLab takes PCKh@0.5 for an e-mail address
+    pages = {f"{stem}.md": text + "\n"}
     for name, content in (pages | tables | shown).items():
         write_whole(folder / name, content)
     return [folder / name for name in pages | tables | shown]

@@ -1,6 +1,6 @@
 import pytest
 
-from posenfs.body.skeleton import COCO, LSP, MPII
+from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
 
 
 @pytest.mark.parametrize("skeleton", [MPII, COCO, LSP], ids=lambda s: s.name)
@@ -30,3 +30,24 @@ def test_limbs_join_all_keypoints(skeleton, keypoints, pieces):
 def test_unknown_keypoint_names_the_known_ones():
     with pytest.raises(ValueError, match=r"'tail'.*pelvis"):
         MPII.index("tail")
+
+
+@pytest.mark.parametrize(
+    ("names", "pairs"),
+    [
+        (("left_eye", "right_eye", "nose"), [("left_eye", "right_eye")]),
+        (("eye_right", "eye_left"), [("eye_left", "eye_right")]),
+        (("L_Knee", "R_Knee", "l-hip", "r-hip"), [("L_Knee", "R_Knee"), ("l-hip", "r-hip")]),
+        (("LKnee", "RKnee", "LeftHip", "RightHip"), [("LKnee", "RKnee"), ("LeftHip", "RightHip")]),
+        (("hip.L", "hip.R", "ear right", "ear left"), [("hip.L", "hip.R"), ("ear left", "ear right")]),
+        (("lip", "rip", "left", "leftover", "rightover", "left_only"), []),
+    ],
+)
+def test_left_and_right_by_their_names(names, pairs):
+    assert list(Skeleton("own", names, (), ()).unmirrored_pairs()) == pairs
+    mirrored = tuple((names.index(left), names.index(right)) for left, right in pairs)
+    assert not Skeleton("own", names, mirrored, ()).unmirrored_pairs()
+
+
+def test_known_skeletons_are_mirrored_whole():
+    assert not any(skeleton.unmirrored_pairs() for skeleton in (MPII, COCO, LSP))

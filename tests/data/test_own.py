@@ -53,7 +53,8 @@ def test_its_folder_and_its_files_are_no_data_set(own):
     [
         (lambda t: t.replace('name = "tips"', "name = tips"), "is not TOML"),
         (lambda t: t.replace('train = "train.json"', ""), "train: Field required"),
-        (lambda t: t + "\n[more]\nx = 1", "more: Unexpected keyword argument"),
+        (lambda t: t + "\n[more]\nx = 1", r"unknown key 'more'.* The keys are name, train, valid, images, keypoints"),
+        (lambda t: t.replace("mirrored =", "mirored ="), "unknown key 'mirored'; did you mean mirrored"),
         (lambda t: t.replace('"nose", "left_wrist"],', '"nose", "tail"],'), "limbs name 'tail', which is no keypoint"),
         (lambda t: t.replace("0.089, 0.089", "0.089"), "4 sigmas for 5 keypoints"),
         (lambda t: t.replace("0.026", "-1"), "sigmas.0: Input should be greater than 0"),
@@ -77,5 +78,24 @@ def test_descriptions_that_cannot_be_used(change, message, own):
 def test_no_description(tmp_path):
     with pytest.raises(DataError, match="no description of data"):
         read_description(tmp_path / "own.toml")
-    with pytest.raises(ValueError, match="needs root: the TOML file"):
+    with pytest.raises(ValueError, match=r"own` need --data.root .*--root.*: the TOML file"):
         open_data(DataSpec("own"), progress=False)
+
+
+def test_left_and_right_without_mirrored_pairs(own, tiny, tmp_path, capsys):
+    """The check and a search say which line the description needs; with it they are silent."""
+    text = own.read_text()
+    line = 'mirrored = [["left_wrist", "right_wrist"], ["left_ankle", "right_ankle"]]'
+    assert line in text
+    own.write_text(text.replace(line, 'mirrored = [["left_wrist", "right_wrist"]]'))
+    assert "note        left_ankle, right_ankle of tips are left and right" in checked(own, capsys)
+    Search(replace(tiny, data=DataSpec("own", str(own))), tmp_path / "run", progress=False).close()
+    warning = capsys.readouterr().err
+    assert warning.count("warning: ") == 1 and warning.strip().endswith(f"needs the line: {line}")
+    own.write_text(text)
+    assert "mirror" not in checked(own, capsys)
+
+
+def checked(own, capsys) -> str:
+    main(["data", "check", str(own), "--quiet"])
+    return capsys.readouterr().out

@@ -1,19 +1,20 @@
 """Data sets by name: their skeleton and their reader."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
+from posenfs.body.words import unknown_entry
 from posenfs.data.datasets.coco import find_coco, read_coco, with_detections
 from posenfs.data.datasets.lsp import find_lsp, read_lsp
 from posenfs.data.datasets.mpii import find_mpii, read_mpii
 from posenfs.data.datasets.mpii_release import find_release, read_release
 from posenfs.data.datasets.own import find_own, read_description, read_own
-from posenfs.data.datasets.synthetic import write_synthetic
+from posenfs.data.datasets.synthetic import drawn_title, write_synthetic
 from posenfs.data.pictures import without_broken_pictures
-from posenfs.data.sample import People
+from posenfs.data.sample import ROOT, People
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def home() -> Path:
 def source_of(spec: DataSpec) -> DataSource:
     """Raises ValueError for an unknown data set."""
     if spec.name not in DATASETS:
-        raise ValueError(f"unknown data set {spec.name!r}; known: {', '.join(DATASETS)}")
+        raise ValueError(unknown_entry("data set", spec.name, DATASETS))
     return DATASETS[spec.name]
 
 
@@ -92,7 +93,7 @@ def data_root(spec: DataSpec) -> Path:
     if spec.root is not None:
         return Path(spec.root)
     if spec.name == "own":
-        raise ValueError("data `own` needs root: the TOML file that describes it (see data/README.md)")
+        raise ValueError(f"data `own` need {ROOT}: the TOML file that describes them (see data/README.md)")
     if source_of(spec).drawn:
         train, valid = spec.pictures
         return home() / "data" / "synthetic" / f"{spec.difficulty}_{train}_{valid}_seed{spec.seed}"
@@ -107,7 +108,7 @@ def open_data(spec: DataSpec, progress: bool = True, strict: bool = False) -> tu
     source, root = source_of(spec), data_root(spec)
     if source.drawn:
         write_synthetic(root, *spec.pictures, spec.seed, spec.difficulty, progress=progress)
-    train, valid = source.read(root, "train"), source.read(root, "valid")
+    train, valid = (replace(source.read(root, split), title=drawn_title(root, split)) for split in ("train", "valid"))
     if spec.detections is not None:
         valid = with_detections(valid, Path(spec.detections))
     return without_broken_pictures(train, strict, progress), without_broken_pictures(valid, strict, progress)

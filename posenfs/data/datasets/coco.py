@@ -8,7 +8,7 @@ import numpy as np
 
 from posenfs.body.skeleton import COCO, Skeleton
 from posenfs.data.parsing import image_name, read_json
-from posenfs.data.sample import CocoFile, DataError, People
+from posenfs.data.sample import ROOT, CocoFile, DataError, People
 
 _PERSON = 1  # the id of COCO's category of people
 _SPLITS = {"train": ("train2017", "train"), "valid": ("val2017", "val")}  # what COCO calls them, and small copies of it
@@ -30,7 +30,7 @@ def read_coco(root: Path, split: str) -> People:
     path = find_coco(root, split)
     if path is None:
         raise DataError(
-            f"no COCO annotation at {root / 'annotations'}/person_keypoints_{_SPLITS[split][0]}.json; `root` must hold "
+            f"no COCO annotation at {root / 'annotations'}/person_keypoints_{_SPLITS[split][0]}.json; {ROOT} must hold "
             "annotations/ and the pictures (see data/README.md)"
         )
     return people_of_file(path, COCO, f"coco {split}", "person", lambda names: _pictures(root, split, names))

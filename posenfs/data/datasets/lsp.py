@@ -7,7 +7,7 @@ import numpy as np
 
 from posenfs.body.skeleton import LSP
 from posenfs.data.parsing import read_mat
-from posenfs.data.sample import DataError, People
+from posenfs.data.sample import ROOT, DataError, People
 
 _TRAIN = 5000  # images to train on; the rest validates. The set itself has no split.
 _MIN_BOX = 8.0  # px: what is left of a person labelled in one point
@@ -28,7 +28,7 @@ def read_lsp(root: Path, split: str) -> People:
     path = find_lsp(root, split)
     if path is None:
         raise DataError(
-            f"no LSP annotation at {root / 'joints.mat'}; `root` must hold images/ and joints.mat (see data/README.md)"
+            f"no LSP annotation at {root / 'joints.mat'}; {ROOT} must hold images/ and joints.mat (see data/README.md)"
         )
     points, labelled = read_joints(path)
     numbers = np.arange(len(points))

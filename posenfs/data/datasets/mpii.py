@@ -6,7 +6,7 @@ import numpy as np
 
 from posenfs.body.skeleton import HEAD_SHARE, HEAD_SOURCE, MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.parsing import finite_numbers, image_name, read_json, read_mat
-from posenfs.data.sample import DataError, People
+from posenfs.data.sample import ROOT, DataError, People
 
 # Keypoint k of the paper's order is keypoint FILE_ORDER[k] of a file (footnote 3).
 FILE_ORDER = tuple(MPII_FILE_KEYPOINTS.index(name) for name in MPII.keypoints)
@@ -27,7 +27,7 @@ def read_mpii(root: Path, split: str) -> People:
     path = find_mpii(root, split)
     if path is None:
         raise DataError(
-            f"no MPII annotation at {root / 'annot' / split}.json; `root` must hold images/ and annot/ "
+            f"no MPII annotation at {root / 'annot' / split}.json; {ROOT} must hold images/ and annot/ "
             "(see data/README.md)"
         )
     return people_of_json(path, root / "images")

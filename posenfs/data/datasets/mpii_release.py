@@ -10,7 +10,7 @@ import numpy as np
 from posenfs.body.skeleton import HEAD_SHARE, HEAD_SOURCE, MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.datasets.mpii import FILE_ORDER, person_boxes
 from posenfs.data.parsing import image_name, read_mat
-from posenfs.data.sample import DataError, People
+from posenfs.data.sample import ROOT, DataError, People
 
 _FILE = "mpii_human_pose_v1_u12_1.mat"
 _VALID_EVERY = 10  # of the training pictures with people to use, in the file's order
@@ -45,7 +45,7 @@ def read_release(root: Path, split: str) -> People:
     """
     path = find_release(root)
     if path is None:
-        raise DataError(f"no {_FILE} in {root} or its annot/; `root` must hold it and images/ (see data/README.md)")
+        raise DataError(f"no {_FILE} in {root} or its annot/; {ROOT} must hold it and images/ (see data/README.md)")
     return people_of_release(load_release(path), split)
 
 

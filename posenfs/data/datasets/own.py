@@ -15,8 +15,9 @@ root = ["wrist"]
 thumbs = ["left_thumb", "right_thumb"]
 """
 
+import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +25,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import Skeleton
+from posenfs.body.words import suggestion
 from posenfs.data.datasets.coco import people_of_file
-from posenfs.data.sample import DataError, People
+from posenfs.data.sample import ROOT, DataError, People
 
 _Names = tuple[str, ...]
 _Pair = tuple[str, str]
@@ -58,12 +60,21 @@ class OwnData:
 _ADAPTER = TypeAdapter(OwnData)
 
 
+def _check_keys(path: Path, content: dict) -> None:
+    known = [field.name for field in fields(OwnData)]
+    for key in content:
+        if key not in known:
+            raise DataError(f"{path}: unknown key {key!r}{suggestion(key, known)} The keys are {', '.join(known)}")
+
+
 def read_description(path: Path) -> OwnData:
     """Raises DataError for a missing or unsound file: the field, its value, and what it should be."""
     if not path.is_file():
-        raise DataError(f"no description of data at {path}; `root` is a TOML file (see data/README.md)")
+        raise DataError(f"no description of data at {path}; {ROOT} is a TOML file (see data/README.md)")
     try:
-        found = _ADAPTER.validate_python(tomllib.loads(path.read_text()))
+        content = tomllib.loads(path.read_text())
+        _check_keys(path, content)
+        found = _ADAPTER.validate_python(content)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not TOML: {error}") from None
     except ValidationError as error:
@@ -87,6 +98,25 @@ def read_description(path: Path) -> OwnData:
     except ValueError as error:
         raise DataError(f"{path}: parts: {error}") from None
     return found
+
+
+def mirror_warning(skeleton: Skeleton) -> str | None:
+    """What is wrong where left and right keypoints, by their names, do not change places in a mirrored image.
+
+    Returns:
+        A sentence with the line to write into the description, or None.
+    """
+    missing = skeleton.unmirrored_pairs()
+    if not missing:
+        return None
+    names = [name for pair in missing for name in pair]
+    kept = [[skeleton.keypoints[k] for k in pair] for pair in skeleton.flip_pairs]
+    pairs = [pair for pair in kept if not set(pair) & set(names)] + [list(pair) for pair in missing]
+    return (
+        f"{', '.join(names)} of {skeleton.name} are left and right by their names, but no mirrored pairs: mirrored "
+        "images (in training, and in the evaluation) have wrong labels. If they change places in a mirror, the "
+        f"data's TOML file needs the line: mirrored = {json.dumps(pairs, ensure_ascii=False)}"
+    )
 
 
 def find_own(root: Path, split: str) -> Path | None:

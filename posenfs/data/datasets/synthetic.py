@@ -20,6 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from posenfs.body.skeleton import COCO, MPII, MPII_FILE_KEYPOINTS
+from posenfs.body.words import message_of
 from posenfs.data.datasets.drawing import DrawnPerson, draw_picture, mpii_scale, settings_of
 from posenfs.data.files import write_whole
 
@@ -81,6 +82,11 @@ def write_synthetic(
     return root
 
 
+def drawn_title(root: Path, split: str) -> str | None:
+    """What messages call a split of drawn people, whose files are MPII's and COCO's; None for other data."""
+    return f"drawn people (synthetic), {split}" if (root / _FINISHED).is_file() else None
+
+
 def _is_there(root: Path, asked: dict) -> bool:
     """Whether the set is complete. Files that this call must not overwrite raise FileExistsError."""
     advice = "Choose another folder, or delete this one to draw the set anew."
@@ -128,10 +134,7 @@ def _naming_the_folder(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = (
-            f"Cannot write drawn people to {root}: {error}. Choose a folder that you may write to, with room in it."
-        )
-        raise type(error)(error.errno, message) from error
+        raise type(error)(f"drawn people are not written to {root}: {message_of(error)}") from error
 
 
 @dataclass(frozen=True)
