@@ -63,6 +63,7 @@ def _app(searching: bool) -> SubcommandApp:
     app.command(study.cost)
     app.command(study.bench)
     app.command(models.predict)
+    app.command(evaluation.test)
     app.command(models.import_, name="import")
     app.command(models.prune)
     app.command(models.child)

@@ -260,7 +260,8 @@ def _skeleton_on(
         face = "none" if occluded else colour
         edge = colour if occluded else _casing(colour)
         # a marker of `plot` would be moved to a whole pixel
-        place = axes.get_figure().dpi_scale_trans + ScaledTranslation(*keypoints[k], axes.transData)
+        x, y = keypoints[k]
+        place = axes.get_figure().dpi_scale_trans + ScaledTranslation(x, y, axes.transData)
         radius = 2.2 * scale / _POINTS_PER_INCH
         axes.add_artist(Circle((0, 0), radius, fc=face, ec=edge, lw=0.9 * scale, transform=place, zorder=2))
 
