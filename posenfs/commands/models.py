@@ -99,23 +99,29 @@ def prune(
     output: Path,
     mode: Literal["exact", "threshold", "one-hot"] = "exact",
     threshold: float = 0.0,
+    accuracy: bool = True,
+    device: str = "auto",
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Remove from a run's or a saved model what its alpha and beta make useless, and prove what that changes.
+
+    Where the model's validation data are on disk, its accuracy is measured before and after.
 
     Args:
         source: A run (its name or folder), or a model's folder.
         output: The folder to write: config.json, model.safetensors, proof.json.
         mode: exact removes weights of 0.0 alone; threshold those below it; one-hot all but the greatest.
         threshold: Of softmax weights, in mode threshold.
+        accuracy: Measure the accuracy before and after, which takes as long as two evaluations.
+        device: On which that is done: auto, cpu, cuda or cuda:N.
         quiet: No progress bar.
         as_json: Print the proof as JSON.
     """
     from posenfs.study.pruning import prune_saved
 
-    proof = prune_saved(source, output, mode, threshold, progress=not quiet)
-    print(json.dumps(proof.json(), indent=2) if as_json else f"{proof}\nwritten to {output}")
+    pruning = prune_saved(source, output, mode, threshold, accuracy, device, progress=not quiet)
+    print(json.dumps(pruning.json(), indent=2) if as_json else f"{pruning}\nwritten to {output}")
 
 
 def child(

@@ -1,5 +1,6 @@
 """A model evaluated on the people of a data set: the content of a run's metrics.json, and errors by keypoint."""
 
+import copy
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,7 +13,9 @@ from posenfs.data.datasets.catalogue import DataSpec, read_split, skeleton_of
 from posenfs.data.pictures import without_broken_pictures
 from posenfs.data.sample import DataError, People
 from posenfs.evaluation.metrics import distance_headline, metric_name, metric_title, pck, without_nan
-from posenfs.evaluation.predict import all_errors, evaluate, predict
+from posenfs.evaluation.predict import Predictions, all_errors, evaluate, predict
+from posenfs.model.network import PoseNetwork
+from posenfs.search.experiment import Experiment
 from posenfs.search.forward import Forward
 from posenfs.search.provenance import find_device
 from posenfs.search.result import DECODING, FLIP, result
@@ -64,16 +67,37 @@ def evaluate_model(
     if state != "finished":
         tqdm.write(f"note: {model} is not finished ({state}): its last snapshot is evaluated", file=sys.stderr)
     people = without_broken_pictures(read_split(data, split, progress), progress=progress)
-    network = saved.model.to(torch_device, memory_format=torch.channels_last)
     height, width = saved.experiment.image_size
-    with Forward(network, replace(saved.experiment.run, compile="no"), torch_device).autocast():
-        predictions = predict(network, people, (width, height), batch_size, flip, workers, progress, decoding)
+    predictions = predict_as_run(
+        saved.model, saved.experiment, people, torch_device, batch_size, flip, workers, progress, decoding
+    )
     metrics, _ = evaluate(predictions, people)
     errors = all_errors(predictions, people)
     train = people if split == "train" else _training_people(data, progress)
-    measured = result(without_nan(metrics), errors.__getitem__, train, people, network, (height, width), flip, decoding)
+    measured = result(
+        without_nan(metrics), errors.__getitem__, train, people, saved.model, (height, width), flip, decoding
+    )
     how = {"model": str(model), "data": asdict(data), "split": split, "image_size": [height, width]}
     return {**how, **measured, "keypoints": keypoint_errors(errors, people)}
+
+
+def predict_as_run(
+    model: PoseNetwork,
+    experiment: Experiment,
+    people: People,
+    device: torch.device,
+    batch_size: int = 32,
+    flip: bool = FLIP,
+    workers: int = 0,
+    progress: bool = True,
+    decoding: str = DECODING,
+) -> Predictions:
+    """Predict keypoints as the run of an experiment does when it evaluates, in its precision; the model stays as it
+    is, where it is. The options are those of `evaluate_model`."""
+    network = copy.deepcopy(model).to(device, torch.float32, memory_format=torch.channels_last)
+    height, width = experiment.image_size
+    with Forward(network, replace(experiment.run, compile="no"), device).autocast():
+        return predict(network, people, (width, height), batch_size, flip, workers, progress, decoding)
 
 
 def _check_skeleton(model: str | Path, trained_on: DataSpec, data: DataSpec) -> None:
