@@ -34,6 +34,7 @@ _COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
     "cost": study.cost,
     "bench": study.bench,
     "predict": models.predict,
+    "test": evaluation.test,
     "import": models.import_,
     "prune": models.prune,
     "child": models.child,

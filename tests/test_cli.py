@@ -240,7 +240,8 @@ def test_import_prune_and_child(here, tiny, capsys):
     proof = json.loads(capsys.readouterr().out)
     assert set(proof["differences"]) == {"random", "crops"} and proof["after"]["params"] < proof["before"]["params"]
     assert json.loads((here / "pruned" / "proof.json").read_text()) == proof | {"mode": "threshold", "threshold": 0.1}
-    main(["prune", "parent", "--output", "one", "--mode", "one-hot", "--quiet"])
+    main(["prune", "parent", "--output", "one", "--mode", "one-hot", "--quiet", "--no-accuracy"])
+    assert json.loads((here / "one" / "proof.json").read_text())["accuracy"] is None
     alphas = [fabric.alpha for fabric in search.model.fabrics().values()]
     won, edges = sum(int((a.argmax(-1) == 0).sum()) for a in alphas), sum(a[..., 0].numel() for a in alphas)
     said = f"operation zero won on {won} of {edges} edges; `posenfs child` derives without zero"
@@ -268,7 +269,7 @@ def test_pruned_where_its_people_are_gone(here, tiny, capsys):
     main(["prune", "mine", "--output", "pruned", "--json"])
     captured = capsys.readouterr()
     assert set(json.loads(captured.out)["differences"]) == {"random"}
-    assert "note: compared on random images alone" in captured.err and "gone" in captured.err
+    assert "note: compared on random images alone, and no accuracy measured" in captured.err and "gone" in captured.err
 
 
 def test_away_from_the_terminal(here, drawn, capsys):

@@ -151,7 +151,8 @@ def offered(app: SubcommandApp, above: str = "") -> dict[str, set[str]]:
         options = set()
         for parameter in inspect.signature(spec.target).parameters.values():
             if "Positional" not in str(parameter.annotation) and parameter.name != "experiment":
-                options.add("json" if parameter.name == "as_json" else parameter.name.replace("_", "-"))
+                option = "json" if parameter.name == "as_json" else parameter.name.replace("_", "-")
+                options.add(f"no-{option}" if parameter.default is True else option)  # what a user would type
         found[above + name] = options
     return found
 

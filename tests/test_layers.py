@@ -29,9 +29,9 @@ ROOMS = {
         "result", "steering", "engine", "detached",
     ],
     "study": [
-        "audit", "sweep", "costs", "speed", "pruning", "children", "distinctness", "comparing", "gathering", "decoding",
-        "submitting", "experiments", "results", "rows", "row_costs", "tables", "engines", "ablation", "planning",
-        "watching", "campaign",
+        "audit", "sweep", "costs", "speed", "testing", "pruning", "children", "distinctness", "comparing", "gathering",
+        "decoding", "submitting", "experiments", "results", "rows", "row_costs", "tables", "engines", "ablation",
+        "planning", "watching", "campaign",
     ],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",

@@ -1,11 +1,83 @@
-"""Scores of anyone's predictions, and the files that benchmarks take."""
+"""Scores of a model and of anyone's predictions, and the files that benchmarks take."""
 
 import json
 import sys
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import arg
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from posenfs.data.datasets.catalogue import DataSpec
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The data set to evaluate on. With a name these are the options of `posenfs search`, with their defaults there;
+    without one they change those of the data that the model was trained on."""
+
+    # synthetic, synthetic_coco, synthetic_lsp, mpii, mpii_release, coco, lsp, or own
+    name: str | None = None
+    root: str | None = None  # the data set's folder, of own data the TOML file
+    pictures: tuple[int, int] | None = None  # drawn for training and for validation
+    difficulty: str | None = None  # of drawn people: plain, default or hard
+    seed: int | None = None  # of drawn people
+    detections: str | None = None  # a file of detected boxes to validate on, for COCO's form
+
+
+def test(
+    model: Positional[str],
+    data: Annotated[DataOptions, arg(name="data")] = DataOptions(),
+    split: Literal["valid", "train"] = "valid",
+    output: Path | None = None,
+    flip: bool = True,
+    decoding: Literal["argmax", "quarter offset", "dark"] = "quarter offset",
+    device: str = "auto",
+    workers: int = 0,
+    batch_size: int = 32,
+    quiet: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Evaluate a run or a model's folder (pruned and imported ones, too) on a data set: metrics with intervals, errors
+    by keypoint, cost.
+
+    Args:
+        model: A run (its name or folder), or a model's folder.
+        data: The data set; without any of its options the one that the model was trained on.
+        split: The validation split, or the training split.
+        output: A file to write the evaluation to, as JSON.
+        flip: Average score maps with those of the mirror image.
+        decoding: How keypoints are taken from score maps.
+        device: auto, cpu, cuda or cuda:N.
+        workers: Processes that read and cut images.
+        batch_size: Crops in a batch.
+        quiet: No progress bar.
+        as_json: Print the evaluation as JSON.
+    """
+    from posenfs.data.files import check_output_file, write_whole
+    from posenfs.model.memory import keep_freed_memory
+    from posenfs.study.testing import describe_evaluation, evaluate_model
+
+    if output is not None:
+        check_output_file(output)
+    keep_freed_memory()
+    chosen = _data_spec(data, model)
+    evaluation = evaluate_model(model, chosen, split, device, workers, batch_size, flip, decoding, progress=not quiet)
+    text = json.dumps(evaluation, indent=2)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(output, text + "\n")
+    print(text if as_json else describe_evaluation(evaluation))
+
+
+def _data_spec(options: DataOptions, model: str) -> "DataSpec":
+    """The data set that these options name for a model."""
+    from posenfs.data.datasets.catalogue import DataSpec
+    from posenfs.search.run import find_run
+
+    base = DataSpec() if options.name is not None else find_run(model).experiment().data
+    return replace(base, **{name: value for name, value in asdict(options).items() if value is not None})
 
 
 def mpii(

@@ -1,6 +1,7 @@
-"""Models: predictions on pictures, imported checkpoints, pruned and discrete ones."""
+"""Models: predictions on images, imported checkpoints, pruned and discrete ones."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,50 +9,51 @@ from tyro.conf import Positional, arg
 
 
 def predict(
-    pictures: Positional[tuple[Path, ...]],
+    images: Positional[tuple[Path, ...]],
     model: str | None = None,
     output: Path = Path("predictions"),
     boxes: str = "whole",
     detector_weights: str = "coco",
     box_threshold: float = 0.5,
     decoding: str = "quarter offset",
-    threshold: float = 0.2,
+    threshold: float = 0.3,
+    least_share: float = 0.4,
     device: str = "auto",
     quiet: bool = False,
 ) -> None:
-    """Find the keypoints of people in pictures: predictions.json, in COCO's form, and the pictures with skeletons.
+    """Find the keypoints of people in images: predictions.json, in COCO's form, and the images with skeletons.
+
+    Images that cannot be read are named and skipped; it is an error where none can be read.
 
     Args:
-        pictures: Picture files.
-        model: A run (its name or folder), or a model's folder; none: the one that comes with posenfs.
+        images: Image files, and folders: of a folder all images in it, not those in folders inside it.
+        model: A run (its name or folder), or a model's folder; none: the bundled pretrained model.
         output: The folder to write.
-        boxes: whole (one person fills each picture), detector (torchvision's Faster R-CNN finds people), or a JSON file
-            [{file_name, bbox [x, y, w, h], score}].
+        boxes: whole (each whole image is taken for one person), detector (torchvision's Faster R-CNN finds people), or
+            a JSON file [{file_name, bbox [x, y, w, h], score}].
         detector_weights: coco (torchvision downloads them), or a file with the detector's state dict.
-        box_threshold: Of what the detector finds, boxes with scores above it are people.
+        box_threshold: Boxes that the detector gives a score above this are people.
         decoding: argmax, quarter offset or dark.
-        threshold: Keypoints with lower scores are not drawn; predictions.json has them all.
+        threshold: Keypoints with scores above this are drawn; predictions.json has them all.
+        least_share: A person is drawn who has at least this share of the keypoints above the threshold.
         device: auto, cpu, cuda or cuda:N.
         quiet: No progress bar.
     """
+    from posenfs.evaluation.pictures import BoxSource
     from posenfs.model.memory import keep_freed_memory
     from posenfs.search.shipped import SHIPPED
-    from posenfs.show.predictions import predict_pictures
+    from posenfs.show.predictions import DrawingRule, predict_pictures
 
     keep_freed_memory()
-    people = predict_pictures(
-        pictures,
-        model or SHIPPED,
-        output,
-        boxes,
-        detector_weights,
-        box_threshold,
-        decoding,
-        threshold,
-        device,
-        progress=not quiet,
-    )
-    print(f"{people} people in {len(pictures)} pictures; everything is in {output}")
+    source = BoxSource(boxes, detector_weights, box_threshold)
+    rule = DrawingRule(threshold, least_share)
+    if boxes == "whole":
+        print(
+            "note: each whole image is taken for one person. Where people fill only a part of an image, give their "
+            "boxes: --boxes FILE (JSON), or --boxes detector",
+            file=sys.stderr,
+        )
+    print(predict_pictures(images, model or SHIPPED, output, source, rule, decoding, device, progress=not quiet))
 
 
 def import_(
@@ -97,23 +99,29 @@ def prune(
     output: Path,
     mode: Literal["exact", "threshold", "one-hot"] = "exact",
     threshold: float = 0.0,
+    accuracy: bool = True,
+    device: str = "auto",
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Remove from a run's or a saved model what its alpha and beta make useless, and prove what that changes.
+
+    Where the model's validation data are on disk, its accuracy is measured before and after.
 
     Args:
         source: A run (its name or folder), or a model's folder.
         output: The folder to write: config.json, model.safetensors, proof.json.
         mode: exact removes weights of 0.0 alone; threshold those below it; one-hot all but the greatest.
         threshold: Of softmax weights, in mode threshold.
+        accuracy: Measure the accuracy before and after, which takes as long as two evaluations.
+        device: On which that is done: auto, cpu, cuda or cuda:N.
         quiet: No progress bar.
         as_json: Print the proof as JSON.
     """
     from posenfs.study.pruning import prune_saved
 
-    proof = prune_saved(source, output, mode, threshold, progress=not quiet)
-    print(json.dumps(proof.json(), indent=2) if as_json else f"{proof}\nwritten to {output}")
+    pruning = prune_saved(source, output, mode, threshold, accuracy, device, progress=not quiet)
+    print(json.dumps(pruning.json(), indent=2) if as_json else f"{pruning}\nwritten to {output}")
 
 
 def child(

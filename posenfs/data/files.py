@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,3 +57,41 @@ def check_writable(path: Path) -> None:
 def left_half(folder: Path) -> Iterator[Path]:
     """What a killed `beside` left in a folder."""
     return folder.glob(f".*{_HALF}*")
+
+
+def check_output_folder(folder: Path, option: str = "--output") -> None:
+    """Check that files can be written into a folder; missing folders on the way to it count as sound.
+
+    Nothing stays on disk.
+
+    Args:
+        folder: The folder, which need not exist yet.
+        option: The option to name in the message.
+
+    Raises:
+        ValueError: The folder or one above it is a file, or nothing can be written there.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        place = "is a file" if existing == folder else f"cannot be made: {existing} is no folder"
+        raise ValueError(f"{folder} {place}; choose a folder ({option})")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise ValueError(f"cannot write into {existing}: {error.strerror}; choose another folder ({option})") from None
+
+
+def check_output_file(path: Path, option: str = "--output") -> None:
+    """Check that a file can be written; missing folders on the way to it count as sound.
+
+    Args:
+        path: The file, which may exist and would be replaced.
+        option: The option to name in the message.
+
+    Raises:
+        ValueError: The path is a folder, or nothing can be written there.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file ({option})")
+    check_output_folder(path.parent, option)

@@ -1,7 +1,7 @@
 """Picture files that cannot be used: found before a search starts, named, and left out with their people."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,9 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from posenfs.data.sample import PICTURE_ERRORS, DataError, People
+from posenfs.data.sample import PICTURE_ERRORS, DataError, People, load_image
+
+IMAGE_EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # of files taken from a folder
 
 _JPEG_END = b"\xff\xd9"  # the last bytes of a whole file
 _NAMED = 5  # broken pictures in a message; the rest are counted
@@ -109,3 +111,66 @@ def named(faults: Mapping[Path, str]) -> str:
     """The first few with what is wrong, and how many more there are."""
     first = "; ".join(f"{path.name}: {fault}" for path, fault in list(faults.items())[:_NAMED])
     return first + (f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else "")
+
+
+def list_images(paths: Iterable[Path]) -> list[Path]:
+    """List image files.
+
+    Args:
+        paths: Image files of any name, and folders. Of a folder all files with one of IMAGE_EXTENSIONS are taken, in
+            the order of their names; hidden files and folders inside it are not read.
+
+    Returns:
+        Every file once.
+
+    Raises:
+        DataError: There are no paths, one does not exist, or a folder holds no image.
+    """
+    images: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            if not path.exists():
+                raise DataError(f"no image at {path}; check its name and its folder")
+            images.append(path)
+            continue
+        files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+        in_folder = [file for file in files if file.suffix.lower() in IMAGE_EXTENSIONS]
+        if not in_folder:
+            raise DataError(
+                f"{path} is a folder without images: none of the {len(files)} files in it ends in "
+                f"{', '.join(IMAGE_EXTENSIONS)} (folders inside it are not read); name a folder of images"
+            )
+        images += in_folder
+    if not images:
+        raise DataError("no images given; name at least one file or folder")
+    return list(dict.fromkeys(images))
+
+
+def readable_images(images: Sequence[Path], progress: bool = True) -> tuple[list[Path], dict[Path, str]]:
+    """Decode images to find the broken ones.
+
+    Args:
+        images: Image files.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The images that can be read, and for each of the others what is wrong with it.
+
+    Raises:
+        DataError: None of the images can be read.
+    """
+    readable: list[Path] = []
+    broken: dict[Path, str] = {}
+    for image in tqdm(images, "reading images", unit="image", leave=False, delay=1, disable=not progress):
+        try:
+            load_image(image)
+        except DataError as error:
+            broken[image] = str(error)
+        else:
+            readable.append(image)
+    if not readable:
+        count = f"none of the {len(broken)} images" if len(broken) > 1 else "the image"
+        reasons = list(broken.values())
+        further = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+        raise DataError(f"{count} can be read: {'; '.join(reasons[:_NAMED])}{further}")
+    return readable, broken

@@ -1,6 +1,7 @@
 """People in pictures of one's own: whole pictures, boxes from a file, or those that a detector finds."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,43 @@ from posenfs.data.sample import DataError, People, load_image
 from posenfs.model.backbones.pretrained import download, read_state
 
 _PERSON = 1  # of the detector's classes, COCO's
+
+
+@dataclass(frozen=True)
+class BoxSource:
+    """Where the boxes of people in images come from.
+
+    Attributes:
+        source: `whole` (each whole image is taken for one person), `detector`, or a JSON file (`boxes_from_file`).
+        weights: Of the detector: `coco` (torchvision downloads them), or a file with its state dict.
+        threshold: Boxes that the detector gives a score above this are people.
+    """
+
+    source: str = "whole"
+    weights: str = "coco"
+    threshold: float = 0.5
+
+    def __post_init__(self):
+        if not 0 <= self.threshold < 1:
+            raise ValueError(
+                f"the score above which boxes are people lies in [0, 1) (--box-threshold); got {self.threshold}"
+            )
+        if self.source not in ("whole", "detector") and not Path(self.source).is_file():
+            raise DataError(f"boxes are `whole`, `detector`, or a JSON file; there is no file {self.source} (--boxes)")
+
+    def find_people(
+        self, images: Sequence[Path], skeleton: Skeleton, device: str | torch.device = "cpu", progress: bool = True
+    ) -> People:
+        """Return the people in these images, with the skeleton whose keypoints are to be found.
+
+        Raises:
+            DataError: An image or the file of boxes cannot be used, or the images have no box.
+        """
+        if self.source == "whole":
+            return whole_pictures(images, skeleton)
+        if self.source == "detector":
+            return detected_people(images, skeleton, self.weights, self.threshold, device, progress)
+        return boxes_from_file(images, skeleton, Path(self.source))
 
 
 def whole_pictures(pictures: Sequence[Path], skeleton: Skeleton) -> People:

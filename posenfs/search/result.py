@@ -26,14 +26,26 @@ FLIP, DECODING = True, "quarter offset"  # how the poses are found that a search
 def result(
     metrics: Mapping[str, float | None],
     errors: Callable[[str], np.ndarray],
-    train: People,
+    train: People | None,
     valid: People,
     model: PoseNetwork,
     image_size: tuple[int, int],
+    flip: bool = FLIP,
+    decoding: str = DECODING,
 ) -> dict:
-    """The metrics on the validation people beside those of the mean pose of the training people, intervals, and cost;
-    `errors`: those by a measure, [N, K]."""
-    trivial, _ = evaluate(mean_pose(train, valid), valid)
+    """Collect metrics with their intervals, the metrics of the mean pose, how all were measured, and the cost.
+
+    Args:
+        metrics: Of the model on the people evaluated, by name, in percent.
+        errors: The errors [N, K] in a measure, by the measure's name.
+        train: The training people, whose mean pose is evaluated too; None: it is not.
+        valid: The people evaluated.
+        model: The network whose cost is counted.
+        image_size: Height and width of a crop, px.
+        flip: Whether score maps were averaged with those of the mirror image.
+        decoding: How keypoints were taken from score maps.
+    """
+    trivial = {} if train is None else evaluate(mean_pose(train, valid), valid)[0]
     cost = honest_cost(model, *image_size)
     intervals = {
         name: without_nan(asdict(pck_interval(own, t))) | {"people": int(np.isfinite(own).any(1).sum())}
@@ -46,11 +58,11 @@ def result(
         "headline": headline(valid),
         "metrics": dict(metrics),
         "people": len(valid),
-        "left_out": {people.name: dict(people.left_out) for people in (train, valid) if people.left_out},
+        "left_out": {people.name: dict(people.left_out) for people in (train, valid) if people and people.left_out},
         "boxes": valid.box_source,
         "head_size": valid.head_source,
-        "flip": FLIP,
-        "decoding": DECODING,
+        "flip": flip,
+        "decoding": decoding,
         "interval": {"metric": distance, "over": "people", **intervals[distance]},
         # of every mean but AP's, over people: those with a size and a labelled keypoint, who alone are judged
         "intervals": intervals,

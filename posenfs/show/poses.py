@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.transforms import ScaledTranslation
 from torch import Tensor, nn
 
 from posenfs.body.skeleton import Skeleton
@@ -23,6 +25,11 @@ from posenfs.show.stick_body import SIDE_COLOURS, side_of
 
 # Cased in white or black they read on any picture.
 _COLOURS = SIDE_COLOURS | {"middle": "#F5F5F5"}
+
+_LINE_WIDTH = 2.4  # of limbs, in points
+_POINTS_PER_INCH, _EXACT_DPI = 72, 64
+_LINE_SHARE = 1 / 250  # on a whole image: width of a limb's line / longer side of the image
+_THINNEST_LINE = 1.5  # px
 
 
 class Picture(Figure):
@@ -88,17 +95,27 @@ def draw_people(
     return draw_skeletons(batch.images, people.skeleton, predicted, truth, visibility, titles)
 
 
-def draw_on_picture(
-    image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, scores: np.ndarray, threshold: float = 0.2
-) -> Picture:
-    """A whole picture uint8 [3, H, W] with the skeletons of N people: keypoints [N, K, 2] image px, those with scores
-    [N, K] at or below the threshold left out."""
+def draw_on_picture(image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, shown: np.ndarray) -> Picture:
+    """Draw the skeletons of N people on a whole image.
+
+    Args:
+        image: uint8 [3, H, W].
+        skeleton: The skeleton of the keypoints.
+        keypoints: [N, K, 2] image px.
+        shown: [N, K] bool: which keypoints are drawn. A limb is drawn where both of its ends are.
+
+    Returns:
+        A figure that `savefig(path, dpi="figure")` writes with exactly W x H pixels, so that a keypoint (x, y) lies at
+        pixel (x, y). Lines grow with the longer side of the image.
+    """
     height, width = image.shape[-2:]
-    figure = Picture((8, 8 * height / width))
+    # A power of two as dpi: width / dpi * dpi is the width again, without rounding.
+    figure = Picture((width / _EXACT_DPI, height / _EXACT_DPI), dpi=_EXACT_DPI)
     axes = figure.add_axes((0, 0, 1, 1))
     _image(axes, image, "")
-    for own, seen in zip(keypoints, scores > threshold, strict=True):
-        _skeleton_on(axes, skeleton, own, np.where(seen, 2, 0))
+    line_px = max(max(width, height) * _LINE_SHARE, _THINNEST_LINE)
+    for person, visible in zip(keypoints, shown, strict=True):
+        _skeleton_on(axes, skeleton, person, np.where(visible, 2, 0), line_px * _POINTS_PER_INCH / _EXACT_DPI)
     return figure
 
 
@@ -221,19 +238,32 @@ def _panel(
     _skeleton_on(axes, skeleton, keypoints, visibility)
 
 
-def _skeleton_on(axes: Axes, skeleton: Skeleton, keypoints: np.ndarray, visibility: np.ndarray | None) -> None:
+def _skeleton_on(
+    axes: Axes,
+    skeleton: Skeleton,
+    keypoints: np.ndarray,
+    visibility: np.ndarray | None,
+    line_width: float = _LINE_WIDTH,
+) -> None:
+    """Draw one person: keypoints [K, 2], visibility [K] (0: not drawn, 1: hollow), the width of limbs in points."""
+    scale = line_width / _LINE_WIDTH
     shown = np.ones(len(skeleton), bool) if visibility is None else visibility > 0
     for a, b in skeleton.limbs:
         if shown[a] and shown[b]:
             colour = _COLOURS[_side(skeleton, a, b)]
-            casing = [Stroke(linewidth=4.2, foreground=_casing(colour)), Normal()]
+            casing = [Stroke(linewidth=4.2 * scale, foreground=_casing(colour)), Normal()]
             ends = keypoints[[a, b]]
-            axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=2.4, path_effects=casing, solid_capstyle="round")
+            axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=line_width, path_effects=casing, solid_capstyle="round")
     for k in np.flatnonzero(shown):
         colour = _COLOURS[_side(skeleton, k)]
         occluded = visibility is not None and visibility[k] == 1
         face = "none" if occluded else colour
-        axes.plot(*keypoints[k], "o", ms=4.4, mfc=face, mec=colour if occluded else _casing(colour), mew=0.9)
+        edge = colour if occluded else _casing(colour)
+        # a marker of `plot` would be moved to a whole pixel
+        x, y = keypoints[k]
+        place = axes.get_figure().dpi_scale_trans + ScaledTranslation(x, y, axes.transData)
+        radius = 2.2 * scale / _POINTS_PER_INCH
+        axes.add_artist(Circle((0, 0), radius, fc=face, ec=edge, lw=0.9 * scale, transform=place, zorder=2))
 
 
 def _image(axes: Axes, image: Tensor, title: str) -> None:

@@ -3,57 +3,178 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas
 import torch
 from tqdm import tqdm
 
-from posenfs.data.datasets.catalogue import open_data
-from posenfs.data.files import write_whole
+from posenfs.data.datasets.catalogue import DataSpec, data_root, is_present, read_split
+from posenfs.data.files import check_output_folder, write_whole
 from posenfs.data.loader import crop_people
+from posenfs.data.pictures import without_broken_pictures
 from posenfs.data.sample import DataError, People, normalise
-from posenfs.evaluation.metrics import headline, metric_title
+from posenfs.evaluation.metrics import headline, metric_title, without_nan
 from posenfs.evaluation.predict import evaluate, predict
 from posenfs.model.cost import honest_cost
 from posenfs.model.network import PoseNFS
-from posenfs.model.prune import Mode, Proof, greatest_difference, prove, prune
+from posenfs.model.prune import Mode, Proof, PrunedNFS, greatest_difference, prove, prune
+from posenfs.search.provenance import find_device
 from posenfs.search.run import find_run
-from posenfs.search.saved import load_model, save_model
+from posenfs.search.saved import Saved, load_model, save_model
+from posenfs.study.testing import predict_as_run
 
 _IMAGES = 8  # random ones that a proof compares, and as many crops
+_NAMED = 10  # of what is left with nothing, in messages; the rest is counted
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """A model's primary metric on its validation people, in percent, before and after pruning."""
+
+    metric: str
+    people: int
+    before: float | None
+    after: float | None
+
+    def __str__(self) -> str:
+        before, after = ("-" if value is None else f"{value:.2f}" for value in (self.before, self.after))
+        return f"{metric_title(self.metric)} before {before}, after {after}, on {self.people} validation people"
+
+
+@dataclass(frozen=True)
+class Emptied:
+    """What pruning left with nothing.
+
+    Attributes:
+        part: The part (or `backbone`), whose score maps are the same for every image where `cell` is None.
+        cell: The cell (its layer, and its stride as in 1/8), which gives a constant where `edge` is None.
+        edge: The edge between two nodes of the cell, on which no operation is left.
+    """
+
+    part: str
+    cell: str | None = None
+    edge: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        if self.cell is None:
+            return f"nothing is left of {self.part}: it gives the same for every image"
+        if self.edge is None:
+            return f"nothing is left of the cell at {self.cell} of {self.part}: it gives a constant"
+        start, end = self.edge
+        return f"nothing is left of edge {start} -> {end} in the cell at {self.cell} of {self.part}"
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """The proof of a pruning, what was left with nothing, and the accuracy; None where that was not measured."""
+
+    proof: Proof
+    emptied: tuple[Emptied, ...]
+    accuracy: Accuracy | None
+
+    def json(self) -> dict:
+        accuracy = None if self.accuracy is None else asdict(self.accuracy)
+        return self.proof.json() | {"accuracy": accuracy, "emptied": [asdict(empty) for empty in self.emptied]}
+
+    def __str__(self) -> str:
+        return str(self.proof) if self.accuracy is None else f"{self.proof}\n{self.accuracy}"
 
 
 def prune_saved(
-    source: str | Path, output: str | Path, mode: Mode = "exact", threshold: float = 0.0, progress: bool = True
-) -> Proof:
+    source: str | Path,
+    output: str | Path,
+    mode: Mode = "exact",
+    threshold: float = 0.0,
+    accuracy: bool = True,
+    device: str = "auto",
+    progress: bool = True,
+) -> Pruning:
     """Prune a run's or a saved model into a folder of its own: config.json, model.safetensors and proof.json.
 
-    The proof compares random images and, where the model's data are there, crops of people it was not trained on.
-    Raises ValueError for a model without fabrics, and for a folder that holds another experiment.
+    The proof compares random images and, where the model's validation data are on disk, crops of their people. What is
+    left with nothing is named on stderr.
+
+    Args:
+        source: A run (its name or folder), or a model's folder.
+        output: The folder to write.
+        mode: exact, threshold or one-hot (see `prune`).
+        threshold: Of softmax weights, in mode threshold.
+        accuracy: Whether to evaluate the model before and after on its validation data, where these are on disk.
+        device: On which that is done: auto, cpu, cuda or cuda:N.
+        progress: Whether to show progress bars.
+
+    Raises:
+        ValueError: The model has no fabrics, or the folder holds another experiment or cannot be written.
     """
-    if Path(output).resolve() == find_run(source).folder.resolve() or (Path(output) / "status.json").is_file():
+    output = Path(output)
+    if output.resolve() == find_run(source).folder.resolve() or (output / "status.json").is_file():
         raise ValueError(f"{output} is the model itself, or a run: choose another folder")
+    check_output_folder(output)
     saved = load_model(source)
     if not isinstance(saved.model, PoseNFS):
         raise ValueError(f"{source} is a {type(saved.model).__name__}: there is nothing to prune in it")
     pruned = prune(saved.model, mode, threshold)
     height, width = saved.experiment.image_size
     images = {"random": torch.randn(_IMAGES, 3, height, width, generator=torch.Generator().manual_seed(0))}
-    try:
-        _, valid = open_data(saved.experiment.data, progress)
-        images["crops"] = normalise(crop_people(valid.select(slice(_IMAGES)), (width, height)).images)
-    except (DataError, OSError) as error:
-        tqdm.write(f"note: compared on random images alone ({error})", file=sys.stderr)
+    people = _validation_people(saved.experiment.data, progress)
+    if people is not None:
+        images["crops"] = normalise(crop_people(people.select(slice(_IMAGES)), (width, height)).images)
     dtype = next(saved.model.parameters()).dtype
     proof = prove(saved.model, pruned, {name: batch.to(dtype) for name, batch in images.items()})
+    emptied = find_emptied(pruned)
+    for empty in emptied[:_NAMED]:
+        tqdm.write(f"warning: {empty}", file=sys.stderr)
+    if len(emptied) > _NAMED:
+        tqdm.write(f"warning: {len(emptied) - _NAMED} more are in {output / 'proof.json'}", file=sys.stderr)
     if mode == "one-hot" and (zero := _zero_wins(saved.model)):
         tqdm.write(f"note: {zero}; `posenfs child` derives without zero", file=sys.stderr)
+    measured = None
+    if accuracy and people is not None:
+        measured = _accuracy(saved, pruned, people, find_device(device), progress)
+    pruning = Pruning(proof, emptied, measured)
     save_model(output, pruned, saved.experiment)
-    write_whole(
-        Path(output) / "proof.json", json.dumps(proof.json() | {"mode": mode, "threshold": threshold}, indent=2)
-    )
-    return proof
+    write_whole(output / "proof.json", json.dumps(pruning.json() | {"mode": mode, "threshold": threshold}, indent=2))
+    return pruning
+
+
+def _validation_people(data: DataSpec, progress: bool) -> People | None:
+    """The people that a model was validated on; None, with a note, where they are not on disk: nothing is drawn."""
+    try:
+        if is_present(data, "valid"):
+            return without_broken_pictures(read_split(data, "valid", progress), progress=progress)
+        reason = f"no validation data {data.name!r} in {data_root(data)}"
+    except (DataError, OSError) as error:
+        reason = str(error)
+    tqdm.write(f"note: compared on random images alone, and no accuracy measured: {reason}", file=sys.stderr)
+    return None
+
+
+def _accuracy(saved: Saved, pruned: PrunedNFS, people: People, device: torch.device, progress: bool) -> Accuracy:
+    metric, values = headline(people), []
+    for model in (saved.model, pruned):
+        predictions = predict_as_run(model, saved.experiment, people, device, progress=progress)
+        values.append(without_nan(evaluate(predictions, people)[0])[metric])
+    return Accuracy(metric, len(people), *values)
+
+
+def find_emptied(pruned: PrunedNFS) -> tuple[Emptied, ...]:
+    """Parts that no longer read anything of an image; in the other ones cells without a source, and edges without an
+    operation in the cells that are left."""
+    emptied = []
+    for part, fabric in pruned.pruned_fabrics.items():
+        if not fabric.inputs:
+            emptied.append(Emptied(part))
+            continue
+        for index, kept in sorted(fabric.kept.items()):
+            cell = f"layer {index.layer}, 1/{fabric.spec.strides[index.row]}"
+            if not kept.slots:
+                emptied.append(Emptied(part, cell))
+                continue
+            edges = zip(fabric.spec.edges, kept.operations, strict=True)
+            emptied += [Emptied(part, cell, edge) for edge, operations in edges if not operations]
+    return tuple(emptied)
 
 
 def _zero_wins(model: PoseNFS) -> str:

@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from matplotlib.patches import Circle
 
 from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.mpii import read_mpii
@@ -38,9 +39,11 @@ def test_truth_beside_prediction(crops, tmp_path):
     used = [axes for axes in figure.axes if axes.images]
     assert len(used) == 10
     truth = used[0]
-    drawn = {tuple(line.get_xydata()[0]) for line in truth.lines if line.get_marker() == "o"}
-    assert drawn == {tuple(p) for p in keypoints[0][visibility[0] > 0] + 2}
-    hollow = [line for line in truth.lines if line.get_marker() == "o" and line.get_markerfacecolor() == "none"]
+    circles = [artist for artist in truth.patches + truth.artists if isinstance(artist, Circle)]
+    centres = [circle.get_transform().transform((0, 0)) for circle in circles]
+    drawn = truth.transData.inverted().transform(centres)
+    assert drawn == pytest.approx(keypoints[0][visibility[0] > 0] + 2)
+    hollow = [circle for circle in circles if circle.get_facecolor()[3] == 0]
     assert len(hollow) == (visibility[0] == 1).sum()
 
 

@@ -1,21 +1,25 @@
 """Predictions for pictures of one's own: boxes from everywhere, results that read back, and what is refused."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
 
+from posenfs.body.skeleton import Skeleton
 from posenfs.cli import main
 from posenfs.data.datasets.mpii import read_mpii
-from posenfs.data.sample import DataError
+from posenfs.data.sample import DataError, load_image
 from posenfs.evaluation.oks import rescore
 from posenfs.evaluation.pictures import _detector, boxes_from_file, detected_people, whole_pictures
 from posenfs.evaluation.predict import predict
 from posenfs.search.engine import Search
 from posenfs.search.saved import load_model
+from posenfs.show.poses import draw_on_picture
+from posenfs.show.predictions import DrawingRule, predict_pictures
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +51,15 @@ def test_boxes_of_a_file_give_what_the_data_set_gives(model, people, pictures, t
     (tmp_path / "boxes.json").write_text(json.dumps(rows))
     command = ["predict", *map(str, pictures), "--model", str(model), "--output", str(tmp_path / "out"), "--quiet"]
     main([*command, "--boxes", str(tmp_path / "boxes.json"), "--device", "cpu"])
-    assert f"{len(some)} people in 3 pictures" in capsys.readouterr().out
+    assert f"{len(some)} people in 3 images" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "predictions.json").read_text())
     expected = predict(load_model(model).model.to(memory_format=torch.channels_last), some, (64, 64))
     found = np.array([result["keypoints"] for result in results]).reshape(len(some), 16, 3)
     assert found[..., :2] == pytest.approx(expected.keypoints_image) and found[..., 2] == pytest.approx(expected.scores)
     assert [result["score"] for result in results] == pytest.approx(rescore(np.full(len(some), 0.5), expected.scores))
     for path in pictures:
-        with Image.open(tmp_path / "out" / f"{path.stem}.png") as drawing:
-            assert drawing.width == 880
+        with Image.open(tmp_path / "out" / f"{path.stem}.png") as drawing, Image.open(path) as image:
+            assert drawing.size == image.size
 
 
 def test_whole_pictures_and_other_decodings(model, pictures, people, tmp_path):
@@ -120,16 +124,23 @@ def test_boxes_that_cannot_be_used(rows, message, pictures, people, tmp_path):
     [
         (["nowhere.jpg"], [], "no image at nowhere.jpg"),
         (["text.jpg"], [], "is not a whole image"),
-        (["a/x.jpg", "b/x.jpg"], [], "two pictures are named 'x'"),
+        (["a/x.jpg", "b/x.jpg"], [], "no image at a/x.jpg"),
+        (["text.jpg", "a/deeper/text.jpg"], [], "two images are named 'text.jpg'"),
         (["text.jpg"], ["--boxes", "none.json"], "there is no file none.json"),
         (["text.jpg"], ["--output", "text.jpg"], r"text.jpg is a file; choose a folder \(--output\)"),
-        (["a"], [], r"a is a folder; name its pictures: a/\*.jpg"),
+        (["a"], [], r"a is a folder without images: none of the 2 files in it ends in \.bmp, .*\.jpg"),
+        (["text.jpg", "half.jpg"], [], "none of the 2 images can be read: text.jpg .*; half.jpg"),
+        (["text.jpg"], ["--output", "text.jpg/out"], "text.jpg is no folder; choose a folder"),
+        (["text.jpg"], ["--output", "/proc/out"], r"cannot write into /proc: .*; choose another folder \(--output\)"),
     ],
 )
 def test_pictures_that_cannot_be_used(pictures, options, message, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.jpg").write_text("no picture")
-    (tmp_path / "a").mkdir()
+    (tmp_path / "half.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "a" / "deeper").mkdir(parents=True)
+    for name in ("notes.txt", ".hidden.jpg", "data.csv", "deeper/text.jpg"):
+        (tmp_path / "a" / name).write_text("")
     with pytest.raises(SystemExit, match=message):
         main(["predict", *pictures, "--model", str(model), "--output", "out", "--quiet", *options])
     assert not (tmp_path / "out").exists()
@@ -161,9 +172,85 @@ def test_half_a_drawing_is_none(model, pictures, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["predictions.json"]
 
 
-@pytest.mark.parametrize("options", [("--threshold", "-1"), ("--threshold", "nan"), ("--box-threshold", "1")])
+@pytest.mark.parametrize(
+    "options",
+    [("--threshold", "-1"), ("--threshold", "nan"), ("--box-threshold", "1"), ("--least-share", "1.5")],
+)
 def test_scores_that_are_no_choice(options, model, pictures, tmp_path):
     command = ["predict", *map(str, pictures), "--model", str(model), "--output", str(tmp_path / "out"), *options]
-    with pytest.raises(SystemExit, match=f"{float(options[1])}"):
+    with pytest.raises(SystemExit, match=rf"\({options[0]}\); got {float(options[1])}"):
         main(command)
     assert not (tmp_path / "out").exists()
+
+
+def test_folders_broken_images_and_what_is_said_of_them(model, pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in" / "deeper").mkdir(parents=True)
+    whole = pictures[0].read_bytes()
+    for name in ("b.jpg", "a.JPG", "deeper/c.jpg", ".d.jpg"):
+        (tmp_path / "in" / name).write_bytes(whole)
+    (tmp_path / "in" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    Image.open(pictures[1]).save(tmp_path / "in" / "b.png")
+    command = ["predict", "in", "in/b.jpg", "--model", str(model), "--output", "new/out", "--quiet", "--device", "cpu"]
+    main([*command, "--least-share", "0"])
+    captured = capsys.readouterr()
+    results = json.loads((tmp_path / "new" / "out" / "predictions.json").read_text())
+    assert [result["file_name"] for result in results] == ["a.JPG", "b.jpg", "b.png"]
+    assert sorted(path.name for path in (tmp_path / "new" / "out").glob("*.png")) == ["a.png", "b.jpg.png", "b.png.png"]
+    assert "in/cut.jpg" in captured.err and "not a whole image" in captured.err
+    assert captured.err.count("each whole image is taken for one person") == 1
+    assert "--boxes FILE (JSON), or --boxes detector" in captured.err
+    assert "3 people in 3 images" in captured.out and "1 of 4 images could not be read" in captured.out
+    main([*command, "--threshold", "99"])
+    said = capsys.readouterr().out
+    assert "0 drawn; 3 with too few confident keypoints (fewer than 40% with scores above 99)" in said
+    assert "nobody is drawn in a.JPG, b.jpg, b.png" in said
+    with Image.open("new/out/b.jpg.png") as drawing:  # nothing drawn: the image itself
+        assert (
+            np.asarray(drawing.convert("RGB")) == load_image(tmp_path / "in" / "b.jpg").permute(1, 2, 0).numpy()
+        ).all()
+
+
+def test_who_is_drawn():
+    scores = np.array([[0.9, 0.9, 0.1, 0.1, 0.1], [0.9, 0.3, 0.1, 0.1, 0.1], [0.4] * 5])
+    drawn, shown = DrawingRule(0.3, 0.4).apply(scores)
+    assert drawn.tolist() == [True, False, True]
+    assert shown.tolist() == [[True, True, False, False, False], [False] * 5, [True] * 5]
+
+
+@pytest.mark.parametrize(("height", "width"), [(97, 131), (480, 854), (1031, 777)])
+def test_a_marker_lies_at_its_keypoints_pixel(height, width):
+    """The centre of the coloured pixels of lone keypoints, each in a drawing of its own, is the keypoint."""
+    skeleton = Skeleton("two", ("left_hand", "right_hand"), ((0, 1),), ((0, 1),))
+    black = torch.zeros(3, height, width, dtype=torch.uint8)
+    widths = []
+    for x, y in ((20, 30), (width - 21, height - 31), (width // 2, height // 3)):
+        figure = draw_on_picture(black, skeleton, np.array([[[x, y], [3.0, 3.0]]]), np.array([[True, False]]))
+        buffer = io.BytesIO()
+        figure.savefig(buffer, dpi="figure")
+        pixels = np.asarray(Image.open(buffer).convert("RGB")).astype(float).sum(-1)
+        assert pixels.shape == (height, width)
+        rows, columns = np.nonzero(pixels)
+        weights = pixels[rows, columns]
+        centre = (columns * weights).sum() / weights.sum(), (rows * weights).sum() / weights.sum()
+        assert centre == pytest.approx((x, y), abs=0.3)  # the other keypoint, and so the limb, is not drawn
+        widths.append(np.ptp(columns) + 1)
+    assert max(widths) <= 4 + 0.02 * max(height, width)
+
+
+def test_an_image_turned_by_its_exif_tag(model, pictures, tmp_path):
+    """The same image stored upright and stored lying with a tag: the same keypoints, and drawings of the same size."""
+    upright = Image.open(pictures[0]).convert("RGB")
+    upright = upright.crop((0, 0, upright.width // 2, upright.height))
+    tag = Image.Exif()
+    tag[ExifTags.Base.Orientation] = 6  # to be turned by 90 degrees clockwise
+    upright.save(tmp_path / "upright.png")
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "lying.png", exif=tag)
+    images = [tmp_path / "upright.png", tmp_path / "lying.png"]
+    predict_pictures(images, model, tmp_path / "out", rule=DrawingRule(0, 0), device="cpu", progress=False)
+    first, second = json.loads((tmp_path / "out" / "predictions.json").read_text())
+    assert first["keypoints"] == second["keypoints"]
+    drawings = [Image.open(tmp_path / "out" / name) for name in ("upright.png", "lying.png")]
+    assert drawings[0].size == drawings[1].size == upright.size
+    assert (np.asarray(drawings[0]) == np.asarray(drawings[1])).all()

@@ -105,10 +105,32 @@ def open_data(spec: DataSpec, progress: bool = True, strict: bool = False) -> tu
 
     Raises ValueError for an unknown data set, DataError for its files.
     """
+    people = [read_split(spec, split, progress) for split in ("train", "valid")]
+    train, valid = (without_broken_pictures(part, strict, progress) for part in people)
+    return train, valid
+
+
+def read_split(spec: DataSpec, split: str, progress: bool = True) -> People:
+    """Read the annotations of a split, without looking at the images; drawn people are drawn if they are not there.
+
+    Args:
+        spec: The data set.
+        split: train or valid; detected boxes (`spec.detections`) are for valid alone.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        ValueError: The data set is unknown.
+        DataError: Its files are not there, or cannot be used.
+    """
     source, root = source_of(spec), data_root(spec)
     if source.drawn:
         write_synthetic(root, *spec.pictures, spec.seed, spec.difficulty, progress=progress)
-    train, valid = (replace(source.read(root, split), title=drawn_title(root, split)) for split in ("train", "valid"))
-    if spec.detections is not None:
-        valid = with_detections(valid, Path(spec.detections))
-    return without_broken_pictures(train, strict, progress), without_broken_pictures(valid, strict, progress)
+    people = replace(source.read(root, split), title=drawn_title(root, split))
+    if split == "valid" and spec.detections is not None:
+        return with_detections(people, Path(spec.detections))
+    return people
+
+
+def is_present(spec: DataSpec, split: str) -> bool:
+    """Whether the annotations of a split are on disk. Nothing is drawn."""
+    return source_of(spec).find(data_root(spec), split) is not None
