@@ -50,8 +50,9 @@ def ablate(
         pictures: Of drawn people: to train and to validate on.
         weights: What networks begin with, NETWORK=FILE, or =imagenet: mobilenet_v2=weights.pth
         retry: Run those that failed before again.
-        plan: Only say what would be run, for how long, and how many seeds would tell which difference.
-        quiet: No progress.
+        plan: Only print the plan: what would run, for how long (a range, and what other processes used while it was
+            measured), and how many seeds would tell which difference.
+        quiet: No progress, and no plan unless --plan asks for it.
     """
     from posenfs.show.table_page import write_table_page
     from posenfs.study.campaign import run_tables

@@ -12,7 +12,7 @@ from posenfs.search.run import RunError
 from posenfs.study.ablation import Planned, ablate, plan, state_of
 from posenfs.study.engines import LocalEngine, RayEngine
 from posenfs.study.experiments import TABLES, Profile, beginning_networks, choose_profile, experiment_of
-from posenfs.study.planning import estimate, plan_text
+from posenfs.study.planning import LoadMeter, estimate, plan_text
 from posenfs.study.results import DataFingerprints, configuration, read_results, without_seed
 from posenfs.study.rows import Outcome, outcomes
 from posenfs.study.tables import write_table
@@ -55,10 +55,13 @@ def run_tables(
     done = {own["fingerprint"] for own in results}
     states = {own.key: state_of(own, done) for own in runs}
     local = None if engine == "ray" else LocalEngine(jobs, 1.0 if gpus_per_run is None else gpus_per_run, device)
-    if not quiet and set(states.values()) != {"done"}:
-        estimates = estimate(runs, data, device, local.threads if local else 1)  # Ray gives a run one CPU
+    left = [run for run in runs if states[run.key] != "done"]
+    if only_plan or (left and not quiet):
+        meter = LoadMeter()
+        estimates = estimate(left, data, device, local.threads if local else 1, not quiet)  # Ray gives a run one CPU
+        load = meter.read() if left else None
         at_once = local.jobs if local else jobs or 1
-        print(plan_text(estimates, states, seeds, at_once, _deviation(runs, results)), flush=True)
+        print(plan_text(runs, estimates, states, seeds, at_once, _deviation(runs, results), load), flush=True)
     if only_plan:
         return
     chosen = local or RayEngine(address, gpus_per_run=gpus_per_run)
