@@ -30,8 +30,8 @@ ROOMS = {
     ],
     "study": [
         "audit", "sweep", "costs", "speed", "pruning", "children", "distinctness", "comparing", "gathering", "decoding",
-        "submitting", "experiments", "results", "rows", "row_costs", "tables", "engines", "ablation", "planning",
-        "watching", "campaign",
+        "submitting", "experiments", "results", "rows", "row_costs", "tables", "engines", "ablation", "calibration",
+        "planning", "watching", "campaign",
     ],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",

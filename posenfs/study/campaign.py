@@ -10,9 +10,10 @@ from posenfs.data.sample import DataError
 from posenfs.evaluation.seeds import spread
 from posenfs.search.run import RunError
 from posenfs.study.ablation import Planned, ablate, plan, state_of
+from posenfs.study.calibration import LoadMeter
 from posenfs.study.engines import LocalEngine, RayEngine
 from posenfs.study.experiments import TABLES, Profile, beginning_networks, choose_profile, experiment_of
-from posenfs.study.planning import LoadMeter, estimate, plan_text
+from posenfs.study.planning import estimate, plan_text
 from posenfs.study.results import DataFingerprints, configuration, read_results, without_seed
 from posenfs.study.rows import Outcome, outcomes
 from posenfs.study.tables import write_table

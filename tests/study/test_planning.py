@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 
-import psutil
 import pytest
 import torch
 
 from posenfs.evaluation.seeds import power
-from posenfs.study import planning
+from posenfs.study import calibration
 from posenfs.study.ablation import plan
+from posenfs.study.calibration import Load
 from posenfs.study.experiments import choose_profile
-from posenfs.study.planning import Load, LoadMeter, estimate, plan_text
+from posenfs.study.planning import estimate, plan_text
 from posenfs.study.results import DataFingerprints
 
 
@@ -46,8 +46,8 @@ def test_warm_up_is_not_counted_and_the_spread_is_a_range(drawn, monkeypatch):
     asked = runs[0].experiment.run
     # a step and a prediction in turns; two of each are the warm-up, then they take 1000 s, or 2000 s
     seconds = iter([1e6] * 4 + [1000.0] * 20 + [2000.0] * 20)
-    monkeypatch.setattr(planning, "_timed", lambda work, device: next(seconds))
-    monkeypatch.setattr(planning, "_SECONDS", 1e9)
+    monkeypatch.setattr(calibration, "_timed", lambda work, device: next(seconds))
+    monkeypatch.setattr(calibration, "_SECONDS", 1e9)
     (found,) = estimate(runs, prints, "cpu", 1, progress=False)
     train, valid = prints.people(runs[0].experiment)
     steps = 1000 * asked.epochs * (train + 2 * valid) / min(8, asked.batch_size)
@@ -64,26 +64,6 @@ def test_what_is_done_has_no_hours(drawn):
     runs = plan(["table_2"], profile, 2, prints)
     text = plan_text(runs, [], {own.key: "done" for own in runs}, 2, 1, (1.5, "measured"), Load(0.0, 2, 0.0))
     assert "0 runs of 6 to do" in text and "table_2 random" in text and "while this was measured" not in text
-
-
-@pytest.mark.skipif(not psutil.LINUX, reason="the counters have other fields")
-def test_the_load_is_that_of_other_processes(monkeypatch):
-    """By the counters of the system: all that was not idle, without guests, which they count twice, less this one."""
-    fields = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
-    counters = {"user": 100.0, "idle": 1000.0, "iowait": 50.0, "guest": 30.0}
-    clock, own = [10.0], [5.0]
-    kind = type(psutil.cpu_times())
-    monkeypatch.setattr(planning.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(planning.time, "process_time", lambda: own[0])
-    monkeypatch.setattr(psutil, "cpu_times", lambda: kind(*(counters.get(name, 0.0) for name in fields)))
-    monkeypatch.setattr(psutil, "cpu_count", lambda: 4)
-    meter = LoadMeter()
-    clock[0], own[0] = 20.0, 12.0  # ten seconds, seven of them of this process
-    counters |= {"user": 117.0, "idle": 1020.0, "iowait": 53.0, "guest": 40.0}
-    load = meter.read()
-    assert load.others == pytest.approx(1.0) and load.cores == 4 and not load.idle
-    own[0] = 22.0
-    assert meter.read().others == 0.0 and meter.read().idle
 
 
 def test_a_busy_machine_is_said_with_what_it_does_to_the_hours(drawn):
