@@ -36,7 +36,7 @@ ROOMS = {
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
         "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "stills",
-        "predictions", "labels", "ablations", "table_page", "report",
+        "predictions", "labels", "ablations", "table_page", "run_summary", "report",
     ],
     "workbench": [
         "threads", "following", "driver", "display", "subject", "drawing", "moment", "views", "panel", "editor",
