@@ -14,7 +14,8 @@ from plotly.offline import get_plotlyjs
 
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import write_whole
-from posenfs.search.run import Run
+from posenfs.search.experiment import TENSORS
+from posenfs.search.run import Run, RunError
 from posenfs.show.run_summary import run_summary
 from posenfs.study.experiments import TABLES
 from posenfs.study.sweep import parse_parameters, read_notebook, run_notebook
@@ -113,6 +114,39 @@ def report_table(table: str, output: Path | None = None, parameters: Sequence[st
     page = write_report(executed, output or reports / f"{name}.html")
     write_index(reports)
     return page
+
+
+RUN_NOTEBOOK = "run_page.ipynb"  # shows a run from its folder alone
+
+
+def report_run(run: Run, output: Path | None = None) -> Path:
+    """Execute the notebook that shows a run from its folder, and write its page.
+
+    Args:
+        run: A finished run, or one with a snapshot; it is left as it is.
+        output: The page; None: report.html in the run's folder, beside the executed report.ipynb.
+
+    Returns:
+        The page.
+
+    Raises:
+        RunError: The run holds no weights yet, or is a model's folder.
+        FileNotFoundError: This is not the project's folder.
+        NotebookError: A cell failed.
+    """
+    run.check_searched()
+    run.experiment()
+    if not (run.folder / TENSORS).is_file() and not run.snapshots():
+        raise RunError(
+            f"{run.folder} has no weights yet ({run.state()}): there is nothing to show before the end of its first "
+            f"epoch; `posenfs status {run.name}` says how far it is"
+        )
+    source = home() / "notebooks" / RUN_NOTEBOOK
+    if not source.is_file():
+        raise FileNotFoundError(f"no notebook {source}; reports are written in the project's folder")
+    executed = run.folder / "report.ipynb"
+    run_notebook(source, executed, {"run": str(run.folder.resolve())}, progress=False)
+    return write_report(executed, output or executed.with_suffix(".html"))
 
 
 def write_index(reports: Path) -> Path:

@@ -36,7 +36,9 @@ def _paragraphs(run: Run) -> Iterator[str]:
         )
     if architectures := _searched_architectures(run):
         yield f"**Answer.** {_choices(architectures, run.experiment().fabric.operations)}"
-    signs = next((row["architecture"] for row in reversed(run.history()) if row.get("architecture")), {})
+    signs: dict[str, dict] = next(
+        (row["architecture"] for row in reversed(run.history()) if row.get("architecture")), {}
+    )
     named = {plain_name(name): Signs(**values) for name, values in signs.items()}
     yield from (f"**Warning.** {warning[0].upper()}{warning[1:]}." for warning in warnings(named))
     if metrics:
@@ -67,10 +69,10 @@ def _choices(architectures: Mapping[str, Architecture], operations: Sequence[str
         choices.append(
             f"the {plain_name(name)} {operation} ({alpha.max():.1%}) and the {source} map ({beta.max():.1%})"
         )
+    equal = f"{1 / len(operations):.1%} and {1 / 3:.1%}"
     return (
-        f"By the greatest mean weight, these are chosen: {'; '.join(choices)}. Equal weights are {1 / len(operations):.1%} and "
-        f"{1 / 3:.1%}; the largest distance from them is {100 * max(distances):.1f} percentage points. Other seeds may "
-        "choose otherwise."
+        f"By the greatest mean weight, these are chosen: {'; '.join(choices)}. Equal weights are {equal}; the largest "
+        f"distance from them is {100 * max(distances):.1f} percentage points. Other seeds may choose otherwise."
     )
 
 
