@@ -141,7 +141,7 @@ def test_a_table_reports_itself(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.strip().endswith("reports/figure_6.html")
     index = (tmp_path / "reports" / "index.html").read_text()
     assert "<a href='figure_6.html'>Figure 6: loss with and without vectors" in index
-    assert "| missing |" in (tmp_path / "reports" / "tables" / "figure_6_study.md").read_text()
+    assert "| missing |" in (tmp_path / "reports" / "drafts" / "figure_6_study.md").read_text()
     with pytest.raises(SystemExit, match=r"no notebook .*table_3.ipynb; reports are written in the project's folder"):
         main(["report", "table_3"])
 

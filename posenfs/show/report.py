@@ -108,7 +108,7 @@ def report_table(table: str, output: Path | None = None, parameters: Sequence[st
     if not source.is_file():
         raise FileNotFoundError(f"no notebook {source}; reports are written in the project's folder")
     values = parse_parameters(source, parameters)
-    name = "_".join([source.stem, *(f"{name}_{value}" for name, value in values.items())])
+    name = "_".join([source.stem, *(f"{name}_{value}" for name, value in values.items() if name != "publish")])
     executed = reports / f"{name}.ipynb"
     run_notebook(source, executed, values, progress=False)
     page = write_report(executed, output or reports / f"{name}.html")

@@ -15,7 +15,7 @@ from posenfs.study.engines import LocalEngine, RayEngine
 from posenfs.study.experiments import TABLES, Profile, beginning_networks, choose_profile, experiment_of
 from posenfs.study.planning import estimate, plan_text
 from posenfs.study.results import DataFingerprints, configuration, read_results, without_seed
-from posenfs.study.rows import Outcome, outcomes
+from posenfs.study.rows import outcomes
 from posenfs.study.tables import write_table
 from posenfs.study.watching import LiveTable
 
@@ -37,10 +37,12 @@ def run_tables(
     retry: bool = False,
     only_plan: bool = False,
     quiet: bool = False,
-    write: Callable[[str, str, Sequence[Outcome]], Sequence[Path]] = write_table,
+    write: Callable[..., Sequence[Path]] = write_table,
+    publish: bool = False,
 ) -> None:
     """Plan, run and write tables (all: every one of TABLES); see `posenfs ablate` for the arguments. `write`: what
-    makes the files of a table of its name, the profile's and its rows; the first one is named.
+    makes the files of a table of its name, the profile's and its rows, and of `publish` (see `tables_home`); the first
+    one is named.
 
     Raises ValueError for what cannot be planned, and RunError naming what failed, after everything else was run."""
     tables = list(TABLES) if "all" in tables else list(tables)
@@ -74,7 +76,8 @@ def run_tables(
             chosen.close()
     results = read_results()
     for table in tables:
-        files = write(table, profile_name, outcomes(table, profile, _of_these_data(results, table, profile, data)))
+        rows_with_results = outcomes(table, profile, _of_these_data(results, table, profile, data))
+        files = write(table, profile_name, rows_with_results, publish=publish)
         if not quiet:
             print(f"{TABLES[table].title}: {files[0]}")
     if failed:

@@ -28,7 +28,7 @@ def command(house, profile, monkeypatch):
 
 
 def page_of(house) -> str:
-    (page,) = (house / "reports" / "tables").glob("table_2_smoke*.md")
+    (page,) = (house / "reports" / "drafts").glob("table_2_smoke*.md")
     return page.read_text()
 
 
