@@ -6,6 +6,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+READY_DEV := .venv/.ready-dev
+# JupyterLab refuses root without this option
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
+# shows of pip's output the downloads of megabytes, as they begin, and the unpacking
+PROGRESS := awk '/(Downloading|Using cached) .*[MG]B\)/ { sub("https?:.*/", ""); print; fflush() } \
+	/^Installing collected packages/ { print "  Unpacking", NF - 3, "packages (a minute)"; fflush() }'
 ONE_THREAD := OMP_NUM_THREADS=1
 PYTEST := -m pytest -n logical --maxprocesses 8 --dist worksteal
 TABLES := table_2 table_3 table_4 table_5 table_6 table_7 figure_6 figure_7 released_rules are_parts_different
@@ -13,7 +20,11 @@ TABLES := table_2 table_3 table_4 table_5 table_6 table_7 figure_6 figure_7 rele
 # bytecode is kept whatever the shell says, or each kernel and each process of a test compiles posenfs anew
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo types test test-all test-browser smoke pictures check lab install coverage floors audit
+# a pipe fails where its first command does
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+
+.PHONY: demo types test test-all test-browser smoke pictures check lab install install-dev coverage floors audit
 demo: reports/demo/search.html
 	@echo "open $(CURDIR)/reports/demo/search.html"
 
@@ -21,50 +32,56 @@ reports/demo/search.html: notebooks/04_search.ipynb | $(READY)
 	$(BIN)/posenfs run notebooks/04_search.ipynb -p name=demo
 	$(BIN)/posenfs report demo --output $@
 
-test: $(READY)
+test: $(READY_DEV)
 	$(ONE_THREAD) $(BIN)/python $(PYTEST) -m "not slow"
 
 test-all: test test-browser smoke
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[ray]'
 	$(ONE_THREAD) $(BIN)/python $(PYTEST) -m slow --ignore tests/browser
 
-test-browser: $(READY)
+test-browser: $(READY_DEV)
 	$(BIN)/python -m pytest tests/browser
 
-types: $(READY)
+types: $(READY_DEV)
 	$(BIN)/mypy
 
-coverage: $(READY)
+coverage: $(READY_DEV)
 	$(ONE_THREAD) $(BIN)/python $(PYTEST) -m "not slow" --cov=posenfs --cov-report=term-missing:skip-covered
 
-floors: $(READY)
+floors: $(READY_DEV)
 	$(PYTHON) -m venv .venv-floors
 	$(BIN)/uv pip install --python .venv-floors/bin/python --resolution lowest-direct -e '.[dev]'
 	$(ONE_THREAD) .venv-floors/bin/python $(PYTEST) -m "not slow" --ignore tests/browser
 
-audit: $(READY)
+audit: $(READY_DEV)
 	$(BIN)/pip-audit --skip-editable
 
 smoke: $(READY)
 	$(BIN)/posenfs ablate all --profile smoke --seeds 1 --jobs 2
 	printf '%s\n' $(TABLES) | OMP_NUM_THREADS=1 xargs -P 2 -I{} $(BIN)/posenfs run notebooks/{}.ipynb -p profile=smoke --quiet
 
-pictures: $(READY)
+pictures: $(READY_DEV)
 	$(BIN)/python -m tests.browser.pictures docs/pictures
 
-check: $(READY)
+check: $(READY_DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/nbstripout --verify --extra-keys "metadata.papermill cell.metadata.papermill" notebooks/*.ipynb
 	$(BIN)/python -m pytest tests/test_layers.py tests/test_paper_facts.py
 
 lab: $(READY)
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb
+	$(BIN)/jupyter lab $(AS_ROOT) --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb
 
 install: $(READY)
+install-dev: $(READY_DEV)
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "posenfs needs Python 3.11 or newer; try make PYTHON=python3.12")'
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { rm -rf .venv; $(PYTHON) -m venv .venv; }
-	@echo "installing into .venv (torch is large: minutes)"
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e '.[dev]'
+	@echo "installing into .venv: about 150 packages, of which torch and its GPU libraries are the largest"
+	@$(PIP) -e . | $(PROGRESS)
+	@touch $@
+
+# what the tests and checks need besides
+$(READY_DEV): $(READY)
+	@$(PIP) -e '.[dev]' | $(PROGRESS)
 	@touch $@

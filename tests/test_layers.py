@@ -31,12 +31,12 @@ ROOMS = {
     "study": [
         "audit", "sweep", "costs", "speed", "testing", "pruning", "children", "distinctness", "comparing", "gathering",
         "decoding", "submitting", "experiments", "results", "rows", "row_costs", "tables", "engines", "ablation",
-        "planning", "watching", "campaign",
+        "calibration", "planning", "watching", "campaign",
     ],
     "show": [
         "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
         "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "stills",
-        "predictions", "labels", "ablations", "table_page", "report",
+        "predictions", "labels", "ablations", "table_page", "run_summary", "report",
     ],
     "workbench": [
         "threads", "kernel", "following", "driver", "display", "subject", "drawing", "moment", "views", "panel",

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,9 +153,41 @@ def test_a_table_reports_itself(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.strip().endswith("reports/figure_6.html")
     index = (tmp_path / "reports" / "index.html").read_text()
     assert "<a href='figure_6.html'>Figure 6: loss with and without vectors" in index
-    assert "| missing |" in (tmp_path / "reports" / "tables" / "figure_6_study.md").read_text()
+    assert "| missing |" in (tmp_path / "reports" / "drafts" / "figure_6_study.md").read_text()
     with pytest.raises(SystemExit, match=r"no notebook .*table_3.ipynb; reports are written in the project's folder"):
         main(["report", "table_3"])
+
+
+def test_a_run_without_a_notebook_is_reported_from_its_folder(tiny, tmp_path, monkeypatch, capsys):
+    """The page is made in the run's folder, and the run is left as it is; without weights it is refused in words."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "notebooks" / "run_page.ipynb").write_bytes((NOTEBOOKS / "run_page.ipynb").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    search = Search(tiny, device="cpu", progress=False)
+    search.epoch()  # half of it: an unfinished run is shown as far as it is
+    search.snapshot()
+    folder = search.run.folder
+    del search
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    main(["report", "tiny"])
+    printed = capsys.readouterr()
+    assert printed.out.strip().endswith("reports/runs/tiny/report.html") and "half a minute" in printed.err
+    page = (folder / "report.html").read_text()
+    for seen in (
+        "This run is not finished",
+        "Training loss",
+        "Is a fabric collapsing?",
+        "data:image/png",
+        "upper limb",
+    ):
+        assert seen in page, seen
+    assert before == {path: path.read_bytes() for path in before}
+
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    shutil.rmtree(folder / "snapshots")
+    with pytest.raises(SystemExit, match=r"tiny has no weights yet .*posenfs status tiny"):
+        main(["report", "tiny"])
 
 
 def test_04_search(drawn, tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """Runs: steered, followed, listed, compared; notebooks and their pages."""
 
 import json
+import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -73,31 +74,30 @@ def run(
 
 
 def report(source: Positional[str], parameter: _Parameters = [], output: Path | None = None) -> None:  # noqa: B006
-    """Turn an executed notebook into one HTML page that needs no internet.
+    """Turn an executed notebook, a run or a table into one HTML page that needs no internet.
 
     Args:
         source: A run (its name or folder), an executed notebook, or a table (table_2, …, released_rules,
-            are_parts_different): its notebook is executed, its page is written into reports/, and reports/index.html
-            lists all pages there.
+            are_parts_different). Of a run without an executed notebook one is made from its folder, which takes about
+            half a minute (report.ipynb and report.html there). Of a table the notebook is executed, its page is written
+            into reports/, and reports/index.html lists all pages there.
         parameter: A parameter of a table's notebook; may be given many times.
         output: The page; by default beside the notebook.
     """
     from posenfs.search.run import find_run
-    from posenfs.show.report import PAGES, report_table, write_report
+    from posenfs.show.report import PAGES, report_run, report_table, write_report
 
     if source in PAGES:
         print(report_table(source, output, parameter))
         return
     if parameter:
         raise ValueError(f"-p {parameter[0]}: only the notebooks of tables take parameters here: {', '.join(PAGES)}")
-    notebook = Path(source)
-    if not source.endswith(".ipynb") and not (notebook := find_run(source).folder / "notebook.ipynb").is_file():
-        page = f"reports/{notebook.parent.name}.ipynb"
-        raise FileNotFoundError(
-            f"no executed notebook at {notebook}; make one of this run: posenfs run notebooks/05_architectures.ipynb "
-            f"-p run={source} --output {page} && posenfs report {page}"
-        )
-    print(write_report(notebook, output or notebook.with_suffix(".html")))
+    notebook = Path(source) if source.endswith(".ipynb") else find_run(source).folder / "notebook.ipynb"
+    if source.endswith(".ipynb") or notebook.is_file():
+        print(write_report(notebook, output or notebook.with_suffix(".html")))
+        return
+    print(f"{source} has no executed notebook: one is made from its folder (about half a minute)", file=sys.stderr)
+    print(report_run(find_run(source), output))
 
 
 def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(name="json")] = False) -> None:

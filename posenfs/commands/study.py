@@ -26,6 +26,7 @@ def ablate(
     weights: tuple[str, ...] = (),
     retry: bool = False,
     plan: bool = False,
+    publish: bool = False,
     quiet: bool = False,
 ) -> None:
     """Run the rows of tables and figures of the paper, several seeds each, as notebooks, and write the tables.
@@ -50,8 +51,11 @@ def ablate(
         pictures: Of drawn people: to train and to validate on.
         weights: What networks begin with, NETWORK=FILE, or =imagenet: mobilenet_v2=weights.pth
         retry: Run those that failed before again.
-        plan: Only say what would be run, for how long, and how many seeds would tell which difference.
-        quiet: No progress.
+        plan: Only print the plan: what would run, for how long (a range, and what other processes used while it was
+            measured), and how many seeds would tell which difference.
+        publish: Write the tables into reports/tables, which is committed; otherwise into reports/drafts, which git
+            ignores.
+        quiet: No progress, and no plan unless --plan asks for it.
     """
     from posenfs.show.table_page import write_table_page
     from posenfs.study.campaign import run_tables
@@ -59,7 +63,7 @@ def ablate(
     run_tables(
         tables, profile, seeds, engine, jobs, gpus_per_run, address, device,
         {"image_size": image_size, "epochs": epochs, "dataset": dataset, "root": root, "pictures": pictures},
-        weights, rows, retry, plan, quiet, write_table_page,
+        weights, rows, retry, plan, quiet, write_table_page, publish,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import torch
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
 
-_TOO_MUCH = 0.9  # of the operations' weight on those that compute nothing
+WARNING_WEIGHT = 0.9  # weight of zero and skip together above which a fabric is said to collapse
 _IDLE = ("zero", "skip")
 
 
@@ -49,11 +49,12 @@ def effective_paths(architecture: Architecture, spec: FabricSpec) -> float:
 
 
 def warnings(signs: Mapping[str, Signs]) -> list[str]:
-    """In words, each fabric whose operations' weight has gone to zero and skip, as differentiable searches are prone to
-    let it."""
+    """Return a message for each fabric in which zero and skip together weigh more than WARNING_WEIGHT.
+
+    Differentiable searches are prone to let operations win that compute nothing."""
     return [
         f"fabric {name} is collapsing: {own.zero + own.skip:.0%} of its operations' weight is on zero ({own.zero:.0%}) "
-        f"and skip ({own.skip:.0%})"
+        f"and skip ({own.skip:.0%}); the warning is given above {WARNING_WEIGHT:.0%}"
         for name, own in signs.items()
-        if own.zero + own.skip > _TOO_MUCH
+        if own.zero + own.skip > WARNING_WEIGHT
     ]

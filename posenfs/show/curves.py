@@ -11,6 +11,7 @@ from posenfs.body.words import many, plain_name
 from posenfs.evaluation.metrics import metric_title
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
+from posenfs.model.watch import WARNING_WEIGHT
 from posenfs.show.canvas import operation_colour
 from posenfs.show.fabric_graph import TRANSFER_COLOURS, fitting_specs
 
@@ -19,6 +20,8 @@ _DASHES = ("solid", "dash", "dashdot", "dot")  # of cells, the finest first
 TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
 # Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
+# Seven further colours (of Paul Tol's muted scheme) for figures with many lines
+_MANY_COLOURS = (*COLOURS, "#882255", "#44AA99", "#332288", "#999933", "#AA4499", "#661100", "#6699CC")
 
 
 def loss_curve(history: Sequence[Mapping], most: int = 5000) -> go.Figure:
@@ -99,7 +102,7 @@ def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_po
     steps = [row["step"] for row in rows]
     figure = go.Figure(layout=layout(f"{metric_title(metric)} on people the network has not seen"))
     columns = [key.removeprefix(f"{metric}/") for key in (rows[0] if rows else ()) if key.startswith(f"{metric}/")]
-    styles = itertools.product(("solid", "dot", "dash"), COLOURS)
+    styles = itertools.product(("solid", "dot", "dash"), _MANY_COLOURS)
     for column, (dash, colour) in zip(columns, styles, strict=False):
         values = [row.get(f"{metric}/{column}") for row in rows]
         if any(value is not None for value in values):
@@ -204,8 +207,10 @@ def beta_curves(
 
 
 def collapse_curves(history: Sequence[Mapping]) -> go.Figure:
-    """Signs of collapse at each evaluation, a line for each fabric: the weight of operations that compute nothing, how
-    undecided alpha and beta are, and as how many equally likely ways the weights of the sources are."""
+    """Signs of collapse at each evaluation, a line for each fabric: the weight of operations that compute nothing, the
+    entropies of alpha and beta, and the effective number of paths.
+
+    The dashed line is the weight above which a search warns; the other signs have no such value."""
     rows = [row for row in history if row.get("architecture")]
     titles = ("weight of zero and skip", "entropy of alpha", "entropy of beta", "effective paths")
     figure = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.05)
@@ -226,6 +231,11 @@ def collapse_curves(history: Sequence[Mapping]) -> go.Figure:
     for column in (1, 2, 3):
         figure.update_yaxes(range=[0, 1.03], row=1, col=column)
     figure.update_yaxes(rangemode="tozero", row=1, col=4)
+    figure.add_hline(
+        WARNING_WEIGHT, row=1, col=1, line={"color": "#C62828", "dash": "dash", "width": 1.5},
+        annotation={"text": f"warning above {WARNING_WEIGHT:g}", "font": {"color": "#C62828"}},
+        annotation_position="bottom right",
+    )  # fmt: skip
     return figure
 
 

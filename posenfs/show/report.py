@@ -9,14 +9,18 @@ import nbformat
 import plotly.graph_objects as go
 import plotly.io
 from nbconvert import HTMLExporter
-from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor, TagRemovePreprocessor
 from plotly.offline import get_plotlyjs
 
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import check_writable, write_whole
+from posenfs.search.experiment import TENSORS
+from posenfs.search.run import Run, RunError
+from posenfs.show.run_summary import run_summary
 from posenfs.study.experiments import TABLES
 from posenfs.study.sweep import parse_parameters, read_notebook, run_notebook
 
+_WITHOUT_LIVE = TagRemovePreprocessor(remove_cell_tags={"live"}, enabled=True)
 _PLOTLY = "application/vnd.plotly.v1+json"
 
 
@@ -40,17 +44,49 @@ class ForThePage(Preprocessor):
         return cell, resources
 
 
-def write_report(notebook: Path, target: Path) -> Path:
-    """Executed notebook -> one HTML file, figures and plotly itself inside.
+class FoldParameters(Preprocessor):
+    """Show the cells of parameters (the notebook's, and those that papermill injected) folded."""
 
-    Raises FileNotFoundError, NotebookError or ValueError for what is no executed notebook."""
+    def preprocess_cell(
+        self, cell: nbformat.NotebookNode, resources: dict, index: int
+    ) -> tuple[nbformat.NotebookNode, dict]:
+        titles = {"parameters": "Parameters", "injected-parameters": "Parameters given to this run"}
+        tags = [tag for tag in cell.metadata.get("tags", ()) if tag in titles]
+        if cell.cell_type != "code" or not tags:
+            return cell, resources
+        code = html.escape(cell.source).replace("\n", "&#10;")  # in one line: a blank one would end the HTML
+        folded = f"<details><summary>{titles[tags[0]]}</summary><pre>{code}</pre></details>"
+        return nbformat.v4.new_markdown_cell(folded), resources
+
+
+def write_report(notebook: Path, target: Path) -> Path:
+    """Write an executed notebook as one HTML file, with its figures and plotly itself inside.
+
+    The notebook of a run has a summary of that run after its first cell. Parameters are folded, and cells tagged
+    `live`, about buttons that a page does not have, are left out.
+
+    Args:
+        notebook: The executed notebook.
+        target: The HTML file.
+
+    Returns:
+        The target.
+
+    Raises:
+        FileNotFoundError: There is no such notebook.
+        NotebookError: The file is not a notebook.
+        ValueError: The notebook was not executed.
+    """
     if not notebook.is_file():
         raise FileNotFoundError(f"no executed notebook at {notebook}; run it first with `posenfs run`")
     content = read_notebook(notebook)
     if not any(cell.get("outputs") for cell in content.cells):
         raise ValueError(f"{notebook} has no outputs: it was not executed; run it first with `posenfs run`")
     content.metadata.pop("widgets", None)  # a page would fetch their program; it shows their pictures
-    exporter = HTMLExporter(preprocessors=[CoalesceStreamsPreprocessor, ForThePage], embed_images=True)
+    if (notebook.parent / "config.json").is_file():
+        content.cells.insert(1, nbformat.v4.new_markdown_cell(run_summary(Run(notebook.parent))))
+    preprocessors = [CoalesceStreamsPreprocessor, ForThePage, FoldParameters, _WITHOUT_LIVE]
+    exporter = HTMLExporter(preprocessors=preprocessors, embed_images=True)
     # nothing may be fetched when the page is opened
     exporter.require_js_url = exporter.mathjax_url = exporter.mermaid_js_url = exporter.jquery_url = ""
     page, _ = exporter.from_notebook_node(content, {"metadata": {"name": target.stem}})
@@ -74,12 +110,45 @@ def report_table(table: str, output: Path | None = None, parameters: Sequence[st
     values = parse_parameters(source, parameters)
     if output is not None:
         check_writable(output)
-    name = "_".join([source.stem, *(f"{name}_{value}" for name, value in values.items())])
+    name = "_".join([source.stem, *(f"{name}_{value}" for name, value in values.items() if name != "publish")])
     executed = reports / f"{name}.ipynb"
     run_notebook(source, executed, values, progress=False)
     page = write_report(executed, output or reports / f"{name}.html")
     write_index(reports)
     return page
+
+
+RUN_NOTEBOOK = "run_page.ipynb"  # shows a run from its folder alone
+
+
+def report_run(run: Run, output: Path | None = None) -> Path:
+    """Execute the notebook that shows a run from its folder, and write its page.
+
+    Args:
+        run: A finished run, or one with a snapshot; it is left as it is.
+        output: The page; None: report.html in the run's folder, beside the executed report.ipynb.
+
+    Returns:
+        The page.
+
+    Raises:
+        RunError: The run holds no weights yet, or is a model's folder.
+        FileNotFoundError: This is not the project's folder.
+        NotebookError: A cell failed.
+    """
+    run.check_searched()
+    run.experiment()
+    if not (run.folder / TENSORS).is_file() and not run.snapshots():
+        raise RunError(
+            f"{run.folder} has no weights yet ({run.state()}): there is nothing to show before the end of its first "
+            f"epoch; `posenfs status {run.name}` says how far it is"
+        )
+    source = home() / "notebooks" / RUN_NOTEBOOK
+    if not source.is_file():
+        raise FileNotFoundError(f"no notebook {source}; reports are written in the project's folder")
+    executed = run.folder / "report.ipynb"
+    run_notebook(source, executed, {"run": str(run.folder.resolve())}, progress=False)
+    return write_report(executed, output or executed.with_suffix(".html"))
 
 
 def write_index(reports: Path) -> Path:

@@ -1,4 +1,4 @@
-"""A table's page in reports/tables, with pictures: what the runs of each row came to, and the fabrics they found."""
+"""A table's page, with pictures: what the runs of each row came to, and the fabrics they found."""
 
 import itertools
 from collections.abc import Sequence
@@ -17,13 +17,15 @@ from posenfs.study.tables import write_table
 _INK = "#222222"
 
 
-def write_table_page(table: str, profile_name: str, rows: Sequence[Outcome], paired: bool = False) -> list[Path]:
+def write_table_page(
+    table: str, profile_name: str, rows: Sequence[Outcome], paired: bool = False, publish: bool = False
+) -> list[Path]:
     """As `write_table`, with a picture of every run, and one of the searched fabrics, where there are any."""
     pictures = {"runs.png": draw_runs(rows).png()} if any(own.results for own in rows) else {}
     specs, found = mean_architectures(rows)
     if found:
         pictures["fabrics.svg"] = draw_fabrics(specs, found, columns=4).svg()
-    return write_table(table, profile_name, rows, paired, pictures)
+    return write_table(table, profile_name, rows, paired, pictures, publish)
 
 
 def draw_runs(rows: Sequence[Outcome]) -> Picture:

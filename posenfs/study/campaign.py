@@ -10,11 +10,12 @@ from posenfs.data.sample import DataError
 from posenfs.evaluation.seeds import spread
 from posenfs.search.run import RunError
 from posenfs.study.ablation import Planned, ablate, plan, state_of
+from posenfs.study.calibration import LoadMeter
 from posenfs.study.engines import LocalEngine, RayEngine
 from posenfs.study.experiments import TABLES, Profile, beginning_networks, choose_profile, experiment_of
 from posenfs.study.planning import estimate, plan_text
 from posenfs.study.results import DataFingerprints, configuration, read_results, without_seed
-from posenfs.study.rows import Outcome, outcomes
+from posenfs.study.rows import outcomes
 from posenfs.study.tables import write_table
 from posenfs.study.watching import LiveTable
 
@@ -36,10 +37,12 @@ def run_tables(
     retry: bool = False,
     only_plan: bool = False,
     quiet: bool = False,
-    write: Callable[[str, str, Sequence[Outcome]], Sequence[Path]] = write_table,
+    write: Callable[..., Sequence[Path]] = write_table,
+    publish: bool = False,
 ) -> None:
     """Plan, run and write tables (all: every one of TABLES); see `posenfs ablate` for the arguments. `write`: what
-    makes the files of a table of its name, the profile's and its rows; the first one is named.
+    makes the files of a table of its name, the profile's and its rows, and of `publish` (see `tables_home`); the first
+    one is named.
 
     Raises ValueError for what cannot be planned, and RunError naming what failed, after everything else was run."""
     tables = list(TABLES) if "all" in tables else list(tables)
@@ -55,10 +58,13 @@ def run_tables(
     done = {own["fingerprint"] for own in results}
     states = {own.key: state_of(own, done) for own in runs}
     local = None if engine == "ray" else LocalEngine(jobs, 1.0 if gpus_per_run is None else gpus_per_run, device)
-    if not quiet and set(states.values()) != {"done"}:
-        estimates = estimate(runs, data, device, local.threads if local else 1)  # Ray gives a run one CPU
+    left = [run for run in runs if states[run.key] != "done"]
+    if only_plan or (left and not quiet):
+        meter = LoadMeter()
+        estimates = estimate(left, data, device, local.threads if local else 1, not quiet)  # Ray gives a run one CPU
+        load = meter.read() if left else None
         at_once = local.jobs if local else jobs or 1
-        print(plan_text(estimates, states, seeds, at_once, _deviation(runs, results)), flush=True)
+        print(plan_text(runs, estimates, states, seeds, at_once, _deviation(runs, results), load), flush=True)
     if only_plan:
         return
     chosen = local or RayEngine(address, gpus_per_run=gpus_per_run)
@@ -70,7 +76,8 @@ def run_tables(
             chosen.close()
     results = read_results()
     for table in tables:
-        files = write(table, profile_name, outcomes(table, profile, _of_these_data(results, table, profile, data)))
+        rows_with_results = outcomes(table, profile, _of_these_data(results, table, profile, data))
+        files = write(table, profile_name, rows_with_results, publish=publish)
         if not quiet:
             print(f"{TABLES[table].title}: {files[0]}")
     if failed:

@@ -115,7 +115,7 @@ def collect(run: Run, own: str, data: Mapping[str, str | None]) -> dict:
         "architectures": _last(run),
         "losses": _curve(losses),
         "epochs": [[row["step"], row[metrics["headline"]]] for row in epochs],
-        "time": _time(run),
+        "time": training_time(run),
         "provenance": {name: value for name, value in run.provenance().items() if name != "initial_weights"},
     }
 
@@ -136,7 +136,7 @@ def _curve(rows: list[dict]) -> list[list]:
     return [[rows[n]["step"], round(statistics.fmean(losses[max(n + 1 - window, 0) : n + 1]), 5)] for n in chosen]
 
 
-def _time(run: Run) -> dict:
+def training_time(run: Run) -> dict:
     """Median images/s, hours of training steps, share of waiting, and where: device and threads."""
     rows, where = run.timing(), run.provenance()
     rates = [row["images_per_s"] for row in rows if row["images_per_s"] > 0]

@@ -165,9 +165,12 @@ def page_stem(table: str, profile_name: str, rows: Sequence[Outcome]) -> str:
     return "_".join(words)
 
 
-def tables_home() -> Path:
-    """Where tables are written: reports/tables of the project."""
-    return home() / "reports" / "tables"
+def tables_home(publish: bool = False) -> Path:
+    """Return the folder of written tables: reports/drafts, which git ignores.
+
+    Only with `publish` it is reports/tables, whose files are committed: what is tried out changes no committed page.
+    """
+    return home() / "reports" / ("tables" if publish else "drafts")
 
 
 def write_table(
@@ -176,9 +179,21 @@ def write_table(
     rows: Sequence[Outcome],
     paired: bool = False,
     pictures: Mapping[str, bytes | str] | None = None,
+    publish: bool = False,
 ) -> list[Path]:
-    """Write a table as Markdown, with its caption, and as CSV, into reports/tables, beside `pictures` by the ends of
-    their names ("runs.png"), which the Markdown shows; returns the files."""
+    """Write a table as Markdown, with its caption, and as CSV.
+
+    Args:
+        table: Its name in TABLES.
+        profile_name: The name of the profile that the rows were run at.
+        rows: The rows with their results.
+        paired: Whether seeds are compared in pairs.
+        pictures: Files that the Markdown shows, by the ends of their names ("runs.png").
+        publish: Whether the committed files are written; see `tables_home`.
+
+    Returns:
+        The files, the Markdown first.
+    """
     frames = {
         "scores": score_table(rows),
         "comparisons": comparison_table(rows, paired=paired),
@@ -188,7 +203,7 @@ def write_table(
         "comparisons": "p (Holm), and with it the verdict, is over the comparisons of this page; an interval is of its "
         "pair alone.\n\n"
     }
-    folder, stem = tables_home(), page_stem(table, profile_name, rows)
+    folder, stem = tables_home(publish), page_stem(table, profile_name, rows)
     folder.mkdir(parents=True, exist_ok=True)
     parts = [f"# {TABLES[table].title}", TABLES[table].question, caption(table, rows)]
     full = {name: frame for name, frame in frames.items() if len(frame)}

@@ -46,6 +46,9 @@ def test_signs_and_words():
     assert found.zero == pytest.approx(0.7) and found.skip == pytest.approx(0.85 / 3)
     assert found.entropy_beta == pytest.approx(1)
     said = warnings({"legs": found, "arms": Signs(0.4, 0.4, 1, 1, 9.0)})
-    assert said == ["fabric legs is collapsing: 98% of its operations' weight is on zero (70%) and skip (28%)"]
+    assert said == [
+        "fabric legs is collapsing: 98% of its operations' weight is on zero (70%) and skip (28%); the warning is "
+        "given above 90%"
+    ]
     without = FabricSpec(operations=("separable_3x3", "dilated_3x3"))
     assert signs_of(Architecture.zeros(without), without).zero == 0

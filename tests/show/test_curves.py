@@ -1,13 +1,15 @@
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 
+from posenfs.body.skeleton import LSP, MPII
+from posenfs.evaluation.metrics import columns_of
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.space import FabricSpec
-from posenfs.model.watch import Signs
+from posenfs.model.watch import Signs, warnings
 from posenfs.show.curves import alpha_curves, beta_curves, collapse_curves, loss_curve, score_curve
 
 
@@ -35,6 +37,22 @@ def test_scores_by_column_with_gaps():
     assert figure.layout.shapes[0].y0 == 7
     judged = score_curve([{**row, "judged": 3.0} for row in history]).data[-1]
     assert judged.name == "of those who judge" and list(judged.y) == [3, 3]
+
+
+@pytest.mark.parametrize("skeleton", [MPII, LSP], ids=str)
+def test_every_column_has_its_colour(skeleton):
+    names = [*columns_of(skeleton), "hard"]
+    figure = score_curve([{"step": 1, "pckh@0.5": 1.0, **{f"pckh@0.5/{name}": 2.0 for name in names}}])
+    looks = {trace.name: trace.line.color for trace in figure.data}
+    assert set(looks) == {*names, "mean"} and len(set(looks.values())) == len(looks)
+
+
+def test_the_weight_that_warns_is_a_labelled_line():
+    sign = Signs(0.5, 0.3, 0.9, 0.9, 9.0)
+    (line,) = (figure := collapse_curves([{"step": 1, "architecture": {"head": asdict(sign)}}])).layout.shapes
+    assert not warnings({"head": replace(sign, zero=line.y0 - 0.31)})
+    assert warnings({"head": replace(sign, zero=line.y0 - 0.29)}) and line.yref == "y" and line.y0 == line.y1
+    assert "warning above 0.9" in [note.text for note in figure.layout.annotations]
 
 
 def test_signs_of_collapse_by_fabric():

@@ -1,3 +1,4 @@
+import html
 import re
 
 import nbformat
@@ -51,3 +52,25 @@ def test_what_is_not_there_or_not_executed_is_named(executed, tmp_path):
     with pytest.raises(ValueError, match="no outputs"):
         write_report(executed, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_a_page_folds_parameters_and_leaves_out_what_is_about_buttons(executed, tmp_path):
+    notebook = nbformat.read(executed, 4)
+    notebook.cells[1:1] = [
+        nbformat.v4.new_code_cell("lr = 0.003\n\nname = 'a < b'", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell("lr = 0.5", metadata={"tags": ["injected-parameters"]}),
+        nbformat.v4.new_markdown_cell("Press *Run* here.", metadata={"tags": ["live"]}),
+    ]
+    nbformat.write(notebook, executed)
+    page = write_report(executed, tmp_path / "page.html").read_text()
+    assert "Press <em>Run" not in page and "Press *Run*" not in page
+    folded = re.findall(r"<details><summary>(.*?)</summary><pre>(.*?)</pre></details>", page, re.S)
+    assert [title for title, _ in folded] == ["Parameters", "Parameters given to this run"]
+    assert html.unescape(folded[0][1]) == "lr = 0.003\n\nname = 'a < b'" and folded[1][1] == "lr = 0.5"
+
+
+def test_the_notebook_of_a_run_begins_with_its_result(executed, tmp_path, tiny):
+    (tmp_path / "config.json").write_text(tiny.to_json())
+    page = write_report(executed, tmp_path / "page.html").read_text()
+    summary = page.index("This run is not finished")
+    assert page.index("Title") < summary < page.index("a curve")

@@ -7,6 +7,7 @@ import pytest
 from posenfs.cli import main
 from posenfs.search.run import RunError
 from posenfs.study.campaign import run_tables
+from posenfs.study.planning import estimate
 from posenfs.study.results import read_results
 from tests.study.test_ablation import Here
 
@@ -27,7 +28,7 @@ def command(house, profile, monkeypatch):
 
 
 def page_of(house) -> str:
-    (page,) = (house / "reports" / "tables").glob("table_2_smoke*.md")
+    (page,) = (house / "reports" / "drafts").glob("table_2_smoke*.md")
     return page.read_text()
 
 
@@ -58,6 +59,27 @@ def test_more_seeds_are_planned_by_the_scatter_of_those_that_are_there(command, 
     assert capsys.readouterr().out == ""
     command(Here(), seeds=3, table="figure_6", only_plan=True)
     assert "of 2 rows that have several" in capsys.readouterr().out
+
+
+def test_a_plan_is_printed_even_quietly_and_calibrates_what_is_left_alone(command, capsys, monkeypatch):
+    calibrated = []
+
+    def watched(runs, *options):
+        calibrated.extend(runs)
+        return estimate(runs, *options)
+
+    monkeypatch.setattr("posenfs.study.campaign.estimate", watched)
+    command(Here(), quiet=True)
+    assert capsys.readouterr().out == "" and not calibrated
+
+    command(Here(), only_plan=True, quiet=True)
+    captured = capsys.readouterr()
+    assert "0 runs of 3 to do" in captured.out and not calibrated and captured.err == ""
+
+    command(Here(), seeds=2, only_plan=True, quiet=True)
+    said = capsys.readouterr().out
+    assert "3 runs of 6 to do" in said and "cores while this was measured" in said
+    assert [own.experiment.run.seed for own in calibrated] == [1, 1, 1]
 
 
 def test_results_on_other_people_stay_out_of_the_table(command, house):

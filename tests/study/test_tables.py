@@ -2,7 +2,10 @@
 
 import csv
 import json
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,3 +212,21 @@ def test_other_sizes_are_other_rows(rows):
     assert not any(own.results for own in other)
     with pytest.raises(ValueError, match="unknown table 'table_9'"):
         outcomes("table_9", PROFILE, [])
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git here")
+def test_only_what_is_published_changes_what_git_sees(rows, tmp_path, monkeypatch):
+    def changed() -> list[str]:
+        command = ["git", "status", "--porcelain", "--untracked-files=all"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[1::2]
+
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").write_text("")
+    shutil.copy(Path(__file__).parents[2] / ".gitignore", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    before = changed()
+    write_table("table_2", "study", rows)
+    assert changed() == before
+    page, *_ = write_table("table_2", "study", rows, publish=True)
+    assert page == tmp_path / "reports" / "tables" / page.name and f"reports/tables/{page.name}" in changed()
