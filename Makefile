@@ -2,7 +2,8 @@
 # make test: the fast tests and the notebooks      make check: style, layers, paper facts      make test-all: the slow ones too, the browser's, every table, Ray
 # make smoke: every table of the paper, seconds a run
 # make coverage: which lines no fast test reaches      make floors: the fast tests on the oldest packages      make audit: known holes
-# make test-browser: the workbench in a real JupyterLab, by Chromium      make pictures: docs/pictures, taken there
+# make test-browser: the workbench in a real JupyterLab, by Chromium      make test-kernels: its widgets on several versions of ipykernel
+# make pictures: docs/pictures, taken there
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -15,6 +16,7 @@ PROGRESS := awk '/(Downloading|Using cached) .*[MG]B\)/ { sub("https?:.*/", "");
 	/^Installing collected packages/ { print "  Unpacking", NF - 3, "packages (a minute)"; fflush() }'
 ONE_THREAD := OMP_NUM_THREADS=1
 PYTEST := -m pytest -n logical --maxprocesses 8 --dist worksteal
+KERNELS := 7.1.0 7.2.0 7.3.0 7.4.0
 TABLES := table_2 table_3 table_4 table_5 table_6 table_7 figure_6 figure_7 released_rules are_parts_different
 
 # bytecode is kept whatever the shell says, or each kernel and each process of a test compiles posenfs anew
@@ -24,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE :=
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: demo types test test-all test-browser smoke pictures check lab install install-dev coverage floors audit
+.PHONY: demo types test test-all test-browser test-kernels smoke pictures check lab install install-dev coverage floors audit
 demo: reports/demo/search.html
 	@echo "open $(CURDIR)/reports/demo/search.html"
 
@@ -41,6 +43,11 @@ test-all: test test-browser smoke
 
 test-browser: $(READY_DEV)
 	$(BIN)/python -m pytest tests/browser
+
+test-kernels: $(READY_DEV)
+	for version in $(KERNELS); do echo "ipykernel $$version"; \
+	    $(PIP) --quiet --no-deps --upgrade --target .kernels/$$version ipykernel==$$version && \
+	    PYTHONPATH=$(CURDIR)/.kernels/$$version $(BIN)/python -m pytest tests/browser/test_live_widgets.py || exit 1; done
 
 types: $(READY_DEV)
 	$(BIN)/mypy
