@@ -20,7 +20,7 @@ GROUP = "posenfs.plugins"
 VARIABLE = "POSENFS_PLUGINS"
 _ADVICE = f"a plugin is a Python file or an importable module, given by --plugin or {VARIABLE} (docs/extending.md)"
 
-_loaded: dict[str, ModuleType | None] = {}  # by source; None while it is being loaded
+_loaded: dict[str, str] = {}  # source -> fingerprint of its file; "" while it is being loaded
 
 
 class PluginError(Exception):
@@ -56,11 +56,7 @@ def load_plugins() -> None:
 
 def loaded_plugins() -> dict[str, str]:
     """Name of each loaded plugin -> the first twelve digits of its file's SHA-256."""
-    files = {name: Path(module.__file__) for name, module in _loaded.items() if module is not None and module.__file__}
-    return {
-        file.name if _is_file(name) else name: hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-        for name, file in files.items()
-    }
+    return {Path(name).name if _is_file(name) else name: digest for name, digest in _loaded.items() if digest}
 
 
 def _sources() -> list[str]:
@@ -83,9 +79,9 @@ def _is_file(source: str) -> bool:
 def _load_source(source: str) -> None:
     if source in _loaded:  # also while it is being loaded: it may import from posenfs itself
         return
-    _loaded[source] = None
+    _loaded[source] = ""
     try:
-        _loaded[source] = _import_file(Path(source)) if _is_file(source) else importlib.import_module(source)
+        module = _import_file(Path(source)) if _is_file(source) else importlib.import_module(source)
     except PluginError:
         del _loaded[source]
         raise
@@ -94,6 +90,7 @@ def _load_source(source: str) -> None:
         if isinstance(error, ModuleNotFoundError) and error.name == source.split(".")[0]:
             raise PluginError(f"no module named {source!r}; {_ADVICE}") from None
         raise PluginError(f"plugin {source}{_line(error, source)} failed: {_reason(error)}") from error
+    _loaded[source] = _fingerprint(module)
 
 
 def _load_entry_point(entry_point: metadata.EntryPoint) -> None:
@@ -102,7 +99,7 @@ def _load_entry_point(entry_point: metadata.EntryPoint) -> None:
     name = f"{package}: {entry_point.value}"
     if name in _loaded:
         return
-    _loaded[name] = None
+    _loaded[name] = ""
     try:
         plugin = entry_point.load()
         if not isinstance(plugin, ModuleType):
@@ -111,7 +108,11 @@ def _load_entry_point(entry_point: metadata.EntryPoint) -> None:
         del _loaded[name]
         message = f"plugin {entry_point.name!r} of {package} ({entry_point.value}) failed: {_reason(error)}"
         raise PluginError(f"{message}; correct or uninstall {package}") from error
-    _loaded[name] = sys.modules[entry_point.module]
+    _loaded[name] = _fingerprint(sys.modules[entry_point.module])
+
+
+def _fingerprint(module: ModuleType) -> str:
+    return hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()[:12] if module.__file__ else "no file"
 
 
 def _import_file(path: Path) -> ModuleType:
