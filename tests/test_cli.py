@@ -162,7 +162,7 @@ def test_a_models_folder_is_no_run(here, tiny, capsys):
     main(["status", "model"])
     assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"  # no heartbeat
     message = refused(["report", "model"], capsys)
-    assert "posenfs run notebooks/05_architectures.ipynb -p run=model --output reports/model.ipynb &&" in message
+    assert "model has no weights yet (not begun)" in message and "posenfs status model" in message
     (model / "config.json").write_text("{")
     for command in ("status", "follow"):
         assert "model/config.json: JSON:" in refused([command, "model"], capsys)
