@@ -13,13 +13,18 @@ from tyro.extras import SubcommandApp
 
 from posenfs.body.words import reason_of
 from posenfs.commands import data, doctor, evaluation, models, runs, study
+from posenfs.search.signals import say_interrupted, terminable
 
 _SEARCH = """Search part-specific fabrics, in the run folder reports/runs/<name>; a run begun before goes on."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error a user can cause is one message on stderr and exit code 1."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    with terminable():
+        _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: Sequence[str]) -> None:
     if list(arguments[:1]) == ["--version"]:
         print(f"posenfs {metadata.version('posenfs')}")
         return
@@ -32,11 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except KeyboardInterrupt as interrupt:
-        from posenfs.search.ranks import among_others
-
-        if not among_others() or str(interrupt):
-            print(f"\nposenfs: {interrupt or 'interrupted'}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(say_interrupted(interrupt))
     except Exception as error:
         if (words := _told(error)) is None:
             raise
@@ -53,6 +54,7 @@ def _app(searching: bool) -> SubcommandApp:
         app.command(_later(search))
     else:
         app.command(lambda: None, name="search", help=_SEARCH)
+    app.command(runs.resume)
     app.command(runs.control)
     app.command(runs.follow)
     app.command(runs.run)

@@ -1,14 +1,13 @@
 """Pruning a model on disk with its proof, and what each threshold saves and costs."""
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas
 import torch
-from tqdm import tqdm
 
+from posenfs.body.words import note
 from posenfs.data.datasets.catalogue import open_data
 from posenfs.data.files import write_whole
 from posenfs.data.loader import crop_people
@@ -44,11 +43,11 @@ def prune_saved(
         _, valid = open_data(saved.experiment.data, progress)
         images["crops"] = normalise(crop_people(valid.select(slice(_IMAGES)), (width, height)).images)
     except (DataError, OSError) as error:
-        tqdm.write(f"note: compared on random images alone ({error})", file=sys.stderr)
+        note(f"note: compared on random images alone ({error})")
     dtype = next(saved.model.parameters()).dtype
     proof = prove(saved.model, pruned, {name: batch.to(dtype) for name, batch in images.items()})
     if mode == "one-hot" and (zero := _zero_wins(saved.model)):
-        tqdm.write(f"note: {zero}; `posenfs child` derives without zero", file=sys.stderr)
+        note(f"note: {zero}; `posenfs child` derives without zero")
     save_model(output, pruned, saved.experiment)
     write_whole(
         Path(output) / "proof.json", json.dumps(proof.json() | {"mode": mode, "threshold": threshold}, indent=2)
