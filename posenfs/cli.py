@@ -15,6 +15,7 @@ from tyro.extras import SubcommandApp
 from posenfs.body.words import message_of, reason_of, suggestion
 from posenfs.commands import data, doctor, evaluation, models, runs, study
 from posenfs.plugins import load_plugin, load_plugins
+from posenfs.search.signals import say_interrupted, terminable
 
 _SEARCH = """Search part-specific fabrics, in the run folder reports/runs/<name>; a run begun before goes on."""
 _DESCRIPTION = (
@@ -24,6 +25,7 @@ _DESCRIPTION = (
 )
 _COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
     "search": lambda: None,  # see _app
+    "resume": runs.resume,
     "control": runs.control,
     "follow": runs.follow,
     "run": runs.run,
@@ -52,7 +54,11 @@ _GROUP_HELP = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; an error a user can cause is one message on stderr and exit code 1."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    with terminable():
+        _run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(arguments: Sequence[str]) -> None:
     if list(arguments[:1]) == ["--version"]:
         print(f"posenfs {metadata.version('posenfs')}")
         return
@@ -67,11 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except KeyboardInterrupt as interrupt:
-        from posenfs.search.ranks import among_others
-
-        if not among_others() or str(interrupt):
-            print(f"\nposenfs: {interrupt or 'interrupted'}", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(say_interrupted(interrupt))
     except Exception as error:
         if (words := _told(error)) is None:
             raise

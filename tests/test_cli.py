@@ -320,8 +320,8 @@ def test_misspelt_commands(here, capsys, arguments, message):
     [
         (["data", "synthetic", "--pictures", "1", "1", "--quiet", "--root", "file/drawn"], "file is a file where a"),
         (["data", "synthetic", "--pictures", "1", "1", "--quiet", "--root", "/proc/none"], "/proc/none"),
-        (["prune", "model", "--quiet", "--output", "file/pruned"], "is a file where a folder is needed"),
-        (["prune", "model", "--quiet", "--output", "/proc/none"], "/proc/none: there is no such file or folder"),
+        (["prune", "model", "--quiet", "--output", "file/pruned"], "file is no folder; choose a folder (--output)"),
+        (["prune", "model", "--quiet", "--output", "/proc/none"], "cannot write into /proc"),
         (["bench", "data", "--quick", "--output", "file/a.json"], "is a file where a folder is needed"),
         (["bench", "data", "--quick", "--output", "folder"], "folder: it is a folder where a file is needed"),
         (["run", "a.ipynb", "--quiet", "--output", "file/a.ipynb"], "is a file where a folder is needed"),
@@ -345,7 +345,9 @@ def test_what_cannot_be_written_is_named(here, tiny, drawn, capsys, arguments, m
             nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), here / f"{name}.ipynb")
     said = refused([str(drawn) if word == "DRAWN" else word for word in arguments], capsys)
     assert (
-        message in said and "Errno" not in said and re.search("choose another place|check its name|give a file", said)
+        message in said
+        and "Errno" not in said
+        and re.search("choose (a|another) (place|folder)|check its name|give a file", said)
     )
     assert (here / "file").read_text() == "in the way" and not list((here / "folder").iterdir())
 

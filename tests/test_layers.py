@@ -25,8 +25,8 @@ ROOMS = {
     ],
     "evaluation": ["stats", "seeds", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
     "search": [
-        "experiment", "ranks", "provenance", "strategies", "forward", "feed", "failures", "run", "saved", "shipped",
-        "result", "steering", "engine", "detached",
+        "signals", "experiment", "ranks", "provenance", "strategies", "forward", "feed", "failures", "run", "saved",
+        "shipped", "result", "steering", "engine", "detached",
     ],
     "study": [
         "audit", "sweep", "costs", "speed", "testing", "pruning", "children", "distinctness", "comparing", "gathering",

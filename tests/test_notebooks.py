@@ -48,7 +48,7 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
                 r">halves<",
                 r"mean offset [+-]0\.0",
                 "P = 3: 2.895M",
-                r"coco valid:.*occluded",
+                r"valid, COCO-17:.*occluded",
             ),
         ),
         (

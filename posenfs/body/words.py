@@ -1,9 +1,12 @@
-"""Names, counts and errors as they stand in a sentence or a picture."""
+"""Names, counts and errors as they stand in a sentence or a picture; notes to the reader."""
 
 import difflib
 import errno
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+from tqdm import tqdm
 
 # What the operating system refuses: the reason, and what to do.
 _FILE_ERRORS = {
@@ -62,3 +65,18 @@ def unknown_entry(kind: str, name: str, known: Iterable[str]) -> str:
         f"unknown {kind} {name!r}; known: {', '.join(known)}{suggestion(name, known)} One of your own comes from a "
         "plugin: --plugin FILE, or POSENFS_PLUGINS (docs/extending.md)"
     )
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def note(text: str) -> None:
+    """Print a note above any progress bar.
+
+    A notebook shows stderr in red, as if something were wrong: there a note goes to stdout. Elsewhere it goes to
+    stderr, because the stdout of a command is for its results.
+    """
+    tqdm.write(text, file=sys.stdout if in_notebook() else sys.stderr)

@@ -35,6 +35,45 @@ def control(
     print(f"{status['state']} at step {status['step']} of {status['steps']}")
 
 
+def resume(
+    run: Positional[str],
+    device: str = "auto",
+    devices: int = 1,
+    workers: int = 0,
+    strict: bool = False,
+    cache_gb: float = 20.0,
+    detach: bool = False,
+    quiet: bool = False,
+    as_json: Annotated[bool, arg(name="json")] = False,
+) -> None:
+    """Go on with a run from its last checkpoint, with its own settings, whether a command, a notebook or an ablation
+    began it. Ctrl-C, or SIGTERM, finishes the step, saves, and says how to go on.
+
+    Args:
+        run: Its name or folder.
+        device: auto, cpu, cuda or cuda:N.
+        devices: Number of GPUs, or of processes on the CPU, that share every batch. Another number than before is
+            another training.
+        workers: Processes that read and cut images where crops are plain; they change nothing in the results.
+        strict: Refuse data with broken or missing images; otherwise their samples are named and left out.
+        cache_gb: How much room kept crops may take.
+        detach: In a process of its own that outlives this one.
+        quiet: No progress bar.
+        as_json: Print the final metrics as JSON.
+    """
+    from posenfs.commands.search import result_line, run_search
+
+    found = _searched(run)
+    if found.is_finished():
+        result = found.metrics()
+        metrics = result["metrics"]
+        line = f"{found.name} is finished: {result_line(found, result['headline'], metrics)}"
+        print(json.dumps(metrics) if as_json else line)
+        return
+    options = (device, devices, workers, strict, cache_gb, detach, quiet, as_json)
+    run_search(found.experiment(), found.folder, *options)
+
+
 def follow(run: Positional[str]) -> None:
     """Show how far the search under way in a run is, until it ends; Ctrl-C leaves it alone.
 
@@ -44,7 +83,11 @@ def follow(run: Positional[str]) -> None:
     from posenfs.search.detached import follow as show
 
     shown = _searched(run)
-    status = show(shown)
+    try:
+        status = show(shown)
+    except KeyboardInterrupt as interrupt:
+        way = f"no longer followed; the search goes on: posenfs follow {shown.argument}"
+        raise type(interrupt)(way if shown.in_use() else "no longer followed; the search has ended") from None
     print(f"{shown.state(status)} at step {status.get('step')} of {status.get('steps')}")
 
 

@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import AvoidSubcommands, arg
@@ -14,6 +16,7 @@ from posenfs.search.detached import detach as begin
 from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
 from posenfs.search.ranks import among_others, launch
+from posenfs.search.run import Run, runs_home
 
 
 def search(
@@ -30,7 +33,8 @@ def search(
     """Search part-specific fabrics, in the run folder reports/runs/<name>; a run begun before goes on.
 
     With no option at all this is the paper's search (200 epochs at 256 px) on drawn people: work for a GPU. `make demo`
-    is a search of minutes. Ctrl-C finishes the step, saves, and says how to go on.
+    is a search of minutes. Ctrl-C, or SIGTERM, finishes the step, saves, and says how to go on. A run of that name with
+    other settings is refused, and each setting that differs is named.
 
     Args:
         experiment: The search itself.
@@ -45,10 +49,26 @@ def search(
         quiet: No progress bar.
         as_json: Print the final metrics as JSON.
     """
+    run_search(experiment, None, device, devices, workers, strict, cache_gb, detach, quiet, as_json)
+
+
+def run_search(
+    experiment: Experiment,
+    folder: Path | None,
+    device: str,
+    devices: int,
+    workers: int,
+    strict: bool,
+    cache_gb: float,
+    detach: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Begin a search, or go on with it, in a run folder; what `posenfs search` and `posenfs resume` have in common."""
     if not cache_gb >= 0:
         raise ValueError(f"--cache-gb must not be negative; got {cache_gb:g}")
     if detach:
-        run = begin(experiment, None, device, workers, strict, cache_gb, devices)
+        run = begin(experiment, folder, device, workers, strict, cache_gb, devices)
         follow = f"posenfs follow {run.name} shows how far it is"
         if run.in_use():
             print(f"process {run.status().get('pid')} searches in {run.folder}; {follow}")
@@ -58,23 +78,25 @@ def search(
             print(f"its data are being prepared ({run.folder / LOG}); once it searches, {follow}")
         return
     if devices != 1 and not among_others():
+        Run(folder or runs_home() / experiment.name).check_holds(experiment)
         sys.exit(launch(devices, "posenfs.cli", sys.argv[1:]))
-    running = _open_search(experiment, cache_gb, device=device, workers=workers, progress=not quiet, strict=strict)
+    options = {"device": device, "workers": workers, "progress": not quiet, "strict": strict}
+    running = _open_search(experiment, folder, cache_gb, **options)
     metrics = running.finish()
-    if not running.ranks.first:
-        return
-    if as_json:
-        print(json.dumps(metrics))
-    else:
-        score = metrics.get(running.headline)
-        words = "-" if score is None else f"{score:.1f}"
-        print(f"{metric_title(running.headline)} {words}; everything is in {running.run.folder}")
+    if running.ranks.first:
+        print(json.dumps(metrics) if as_json else result_line(running.run, running.headline, metrics))
 
 
-def _open_search(experiment: Experiment, cache_gb: float, **options: str | int) -> Search:
-    """The search. Where its crops would go beyond the budget, whoever sits at the terminal is asked."""
+def result_line(run: Run, headline: str, metrics: Mapping[str, float | None]) -> str:
+    """The primary metric of a finished run and where its files are."""
+    score = metrics.get(headline)
+    return f"{metric_title(headline)} {'-' if score is None else f'{score:.1f}'}; everything is in {run.folder}"
+
+
+def _open_search(experiment: Experiment, folder: Path | None, cache_gb: float, **options: str | int) -> Search:
+    """Open the search. Where its crops take more room than the budget, the user at the terminal is asked."""
     try:
-        return Search(experiment, cache_gb=cache_gb, **options)
+        return Search(experiment, folder, cache_gb=cache_gb, **options)
     except OverBudget as error:
         if among_others() or not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
@@ -87,4 +109,4 @@ def _open_search(experiment: Experiment, cache_gb: float, **options: str | int) 
         cache_gb = float("inf")
     else:
         raise KeyboardInterrupt("stopped: nothing was written")
-    return _open_search(experiment, cache_gb, **options)
+    return _open_search(experiment, folder, cache_gb, **options)

@@ -17,6 +17,7 @@ from posenfs.search.experiment import Experiment
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory
 from posenfs.search.ranks import Lost, among_others, launch
 from posenfs.search.run import Run, RunError, runs_home
+from posenfs.search.signals import say_interrupted, terminable
 
 LOG = "search.log"  # in the run folder: what the search would have said to the terminal
 _REFUSED = "posenfs: "  # with which the last words of a search begin that cannot be run
@@ -40,8 +41,8 @@ def detach(
     run = Run(folder or runs_home() / experiment.name)
     if devices < 1:
         raise ValueError(f"a search runs in at least 1 process; got {devices}")
-    if run.in_use():
-        raise RunError(f"{run.folder} is in use by process {run.status().get('pid')}; wait for it, or stop it first")
+    run.check_holds(experiment)
+    run.check_free()
     fresh = not run.folder.exists()
     run.folder.mkdir(parents=True, exist_ok=True)
     numbers = (str(n) for n in (workers, int(strict), cache_gb, devices, int(held)))
@@ -78,7 +79,9 @@ def send(
     """
     under_way = under_way or run.in_use
     if not under_way():
-        raise RunError(f"no search is under way in {run.folder}; posenfs search --detach begins one")
+        raise RunError(
+            f"no search is under way in {run.folder}; `posenfs resume {run.argument} --detach` goes on with it"
+        )
     number, end = run.command(command, steps), time.monotonic() + patience
     while run.status().get("command", 0) < number:
         if not under_way():
@@ -118,9 +121,9 @@ def main() -> None:
     except (ValueError, OSError, DataError, RunError, PluginError, NonFiniteLoss, OutOfMemory, Lost) as error:
         sys.exit(f"{_REFUSED}{message_of(error)}")
     except KeyboardInterrupt as interrupt:
-        if str(interrupt):
-            print(interrupt, file=sys.stderr)
+        sys.exit(say_interrupted(interrupt))
 
 
 if __name__ == "__main__":
-    main()
+    with terminable():
+        main()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from posenfs.body.words import unknown_entry
+from posenfs.body.words import note, unknown_entry
 from posenfs.data.cache import CropCache
 from posenfs.data.datasets.own import mirror_warning
 from posenfs.data.sample import People
@@ -35,6 +35,7 @@ from posenfs.search.ranks import Ranks
 from posenfs.search.result import DECODING, FLIP, result
 from posenfs.search.run import Run, RunError, find_run, runs_home
 from posenfs.search.saved import save_model
+from posenfs.search.signals import Terminated
 from posenfs.search.steering import Steering
 from posenfs.search.strategies import STRATEGIES, CostTerm, Synchronous
 
@@ -55,6 +56,9 @@ def _check_edits(architectures: Mapping[str, Architecture], edits: Mapping[str, 
 class Search:
     """A search in a run folder: step it, run an epoch, or finish it. Made on a folder that already holds this
     experiment it goes on from the last snapshot; in a notebook, making it again takes over from the old object.
+
+    A search that is not finished holds the lock of its folder. A finished one only reads, in as many processes as one
+    likes; `rewind` takes the lock again.
 
     Order of people and augmentation depend on (seed, epoch, index) alone, so that on the CPU, with the same versions
     and thread count, a resumed search repeats an undisturbed one bit for bit, whatever the number of workers.
@@ -77,7 +81,8 @@ class Search:
 
         People whose pictures are broken are left out, and named; if `strict`, they are an error. Kept crops (see
         RunConfig.crops) take up to `cache_gb`. Raises ValueError, DataError or RunError before anything is written
-        where the experiment cannot be run.
+        where the experiment cannot be run. A run of other settings, or one that another process searches, is refused
+        before any data are drawn or read.
         """
         if not isinstance(experiment, Experiment):
             run = experiment if isinstance(experiment, Run) else find_run(experiment)
@@ -90,25 +95,60 @@ class Search:
         self.ranks = ranks = Ranks(self.device)
         self.progress = progress = progress and ranks.first
         self.run = Run(folder or runs_home() / experiment.name, writes=ranks.first)
-        self._held = contextlib.ExitStack()
+        self._key = str(self.run.folder.resolve())
+        self._lock = contextlib.ExitStack()  # of the run folder
+        self._closed = False
         self._stepping = threading.RLock()  # held by whatever thread steps, goes back, saves or lets go
-        with ranks.first_alone():  # who draws people, keeps crops and makes the folder, for the others to find
-            self._open(strict, workers, cache_gb)
-        self._steering = Steering(self.run, ranks)
+        try:
+            with ranks.first_alone():  # who draws people, keeps crops and makes the folder, for the others to find
+                self._open(strict, workers, cache_gb)
+            self._begin()
+        except KeyboardInterrupt as interrupt:
+            self.close()
+            where = (
+                f"interrupted before the first step of {self.run.folder}; the same command, or cell, begins it again"
+            )
+            raise type(interrupt)(*(interrupt.args or [where])) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else self.run.status().get("state", "not begun")
+        score = self.metrics.get(self.headline)
+        return (
+            f"Search({self.experiment.name}: {state}, step {self.step_number} of {self.steps}, "
+            f"epoch {self.epoch_number} of {self.config.epochs}, "
+            f"{metric_title(self.headline)} {'-' if score is None else f'{score:.1f}'},\n"
+            f"       in {self.run.folder})"
+        )
+
+    def _begin(self) -> None:
+        """Take the state that the run folder has, and say in its status that the search is ready."""
+        self._steering = Steering(self.run, self.ranks)
         self._bar = tqdm(disable=True)
-        heed(self.run.provenance(), self.device, ranks)
+        heed(self.run.provenance(), self.device, self.ranks)
         self._go_back()
-        if self.finished and {"headline", "interval"} <= set(self.run.metrics()):
+        if not (self.finished and self.run.is_finished()):
+            self._take_lock()
+        if not self.finished:
+            self._status("ready")
+        elif {"headline", "interval"} <= set(self.run.metrics()):
             self.metrics = self.run.metrics()["metrics"]
             self._choose()
-        elif self.finished:
+            self._status("finished")
+            self._release_lock()
+        else:
             self._finish()
-        self._status("finished" if self.finished else "ready")
 
     def _open(self, strict: bool, workers: int, cache_gb: float) -> None:
         """Data, network and folder; nothing is written before all of it is found sound."""
         experiment, config, kind = self.experiment, self.config, STRATEGIES[self.config.strategy]
         self.run.check_opens()
+        self.run.check_holds(experiment)
+        finished = self.run.is_finished()
+        if self.ranks.first and not finished and self._key not in _OPEN:
+            self.run.check_free()
         built = build(experiment, self.progress, strict)
         if not built.model.architecture_parameters() and (kind is not Synchronous or config.cost_budget is not None):
             raise ValueError(
@@ -129,21 +169,21 @@ class Search:
                 raise ValueError(f"run.recompute is for networks with heads for parts; {experiment.model} has none")
             self.model.recompute = True
         self.forward = Forward(self.model, config, self.device)
-        if self.run.status().get("state") != "finished":
+        if not finished:
             self.feed.open()
         self.steps_per_epoch = self.feed.steps_per_epoch
         self.steps = self.steps_per_epoch * config.epochs
-        self._key = str(self.run.folder.resolve())
         if self.progress:
-            tqdm.write(f"initial weights: {built.model.initial_weights}", file=sys.stderr)
+            note(f"initial weights: {built.model.initial_weights}")
         if self.ranks.first and (warning := mirror_warning(self.valid.skeleton)):
             tqdm.write(f"warning: {warning}", file=sys.stderr)
         people = (*self.feed.parts, self.feed.judges, self.valid)
         self.run.create(experiment, provenance(self.device, self.ranks, people, built.model.initial_weights))
-        if (before := _OPEN.get(self._key)) is not None:
-            before.close()
-        self._held.enter_context(self.run.lock())
-        _OPEN[self._key] = self
+        self.run.writes = False
+        if not finished:
+            if (before := _OPEN.get(self._key)) is not None:
+                before.close()
+            self._hold()
 
     # -- stepping ---------------------------------------------------------------------------------------------------
 
@@ -218,7 +258,7 @@ class Search:
         return self._until(self.steps)
 
     def snapshot(self) -> None:
-        """Save the full state, from which a search goes on exactly."""
+        """Save the full state, from which a search goes on exactly; that of a finished one is saved already."""
         with self._stepping:
             self._make_sound()
             self._save()
@@ -232,10 +272,9 @@ class Search:
         with self._stepping:
             self._make_sound()
             self._alone("rewound")
-            if not 0 <= step <= self.step_number:
-                raise ValueError(
-                    f"this search is at step {self.step_number}: it can go back to one from 0 to that, not {step}"
-                )
+            self._check_done(step)
+            self._take_lock()
+            self._check_done(step)  # another process may have rewound it meanwhile
             self._save()
             aside = self.run.put_aside(step)
             self._go_back()
@@ -243,9 +282,10 @@ class Search:
             self._save()
             if self.finished:  # nothing came later: its result is what it was
                 self._finish()
-            self._status("rewound")
+            else:
+                self._status("rewound")
         if self.progress:
-            tqdm.write(f"back at step {step}; what came later is in {aside}", file=sys.stderr)
+            note(f"back at step {step}; what came later is in {aside}")
 
     def branch(self, step: int, name: str, edits: Mapping[str, Architecture] | None = None) -> "Search":
         """Another search, beside this one in a run of that name, that goes on from a step of this one; `edits` are
@@ -306,10 +346,8 @@ class Search:
         """Let go of the run folder, after the step under way in whatever thread; this object can no longer be stepped,
         and writes nothing more."""
         with self._stepping:
-            self.run.writes = False
-            self._held.close()
-            if _OPEN.get(self._key) is self:
-                _OPEN.pop(self._key)
+            self._closed = True
+            self._release_lock()
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -319,9 +357,42 @@ class Search:
         if self._torn:
             self._go_back()
 
+    @property
+    def _holds_lock(self) -> bool:
+        return _OPEN.get(self._key) is self
+
+    def _hold(self) -> None:
+        """Lock the folder for this search; raises RunError where another one has it, here or elsewhere."""
+        self.run.writes = self.ranks.first
+        try:
+            self._lock.enter_context(self.run.lock())
+        except RunError:
+            self.run.writes = False
+            raise
+        _OPEN[self._key] = self
+
+    def _take_lock(self) -> None:
+        """Lock the folder of a search that only read until now, and read it again: others may have written there."""
+        if not self._holds_lock:
+            self._hold()
+            self._go_back()
+
+    def _release_lock(self) -> None:
+        """Write nothing more."""
+        self.run.writes = False
+        self._lock.close()
+        if self._holds_lock:
+            _OPEN.pop(self._key)
+
     def _check_open(self) -> None:
-        if _OPEN.get(self._key) is not self:
+        if self._closed:
             raise RunError(f"this search has let go of {self.run.folder}; make a new one on it: Search(...)")
+
+    def _check_done(self, step: int) -> None:
+        if not 0 <= step <= self.step_number:
+            raise ValueError(
+                f"this search is at step {self.step_number}: it can go back to one from 0 to that, not {step}"
+            )
 
     def _alone(self, done: str) -> None:
         if self.ranks.count > 1:
@@ -346,6 +417,7 @@ class Search:
         self._history_rows: int = state["history_rows"]
         # by which epochs are judged, by step; of an epoch whose snapshot somebody deleted nothing is left to choose
         self._scores = {step: score for step, score in state.get("scores", {}).items() if step in snapshots}
+        self._saved = self.step_number, self.metrics  # those of the last snapshot
         self.feed.seek(self.step_number)
         self._under_way = False
         self._pending: list[tuple[dict, Tensor]] = []  # rows whose loss is still on the device
@@ -479,6 +551,7 @@ class Search:
         self.run.write_architectures(*self._logged)
         self._logged = ([], [])
         self.run.write_snapshot(self.step_number, state, anew)
+        self._saved = self.step_number, self.metrics
         steps, tenth = self.run.snapshots(), 10 * self.steps_per_epoch
         best = [self._best_step] if self._scores else []
         branch = self.run.provenance().get("branch", {})  # nothing else knows how that began, and what was edited
@@ -497,6 +570,7 @@ class Search:
         if self._choose():
             self._measure()
         if not self.ranks.first:
+            self._release_lock()
             return
         chosen = {}
         if self.config.patience and self._scores:
@@ -511,6 +585,7 @@ class Search:
         save_model(self.run.folder, self.model, self.experiment)
         self.run.write_json("metrics.json", {**found, **chosen})
         self._status("finished")
+        self._release_lock()
 
     def _until(self, step: int) -> dict[str, float | None]:
         with self._stepping:
@@ -530,15 +605,25 @@ class Search:
                 )
                 bar.set_postfix_str(self._headline(), False)
                 bar.update(size)
-        if self.ranks.agree(self._steering.stop) and not self.finished:
-            with self._stepping:
-                self._save()
-                self._status("interrupted")
-            self.ranks.agree(None)  # nobody ends before the first has saved: whoever began us would end it too
+            stopped = self.ranks.agree(self._steering.stop) and not self.finished
+            if stopped:
+                with self._stepping:
+                    self._save()
+                    self._status("interrupted")
+                self.ranks.agree(None)  # no rank ends before rank 0 has saved: torchrun would end that too
+        if stopped:
             where = f"stopped after step {self.step_number} of {self.steps}; saved in {self.run.folder}"
-            words = f"{where}. The same command, or the same cell, goes on from here"
-            raise KeyboardInterrupt(*([words] if self.ranks.first else []))
+            raise self._interrupt(f"{where}. {self._way_on}, goes on from here")
         return self.metrics
+
+    @property
+    def _way_on(self) -> str:
+        return f"`posenfs resume {self.run.argument}`, or the same command or cell"
+
+    def _interrupt(self, message: str) -> KeyboardInterrupt:
+        """What ends a search that a signal or a command stopped; rank 0 alone has a message."""
+        kind = Terminated if self._steering.terminated else KeyboardInterrupt
+        return kind(*([message] if self.ranks.first else []))
 
     def _headline(self) -> str:
         words = [f"step {self.step_number}"]
@@ -568,8 +653,16 @@ class Search:
             yield
         except NonFiniteLoss:
             raise
+        except KeyboardInterrupt as interrupt:
+            step, metrics = self._saved
+            with contextlib.suppress(OSError):
+                self._status("interrupted", step=step, epoch=step // self.steps_per_epoch, metrics=metrics)
+            if interrupt.args:
+                raise
+            saved = f"step {step} of {self.steps}, saved in {self.run.folder}"
+            raise self._interrupt(f"step {self.step_number} broken off. {self._way_on}, goes on from {saved}") from None
         except BaseException as error:
-            state, words = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", str(error)
+            state, words = "failed", str(error)
             if short := is_out_of_memory(error):
                 words = memory_message(self.model, self.experiment, self.device, self.ranks.count)
                 words = f"{words}; what was saved is in {self.run.folder}"
@@ -586,15 +679,16 @@ class Search:
             self._write_rows()
             self._status(state, **({"error": wrong} if wrong else {}))
 
-    def _status(self, state: str, **fields: str) -> None:
-        self.run.write_status(
-            state=state,
-            step=self.step_number,
-            steps=self.steps,
-            epoch=self.epoch_number,
-            epochs=self.config.epochs,
-            headline=self.headline,
-            metrics=self.metrics,
-            command=self._steering.heeded,
-            **fields,
-        )
+    def _status(self, state: str, **fields: object) -> None:
+        """Write status.json; `fields` add to what this search says of itself, or take its place."""
+        status = {
+            "state": state,
+            "step": self.step_number,
+            "steps": self.steps,
+            "epoch": self.epoch_number,
+            "epochs": self.config.epochs,
+            "headline": self.headline,
+            "metrics": self.metrics,
+            "command": self._steering.heeded,
+        }
+        self.run.write_status(**{**status, **fields})

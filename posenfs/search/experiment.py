@@ -1,7 +1,7 @@
 """An experiment: everything that rebuilds a search from its config.json."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 import torch
@@ -153,6 +153,20 @@ class Experiment:
 
 
 _ADAPTER = TypeAdapter(Experiment)
+
+
+def differences(before: object, after: object, place: str = "") -> Iterator[tuple[str, object, object]]:
+    """Compare two experiments field by field.
+
+    Yields:
+        The option of `posenfs search` whose value differs, its value in `before` and its value in `after`.
+    """
+    if is_dataclass(before) and type(before) is type(after):
+        for each in fields(before):
+            option = f"{place}{'.' if place else '--'}{each.name.replace('_', '-')}"
+            yield from differences(getattr(before, each.name), getattr(after, each.name), option)
+    elif repr(before) != repr(after):  # the order of one's own parts matters, which == does not see
+        yield place, before, after
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
 """How a search runs its network: in which precision, and compiled or not."""
 
-import sys
 import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from posenfs.body.words import reason_of
+from posenfs.body.words import note, reason_of
 from posenfs.model.network import PoseNetwork
 from posenfs.search.experiment import RunConfig
 
@@ -41,18 +39,18 @@ class Forward:
         if wanted in self._known:
             return compiled(images)
         again = "again, for what changed" if self._known else "the next search of this network finds it done"
-        _say(f"compiling the network (minutes; {again})")
+        note(f"compiling the network (minutes; {again})")
         started = time.perf_counter()
         try:
             maps = compiled(images)
         except Exception as error:
             if not type(error).__module__.startswith(_COMPILER):
                 raise
-            _say(f"the compiler failed ({type(error).__name__}: {reason_of(error)}); going on without it")
+            note(f"the compiler failed ({type(error).__name__}: {reason_of(error)}); going on without it")
             self._compiled, self.compiled = None, "no"
             return self.model(images)
         self._known.add(wanted)
-        _say(f"compiled in {time.perf_counter() - started:.0f} s")
+        note(f"compiled in {time.perf_counter() - started:.0f} s")
         return maps
 
 
@@ -62,7 +60,3 @@ def _compile(model: PoseNetwork, mode: str) -> Callable[[Tensor], Tensor]:
 
     torch._functorch.config.force_non_lazy_backward_lowering = True
     return torch.compile(model, mode=mode)
-
-
-def _say(words: str) -> None:
-    tqdm.write(words, file=sys.stderr)

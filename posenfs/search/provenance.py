@@ -3,16 +3,14 @@
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
-from posenfs.body.words import reason_of
+from posenfs.body.words import note, reason_of
 from posenfs.data.sample import People
 from posenfs.plugins import loaded_plugins
 from posenfs.search.ranks import Ranks, local_device
@@ -70,8 +68,8 @@ def heed(before: Mapping, device: torch.device, ranks: Ranks) -> None:
     now = {**_versions(), **loaded_plugins(), "device": _device_name(device)}
     if changed := [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]:
         notes.append(f"note: not as the run began, last digits may differ: {', '.join(changed)}")
-    for note in notes if ranks.first else []:
-        tqdm.write(note, file=sys.stderr)
+    for text in notes if ranks.first else []:
+        note(text)
 
 
 def _versions() -> dict[str, str]:

@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import time
@@ -13,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from filelock import FileLock, Timeout
 
-from posenfs.body.words import message_of
+from posenfs.body.words import in_notebook, message_of
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import beside, left_half, write_whole
 from posenfs.evaluation.metrics import ranking
 from posenfs.model.architecture import Architecture
-from posenfs.search.experiment import TENSORS, Experiment
+from posenfs.search.experiment import TENSORS, Experiment, differences
 
 _SINCE = "since.npz"  # alpha and beta logged since the last snapshot
 _PATIENCE = 1.0  # s in which whoever only looks whether the lock is held has let go of it
@@ -83,13 +85,49 @@ class Run:
         path = self.folder / "config.json"
         return Experiment.from_json(path.read_text(), str(path))
 
+    @property
+    def argument(self) -> str:
+        """What names this run on the command line: its name, or its folder where that is not in reports/runs."""
+        return self.name if self.folder.resolve() == (runs_home() / self.name).resolve() else str(self.folder)
+
     def check_holds(self, experiment: Experiment) -> None:
-        """Raise RunError where the folder is that of another experiment."""
-        if self.experiment().to_json() != experiment.to_json():
-            config = self.folder / "config.json"
+        """Compare an experiment with the one of the run; a run that is not begun yet holds any.
+
+        Raises:
+            RunError: A setting differs. The message names every such setting with both of its values.
+        """
+        if not (self.folder / "config.json").is_file():
+            return
+        asked = Experiment.from_json(experiment.to_json())  # with tuples in the place of lists
+        settings = [
+            f"\n  {option}: {_shortened(before)} in the run, {_shortened(after)} asked for"
+            for option, before, after in differences(self.experiment(), asked)
+        ]
+        if settings:
             raise RunError(
-                f"{self.folder} holds another experiment ({config}); give this one another name, or remove that folder"
+                f"{self.folder} holds another experiment:{''.join(settings)}\nGive the new settings another name, or "
+                f"go on with the run's own settings: posenfs resume {self.argument}"
             )
+
+    def check_free(self) -> None:
+        """Raise RunError where a process searches in the folder."""
+        if (self.folder / ".lock").exists():
+            with self.lock():
+                pass
+
+    def _in_use(self) -> "RunError":
+        return RunError(f"{self.folder} is in use: it is open in {self.holder()}; wait for that, or stop it first")
+
+    def holder(self) -> str:
+        """The process that wrote the status last, e.g. "a Jupyter kernel (process 123 on host)"."""
+        status = self.status()
+        process = f"process {status.get('pid', 'unknown')} on {status.get('host', 'an unknown host')}"
+        kind = status.get("process")  # unknown to older versions
+        return f"{kind} ({process})" if kind else process
+
+    def is_finished(self) -> bool:
+        """Whether the run has its whole result, so that it can be opened without writing anything."""
+        return self.status().get("state") == "finished" and {"headline", "interval"} <= set(self.metrics())
 
     def check_searched(self) -> None:
         """Raise RunError for a model's folder."""
@@ -197,11 +235,7 @@ class Run:
             with FileLock(self.folder / ".lock", timeout=_PATIENCE):
                 yield
         except Timeout:
-            owner = self.status()
-            raise RunError(
-                f"{self.folder} is in use by process {owner.get('pid')} on {owner.get('host')}; "
-                "wait for it, or stop it first"
-            ) from None
+            raise self._in_use() from None
 
     def in_use(self) -> bool:
         """Whether a process holds the lock."""
@@ -236,9 +270,9 @@ class Run:
         write_whole(self.folder / name, json.dumps(content, indent=2) + "\n")
 
     def write_status(self, **fields: object) -> None:
-        """state, step, … with this process and the time as heartbeat."""
-        host = {"pid": os.getpid(), "host": socket.gethostname(), "heartbeat": time.time()}
-        self.write_json("status.json", {**fields, **host})
+        """Write state, step, … with this process and the time as heartbeat."""
+        process = {"process": _kind_of_process(os.getpid()), "pid": os.getpid(), "host": socket.gethostname()}
+        self.write_json("status.json", {**fields, **process, "heartbeat": time.time()})
 
     @_writing
     def write_errors(self, errors: np.ndarray, by_measure: Mapping[str, np.ndarray]) -> None:
@@ -416,6 +450,30 @@ def join_architectures(chunks: Iterable[Mapping[str, np.ndarray]]) -> tuple[np.n
         name: Architecture(*(torch.from_numpy(whole[f"{name}.{part}"]) for part in ("alpha", "beta")))
         for name in fabrics
     }
+
+
+@functools.cache
+def _kind_of_process(pid: int) -> str:
+    """What this process is to its user; `pid`, its own, is there for forked processes."""
+    notebook = in_notebook()
+    process = psutil.Process(pid).parent() if notebook else psutil.Process(pid)
+    try:
+        command = " ".join(process.cmdline()[:5]) if process else ""
+    except psutil.Error:
+        command = ""
+    if "posenfs.study.engines" in command or "ray::" in command:
+        return "an ablation"
+    if "posenfs.search.detached" in command:
+        return "a detached search"
+    if subcommand := re.search(r"(?:posenfs\.cli|bin/posenfs) (\w+)", command):
+        return f"`posenfs {subcommand[1]}`"
+    return "a Jupyter kernel" if notebook else "a Python process"
+
+
+def _shortened(value: object, most: int = 80) -> str:
+    """A setting's value for a message."""
+    text = "none" if value is None else str(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _fingerprints(provenance: Mapping) -> dict[str, str]:

@@ -1,25 +1,27 @@
-"""What holds or ends a search from outside: the commands in its run folder, and Ctrl-C."""
+"""What holds or ends a search from outside: the commands in its run folder, Ctrl-C and SIGTERM."""
 
 import contextlib
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 from posenfs.search.ranks import Ranks
 from posenfs.search.run import Run, RunError
+from posenfs.search.signals import handlers
 
 _PATIENCE, _HEARTBEAT = 0.05, 5.0  # s between looks at the commands while paused, and between signs of life
 
 
 class Steering:
     """`heeded` is the number of the last command that is being done, a snapshot once it is written; those of before are
-    not for this search. `stop` is whether the search shall end. Of several processes the first says it for all."""
+    not for this search. `stop` is whether the search shall end, and `terminated` whether SIGTERM is the reason. Rank 0
+    decides for all ranks."""
 
     def __init__(self, run: Run, ranks: Ranks):
-        self.run, self.ranks, self.stop = run, ranks, False
+        self.run, self.ranks = run, ranks
+        self.stop = self.terminated = False
         self.heeded: int = ranks.agree(run.asked()["number"])
         self._allowed: int | None = None  # steps until it pauses; none: it does not
 
@@ -73,19 +75,22 @@ class Steering:
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let Ctrl-C end the search after the step under way, never inside it; a second one stops at once."""
-        self.stop = False
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
+        """Let Ctrl-C and SIGTERM end the search after the step under way, never inside it.
 
-        def stop(signum: int, frame: FrameType | None) -> None:
-            if self.stop:
+        A second Ctrl-C breaks the step off. Further ones change nothing, so that the status is still written.
+        """
+        self.stop = self.terminated = False
+        interrupts = 0
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            nonlocal interrupts
+            interrupts += 1
+            if interrupts == 2:
                 raise KeyboardInterrupt
             self.stop = True
 
-        before = signal.signal(signal.SIGINT, stop)
-        try:
+        def terminate(number: int, frame: FrameType | None) -> None:
+            self.stop = self.terminated = True
+
+        with handlers({signal.SIGINT: interrupt, signal.SIGTERM: terminate}):
             yield
-        finally:
-            signal.signal(signal.SIGINT, before)

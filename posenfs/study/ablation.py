@@ -109,9 +109,9 @@ def ablate(
             else:
                 failed[key] = wrong
                 say(todo[key], wrong)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         engine.stop()
-        raise KeyboardInterrupt("stopped; what was under way is saved. The same command goes on") from None
+        raise type(interrupt)("stopped; what was under way is saved. The same command goes on") from None
     except Exception:
         engine.stop()
         raise

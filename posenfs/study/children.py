@@ -3,7 +3,6 @@
 The paper keeps the soft architecture and so avoids the gap between the two; here it is measured.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, count, islice
@@ -12,8 +11,8 @@ from typing import Literal
 
 import pandas
 import torch
-from tqdm import tqdm
 
+from posenfs.body.words import note
 from posenfs.data.datasets.catalogue import open_data
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import People, normalise
@@ -100,7 +99,7 @@ def parent_and_child(
     add("child, running means anew", "", derived)
     for start, own in experiments.items():
         if progress:
-            tqdm.write(f"{_NAMES[start]}: {own.run.epochs} epochs, run {own.name}", file=sys.stderr)
+            note(f"{_NAMES[start]}: {own.run.epochs} epochs, run {own.name}")
         search = Search(own, parent.folder.resolve().with_name(own.name), device, workers, progress)
         search.finish()
         add(_NAMES[start], own.name, search.model)

@@ -26,5 +26,5 @@ def compare_runs(run: Run, other: Run) -> tuple[Comparison, str]:
 def _interval(run: Run) -> dict:
     found = run.metrics().get("interval")
     if found is None:
-        raise RunError(f"{run.name} has no result yet; finish it: posenfs search, with the same options, goes on")
+        raise RunError(f"{run.name} has no result yet; finish it: posenfs resume {run.argument}")
     return found

@@ -10,6 +10,7 @@ import pandas
 import torch
 from tqdm import tqdm
 
+from posenfs.body.words import note
 from posenfs.data.datasets.catalogue import DataSpec, data_root, is_present, read_split
 from posenfs.data.files import check_output_folder, write_whole
 from posenfs.data.loader import crop_people
@@ -129,7 +130,7 @@ def prune_saved(
     if len(emptied) > _NAMED:
         tqdm.write(f"warning: {len(emptied) - _NAMED} more are in {output / 'proof.json'}", file=sys.stderr)
     if mode == "one-hot" and (zero := _zero_wins(saved.model)):
-        tqdm.write(f"note: {zero}; `posenfs child` derives without zero", file=sys.stderr)
+        note(f"note: {zero}; `posenfs child` derives without zero")
     measured = None
     if accuracy and people is not None:
         measured = _accuracy(saved, pruned, people, find_device(device), progress)
@@ -147,7 +148,7 @@ def _validation_people(data: DataSpec, progress: bool) -> People | None:
         reason = f"no validation data {data.name!r} in {data_root(data)}"
     except (DataError, OSError) as error:
         reason = str(error)
-    tqdm.write(f"note: compared on random images alone, and no accuracy measured: {reason}", file=sys.stderr)
+    note(f"note: compared on random images alone, and no accuracy measured: {reason}")
     return None
 
 

@@ -41,8 +41,7 @@ class Driver:
         self.search = search if isinstance(search, Search) else None
         if isinstance(search, Experiment):
             self.run, self.experiment = Run(runs_home() / search.name), search
-            if (self.run.folder / "config.json").is_file():
-                self.run.check_holds(search)
+            self.run.check_holds(search)
         else:
             self.run = search if isinstance(search, Run) else search.run if self.search else find_run(search)
             self.experiment = self.run.experiment()
@@ -108,9 +107,8 @@ class Driver:
         end = time.monotonic() + _SETTLING
         while self.under_way and not self.heeds:
             if time.monotonic() > end:
-                owner = self.run.status().get("pid")
                 raise RunError(
-                    f"process {owner} has {self.run.folder} open and does not search: go on there, or end that kernel"
+                    f"{self.run.folder} is open in {self.run.holder()}, which does not search: go on there, or end it"
                 )
             time.sleep(0.02)
 

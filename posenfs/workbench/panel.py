@@ -212,7 +212,7 @@ class SearchPanel:
         error = driver.error or status.get("error", "")
         hint = "" if self.following.history else "<i>Nothing is logged yet: press Run, or Step.</i>"
         if driver.search is None and under_way and state not in ("running", "paused") and not driver.doing:
-            hint = f"<i>Process {status.get('pid')} has this run open: until it lets go, only a branch can go on.</i>"
+            hint = f"<i>This run is open in {self.run.holder()}: until that ends, only a branch can go on.</i>"
         self.message.value = in_red(error) if error else hint
 
     def _allow(self, state: str, under_way: bool) -> None:

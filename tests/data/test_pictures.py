@@ -97,7 +97,7 @@ def test_people_of_broken_pictures_are_left_out_and_named(drawn, spoilt, capsys)
     for n in range(len(train)):
         load_image(train.image_path(n))
     words = capsys.readouterr().err
-    assert "mpii train: 2 of 12 pictures cannot be used" in words
+    assert "drawn people (synthetic), train: 2 of 12 pictures cannot be used" in words
     assert "train_000003.jpg: not a whole picture, 300 bytes" in words and "train_000005.jpg: missing" in words
 
 
