@@ -93,7 +93,7 @@ def test_a_run_from_before_headlines_is_read_and_completed(here, tiny, capsys):
     score = running.finish()["pckh@0.5"]
     for name in ("status.json", "metrics.json"):
         old = {k: v for k, v in json.loads((running.run.folder / name).read_text()).items() if k != "headline"}
-        running.run.write_json(name, old)
+        Run(running.run.folder).write_json(name, old)
     running.close()
     main(["status", "old"])
     assert f"PCKh@0.5 {score:.1f}" in capsys.readouterr().out

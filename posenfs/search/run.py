@@ -116,7 +116,7 @@ class Run:
                 pass
 
     def _in_use(self) -> "RunError":
-        return RunError(f"{self.folder} is in use: it is open in {self.holder()}; wait for that, or stop it first")
+        return RunError(f"{self.folder} is in use by {self.holder()}; wait for it, or stop it first")
 
     def holder(self) -> str:
         """The process that wrote the status last, e.g. "a Jupyter kernel (process 123 on host)"."""

@@ -35,7 +35,7 @@ def wait_for(run, state, patience=60):
 def test_steered_from_another_process(long, tmp_path, capsys):
     run = detach(long, tmp_path / "run", "cpu")
     assert run.status()["pid"] != os.getpid() and run.in_use()
-    with pytest.raises(RunError, match=f"in use by process {run.status()['pid']}"):
+    with pytest.raises(RunError, match=rf"in use by a detached search \(process {run.status()['pid']} on"):
         detach(long, tmp_path / "run", "cpu")
     with pytest.raises(RunError, match="in use"):
         search(long, tmp_path / "run")

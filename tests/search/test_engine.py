@@ -569,7 +569,7 @@ def test_a_device_that_is_not_there_is_named(tiny, tmp_path):
 
 
 def test_a_folder_with_another_experiment_is_refused(undisturbed, tiny):
-    with pytest.raises(RunError, match="holds another experiment.*another name"):
+    with pytest.raises(RunError, match="(?s)holds another experiment.*--vector-dim: 8 in the run, 4 asked for.*another name"):
         search(replace(tiny, vector_dim=4), undisturbed.run.folder)
 
 
@@ -602,7 +602,7 @@ try:
 except RunError as error: print(error)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
-    assert f"in use by process {os.getpid()}" in out
+    assert f"in use by a Python process (process {os.getpid()} on " in out
     first.step()
     second = search(tiny, tmp_path / "run")  # the cell run again
     second.step()

@@ -1,0 +1,189 @@
+"""Ctrl-C and SIGTERM: a sentence, an exit code, and a status that is true, whatever they break off."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from posenfs.search.run import Run
+
+HOME = Path(__file__).parents[2]
+SEARCH = ["search", "--name", "a", "--image-size", "64", "64", "--fabric.width", "2", "--run.epochs", "1000",
+          "--run.batch-size", "6", "--device", "cpu"]  # fmt: skip
+
+
+def start(arguments, folder):
+    """A command as a terminal or a scheduler starts it: in a process group of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(HOME), "POSENFS_CACHE": str(folder / "cache")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "posenfs.cli", *map(str, arguments)],
+        cwd=folder, env=environment, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def wait_until(condition, process=None, patience=120):
+    end = time.monotonic() + patience
+    while not condition() and time.monotonic() < end:
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    assert condition()
+
+
+def ended(process, code):
+    """What a process printed on stderr, without the lines of progress bars."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == code, (process.returncode, out, err)
+    assert "Traceback" not in out + err and "Exception" not in out + err, err
+    return " ".join(err.splitlines()[-1].split()) if err else ""
+
+
+def read_status(run):
+    """The status, which must not name a step that no checkpoint has."""
+    status = run.status()
+    assert status["state"] == "interrupted" and status["step"] in [0, *run.snapshots()]
+    assert not run.in_use()
+    return status
+
+
+@pytest.fixture
+def data(drawn):
+    return ["--data.name", "mpii", "--data.root", drawn]
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path / "reports" / "runs" / "a")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_search_finishes_its_step_and_saves_and_resume_goes_on(number, code, data, run, tmp_path):
+    process = start([*SEARCH, *data], tmp_path)
+    wait_until(lambda: run.status().get("step", 0) > 3, process)
+    os.killpg(process.pid, number)
+    message = ended(process, code)
+    status = read_status(run)
+    assert f"stopped after step {status['step']} of" in message and "`posenfs resume a`" in message
+    assert status["step"] == run.snapshots()[-1] == run.history()[-1]["step"]
+
+    process = start(["resume", "a", "--device", "cpu"], tmp_path)
+    wait_until(lambda: run.status()["step"] > status["step"], process)
+    assert run.holder() == f"`posenfs resume` (process {process.pid} on {run.status()['host']})"
+    os.killpg(process.pid, number)
+    ended(process, code)
+    assert read_status(run)["step"] > status["step"]
+
+
+def test_a_second_ctrl_c_breaks_the_step_off_and_the_status_is_that_of_the_checkpoint(data, run, tmp_path):
+    """The step of this search takes longer than a second signal needs."""
+    slow = """
+import sys, time
+from posenfs.search import engine
+from posenfs.cli import main
+step = engine.Synchronous.step
+def slowly(*arguments):
+    if arguments[-1] == 3:
+        open("stepping", "w").close()
+        time.sleep(60)
+    return step(*arguments)
+engine.Synchronous.step = slowly
+main(sys.argv[1:])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(HOME)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", slow, *map(str, [*SEARCH, *data, "--run.snapshot-every", "2", "--run.log-every", "1"])],
+        cwd=tmp_path, env=environment, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_until((tmp_path / "stepping").exists, process)
+    assert run.status()["step"] == 3  # which no checkpoint has
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    message = ended(process, 130)
+    assert read_status(run)["step"] == run.snapshots()[-1] == 2
+    assert "broken off after step 3." in message and "goes on from step 2 of" in message
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_drawing_and_caching_leave_nothing_half_done(number, code, run, tmp_path):
+    search = [*SEARCH, "--data.pictures", "400", "100"]
+    images = tmp_path / "data" / "synthetic" / "default_400_100_seed0" / "images"
+    process = start(search, tmp_path)
+    wait_until(lambda: images.is_dir() and len(list(images.iterdir())) > 10, process)
+    os.killpg(process.pid, number)
+    assert "before the first step" in ended(process, code)
+    assert not (images.parent / "synthetic.json").exists() and not run.folder.exists()
+
+    process = start(search, tmp_path)
+    wait_until(lambda: list((tmp_path / "cache").glob("*/pixels.unfinished")), process)
+    os.killpg(process.pid, number)
+    assert "before the first step" in ended(process, code)
+    assert (images.parent / "synthetic.json").exists() and len(list(images.glob("*.jpg"))) == 500
+    assert not run.folder.exists() and not list((tmp_path / "cache").glob("*/crops.json"))
+
+    process = start(search, tmp_path)
+    wait_until(lambda: run.status().get("step", 0) > 0, process)
+    os.killpg(process.pid, number)
+    ended(process, code)
+    read_status(run)
+
+
+def test_a_detached_search_and_whoever_follows_it(data, run, tmp_path):
+    process = start([*SEARCH, *data, "--detach"], tmp_path)
+    assert process.wait(120) == 0, process.communicate()
+    wait_until(lambda: run.status().get("step", 0) > 0)
+    assert run.holder().startswith("a detached search (process ")
+    follower = start(["follow", "a"], tmp_path)
+    wait_until(lambda: os.read(follower.stderr.fileno(), 1), follower)
+    os.killpg(follower.pid, signal.SIGINT)
+    assert "the search goes on: posenfs follow a" in ended(follower, 130)
+    pid = run.status()["pid"]
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not run.in_use())
+    read_status(run)
+    assert "stopped after step" in (run.folder / "search.log").read_text().splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_several_processes_save_as_one(number, code, data, run, tmp_path):
+    process = start([*SEARCH, *data, "--devices", "2"], tmp_path)
+    wait_until(lambda: run.status().get("step", 0) > 1, process)
+    os.kill(process.pid, number)
+    assert "stopped after step" in ended(process, code)
+    step = read_status(run)["step"]
+    process = start(["resume", "a", "--device", "cpu", "--devices", "2"], tmp_path)
+    wait_until(lambda: run.status()["step"] > step, process)
+    os.kill(process.pid, number)
+    assert "stopped after step" in ended(process, code)
+    assert read_status(run)["step"] > step
+
+
+@pytest.mark.parametrize(
+    ("command", "marker"),
+    [
+        (["data", "synthetic", "--root", "drawn", "--pictures", "400", "100"], "drawn/images/train_000010.jpg"),
+        (["predict", "IMAGES", "--boxes", "whole", "--output", "out", "--device", "cpu"], None),
+        (["data", "check", "DATA"], None),
+    ],
+)
+def test_other_commands_end_with_a_sentence(command, marker, drawn, tmp_path):
+    places = {"IMAGES": str(drawn / "images"), "DATA": str(drawn)}
+    process = start([places.get(word, word) for word in command], tmp_path)
+    if marker is None:
+        time.sleep(1.5)  # wherever it is then
+    else:
+        wait_until((tmp_path / marker).exists, process)
+    os.killpg(process.pid, signal.SIGINT)
+    if process.wait(120) != 0 or marker:  # which had come to its end
+        assert ended(process, 130) == "posenfs: interrupted"
+    assert not (tmp_path / "out" / "predictions.json").exists() or json.loads(
+        (tmp_path / "out" / "predictions.json").read_text()
+    )
