@@ -302,7 +302,7 @@ def test_import_a_checkpoint_in_the_authors_layout(here, real, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["serach", "--name", "a"], "unknown command 'serach'; did you mean search? The commands are search, resume, control"),
+        (["serach", "--name", "a"], "unknown command 'serach'; did you mean search? The commands are search, resume"),
         (["data", "chek", "folder"], "unknown command 'data chek'; did you mean check"),
         (["xyzzy"], "unknown command 'xyzzy'. The commands are search, resume, control"),
         (["status", "--jsno"], "--json"),

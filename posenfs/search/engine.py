@@ -660,7 +660,8 @@ class Search:
             if interrupt.args:
                 raise
             saved = f"step {step} of {self.steps}, saved in {self.run.folder}"
-            raise self._interrupt(f"broken off after step {self.step_number}. {self._way_on}, goes on from {saved}") from None
+            message = f"broken off after step {self.step_number}. {self._way_on}, goes on from {saved}"
+            raise self._interrupt(message) from None
         except BaseException as error:
             state, words = "failed", str(error)
             if short := is_out_of_memory(error):
