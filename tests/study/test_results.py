@@ -94,7 +94,7 @@ def test_results_of_a_row(run):
 
 def test_what_is_no_result(tmp_path, tiny):
     (tmp_path / "torn.json").write_text('{"numerics": 1, ')
-    with pytest.raises(RunError, match=r"torn.json is no result .*delete it"):
+    with pytest.raises(RunError, match=r"torn.json is not a result .*delete it"):
         read_results(tmp_path)
     (tmp_path / "torn.json").write_text('{"numerics": -1, "configuration": {"model": "pose_nfs"}}')
     assert read_results(tmp_path) == []
