@@ -162,8 +162,9 @@ class LocalEngine:
                 start_new_session=True,
             )
         # A process that ends at once closes the pipe; its exit code is reported by `run`.
-        with process.stdin as pipe, contextlib.suppress(BrokenPipeError):
-            pipe.write(job.experiment.encode())
+        if process.stdin is not None:
+            with process.stdin as pipe, contextlib.suppress(BrokenPipeError):
+                pipe.write(job.experiment.encode())
         return process
 
     def stop(self) -> None:

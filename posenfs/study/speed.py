@@ -245,7 +245,9 @@ def _measure(
     with _process() as reference, _process() as fast:
         reference.submit(_open, work, True, device, threads, folder).result()
         flops, moved_bytes = fast.submit(_open, work, False, device, threads, folder).result()
-        reference_seconds, fast_seconds, wait_shares = [], [], []
+        reference_seconds: list[float] = []
+        fast_seconds: list[float] = []
+        wait_shares: list[float] = []
         for number in range(rounds + 1):
             turns = {}
             for process in (reference, fast) if number % 2 else (fast, reference):
@@ -254,8 +256,9 @@ def _measure(
                 continue
             reference_seconds.append(turns[reference][0])
             fast_seconds.append(turns[fast][0])
-            if turns[fast][1] is not None:
-                wait_shares.append(turns[fast][1])
+            wait_share = turns[fast][1]
+            if wait_share is not None:
+                wait_shares.append(wait_share)
         reference_peak, _ = reference.submit(_close, work).result()
         peak, compiled = fast.submit(_close, work).result()
         limits = fast.submit(machine_limits, device, work.dtype).result()
@@ -345,7 +348,7 @@ class _Bench:
     feed: Feed | None = None
 
 
-_benches: list[_Bench] = []  # the one of this process, once it is open
+_benches: list[_Bench] = []  # filled by _open in this process
 
 
 def _open(work: Work, plain: bool, device: str, threads: int, folder: str) -> tuple[int, int]:

@@ -227,8 +227,9 @@ def page_stem(table: str, profile_name: str, rows: Sequence[Outcome]) -> str:
         rows: The rows with their results.
     """
     parts = [table, profile_name]
-    outcome = next(outcome for outcome in rows if outcome.asked is not None)
-    experiment, default = outcome.asked, experiment_of(outcome.row, PROFILES[profile_name])
+    experiments = [(outcome.asked, outcome.row) for outcome in rows if outcome.asked is not None]
+    experiment, row = experiments[0]
+    default = experiment_of(row, PROFILES[profile_name])
     if experiment.data.name != default.data.name:
         parts.append(experiment.data.name)
     if experiment.data.pictures != default.data.pictures:
