@@ -1,1 +1,1 @@
-"""Many searches: notebooks run with parameters."""
+"""Experiments over many runs: ablations, their results and tables, and evaluations."""

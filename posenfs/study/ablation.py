@@ -1,4 +1,4 @@
-"""An ablation: the runs that tables ask for, each once, executed as notebooks, their results kept."""
+"""An ablation: the runs of tables, each executed once as a notebook, and their stored results."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +12,19 @@ from posenfs.study.engines import Engine, Job
 from posenfs.study.experiments import TABLES, Profile, experiment_of
 from posenfs.study.results import DataFingerprints, collect, fingerprint, read_results, write_result
 
-NOTEBOOK = "one_run.ipynb"  # what each run executes
+NOTEBOOK = "one_run.ipynb"  # the notebook that each run executes
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One run: the experiment (its name holds the fingerprint), the data's fingerprints, and the rows that ask for it,
-    as (table, row)."""
+    """One run.
+
+    Attributes:
+        key: Its fingerprint.
+        experiment: Its experiment, whose name holds the fingerprint.
+        data: The fingerprints of its data and initial weights.
+        rows: The rows that it belongs to, as (table, row).
+    """
 
     key: str
     experiment: Experiment
@@ -27,19 +33,35 @@ class Planned:
 
     @property
     def words(self) -> str:
+        """Its first row and its seed."""
         table, row = self.rows[0]
         return f"{table} {row}, seed {self.experiment.run.seed}"
 
     @property
     def run(self) -> Run:
+        """Its run directory."""
         return Run(runs_home() / self.experiment.name)
 
 
 def plan(
-    tables: Sequence[str], profile: Profile, seeds: int, data: DataFingerprints, rows: Sequence[str] = ()
+    tables: Sequence[str],
+    profile: Profile,
+    seeds: int,
+    data: DataFingerprints,
+    rows: Sequence[str] = (),
 ) -> list[Planned]:
-    """The runs of some tables' rows (none named: all) with seeds 0, 1, …: all rows with the first seed come first, and
-    what several rows ask for is one run. Raises ValueError for an unknown table or row."""
+    """Return the runs of tables, ordered by seed; several rows may share a run.
+
+    Args:
+        tables: Names in TABLES.
+        profile: The profile.
+        seeds: How many seeds each row has: 0, 1, …
+        data: Gives the fingerprints of the data.
+        rows: Names of rows; none: all.
+
+    Raises:
+        ValueError: A table or row is unknown, or there are no seeds.
+    """
     if unknown := [name for name in tables if name not in TABLES]:
         raise ValueError(unknown_entry("table", unknown[0], TABLES))
     known = [name for table in tables for name in TABLES[table].rows]
@@ -47,23 +69,28 @@ def plan(
         raise ValueError(f"unknown row {unknown[0]!r}; known: {', '.join(dict.fromkeys(known))}")
     if seeds < 1:
         raise ValueError(f"an ablation takes at least 1 seed; got {seeds}")
-    found: dict[str, Planned] = {}
+    runs: dict[str, Planned] = {}
     for seed in range(seeds):
         for table in tables:
             for name, row in TABLES[table].rows.items():
                 if row.quoted or (rows and name not in rows):
                     continue
                 experiment = experiment_of(row, profile, seed)
-                prints = data.of(experiment)
-                key = fingerprint(experiment, prints)
-                before = found[key].rows if key in found else ()
-                named = replace(experiment, name=f"{profile.base.name}_{key}")
-                found[key] = Planned(key, named, prints, (*before, (table, name)))
-    return list(found.values())
+                fingerprints = data.of(experiment)
+                key = fingerprint(experiment, fingerprints)
+                earlier_rows = runs[key].rows if key in runs else ()
+                experiment = replace(experiment, name=f"{profile.base.name}_{key}")
+                runs[key] = Planned(key, experiment, fingerprints, (*earlier_rows, (table, name)))
+    return list(runs.values())
 
 
 def state_of(planned: Planned, done: set[str]) -> str:
-    """done (its result is kept), finished, failed (by an error), under way, begun, or new; `done`: fingerprints."""
+    """Return the state of a run: done, finished, failed, under way, begun, or new.
+
+    Args:
+        planned: The run.
+        done: Fingerprints of the stored results.
+    """
     if planned.key in done:
         return "done"
     status = planned.run.status()
@@ -79,10 +106,23 @@ def ablate(
     say: Callable[[Planned, str], None] = lambda planned, words: None,
     look: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
-    """Execute what is not done yet, and keep each result as soon as it is there; returns what failed: {key: why}.
+    """Execute the runs that have no result yet, and store each result as soon as it exists.
 
-    A run that failed before is left alone and named, unless `retry`; one that was interrupted goes on. `say` hears of
-    every change, `look` is called often. Ctrl-C stops the runs under way, which save, and raises KeyboardInterrupt.
+    An interrupted run resumes. Ctrl-C stops the active runs, which save their state.
+
+    Args:
+        runs: The runs.
+        engine: Executes them.
+        retry: Whether runs that failed before are executed again.
+        say: Called with a run and each change of its state.
+        look: Called regularly.
+
+    Returns:
+        By key, why a run failed; also runs that failed before or are active in another process.
+
+    Raises:
+        ValueError: The notebook does not exist.
+        KeyboardInterrupt: Ctrl-C was pressed.
     """
     done, failed = {own["fingerprint"] for own in read_results()}, {}
     todo: dict[str, Planned] = {}
@@ -124,7 +164,7 @@ def _job(planned: Planned, notebook: Path) -> Job:
 
 
 def _keep(planned: Planned) -> str | None:
-    """Keep the result; what is wrong where there is none."""
+    """Store the result of a run; return why there is none, or None."""
     status = planned.run.status()
     if status.get("state") != "finished":
         return status.get("error") or f"ended as {status.get('state', 'nothing')}"
@@ -133,7 +173,12 @@ def _keep(planned: Planned) -> str | None:
 
 
 def progress_of(runs: Sequence[Planned], done: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
-    """For each run: what it is, its state in words, how far it is, and its score; `done`: what is known, by key."""
+    """Yield for each run its title, state, share of steps, and score, as text.
+
+    Args:
+        runs: The runs.
+        done: Reported changes by key.
+    """
     for own in runs:
         status = own.run.status()
         state = done.get(own.key) or ("running" if own.run.in_use() else "waiting")

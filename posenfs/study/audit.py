@@ -1,4 +1,7 @@
-"""Whether the strategies that hold people out do what they say, on a tiny network in float64."""
+"""Numerical checks of the strategies with an architecture-validation split, on a tiny network.
+
+The network computes in float64.
+"""
 
 import contextlib
 import copy
@@ -23,19 +26,23 @@ _Strategy = TypeVar("_Strategy", bound=Synchronous)
 
 
 class TinyBackbone(nn.Module):
-    """A pyramid of four convolutions with batch-norm."""
+    """A pyramid of four convolutions with batch normalisation."""
 
-    channels, strides, initial_weights = (3, 4, 5, 6), (4, 8, 16, 32), "random"
+    channels = (3, 4, 5, 6)
+    strides = (4, 8, 16, 32)
+    initial_weights = "random"
 
     def __init__(self):
         super().__init__()
-        widths = zip((3, *self.channels), self.channels, (4, 2, 2, 2), strict=False)
-        self.stages = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(before, after, 3, step, 1), nn.BatchNorm2d(after), nn.ReLU())
-            for before, after, step in widths
-        )
+        self.stages = nn.ModuleList()
+        width_in = 3
+        for width, stride in zip(self.channels, (4, 2, 2, 2), strict=True):
+            convolution = nn.Conv2d(width_in, width, 3, stride, 1)
+            self.stages.append(nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU()))
+            width_in = width
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the four maps of images [B, 3, H, W]."""
         maps = []
         for stage in self.stages:
             x = stage(x)
@@ -44,99 +51,156 @@ class TinyBackbone(nn.Module):
 
 
 class Smooth(TorchFunctionMode):
-    """While it lasts, softplus stands in the place of ReLU: a network without kinks."""
+    """A context in which softplus replaces ReLU, so that a network is smooth."""
 
     def __torch_function__(
-        self, function: Callable[..., Any], types: Iterable[type], arguments: tuple = (), options: dict | None = None
+        self,
+        function: Callable[..., Any],
+        types: Iterable[type],
+        arguments: tuple = (),
+        options: dict | None = None,
     ) -> Any:
-        return F.softplus(arguments[0]) if function is F.relu else function(*arguments, **(options or {}))
+        if function is F.relu:
+            return F.softplus(arguments[0])
+        return function(*arguments, **(options or {}))
 
 
 def tiny_network(seed: int = 0) -> PoseNFS:
-    """Two parts, fabrics of width 1, random alpha and beta; in float64, to be trained."""
+    """Return a network of two parts with random alpha and beta, in float64 and training mode.
+
+    Args:
+        seed: Seed of its weights and logits.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = (Part("arm", (0, 1)), Part("leg", (2,)))
         model = PoseNFS(TinyBackbone(), parts, FabricSpec(width=1), vector_dim=2).double()
-        for scores in model.architecture_parameters():
-            nn.init.normal_(scores)
+        for logits in model.architecture_parameters():
+            nn.init.normal_(logits)
     return model.train()
 
 
 def tiny_examples(seed: int, count: int = 3) -> Examples:
-    """Noise for a tiny network to be trained on."""
-    draw = torch.Generator().manual_seed(seed)
-    images = torch.randn(count, 3, 32, 32, generator=draw, dtype=torch.float64)
-    target = torch.rand(count, 3, 8, 8, generator=draw, dtype=torch.float64)
+    """Return noise as training examples for `tiny_network`.
+
+    Args:
+        seed: Seed of the noise.
+        count: Images in the batch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, 3, 32, 32, generator=generator, dtype=torch.float64)
+    target = torch.rand(count, 3, 8, 8, generator=generator, dtype=torch.float64)
     return Examples(images, target, torch.tensor([[2, 1, 0]] * count))
 
 
-def exact_gradient(model: PoseNFS, train: Examples, held_out: Examples, rate: float) -> tuple[Tensor, ...]:
-    """d L_val(w - rate * dL_train(w, a) / dw, a) / da, by differentiating through the step itself."""
+def exact_gradient(
+    model: PoseNFS, train: Examples, held_out: Examples, rate: float
+) -> tuple[Tensor, ...]:
+    """Return d L_val(w - rate * dL_train(w, a) / dw, a) / da for the logits a.
+
+    The step of the weights w itself is differentiated.
+
+    Args:
+        model: The network; it is not changed.
+        train: Examples of the training loss.
+        held_out: Examples of the architecture-validation loss.
+        rate: Learning rate of w.
+    """
     model = copy.deepcopy(model)
-    scores = {id(p) for p in model.architecture_parameters()}
-    named = dict(model.named_parameters())
-    w = {name: p for name, p in named.items() if id(p) not in scores}
+    logits = {id(parameter) for parameter in model.architecture_parameters()}
+    parameters = dict(model.named_parameters())
+    w = {name: value for name, value in parameters.items() if id(value) not in logits}
     loss = heatmap_loss(model(train.images), train.target, train.visibility)
-    gradient = torch.autograd.grad(loss, w.values(), create_graph=True, allow_unused=True)
-    after = {n: p if g is None else p - rate * g for (n, p), g in zip(w.items(), gradient, strict=True)}
-    maps = functional_call(model, {**named, **after}, (held_out.images,))
+    gradients = torch.autograd.grad(loss, list(w.values()), create_graph=True, allow_unused=True)
+    after = {}
+    for (name, value), gradient in zip(w.items(), gradients, strict=True):
+        after[name] = value if gradient is None else value - rate * gradient
+    maps = functional_call(model, {**parameters, **after}, (held_out.images,))
     held_out_loss = heatmap_loss(maps, held_out.target, held_out.visibility)
-    return torch.autograd.grad(held_out_loss, model.architecture_parameters())
+    return torch.autograd.grad(held_out_loss, list(model.architecture_parameters()))
 
 
-def gradient_errors(radii: Sequence[float] = (0.1, 0.03, 0.01, 1e-5), rate: float = 1e-3) -> pd.DataFrame:
-    """Relative error of the gradient that alpha and beta follow, against exact differentiation through a step of w:
-    that of the first order, and of the second by the radius of its finite difference (DARTS: 0.01); by whether the
-    network has kinks (ReLU), or softplus in their place."""
-    model, train, held_out, rows = tiny_network(), tiny_examples(1), tiny_examples(2), []
+def gradient_errors(
+    radii: Sequence[float] = (0.1, 0.03, 0.01, 1e-5), rate: float = 1e-3
+) -> pd.DataFrame:
+    """Return the relative errors of the gradients of alpha and beta against `exact_gradient`.
+
+    Args:
+        radii: Radii of the finite difference in the second-order gradient (DARTS: 0.01).
+        rate: Learning rate of w.
+
+    Returns:
+        A row for each gradient; a column for the network with ReLU and with softplus.
+    """
+    model, train, held_out = tiny_network(), tiny_examples(1), tiny_examples(2)
+    rows = []
     for activation in ("softplus", "ReLU"):
         with Smooth() if activation == "softplus" else contextlib.nullcontext():
             exact = _flat(exact_gradient(model, train, held_out, rate))
             for kind, radius in [(FirstOrder, None), *((SecondOrder, radius) for radius in radii)]:
-                strategy = _begun(kind, model, rate)
+                strategy = _start(kind, model, rate)
                 if isinstance(strategy, SecondOrder):
                     strategy.radius = radius
                 strategy.architecture_gradient(model, train, held_out)
-                found = _flat([s.grad for s in strategy.scores if s.grad is not None])
-                error = float((found - exact).norm() / exact.norm())
-                way = "first order" if radius is None else f"second order, radius {radius:g}"
-                rows.append({"activation": activation, "gradient": way, "relative error": error})
+                gradient = _flat([s.grad for s in strategy.scores if s.grad is not None])
+                error = float((gradient - exact).norm() / exact.norm())
+                name = "first order" if radius is None else f"second order, radius {radius:g}"
+                rows.append({"activation": activation, "gradient": name, "relative error": error})
     table = pd.DataFrame(rows)
-    return table.pivot(index="gradient", columns="activation", values="relative error").loc[table["gradient"].unique()]
+    pivot = table.pivot(index="gradient", columns="activation", values="relative error")
+    return pivot.loc[table["gradient"].unique()]
 
 
 def movements() -> pd.DataFrame:
-    """What an architecture step of each strategy that holds people out moves, by its greatest change; and by how much w
-    differs after two steps where others are held out, alpha and beta standing still."""
+    """Return what an architecture step changes, for each strategy with held-out people.
+
+    The columns are the largest changes of alpha and beta, of w, and of the running statistics in an
+    architecture step; and the largest difference of w after two steps with other held-out examples,
+    while alpha and beta are fixed.
+    """
     rows = {}
     for name, kind in STRATEGIES.items():
         if not kind.held_out:
             continue
-        model = tiny_network()
-        after: dict[str, Tensor] = {}
-        strategy, before = _begun(kind, model), _copy(model)
-        strategy.architecture_optimizer.register_step_post_hook(lambda *_, m=model, to=after: to.update(_copy(m)))
-        strategy.step(model, tiny_examples(1), tiny_examples(2), 0)
-        ends = []
-        for others in (2, 3):
-            model = tiny_network()
-            strategy = _begun(kind, model)
-            strategy.architecture_optimizer.param_groups[0]["lr"] = 0.0
-            for number in range(2):
-                strategy.step(model, tiny_examples(number), tiny_examples(others), number)
-            ends.append(_flat(model.weight_parameters()))
-        scores = [key for key in before if key.endswith((".alpha", ".beta"))]
+        before, after = _architecture_step(kind)
+        logits = [key for key in before if key.endswith((".alpha", ".beta"))]
         running = [key for key in before if "running" in key]
-        w = [key for key, _ in model.named_parameters() if key not in scores]
-        rows[name] = {
+        w = [key for key, _ in tiny_network().named_parameters() if key not in logits]
+        groups = {"alpha, beta": logits, "w": w, "running means, variances": running}
+        row = {
             title: max(float((after[key] - before[key]).abs().max()) for key in keys)
-            for title, keys in (("alpha, beta", scores), ("w", w), ("running means, variances", running))
-        } | {"w, others held out": float((ends[0] - ends[1]).abs().max())}
+            for title, keys in groups.items()
+        }
+        difference = _weights_after_steps(kind, 2) - _weights_after_steps(kind, 3)
+        rows[name] = row | {"w, others held out": float(difference.abs().max())}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("architecture step of")
 
 
-def _begun(kind: type[_Strategy], model: PoseNFS, rate: float = 1e-3) -> _Strategy:
+def _architecture_step(kind: type[_Strategy]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the state of a network before and after its architecture step."""
+    model = tiny_network()
+    strategy = _start(kind, model)
+    before, after = _copy(model), {}
+
+    def keep(*_: object) -> None:
+        after.update(_copy(model))
+
+    strategy.architecture_optimizer.register_step_post_hook(keep)
+    strategy.step(model, tiny_examples(1), tiny_examples(2), 0)
+    return before, after
+
+
+def _weights_after_steps(kind: type[_Strategy], held_out_seed: int) -> Tensor:
+    """Return w after two steps in which alpha and beta are fixed."""
+    model = tiny_network()
+    strategy = _start(kind, model)
+    strategy.architecture_optimizer.param_groups[0]["lr"] = 0.0
+    for number in range(2):
+        strategy.step(model, tiny_examples(number), tiny_examples(held_out_seed), number)
+    return _flat(model.weight_parameters())
+
+
+def _start(kind: type[_Strategy], model: PoseNFS, rate: float = 1e-3) -> _Strategy:
     strategy = kind(model, RunConfig(batch_size=3, lr=rate))
     strategy.set_epoch(0)
     return strategy

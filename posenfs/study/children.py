@@ -1,6 +1,7 @@
-"""Parent and child: the soft network that was searched beside the discrete one that its genotype names.
+"""Parent and child: the searched network and the discrete network that its genotype describes.
 
-The paper keeps the soft architecture and so avoids the gap between the two; here it is measured.
+The paper keeps the soft architecture of the parent, which avoids the gap between the two. This
+module measures the gap.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +30,20 @@ from posenfs.search.saved import load_model
 
 Start = Literal["weights", "scratch"]
 _NAMES = {"weights": "child, retrained from the parent's weights", "scratch": "child, trained from scratch"}
-_BATCHES = 50  # after which running means of momentum 0.1 have forgotten 99.5 % of what they were
+_BATCHES = 50  # running means of momentum 0.1 then hold 0.5 % of their old values
 
 
 def child_experiment(
     parent: Run, genotypes: Mapping[str, Genotype], start: Start, epochs: int | None = None
 ) -> Experiment:
-    """The experiment that trains a run's discrete child of these genotypes, from the parent's weights or from scratch;
-    by default for as many epochs as the parent had."""
+    """Return the experiment that trains the discrete child of a run.
+
+    Args:
+        parent: The run of the parent.
+        genotypes: Genotypes of the child by fabric.
+        start: weights (initialised with the parent's weights) or scratch.
+        epochs: Epochs of training; None: as many as the parent had.
+    """
     experiment, folder = parent.experiment(), parent.folder.resolve()
     return replace(
         experiment,
@@ -66,12 +73,28 @@ def parent_and_child(
     progress: bool = True,
     zero: bool = False,
 ) -> pandas.DataFrame:
-    """A row for the parent, for its child as derived (also with the running means of its batch-norms taken anew), and
-    for the child trained further or from scratch, in runs of their own that go on where they were: network, run,
-    params, GMAC, and the headline metric in percent. Whether `zero` may be chosen: as in Architecture.genotype; where
-    it may not but has the greatest weight somewhere, the child that has it is one more row.
+    """Compare a searched network with its discrete children.
 
-    Raises RunError where there is no such run, ValueError where it has no child.
+    The children are the derived network, the same with recomputed running means of its batch
+    normalisation, and the children that are trained further or from scratch, each in a run that
+    resumes if it was interrupted.
+
+    Args:
+        parent: The run of the parent.
+        starts: How the trained children are initialised.
+        epochs: Epochs of training; None: as many as the parent had.
+        device: auto, cpu, cuda or cuda:N.
+        workers: Processes that read and crop images.
+        progress: Whether to show progress.
+        zero: Whether the operation zero may be chosen (`Architecture.genotype`). If not, and it has
+            the greatest weight somewhere, a further row holds the child with zero.
+
+    Returns:
+        A row for each network: network, run, params, GMAC, and the primary metric in percent.
+
+    Raises:
+        RunError: There is no such run.
+        ValueError: The run has no child.
     """
     parent = parent if isinstance(parent, Run) else find_run(parent)
     soft, experiment, found = _soft(parent), parent.experiment(), find_device(device)
@@ -109,7 +132,7 @@ def parent_and_child(
 
 @torch.no_grad()
 def _renew_running_means(model: PoseNetwork, train: People, experiment: Experiment, workers: int) -> None:
-    """Let training crops through, changing no weight: the child's maps are not those its parent's means are of."""
+    """Recompute the running means on training crops; the parent's belong to other feature maps."""
     height, width = experiment.image_size
     crops = Crops(train, (width, height), experiment.augmentation, experiment.run.seed)
     device = next(model.parameters()).device

@@ -1,4 +1,4 @@
-"""Two runs on the same people: the difference of their scores, paired, with its interval."""
+"""Paired comparison of two runs on the same people."""
 
 from posenfs.data.datasets.catalogue import skeleton_of
 from posenfs.evaluation.metrics import counted_keypoints, metric_title
@@ -7,10 +7,20 @@ from posenfs.search.run import Run, RunError
 
 
 def compare_runs(run: Run, other: Run) -> tuple[Comparison, str]:
-    """The second run's score less the first's, from the stored errors of every person, and the metric's name.
+    """Compare the scores of two runs from the stored errors of each person.
 
-    It tells what other people would have changed, not what other seeds would. Raises RunError for a run that is not
-    finished, ValueError where the two were not evaluated on the same people by the same measure.
+    The interval describes the variation over people, not over seeds.
+
+    Args:
+        run: The first run.
+        other: The second run.
+
+    Returns:
+        The comparison (second minus first), and the name of the metric.
+
+    Raises:
+        RunError: A run is not finished.
+        ValueError: The runs were not evaluated on the same people by the same metric.
     """
     metrics = [_interval(own)["metric"] for own in (run, other)]
     if metrics[0] != metrics[1]:

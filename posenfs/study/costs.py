@@ -1,4 +1,4 @@
-"""The cost columns of Tables II to VIII: the paper's numbers, its counting rules recomputed, and the honest count."""
+"""The cost columns of Tables II to VIII: printed, by the paper's counting rules, and measured."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -25,8 +25,17 @@ from posenfs.search.saved import load_model
 
 @dataclass(frozen=True)
 class CostItem:
-    """A network whose cost the paper prints: how to build it, its input (height, width) px, the printed numbers (in
-    millions and in the paper's billions, None where it prints none), and what is wrong with them, if anything."""
+    """A network whose cost the paper prints.
+
+    Attributes:
+        where: The table and row of the paper.
+        build: Builds the network.
+        size: Height and width of its input, px.
+        params_m: Printed parameters in millions; None where the paper prints none.
+        gflops: Printed multiply-adds in the paper's billions; None where it prints none.
+        note: Where the printed numbers deviate, why.
+        rule: The counting rule of the paper that gives these numbers.
+    """
 
     where: str
     build: Callable[[], nn.Module]
@@ -59,7 +68,8 @@ ITEMS: dict[str, CostItem] = {
     "t2_p3": CostItem("II", _searched(), params_m=3.3, gflops=1.2),
     "t4_d1": CostItem("IV, d = 1", _searched(vector_dim=1), params_m=3.3, gflops=1.1),
     "t4_d4": CostItem(
-        "IV, d = 4", _searched(vector_dim=4), params_m=3.3, gflops=1.1, note="1.154 by the paper's rule rounds to 1.2"
+        "IV, d = 4", _searched(vector_dim=4), params_m=3.3, gflops=1.1,
+        note="1.154 by the paper's rule rounds to 1.2"
     ),
     "t4_d16": CostItem("IV, d = 16", _searched(vector_dim=16), params_m=3.3, gflops=1.2),
     "t3_p1": CostItem("III, P = 1", _searched(1)),
@@ -69,18 +79,27 @@ ITEMS: dict[str, CostItem] = {
     "resnet50": CostItem("backbone", ResNet50, params_m=23.5),
     "hrnet_w32_stage3": CostItem("backbone", HRNet, params_m=8.1),
     "fabric_1": CostItem("VIII", lambda: FabricBackbone(FABRIC_1), params_m=5.8),
-    "fabric_2": CostItem("VIII", lambda: FabricBackbone(FABRIC_2), params_m=6.8, note=f"{_UNEXPLAINED} (1.9 % off)"),
-    "fabric_3": CostItem("VIII", lambda: FabricBackbone(FABRIC_3), params_m=10.5, note=f"{_UNEXPLAINED} (9 % off)"),
+    "fabric_2": CostItem(
+        "VIII", lambda: FabricBackbone(FABRIC_2), params_m=6.8, note=f"{_UNEXPLAINED} (1.9 % off)"
+    ),
+    "fabric_3": CostItem(
+        "VIII", lambda: FabricBackbone(FABRIC_3), params_m=10.5, note=f"{_UNEXPLAINED} (9 % off)"
+    ),
     "ours_a": CostItem("V", _searched(hidden_nodes=2), (384, 384), 5.2, 4.6),
     "ours_b": CostItem(
         "V, VI", _searched(5, HRNet, width=16), params_m=16.4, gflops=9.4,
         note="the printed numbers are those of 256 x 256; the text says 384",
     ),
     "ours_c": CostItem(
-        "VI", _searched(3, HRNet, width=12, hidden_nodes=2), params_m=12.9, gflops=8.3, note=_UNEXPLAINED
+        "VI", _searched(3, HRNet, width=12, hidden_nodes=2), params_m=12.9, gflops=8.3,
+        note=_UNEXPLAINED,
     ),
-    "branchnet_1": CostItem("VI", lambda: Branchnet(HRNet(), part_scheme(MPII, 3), 400), params_m=12.8, gflops=23.7),
-    "branchnet_2": CostItem("VI", lambda: Branchnet(HRNet(), part_scheme(MPII, 5), 296), params_m=12.6, gflops=22.8),
+    "branchnet_1": CostItem(
+        "VI", lambda: Branchnet(HRNet(), part_scheme(MPII, 3), 400), params_m=12.8, gflops=23.7
+    ),
+    "branchnet_2": CostItem(
+        "VI", lambda: Branchnet(HRNet(), part_scheme(MPII, 5), 296), params_m=12.6, gflops=22.8
+    ),
     "ours_1": CostItem("VII", _searched(skeleton=COCO, width=16), _COCO_SIZE, 6.1, 4.0),
     "ours_2": CostItem(
         "VII", _searched(backbone=ResNet50, skeleton=COCO), _COCO_SIZE, 27.5, 11.4,
@@ -105,16 +124,21 @@ ITEMS: dict[str, CostItem] = {
         "VI", _whole(SimpleBaseline, depth=152), params_m=68.6, gflops=20.9, note=_TRANSPOSED
     ),
     "hrnet_w32": CostItem(
-        "IV", _whole(HRNetPose), params_m=28.5, gflops=9.5, note="Table VI prints 27.8M for the same network"
+        "IV", _whole(HRNetPose), params_m=28.5, gflops=9.5,
+        note="Table VI prints 27.8M for the same network"
     ),
     "hrnet_w32_vector8": CostItem("IV", _whole(HRNetPose, vector_dim=8), params_m=28.5, gflops=9.6),
 }  # fmt: skip
 
 
 def chosen_items(names: Sequence[str]) -> dict[str, CostItem]:
-    """The named rows of ITEMS, all where none is named; other names are those of runs or of saved models.
+    """Return the networks with the given names.
 
-    Raises ValueError where a name is neither.
+    Args:
+        names: Names in ITEMS, of runs, or folders of saved models; none: all of ITEMS.
+
+    Raises:
+        ValueError: A name is none of these.
     """
     return {name: ITEMS[name] if name in ITEMS else _saved(name) for name in names or ITEMS}
 
@@ -123,20 +147,35 @@ def _saved(name: str) -> CostItem:
     try:
         run = find_run(name)
     except RunError:
-        raise ValueError(f"{name!r} is neither a run nor a model's folder, nor one of: {', '.join(ITEMS)}") from None
+        raise ValueError(
+            f"{name!r} is neither a run nor a model's folder, nor one of: {', '.join(ITEMS)}"
+        ) from None
     saved = load_model(run)
     return CostItem("", lambda: saved.model, saved.experiment.image_size)
 
 
-def cost_rows(items: Mapping[str, CostItem] = ITEMS, modules: bool = False, progress: bool = False) -> list[dict]:
-    """One row an item: item, params, gmac (honest), params_paper_rule, gflops_paper_rule, paper_params_m, paper_gflops,
-    note; if asked, `modules`, the honest cost of each: module, params, multiply_adds."""
+def cost_rows(
+    items: Mapping[str, CostItem] = ITEMS, modules: bool = False, progress: bool = False
+) -> list[dict]:
+    """Count parameters and multiply-adds of networks.
+
+    Args:
+        items: The networks by name.
+        modules: Whether to return the cost of each module, too.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        For each network: item, params and gmac (measured), params_paper_rule and gflops_paper_rule
+        (by the paper's counting rule), paper_params_m and paper_gflops (printed), note; and
+        `modules`: module, params, multiply_adds of each.
+    """
     rows = []
-    for name, item in tqdm(items.items(), "counting", unit="network", disable=not progress, leave=False):
-        with torch.device("meta"):  # shapes are all that is counted
+    networks = tqdm(items.items(), "counting", unit="network", disable=not progress, leave=False)
+    for name, item in networks:
+        with torch.device("meta"):  # only shapes are needed
             model = item.build()
         costs, paper = module_costs(model, *item.size), item.rule(model, *item.size)
-        row = {
+        row: dict[str, object] = {
             "item": name,
             "params": costs[""].params,
             "gmac": costs[""].gmac,
@@ -146,77 +185,121 @@ def cost_rows(items: Mapping[str, CostItem] = ITEMS, modules: bool = False, prog
             "paper_gflops": item.gflops,
             "note": item.note,
         }
-        own = [{"module": name, "params": c.params, "multiply_adds": c.multiply_adds} for name, c in costs.items()]
-        rows.append(row | ({"modules": own} if modules else {}))
+        if modules:
+            row["modules"] = [
+                {"module": module, "params": cost.params, "multiply_adds": cost.multiply_adds}
+                for module, cost in costs.items()
+            ]
+        rows.append(row)
     return rows
 
 
-def measured_rows(items: Mapping[str, CostItem], batch_sizes: Sequence[int], device: torch.device) -> list[list[dict]]:
-    """For each item and batch size: batch_size, the estimated bytes of a training step in float32, and of one forward
-    pass in eval mode median_s, low_s, high_s (10 and 90 %) and images_per_s, measured on the device."""
-    found = []
+def measured_rows(
+    items: Mapping[str, CostItem], batch_sizes: Sequence[int], device: torch.device
+) -> list[list[dict]]:
+    """Measure forward passes of networks in eval mode, and estimate the memory of training.
+
+    Args:
+        items: The networks by name.
+        batch_sizes: Images in a batch.
+        device: The device of the measurement.
+
+    Returns:
+        For each network and batch size: batch_size, median_s, low_s and high_s (10th and 90th
+        percentile), images_per_s, and training_bytes (a training step in float32).
+    """
+    measurements = []
     for item in items.values():
         model = item.build()
         memory = [training_memory(model, size, *item.size).total for size in batch_sizes]
-        latencies = measure_latency(model.to(device, memory_format=torch.channels_last), batch_sizes, *item.size)
-        found.append(
+        model = model.to(device, memory_format=torch.channels_last)
+        latencies = measure_latency(model, batch_sizes, *item.size)
+        measurements.append(
             [
-                {"training_bytes": total, **asdict(latency), "images_per_s": latency.images_per_s}
-                for total, latency in zip(memory, latencies, strict=True)
+                {
+                    "training_bytes": training_bytes,
+                    **asdict(latency),
+                    "images_per_s": latency.images_per_s,
+                }
+                for training_bytes, latency in zip(memory, latencies, strict=True)
             ]
         )
-    return found
+    return measurements
 
 
 def module_text(modules: Sequence[Mapping]) -> str:
-    """Modules as a table, names of up to three words, with each one's share of all multiply-adds."""
-    whole = modules[0]["multiply_adds"]
+    """Format modules as a table, with the share of each in all multiply-adds.
+
+    Args:
+        modules: The `modules` of a row of `cost_rows`. Names of more than three parts are left out.
+    """
+    total = modules[0]["multiply_adds"]
     lines = [f"{'module':44} {'parameters':>12} {'multiply-adds':>15} {'share':>7}"]
-    lines += [
-        f"{m['module'] or '(all)':44} {m['params']:12,} {m['multiply_adds']:15,} {m['multiply_adds'] / whole:7.1%}"
-        for m in modules
-        if m["module"].count(".") < 3
-    ]
+    for module in modules:
+        name, multiply_adds = module["module"], module["multiply_adds"]
+        if name.count(".") < 3:
+            share = multiply_adds / total
+            lines.append(
+                f"{name or '(all)':44} {module['params']:12,} {multiply_adds:15,} {share:7.1%}"
+            )
     return "\n".join(lines)
 
 
 def measured_text(rows: Sequence[Mapping], measured: Sequence[Sequence[Mapping]]) -> str:
-    """The measured rows as a table."""
-    lines = [f"{'item':27} {'batch':>5} {'training step':>14} {'forward pass: median (10-90 %)':>32} {'images/s':>9}"]
-    for row, found in zip(rows, measured, strict=True):
-        for m in found:
-            times = f"{1e3 * m['median_s']:.1f} ms ({1e3 * m['low_s']:.1f}-{1e3 * m['high_s']:.1f})"
-            memory = f"{m['training_bytes'] / 2**20:.0f} MiB"
-            lines.append(f"{row['item']:27} {m['batch_size']:5} {memory:>14} {times:>32} {m['images_per_s']:9.1f}")
-    lines.append("training step: estimated memory, float32; forward pass: measured here, warm, eval mode")
-    return "\n".join(lines)
+    """Format measurements as a table.
 
-
-def cost_text(rows: Sequence[Mapping], items: Mapping[str, CostItem] = ITEMS) -> str:
-    """The rows as a table: the paper's numbers, its rule recomputed, their difference, and the honest count."""
+    Args:
+        rows: What `cost_rows` returns.
+        measured: What `measured_rows` returns for the same networks.
+    """
     lines = [
-        f"{'':27} {'':10} {'':10} | {'parameters, M':^31} | {'multiply-adds, G':^31} |",
-        f"{'item':27} {'table':10} {'input px':>10} | {'paper':>6} {'rule':>7} {'diff':>7} {'honest':>8} "
-        f"| {'paper':>6} {'rule':>7} {'diff':>7} {'honest':>8} | note",
+        f"{'item':27} {'batch':>5} {'training step':>14} "
+        f"{'forward pass: median (10-90 %)':>32} {'images/s':>9}"
     ]
-    for row in rows:
-        item = items[row["item"]]
-        size = f"{item.size[0]} x {item.size[1]}"
-        columns = (
-            _columns(row["paper_params_m"], row["params_paper_rule"] / 1e6, row["params"] / 1e6),
-            _columns(row["paper_gflops"], row["gflops_paper_rule"], row["gmac"]),
-        )
-        lines.append(
-            f"{row['item']:27} {item.where:10} {size:>10} | {' | '.join(columns)} | {row['note']}".rstrip(" |")
-        )
+    for row, measurements in zip(rows, measured, strict=True):
+        for m in measurements:
+            low, median, high = (1e3 * m[name] for name in ("low_s", "median_s", "high_s"))
+            times = f"{median:.1f} ms ({low:.1f}-{high:.1f})"
+            memory = f"{m['training_bytes'] / 2**20:.0f} MiB"
+            lines.append(
+                f"{row['item']:27} {m['batch_size']:5} {memory:>14} {times:>32} "
+                f"{m['images_per_s']:9.1f}"
+            )
     lines.append(
-        "rule: the paper's way of counting, recomputed (parameters of some operations twice; billions of 1024^3); "
-        "honest: what is really used, once; 1e9"
+        "training step: estimated memory, float32; forward pass: measured here, warm, eval mode"
     )
     return "\n".join(lines)
 
 
-def _columns(printed: float | None, rule: float, honest: float) -> str:
+def cost_text(rows: Sequence[Mapping], items: Mapping[str, CostItem] = ITEMS) -> str:
+    """Format costs as a table: printed, by the paper's rule, their difference, and measured.
+
+    Args:
+        rows: What `cost_rows` returns.
+        items: The networks by name.
+    """
+    columns = f"{'paper':>6} {'rule':>7} {'diff':>7} {'honest':>8}"
+    lines = [
+        f"{'':27} {'':10} {'':10} | {'parameters, M':^31} | {'multiply-adds, G':^31} |",
+        f"{'item':27} {'table':10} {'input px':>10} | {columns} | {columns} | note",
+    ]
+    for row in rows:
+        item = items[row["item"]]
+        size = f"{item.size[0]} x {item.size[1]}"
+        params = _columns(
+            row["paper_params_m"], row["params_paper_rule"] / 1e6, row["params"] / 1e6
+        )
+        multiply_adds = _columns(row["paper_gflops"], row["gflops_paper_rule"], row["gmac"])
+        line = f"{row['item']:27} {item.where:10} {size:>10} | {params} | {multiply_adds}"
+        lines.append(f"{line} | {row['note']}".rstrip(" |"))
+    lines.append(
+        "rule: the paper's way of counting, recomputed (parameters of some operations twice; "
+        "billions of 1024^3); honest: measured, every parameter in use once; 1e9"
+    )
+    return "\n".join(lines)
+
+
+def _columns(printed: float | None, rule: float, measured: float) -> str:
     if printed is None:
-        return f"{'-':>6} {rule:7.3f} {'-':>7} {honest:8.3f}"
-    return f"{printed:6.1f} {rule:7.3f} {100 * (rule / printed - 1):+6.1f}% {honest:8.3f}"
+        return f"{'-':>6} {rule:7.3f} {'-':>7} {measured:8.3f}"
+    return f"{printed:6.1f} {rule:7.3f} {100 * (rule / printed - 1):+6.1f}% {measured:8.3f}"

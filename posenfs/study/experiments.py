@@ -1,6 +1,7 @@
-"""The rows of the paper's ablations as data: what each one runs, what the paper prints, and at which size it is run.
+"""The rows of the paper's ablations and the profiles that set their size.
 
-A row is the profile's experiment with some fields changed. Rows that come to the same experiment are the same run.
+A row is the experiment of a profile with some fields changed. Rows with equal experiments share
+a run.
 """
 
 from collections.abc import Mapping
@@ -16,11 +17,20 @@ from posenfs.search.experiment import MODELS, Experiment, RunConfig
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table. `changes`: what sets it apart from the profile's experiment, by dotted field; `full`: what
-    the paper's own size changes besides (its data, its pixels), for profiles at full size alone; `printed`: numbers by
-    metric as the paper prints them (pckh@0.11 is what it heads @0.1), or as `note` says; `item`: the network among the
-    cost columns (study.costs); `against`: the row it is compared with. Quoted: another system's published numbers,
-    which nobody runs here (`item`: its name in FRONTIER)."""
+    """One line of a table.
+
+    Attributes:
+        label: Its title in the table.
+        changes: How its experiment differs from the profile's, by dotted field.
+        full: Further changes for profiles at full size: the paper's own data and image size.
+        printed: The paper's numbers by metric (pckh@0.11 is its column @0.1), unless `note` says
+            otherwise.
+        item: Its network among the cost columns (`costs.ITEMS`); of a quoted row the system in
+            FRONTIER.
+        against: The row that it is compared with.
+        quoted: Whether it holds another system's published numbers and is not run.
+        note: A remark for the table.
+    """
 
     label: str
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -34,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table or figure of the paper, or one that it lacks: its rows by name."""
+    """A table or figure of the paper, or an additional one: its rows by name."""
 
     title: str
     question: str
@@ -43,8 +53,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Profile:
-    """At which size rows are run: the experiment that they change; `weights`: what networks begin with, by the name of
-    the backbone or model (others begin at random); `full`: with the paper's own data and pixels."""
+    """The size at which rows are run.
+
+    Attributes:
+        base: The experiment that rows change.
+        weights: Initial weights by the name of the backbone or model; others are initialised at
+            random.
+        full: Whether rows use the paper's own data and image sizes.
+    """
 
     base: Experiment
     weights: Mapping[str, str] = field(default_factory=dict)
@@ -63,10 +79,13 @@ _SB_MPII, _HR_MPII = {"pckh@0.5": 88.5, "pckh@0.11": 34.0}, {"pckh@0.5": 90.3, "
 TABLES: dict[str, Table] = {
     "table_2": Table(
         "Table II: search strategies",
-        "Does searching alpha and beta by gradient beat random ones, and does it need people held out?",
+        "Does searching alpha and beta by gradient beat random ones, and does it need people held "
+        "out?",
         {
             "random": Row("random", {"run.strategy": "random"}, item="t2_p3"),
-            "synchronous": Row("synchronous", printed={"pckh@0.5": 87.0}, item="t2_p3", against="random"),
+            "synchronous": Row(
+                "synchronous", printed={"pckh@0.5": 87.0}, item="t2_p3", against="random",
+            ),
             "first_order": Row(
                 "first order", _FIRST_ORDER, item="t2_p3", against="synchronous",
                 note="w learns from half of the pictures, in half of the steps",
@@ -96,14 +115,17 @@ TABLES: dict[str, Table] = {
                 item="simple_baseline_50", note=_OWN,
             ),
             "simple_baseline_vector": Row(
-                "SimpleBaseline-50 + vector 8", _SIMPLE | {"parts": 1}, item="simple_baseline_50_vector8",
+                "SimpleBaseline-50 + vector 8", _SIMPLE | {"parts": 1},
+                item="simple_baseline_50_vector8",
                 against="simple_baseline",
             ),
             "hrnet": Row(
-                "HRNet-W32", _HR | {"vector_dim": 1, "parts": 1}, printed=_HR_MPII, item="hrnet_w32", note=_OWN
+                "HRNet-W32", _HR | {"vector_dim": 1, "parts": 1}, printed=_HR_MPII,
+                item="hrnet_w32", note=_OWN
             ),
             "hrnet_vector": Row(
-                "HRNet-W32 + vector 8", _HR | {"parts": 1}, item="hrnet_w32_vector8", against="hrnet"
+                "HRNet-W32 + vector 8", _HR | {"parts": 1}, item="hrnet_w32_vector8",
+                against="hrnet"
             ),
         },
     ),
@@ -111,17 +133,27 @@ TABLES: dict[str, Table] = {
         "Table V: backbones",
         "What does the shared backbone decide?",
         {
-            "mobilenet_v2": Row("MobileNet-V2, P = 3 (Table II's)", printed={"pckh@0.5": 87.0}, item="t2_p3"),
+            "mobilenet_v2": Row(
+                "MobileNet-V2, P = 3 (Table II's)", printed={"pckh@0.5": 87.0}, item="t2_p3",
+            ),
             "ours_a": Row(
-                "ours-a: MobileNet-V2, P = 3, H = 2", {"fabric.hidden_nodes": 2}, {"image_size": (384, 384)},
+                "ours-a: MobileNet-V2, P = 3, H = 2", {"fabric.hidden_nodes": 2},
+                {"image_size": (384, 384)},
                 item="ours_a", against="mobilenet_v2",
             ),
-            "fabric_1": Row("Fabric-1 (Table VIII), P = 3", {"backbone": "fabric_1"}, against="mobilenet_v2"),
-            "fabric_2": Row("Fabric-2 (Table VIII), P = 3", {"backbone": "fabric_2"}, against="mobilenet_v2"),
-            "fabric_3": Row("Fabric-3 (Table VIII), P = 3", {"backbone": "fabric_3"}, against="mobilenet_v2"),
+            "fabric_1": Row(
+                "Fabric-1 (Table VIII), P = 3", {"backbone": "fabric_1"}, against="mobilenet_v2",
+            ),
+            "fabric_2": Row(
+                "Fabric-2 (Table VIII), P = 3", {"backbone": "fabric_2"}, against="mobilenet_v2",
+            ),
+            "fabric_3": Row(
+                "Fabric-3 (Table VIII), P = 3", {"backbone": "fabric_3"}, against="mobilenet_v2",
+            ),
             "resnet50": Row("ResNet-50, P = 3", {"backbone": "resnet50"}, against="mobilenet_v2"),
             "ours_b": Row(
-                "ours-b: HRNet-W32, P = 5, C = 16", _OURS_B, printed={"pckh@0.5": 90.1}, item="ours_b",
+                "ours-b: HRNet-W32, P = 5, C = 16", _OURS_B, printed={"pckh@0.5": 90.1},
+                item="ours_b",
                 against="mobilenet_v2",
             ),
         },
@@ -130,24 +162,31 @@ TABLES: dict[str, Table] = {
         "Table VI: searched fabrics beside branches built by hand",
         "Do searched heads beat hand-made ones of the same backbone at less cost?",
         {
-            "ours_b": Row("ours-b", _OURS_B, printed={"pckh@0.5": 90.1}, item="ours_b", against="branchnet_2"),
+            "ours_b": Row(
+                "ours-b", _OURS_B, printed={"pckh@0.5": 90.1}, item="ours_b", against="branchnet_2",
+            ),
             "ours_c": Row(
                 "ours-c: HRNet-W32, P = 3, H = 2, C = 12",
-                _HRNET | {"fabric.hidden_nodes": 2, "fabric.width": 12}, item="ours_c", against="branchnet_1",
+                _HRNET | {"fabric.hidden_nodes": 2, "fabric.width": 12}, item="ours_c",
+                against="branchnet_1",
             ),
             "branchnet_1": Row(
-                "Baseline-1: Branchnet x 3", _HRNET | {"model": "branchnet_1", "vector_dim": 1}, item="branchnet_1"
+                "Baseline-1: Branchnet x 3", _HRNET | {"model": "branchnet_1", "vector_dim": 1},
+                item="branchnet_1"
             ),
             "branchnet_2": Row(
-                "Baseline-2: Branchnet x 5", _HRNET | {"model": "branchnet_2", "vector_dim": 1, "parts": 5},
+                "Baseline-2: Branchnet x 5",
+                _HRNET | {"model": "branchnet_2", "vector_dim": 1, "parts": 5},
                 item="branchnet_2",
             ),
             "hrnet": Row(
-                "HRNet-W32", _HR | {"vector_dim": 1, "parts": 1}, printed=_HR_MPII, item="hrnet_w32", note=_OWN
+                "HRNet-W32", _HR | {"vector_dim": 1, "parts": 1}, printed=_HR_MPII,
+                item="hrnet_w32", note=_OWN
             ),
             "simple_baseline_152": Row(
                 "SimpleBaseline-152", {"model": "simple_baseline_152", "vector_dim": 1, "parts": 1},
-                printed={"pckh@0.5": 89.6, "pckh@0.11": 35.0}, item="simple_baseline_152", note=_OWN,
+                printed={"pckh@0.5": 89.6, "pckh@0.11": 35.0}, item="simple_baseline_152",
+                note=_OWN,
             ),
         },
     ),
@@ -156,7 +195,8 @@ TABLES: dict[str, Table] = {
         "Where does the search stand among networks made by hand?",
         {
             "ours_1": Row(
-                "ours-1: MobileNet-V2, P = 3, C = 16", {"fabric.width": 16}, _COCO, {"ap": 67.4}, "ours_1",
+                "ours-1: MobileNet-V2, P = 3, C = 16", {"fabric.width": 16}, _COCO, {"ap": 67.4},
+                "ours_1",
                 "simple_baseline", note=_TEST_DEV,
             ),
             "ours_2": Row(
@@ -164,14 +204,17 @@ TABLES: dict[str, Table] = {
                 "simple_baseline", note=_TEST_DEV,
             ),
             "ours_3": Row(
-                "ours-3: HRNet-W32, P = 5, C = 16", _OURS_B | {"run.architecture_lr_drops": False}, _COCO, {"ap": 72.3},
+                "ours-3: HRNet-W32, P = 5, C = 16", _OURS_B | {"run.architecture_lr_drops": False},
+                _COCO, {"ap": 72.3},
                 "ours_3", "simple_baseline", note=f"{_TEST_DEV}, after pruning",
             ),
             "simple_baseline": Row(
-                "SimpleBaseline-50", _SIMPLE | {"vector_dim": 1, "parts": 1}, _COCO, item="simple_baseline_50_coco"
+                "SimpleBaseline-50", _SIMPLE | {"vector_dim": 1, "parts": 1}, _COCO,
+                item="simple_baseline_50_coco"
             ),
             "simple_baseline_quoted": Row(
-                "SimpleBaseline-50, 256 x 192", printed={"ap": 70.4}, item="SimpleBaseline-50", quoted=True,
+                "SimpleBaseline-50, 256 x 192", printed={"ap": 70.4}, item="SimpleBaseline-50",
+                quoted=True,
                 note="COCO val, its authors' number",
             ),
             "hrnet_quoted": Row(
@@ -202,7 +245,8 @@ TABLES: dict[str, Table] = {
                 item="simple_baseline_50", note=_OWN,
             ),
             "hrnet": Row(
-                "HRNet-W32", _HR | {"vector_dim": 1, "parts": 1}, printed=_HR_MPII, item="hrnet_w32", note=_OWN
+                "HRNet-W32", _HR | {"vector_dim": 1, "parts": 1}, printed=_HR_MPII,
+                item="hrnet_w32", note=_OWN
             ),
         },
     ),
@@ -211,12 +255,23 @@ TABLES: dict[str, Table] = {
         "What does each place where they differ do?",
         {
             "paper": Row("paper's text"),
-            "edge_factor": Row("Eq. 1 times the number of operations", {"rules.edge_factor": True}, against="paper"),
+            "edge_factor": Row(
+                "Eq. 1 times the number of operations", {"rules.edge_factor": True},
+                against="paper",
+            ),
             "source_factor": Row("Eq. 2 times 3", {"rules.source_factor": True}, against="paper"),
-            "relu_after_fusion": Row("ReLU after Eq. 2", {"rules.relu_after_fusion": True}, against="paper"),
-            "relu_after_down": Row("no ReLU in the down transfer", {"rules.relu_after_down": False}, against="paper"),
-            "align_corners": Row("up transfer, corners not aligned", {"rules.align_corners": False}, against="paper"),
-            "released": Row("the first four: the released code", {"rules": RELEASED}, against="paper"),
+            "relu_after_fusion": Row(
+                "ReLU after Eq. 2", {"rules.relu_after_fusion": True}, against="paper",
+            ),
+            "relu_after_down": Row(
+                "no ReLU in the down transfer", {"rules.relu_after_down": False}, against="paper",
+            ),
+            "align_corners": Row(
+                "up transfer, corners not aligned", {"rules.align_corners": False}, against="paper",
+            ),
+            "released": Row(
+                "the first four: the released code", {"rules": RELEASED}, against="paper",
+            ),
         },
     ),
 }  # fmt: skip
@@ -227,15 +282,23 @@ _STUDY = Experiment(
     image_size=(96, 96),
     run=RunConfig(epochs=3, batch_size=16, lr_drops=(0.67,), log_every=20, keep_snapshots=1),
 )
-_FULL = Experiment(name="paper", data=DataSpec("mpii"), rules=RELEASED, augmentation=augment.RELEASED)
-_IMAGENET = {name: "imagenet" for name in ("mobilenet_v2", "resnet50", "simple_baseline_50", "simple_baseline_152")}
+_FULL = Experiment(
+    name="paper", data=DataSpec("mpii"), rules=RELEASED, augmentation=augment.RELEASED
+)
+_IMAGENET = {
+    name: "imagenet"
+    for name in ("mobilenet_v2", "resnet50", "simple_baseline_50", "simple_baseline_152")
+}
 PROFILES: dict[str, Profile] = {
-    # the paper's data, schedule and sizes: under the rules that made its numbers, and under its text
+    # The paper's data, schedule and sizes: by the rules of the released code, which gave the
+    # printed numbers, and by the rules of the text.
     "paper": Profile(_FULL, _IMAGENET, full=True),
-    "paper_text": Profile(replace(_FULL, rules=PAPER, augmentation=augment.PAPER), _IMAGENET, full=True),
-    # LSP-extended, small, for a patient CPU; with more pixels and epochs for a GPU
+    "paper_text": Profile(
+        replace(_FULL, rules=PAPER, augmentation=augment.PAPER), _IMAGENET, full=True
+    ),
+    # LSP-extended at a small size for a CPU; a GPU allows larger images and more epochs.
     "study": Profile(_STUDY, {"mobilenet_v2": "imagenet"}),
-    # seconds a run: whether everything works
+    # A check of the whole procedure, seconds a run.
     "smoke": Profile(
         Experiment(
             name="smoke",
@@ -258,73 +321,131 @@ def choose_profile(
     pictures: tuple[int, int] | None = None,
     weights: Mapping[str, str] | None = None,
 ) -> Profile:
-    """A profile by its name, with other pixels, epochs, data or initial weights. Raises ValueError for an unknown one,
-    and where sizes are to be changed that the paper sets."""
+    """Return a profile, with changes if given.
+
+    Args:
+        name: Its name in PROFILES.
+        image_size: Height and width of the crops, px; one number for squares.
+        epochs: Epochs of training.
+        batch_size: Images in a batch.
+        dataset: Name of the data set.
+        root: Folder of the data.
+        pictures: Synthetic images for training and validation.
+        weights: Initial weights by network, in addition to the profile's.
+
+    Raises:
+        ValueError: The profile is unknown, or has the paper's data and sizes, which cannot change.
+    """
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}; known: {', '.join(PROFILES)}")
     profile = PROFILES[name]
     if profile.full and (image_size is not None or dataset is not None):
-        raise ValueError(f"profile {name} has the paper's own data and pixels; take another to change them")
+        raise ValueError(
+            f"profile {name} has the paper's own data and pixels; choose another profile to change "
+            "them"
+        )
     if profile.full and root is not None:
         raise ValueError(
-            f"profile {name} reads MPII and COCO, each in its place: data/mpii, data/coco; leave out --root"
+            f"profile {name} reads MPII and COCO from data/mpii and data/coco; leave out --root"
         )
     base = profile.base
-    data = DataSpec(dataset, root) if dataset is not None else replace(base.data, root=root or base.data.root)
+    if dataset is not None:
+        data = DataSpec(dataset, root)
+    else:
+        data = replace(base.data, root=root or base.data.root)
     data = replace(data, pictures=pictures or base.data.pictures, difficulty=base.data.difficulty)
     size = base.image_size if image_size is None else image_size
-    run = replace(base.run, epochs=epochs or base.run.epochs, batch_size=batch_size or base.run.batch_size)
-    base = replace(base, data=data, image_size=(size, size) if isinstance(size, int) else tuple(size), run=run)
+    if isinstance(size, int):
+        size = (size, size)
+    run = replace(
+        base.run,
+        epochs=epochs or base.run.epochs,
+        batch_size=batch_size or base.run.batch_size,
+    )
+    base = replace(base, data=data, image_size=tuple(size), run=run)
     return replace(profile, base=base, weights={**profile.weights, **(weights or {})})
 
 
 def experiment_of(row: Row, profile: Profile, seed: int = 0) -> Experiment:
-    """The experiment that a row is, in a profile. Raises ValueError for a quoted row, which nobody runs."""
+    """Return the experiment of a row in a profile.
+
+    Args:
+        row: The row.
+        profile: The profile.
+        seed: The seed of the run.
+
+    Raises:
+        ValueError: The row is quoted.
+    """
     if row.quoted:
         raise ValueError(f"{row.label!r} is quoted from its publication: it is not run")
-    own = changed(profile.base, {**(row.full if profile.full else {}), **row.changes, "run.seed": seed})
-    network = own.backbone if own.model in _ON_BACKBONES else own.model
-    return replace(own, backbone_weights=profile.weights.get(network))
+    full = row.full if profile.full else {}
+    experiment = changed(profile.base, {**full, **row.changes, "run.seed": seed})
+    starts_with_backbone = experiment.model in _WITH_BACKBONE_WEIGHTS
+    network = experiment.backbone if starts_with_backbone else experiment.model
+    return replace(experiment, backbone_weights=profile.weights.get(network))
 
 
-_ON_BACKBONES = ("pose_nfs", "branchnet_1", "branchnet_2")  # models that begin with their backbone's weights
+# Models that are initialised with the weights of their backbone.
+_WITH_BACKBONE_WEIGHTS = ("pose_nfs", "branchnet_1", "branchnet_2")
 
 
 def beginning_networks() -> list[str]:
-    """The names by which a profile's `weights` are given."""
-    return [*dict.fromkeys([*BACKBONES, *(name for name in MODELS if name not in _ON_BACKBONES)])]
+    """Return the names that a profile's `weights` may have."""
+    models = [name for name in MODELS if name not in _WITH_BACKBONE_WEIGHTS]
+    return list(dict.fromkeys([*BACKBONES, *models]))
 
 
 def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
-    """The same but for some fields, `run.seed` one of a part. Raises TypeError for a field that is none."""
+    """Return an experiment with some fields changed.
+
+    Args:
+        experiment: The experiment.
+        changes: Values by field; a dot leads to the field of a part (`run.seed`).
+
+    Raises:
+        TypeError: There is no such field.
+    """
     for path, value in changes.items():
-        first, _, rest = path.partition(".")
-        if rest:
-            value = replace(getattr(experiment, first), **{rest: value})
-        experiment = replace(experiment, **{first: value})
+        name, _, subfield = path.partition(".")
+        if subfield:
+            value = replace(getattr(experiment, name), **{subfield: value})
+        experiment = replace(experiment, **{name: value})
     return experiment
 
 
 @dataclass(frozen=True)
 class Published:
-    """A system as its authors publish it: input px, parameters in millions, multiply-adds in billions (1e9) at that
-    input, scores."""
+    """A system as its authors publish it.
+
+    Attributes:
+        name: Its name.
+        size: Input size, px.
+        params_m: Parameters in millions.
+        gmac: Multiply-adds at that input in billions (1e9).
+        ap: COCO val AP.
+        pckh: MPII val PCKh@0.5, on 256 x 256 px.
+        note: A remark.
+    """
 
     name: str
     size: str
     params_m: float
     gmac: float
-    ap: float | None = None  # COCO val
-    pckh: float | None = None  # MPII val, @0.5, on 256 x 256 px
+    ap: float | None = None
+    pckh: float | None = None
     note: str = ""
 
     @property
     def square_gmac(self) -> float:
-        """At MPII's 256 x 256 px: convolutions cost by the pixel (attention, in ViTPose, a little more than that)."""
+        """Multiply-adds at MPII's 256 x 256 px.
+
+        They scale with the pixels for convolutions; ViTPose's attention costs a little more.
+        """
         return self.gmac * 256 / 192
 
 
-# What somebody would pick today instead; all quoted.
+# Recent systems for comparison; all numbers are quoted.
 FRONTIER: tuple[Published, ...] = (
     Published("SimpleBaseline-50", "256 x 192", 34.0, 5.43, 70.4, 88.5),
     Published("HRNet-W32", "256 x 192", 28.5, 7.65, 74.4, 90.3),

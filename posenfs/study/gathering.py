@@ -1,4 +1,4 @@
-"""All runs of a folder as a table: what was asked, where each stands, what it found, and what it costs."""
+"""A table of runs: configuration, state, score and cost."""
 
 import time
 from collections.abc import Sequence
@@ -26,31 +26,40 @@ COLUMNS = (
 
 
 def runs_table(runs: Sequence[Run]) -> pandas.DataFrame:
-    """A row for each run, COLUMNS; score in percent, age in hours since its last sign of life. What is unknown is
-    None."""
+    """Return a row for each run, with COLUMNS; unknown values are None.
+
+    The score is in percent; the age is in hours since the run's last update.
+
+    Args:
+        runs: The runs.
+    """
     return pandas.DataFrame([_row(run) for run in runs], columns=list(COLUMNS))
 
 
 def _row(run: Run) -> dict:
     try:
-        own = run.experiment()
-    except ValueError:  # of another version, or damaged: the others are to be seen
+        experiment = run.experiment()
+    except ValueError:  # a run of another version, or a damaged one, must not hide the others
         return dict.fromkeys(COLUMNS) | {"run": run.name, "state": "unreadable"}
-    status, found = run.status(), run.metrics()
-    metric = found.get("headline", status.get("headline"))
-    score = (found.get("metrics") or status.get("metrics") or {}).get(metric)
+    status, metrics = run.status(), run.metrics()
+    metric = metrics.get("headline", status.get("headline"))
+    scores = metrics.get("metrics") or status.get("metrics") or {}
+    parts = experiment.parts
+    age = None
+    if "heartbeat" in status:
+        age = (time.time() - status["heartbeat"]) / 3600
     return {
         "run": run.name,
         "state": run.state(status),
-        "data": own.data.name,
-        "model": own.model if own.model != "pose_nfs" else own.backbone,
-        "strategy": own.run.strategy,
-        "parts": own.parts if isinstance(own.parts, int) else len(own.parts),
-        "d": own.vector_dim,
-        "seed": own.run.seed,
-        "score": score,
+        "data": experiment.data.name,
+        "model": experiment.backbone if experiment.model == "pose_nfs" else experiment.model,
+        "strategy": experiment.run.strategy,
+        "parts": parts if isinstance(parts, int) else len(parts),
+        "d": experiment.vector_dim,
+        "seed": experiment.run.seed,
+        "score": scores.get(metric),
         "metric": metric_title(metric) if metric else None,
-        "GMAC": found["multiply_adds"] / 1e9 if "multiply_adds" in found else None,
-        "params": found.get("params"),
-        "age": (time.time() - status["heartbeat"]) / 3600 if "heartbeat" in status else None,
+        "GMAC": metrics["multiply_adds"] / 1e9 if "multiply_adds" in metrics else None,
+        "params": metrics.get("params"),
+        "age": age,
     }

@@ -1,4 +1,4 @@
-"""Pruning a model on disk with its proof, and what each threshold saves and costs."""
+"""Pruning of a saved model with a proof, and a table of thresholds, costs and scores."""
 
 import json
 import sys
@@ -26,8 +26,8 @@ from posenfs.search.run import find_run
 from posenfs.search.saved import Saved, load_model, save_model
 from posenfs.study.testing import predict_as_run
 
-_IMAGES = 8  # random ones that a proof compares, and as many crops
-_NAMED = 10  # of what is left with nothing, in messages; the rest is counted
+_IMAGES = 8  # random images that a proof compares, and as many crops
+_NAMED = 10  # warnings that are printed; the rest is counted
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Emptied:
-    """What pruning left with nothing.
+    """A part, cell or edge in which pruning left no operation or source.
 
     Attributes:
-        part: The part (or `backbone`), whose score maps are the same for every image where `cell` is None.
+        part: The part (or `backbone`), whose heatmaps are the same for every image where `cell` is None.
         cell: The cell (its layer, and its stride as in 1/8), which gives a constant where `edge` is None.
         edge: The edge between two nodes of the cell, on which no operation is left.
     """
@@ -69,13 +69,14 @@ class Emptied:
 
 @dataclass(frozen=True)
 class Pruning:
-    """The proof of a pruning, what was left with nothing, and the accuracy; None where that was not measured."""
+    """The proof of a pruning, what was left empty, and the accuracy; None if not measured."""
 
     proof: Proof
     emptied: tuple[Emptied, ...]
     accuracy: Accuracy | None
 
     def json(self) -> dict:
+        """Return the content of proof.json, without mode and threshold."""
         accuracy = None if self.accuracy is None else asdict(self.accuracy)
         return self.proof.json() | {"accuracy": accuracy, "emptied": [asdict(empty) for empty in self.emptied]}
 
@@ -92,22 +93,24 @@ def prune_saved(
     device: str = "auto",
     progress: bool = True,
 ) -> Pruning:
-    """Prune a run's or a saved model into a folder of its own: config.json, model.safetensors and proof.json.
+    """Prune a saved model into a new folder: config.json, model.safetensors and proof.json.
 
-    The proof compares random images and, where the model's validation data are on disk, crops of their people. What is
-    left with nothing is named on stderr.
+    The proof compares predictions on random images and, if the model's validation data are on disk,
+    on crops of their people. Parts, cells and edges that are left empty are listed on stderr.
 
     Args:
         source: A run (its name or folder), or a model's folder.
         output: The folder to write.
         mode: exact, threshold or one-hot (see `prune`).
         threshold: Of softmax weights, in mode threshold.
-        accuracy: Whether to evaluate the model before and after on its validation data, where these are on disk.
-        device: On which that is done: auto, cpu, cuda or cuda:N.
+        accuracy: Whether to evaluate the model before and after pruning on its validation data, if
+            they are on disk.
+        device: The device of the evaluation: auto, cpu, cuda or cuda:N.
         progress: Whether to show progress bars.
 
     Raises:
-        ValueError: The model has no fabrics, or the folder holds another experiment or cannot be written.
+        ValueError: The model has no fabrics, or the folder holds another experiment or cannot be
+            written.
     """
     output = Path(output)
     if output.resolve() == find_run(source).folder.resolve() or (output / "status.json").is_file():
@@ -141,7 +144,10 @@ def prune_saved(
 
 
 def _validation_people(data: DataSpec, progress: bool) -> People | None:
-    """The people that a model was validated on; None, with a note, where they are not on disk: nothing is drawn."""
+    """Return the validation people, or None with a note if they are not on disk.
+
+    Synthetic data are not created.
+    """
     try:
         if is_present(data, "valid"):
             return without_broken_pictures(read_split(data, "valid", progress), progress=progress)
@@ -161,8 +167,15 @@ def _accuracy(saved: Saved, pruned: PrunedNFS, people: People, device: torch.dev
 
 
 def find_emptied(pruned: PrunedNFS) -> tuple[Emptied, ...]:
-    """Parts that no longer read anything of an image; in the other ones cells without a source, and edges without an
-    operation in the cells that are left."""
+    """Find what pruning left empty.
+
+    Args:
+        pruned: The pruned network.
+
+    Returns:
+        Parts that read nothing of an image; in other parts, cells without a source; in other cells,
+        edges without an operation.
+    """
     emptied = []
     for part, fabric in pruned.pruned_fabrics.items():
         if not fabric.inputs:
@@ -179,7 +192,7 @@ def find_emptied(pruned: PrunedNFS) -> tuple[Emptied, ...]:
 
 
 def _zero_wins(model: PoseNFS) -> str:
-    """On how many edges the operation zero has the greatest weight, which keeps nothing there; empty: on none."""
+    """Describe on how many edges the operation zero has the greatest weight; empty: on none."""
     fabrics = [fabric for fabric in model.fabrics().values() if "zero" in fabric.spec.operations]
     won = [fabric.alpha.argmax(-1) == fabric.spec.operations.index("zero") for fabric in fabrics]
     count = sum(int(own.sum()) for own in won)
@@ -189,9 +202,18 @@ def _zero_wins(model: PoseNFS) -> str:
 def pruning_table(
     model: PoseNFS, people: People, size: tuple[int, int], thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3)
 ) -> pandas.DataFrame:
-    """A row for the model as it is (exact), for each threshold of softmax weights, and for the one-hot child: params,
-    GMAC, the greatest difference of score maps on these people, and their headline metric in percent; `size`: (width,
-    height) of a crop, px."""
+    """Compare exact pruning, thresholds, and the one-hot child.
+
+    Args:
+        model: The searched network.
+        people: The people of the evaluation.
+        size: Width and height of a crop, px.
+        thresholds: Of softmax weights.
+
+    Returns:
+        A row for each: params, GMAC, greatest difference of heatmaps, and the primary metric in
+        percent.
+    """
     crops = normalise(crop_people(people.select(slice(_IMAGES)), size).images)
     name = headline(people)
     rows = []

@@ -1,6 +1,7 @@
-"""What must outlive a run's folder: its result as one small JSON file, found again by a fingerprint.
+"""Results of runs as small JSON files that outlive the runs' folders, identified by a fingerprint.
 
-The fingerprint is configuration, data and a hand-kept version of the numerics; the commit is recorded, not compared.
+The fingerprint covers configuration, data and the version of the numerics. The commit is recorded
+but not compared.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from posenfs.data.datasets.catalogue import DataSpec, home, open_data
 from posenfs.data.files import write_whole
@@ -18,127 +20,198 @@ from posenfs.model.architecture import Architecture
 from posenfs.search.experiment import Experiment, RunConfig
 from posenfs.search.run import Run, RunError
 
-# Raise it when the same experiment on the same data comes to other numbers: that of PoseNFS, or of the other models.
-NUMERICS, BASELINE_NUMERICS = 1, 2
+# Increase a version when the same experiment on the same data gives other numbers.
+NUMERICS = 1  # of PoseNFS
+BASELINE_NUMERICS = 2  # of the other models
 
-# Fields of a run that change how it is kept, looked at, or how fast it is, and no number.
+# Fields of RunConfig that change logging, storage or speed, but no number.
 _HOUSEKEEPING = ("log_every", "snapshot_every", "keep_snapshots", "snapshot_gb", "recompute")
-_POINTS = 200  # of the curve of the loss that are kept
+_POINTS = 200  # points of the loss curve that a result keeps
 
 
 def results_home() -> Path:
-    """Where results live: reports/results of the project."""
+    """Return the folder of the results, reports/results of the project."""
     return home() / "reports" / "results"
 
 
 def numerics(model: str) -> int:
-    """The version of the numerics of a model."""
+    """Return the version of a model's numerics.
+
+    Args:
+        model: A name in MODELS.
+    """
     return NUMERICS if model == "pose_nfs" else BASELINE_NUMERICS
 
 
 def configuration(experiment: Experiment) -> dict:
-    """What an experiment asks, as plain data: without its name, without where files lie, without housekeeping; of
-    pretrained weights only whether there are any (which ones, the data say)."""
-    plain = {field: getattr(RunConfig(), field) for field in _HOUSEKEEPING}
-    bare = replace(
+    """Return the part of an experiment that decides its numbers, as plain data.
+
+    Name, data folder and housekeeping have their defaults. Of pretrained weights it holds only
+    whether there are any; the data fingerprints identify the file.
+
+    Args:
+        experiment: The experiment.
+    """
+    defaults = {field: getattr(RunConfig(), field) for field in _HOUSEKEEPING}
+    stripped = replace(
         experiment,
         name="run",
         data=replace(experiment.data, root=None),
         backbone_weights=None if experiment.backbone_weights is None else "pretrained",
-        run=replace(experiment.run, **plain),
+        run=replace(experiment.run, **defaults),
     )
-    return json.loads(bare.to_json())
+    return json.loads(stripped.to_json())
 
 
 def without_seed(asked: Mapping) -> dict:
-    """A configuration, whatever its seed: what runs of one row have in common."""
-    return {**asked, "run": {name: value for name, value in asked["run"].items() if name != "seed"}}
+    """Return a configuration without its seed, which the runs of one row have in common.
+
+    Args:
+        asked: What `configuration` returns.
+    """
+    run = {name: value for name, value in asked["run"].items() if name != "seed"}
+    return {**asked, "run": run}
 
 
 def weights_digest(weights: str | None) -> str | None:
-    """Of a file of pretrained weights twelve hexadecimal digits of its content; other words as they are."""
+    """Return twelve hexadecimal digits of a weight file's content.
+
+    Args:
+        weights: A file, or another value ("imagenet", None), which is returned as it is.
+    """
     if weights is None or not Path(weights).is_file():
         return weights
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:12]
 
 
 class DataFingerprints:
-    """Fingerprints of the people of data sets, and how many there are, each set opened once."""
+    """Fingerprints and sizes of data sets, each of which is opened once."""
 
     def __init__(self, progress: bool = True):
         self.progress = progress
-        self._found: dict[DataSpec, tuple[dict[str, str], tuple[int, int]]] = {}
+        self._data: dict[DataSpec, tuple[dict[str, str], tuple[int, int]]] = {}
 
     def of(self, experiment: Experiment) -> dict[str, str | None]:
-        """train, valid, and weights: on what an experiment is trained and judged, and what its network begins with.
+        """Return the fingerprints of the data and the initial weights of an experiment.
 
-        Raises DataError for files that cannot be used."""
-        return self._open(experiment.data)[0] | {"weights": weights_digest(experiment.backbone_weights)}
+        Args:
+            experiment: The experiment.
+
+        Returns:
+            The fingerprints `train`, `valid` and `weights`.
+
+        Raises:
+            DataError: The files cannot be used.
+        """
+        weights = weights_digest(experiment.backbone_weights)
+        return self._open(experiment.data)[0] | {"weights": weights}
 
     def people(self, experiment: Experiment) -> tuple[int, int]:
-        """How many are trained on, and how many judge."""
+        """Return the number of training people and of validation people.
+
+        Args:
+            experiment: The experiment.
+        """
         return self._open(experiment.data)[1]
 
     def _open(self, spec: DataSpec) -> tuple[dict[str, str], tuple[int, int]]:
-        if spec not in self._found:
+        if spec not in self._data:
             train, valid = open_data(spec, self.progress)
-            prints = {"train": train.fingerprint(), "valid": valid.fingerprint()}
-            self._found[spec] = prints, (len(train), len(valid))
-        return self._found[spec]
+            fingerprints = {"train": train.fingerprint(), "valid": valid.fingerprint()}
+            self._data[spec] = fingerprints, (len(train), len(valid))
+        return self._data[spec]
 
 
 def fingerprint(experiment: Experiment, data: Mapping[str, str | None]) -> str:
-    """Sixteen hexadecimal digits: the same for experiments that come to the same numbers."""
-    whole = {"configuration": configuration(experiment), "data": dict(data), "numerics": numerics(experiment.model)}
-    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+    """Return sixteen hexadecimal digits that identify the numbers of an experiment.
+
+    Args:
+        experiment: The experiment.
+        data: The fingerprints of its data and initial weights.
+    """
+    content = {
+        "configuration": configuration(experiment),
+        "data": dict(data),
+        "numerics": numerics(experiment.model),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def collect(run: Run, own: str, data: Mapping[str, str | None]) -> dict:
-    """The result of a finished run, `own` being its fingerprint: configuration, metrics (metrics.json), the last alpha
-    and beta by fabric, the curve of the loss and each epoch's headline, time, and how all that came about.
+    """Return the result of a finished run.
 
-    Raises RunError where the run is not finished.
+    Args:
+        run: The run.
+        own: Its fingerprint.
+        data: The fingerprints of its data and initial weights.
+
+    Returns:
+        Configuration, metrics (the content of metrics.json), the last alpha and beta of each
+        fabric, the loss curve, the primary metric of each epoch, time, and provenance.
+
+    Raises:
+        RunError: The run is not finished.
     """
     status = run.status()
     if status.get("state") != "finished":
-        raise RunError(f"{run.folder} is not finished ({status.get('state', 'not begun')}): it has no result yet")
-    asked, history, metrics = run.experiment(), run.history(), run.metrics()
-    losses = [row for row in history if "loss" in row]
-    epochs = [row for row in history if metrics["headline"] in row]
+        state = status.get("state", "not begun")
+        raise RunError(f"{run.folder} is not finished ({state}): it has no result yet")
+    experiment, history, metrics = run.experiment(), run.history(), run.metrics()
+    metric = metrics["headline"]
+    provenance = run.provenance()
+    provenance.pop("initial_weights", None)
     return {
         "fingerprint": own,
-        "numerics": numerics(asked.model),
+        "numerics": numerics(experiment.model),
         "name": run.name,
-        "configuration": configuration(asked),
+        "configuration": configuration(experiment),
         "data": dict(data),
         "metrics": metrics,
-        "architectures": _last(run),
-        "losses": _curve(losses),
-        "epochs": [[row["step"], row[metrics["headline"]]] for row in epochs],
+        "architectures": _last_architectures(run),
+        "losses": _loss_curve([row for row in history if "loss" in row]),
+        "epochs": [[row["step"], row[metric]] for row in history if metric in row],
         "time": training_time(run),
-        "provenance": {name: value for name, value in run.provenance().items() if name != "initial_weights"},
+        "provenance": provenance,
     }
 
 
-def _last(run: Run) -> dict[str, dict[str, list]]:
-    _, found = run.architectures()
+def _last_architectures(run: Run) -> dict[str, dict[str, list]]:
+    _, architectures = run.architectures()
     return {
-        name: {"alpha": np.round(a.alpha[-1].numpy(), 6).tolist(), "beta": np.round(a.beta[-1].numpy(), 6).tolist()}
-        for name, a in found.items()
+        name: {
+            "alpha": np.round(logged.alpha[-1].numpy(), 6).tolist(),
+            "beta": np.round(logged.beta[-1].numpy(), 6).tolist(),
+        }
+        for name, logged in architectures.items()
     }
 
 
-def _curve(rows: list[dict]) -> list[list]:
-    """Of some steps, the last among them: its number, and the mean loss of it and those before, a fortieth of all."""
-    window, losses = max(len(rows) // 40, 1), [row["loss"] for row in rows]
+def _loss_curve(rows: list[dict]) -> list[list]:
+    """Return some steps, the last one included, with the mean loss of the steps up to each.
+
+    The mean is over a window of a fortieth of all steps.
+    """
+    losses = [row["loss"] for row in rows]
+    window = max(len(rows) // 40, 1)
     every = max(-(-len(rows) // _POINTS), 1)
-    chosen = range((len(rows) - 1) % every, len(rows), every)
-    return [[rows[n]["step"], round(statistics.fmean(losses[max(n + 1 - window, 0) : n + 1]), 5)] for n in chosen]
+    curve = []
+    for number in range((len(rows) - 1) % every, len(rows), every):
+        mean = statistics.fmean(losses[max(number + 1 - window, 0) : number + 1])
+        curve.append([rows[number]["step"], round(mean, 5)])
+    return curve
 
 
 def training_time(run: Run) -> dict:
-    """Median images/s, hours of training steps, share of waiting, and where: device and threads."""
-    rows, where = run.timing(), run.provenance()
+    """Return how long a run trained, and where.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Median images per second, hours of training steps, share of the time spent waiting for
+        data, peak memory in MB, device and threads. Values that are unknown are None.
+    """
+    rows, provenance = run.timing(), run.provenance()
     rates = [row["images_per_s"] for row in rows if row["images_per_s"] > 0]
     images = run.status()["step"] * run.experiment().run.batch_size
     rate = statistics.median(rates) if rates else None
@@ -147,13 +220,21 @@ def training_time(run: Run) -> dict:
         "hours": images / rate / 3600 if rate else None,
         "wait_share": statistics.fmean(row["wait_share"] for row in rows) if rows else None,
         "peak_mb": max((row["peak_mb"] for row in rows), default=None),
-        "device": where["device"],
-        "threads": where["threads"],
+        "device": provenance["device"],
+        "threads": provenance["threads"],
     }
 
 
 def write_result(result: Mapping, folder: Path | None = None) -> Path:
-    """Write a result into reports/results (or a folder), whole or not at all; returns its file."""
+    """Write a result atomically.
+
+    Args:
+        result: The result.
+        folder: Where it is written; None: reports/results.
+
+    Returns:
+        The file.
+    """
     folder = folder or results_home()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result['name']}.json"
@@ -162,34 +243,55 @@ def write_result(result: Mapping, folder: Path | None = None) -> Path:
 
 
 def read_results(folder: Path | None = None) -> list[dict]:
-    """All results of reports/results (or a folder) of this version of the numerics, in the order of their names. Raises
-    RunError naming a file that cannot be read."""
-    found = []
+    """Read all results of the current version of the numerics, ordered by their names.
+
+    Args:
+        folder: Where they are; None: reports/results.
+
+    Raises:
+        RunError: A file cannot be read.
+    """
+    results = []
     for path in sorted((folder or results_home()).glob("*.json")):
         try:
-            own = json.loads(path.read_text())
-            if own["numerics"] == numerics(own["configuration"]["model"]):
-                found.append(own)
+            result = json.loads(path.read_text())
+            if result["numerics"] == numerics(result["configuration"]["model"]):
+                results.append(result)
         except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is no result ({error!r}); delete it, and ablate makes it anew") from None
-    return found
+            raise RunError(
+                f"{path} is not a result ({error!r}); delete it: posenfs ablate creates it again"
+            ) from None
+    return results
 
 
 def architectures_of(result: Mapping) -> dict[str, Architecture]:
-    """The last alpha and beta of a result, by fabric."""
-    from torch import tensor
+    """Return the last alpha and beta of a result, by fabric.
 
+    Args:
+        result: The result.
+    """
     return {
-        name: Architecture(tensor(own["alpha"]), tensor(own["beta"])) for name, own in result["architectures"].items()
+        name: Architecture(torch.tensor(logits["alpha"]), torch.tensor(logits["beta"]))
+        for name, logits in result["architectures"].items()
     }
 
 
 def of_row(results: Iterable[Mapping], asked: Experiment) -> list[Mapping]:
-    """The results of an experiment whatever its seed, by seed; those of other data or initial weights among them."""
-    wanted = without_seed(configuration(asked))
-    found = [own for own in results if without_seed(own["configuration"]) == wanted]
-    return sorted(found, key=seed_of)
+    """Return the results of an experiment with any seed, data and initial weights, by seed.
+
+    Args:
+        results: The results to choose from.
+        asked: The experiment.
+    """
+    row = without_seed(configuration(asked))
+    matches = [result for result in results if without_seed(result["configuration"]) == row]
+    return sorted(matches, key=seed_of)
 
 
 def seed_of(result: Mapping) -> int:
+    """Return the seed of a result.
+
+    Args:
+        result: The result.
+    """
     return result["configuration"]["run"]["seed"]

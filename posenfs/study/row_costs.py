@@ -1,4 +1,4 @@
-"""What the rows of a table cost: on paper, and in time."""
+"""Costs of the rows of a table: parameters, multiply-adds, training time, and latency."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,93 +18,129 @@ from posenfs.study.rows import Outcome, device_words
 
 
 def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
-    """Parameters and multiply-adds at the paper's size: as printed, by its own rule recomputed (billions of 1024^3),
-    and honestly (1e9); our crop's multiply-adds; and what the search took: images/s, hours of its training steps,
-    where. Of quoted rows what their authors publish."""
+    """Return the cost of each row.
+
+    Parameters and multiply-adds are those at the paper's size: as printed, by the paper's counting
+    rule (billions of 1024^3), and measured (1e9). The other columns hold the multiply-adds at the
+    row's own size, and the training speed, hours and device of the runs. Quoted rows hold the
+    numbers that their authors publish.
+
+    Args:
+        rows: The rows with their results.
+    """
     lines = []
-    for own in rows:
-        if own.asked is None:
-            published = next(one for one in FRONTIER if one.name == own.row.item)
-            lines.append(
-                {
-                    "row": own.row.label, "params M, paper": published.params_m, "GMAC honest": published.gmac,
-                    "note": "as its authors publish it",
-                }
-            )  # fmt: skip
+    for outcome in rows:
+        if outcome.asked is None:
+            lines.append(_published_line(outcome))
             continue
-        item = ITEMS.get(own.row.item or "")
-        honest, rule = _full_costs(_full(own), item.rule if item else summary_cost)
-        times = [result["time"] for result in own.results.values() if result["time"]["images_per_s"]]
-        ours = next(iter(own.results.values()), None)
+        item = ITEMS.get(outcome.row.item or "")
+        measured, rule = _full_costs(_full(outcome), item.rule if item else summary_cost)
+        results = list(outcome.results.values())
+        times = [result["time"] for result in results if result["time"]["images_per_s"]]
+        multiply_adds = results[0]["metrics"]["multiply_adds"] / 1e9 if results else None
         lines.append(
             {
-                "row": own.row.label,
+                "row": outcome.row.label,
                 "params M, paper": item and item.params_m,
                 "by its rule": rule.params / 1e6,
-                "honest": honest.params / 1e6,
+                "honest": measured.params / 1e6,
                 "G, paper": item and item.gflops,
                 "G by its rule": rule.gflops,
-                "GMAC honest": honest.gmac,
-                "GMAC of our crop": ours and ours["metrics"]["multiply_adds"] / 1e9,
-                "images/s": _mean([own["images_per_s"] for own in times]),
-                "hours of training": _mean([own["hours"] for own in times]),
-                "where": "; ".join(sorted({device_words(own) for own in times})),
+                "GMAC honest": measured.gmac,
+                "GMAC of our crop": multiply_adds,
+                "images/s": _mean([time["images_per_s"] for time in times]),
+                "hours of training": _mean([time["hours"] for time in times]),
+                "where": "; ".join(sorted({device_words(time) for time in times})),
                 "note": item.note if item else "",
             }
         )
     return pandas.DataFrame(lines).set_index("row")
 
 
+def _published_line(outcome: Outcome) -> dict:
+    published = {system.name: system for system in FRONTIER}[outcome.row.item or ""]
+    return {
+        "row": outcome.row.label,
+        "params M, paper": published.params_m,
+        "GMAC honest": published.gmac,
+        "note": "as its authors publish it",
+    }
+
+
 def full_cost(own: Outcome) -> Cost:
-    """Honestly counted, of a row's network at the paper's own size."""
+    """Return the measured cost of a row's network at the paper's size.
+
+    Args:
+        own: The row.
+    """
     return _full_costs(_full(own), summary_cost)[0]
 
 
-def _full(own: Outcome) -> str:
-    """The row at the paper's own size, as JSON."""
-    asked = experiment_of(own.row, PROFILES["paper"])
-    return replace(asked, name="full", backbone_weights=None).to_json()
+def _full(outcome: Outcome) -> str:
+    """Return the experiment of the row at the paper's size, as JSON."""
+    experiment = experiment_of(outcome.row, PROFILES["paper"])
+    return replace(experiment, name="full", backbone_weights=None).to_json()
 
 
-@cache  # a network stands in several tables
-def _full_costs(asked: str, rule: Callable[[nn.Module, int, int], PaperCost]) -> tuple[Cost, PaperCost]:
-    experiment = Experiment.from_json(asked)
+@cache  # several tables hold the same network
+def _full_costs(
+    experiment_json: str, rule: Callable[[nn.Module, int, int], PaperCost]
+) -> tuple[Cost, PaperCost]:
+    experiment = Experiment.from_json(experiment_json)
     model = build_model(experiment, parts_of(experiment.data, experiment.parts))
     return honest_cost(model, *experiment.image_size), rule(model, *experiment.image_size)
 
 
 def latency_table(rows: Sequence[Outcome], batch_sizes: Sequence[int] = (1, 8)) -> pandas.DataFrame:
-    """Measured here: one forward pass of each row's network at our size, in ms (median), by batch size."""
+    """Measure the median time of a forward pass of each row's network on this machine, in ms.
+
+    Args:
+        rows: The rows; quoted ones are left out.
+        batch_sizes: Images in a batch, one column for each.
+    """
     lines = []
-    for own in rows:
-        if own.asked is not None:
-            found = _latency(own.asked, tuple(batch_sizes))
-            lines.append({"row": own.row.label, **{f"ms, batch of {size}": ms for size, ms in found.items()}})
+    for outcome in rows:
+        if outcome.asked is not None:
+            latencies = _latency(outcome.asked, tuple(batch_sizes))
+            columns = {f"ms, batch of {size}": ms for size, ms in latencies.items()}
+            lines.append({"row": outcome.row.label, **columns})
     return pandas.DataFrame(lines).set_index("row")
 
 
 def latency_ms(own: Outcome, full: bool = False) -> float:
-    """Measured here: a row's network on one crop of our size, or of the paper's, in ms (median)."""
-    return _latency(Experiment.from_json(_full(own)) if full else own.asked, (1,))[1]
+    """Measure the median time of a forward pass on one crop on this machine, in ms.
+
+    Args:
+        own: The row.
+        full: Whether the crop has the paper's size instead of the row's own.
+    """
+    experiment = Experiment.from_json(_full(own)) if full else own.asked
+    if experiment is None:
+        raise ValueError(f"{own.row.label!r} is quoted from its publication: it is not run")
+    return _latency(experiment, (1,))[1]
 
 
-@cache  # a network stands in the table and in the picture
-def _measured(asked: str, batch_sizes: tuple[int, ...]) -> dict[int, float]:
-    experiment = Experiment.from_json(asked)
-    model = build_model(experiment, parts_of(experiment.data, experiment.parts)).to(memory_format=torch.channels_last)
-    found = measure_latency(model, batch_sizes, *experiment.image_size, repeats=20, seconds=1.0)
-    return {one.batch_size: 1e3 * one.median_s for one in found}
+@cache  # a table and a figure hold the same network
+def _measured(experiment_json: str, batch_sizes: tuple[int, ...]) -> dict[int, float]:
+    experiment = Experiment.from_json(experiment_json)
+    model = build_model(experiment, parts_of(experiment.data, experiment.parts))
+    model = model.to(memory_format=torch.channels_last)
+    height, width = experiment.image_size
+    latencies = measure_latency(model, batch_sizes, height, width, repeats=20, seconds=1.0)
+    return {latency.batch_size: 1e3 * latency.median_s for latency in latencies}
 
 
-def _latency(asked: Experiment, batch_sizes: tuple[int, ...]) -> dict[int, float]:
-    return _measured(replace(asked, name="timed", backbone_weights=None).to_json(), batch_sizes)
+def _latency(experiment: Experiment, batch_sizes: tuple[int, ...]) -> dict[int, float]:
+    timed = replace(experiment, name="timed", backbone_weights=None)
+    return _measured(timed.to_json(), batch_sizes)
 
 
 def frontier_table() -> pandas.DataFrame:
-    """Other systems as their authors publish them."""
-    frame = pandas.DataFrame([vars(own) for own in FRONTIER]).set_index("name")
+    """Return other systems as their authors publish them."""
+    frame = pandas.DataFrame([vars(system) for system in FRONTIER]).set_index("name")
     frame.columns = ["input px", "params M", "GMAC", "COCO val AP", "MPII val PCKh@0.5", "note"]
-    frame.insert(3, "GMAC at 256 x 256 (MPII)", [own.square_gmac for own in FRONTIER])
+    square = [system.square_gmac for system in FRONTIER]
+    frame.insert(3, "GMAC at 256 x 256 (MPII)", square)
     return frame
 
 

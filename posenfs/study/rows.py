@@ -1,4 +1,4 @@
-"""The rows of a table, and what their runs found: scores and architectures by seed."""
+"""The rows of a table with the results of their runs: scores and architectures by seed."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,16 @@ from posenfs.study.results import architectures_of, of_row, read_results, seed_o
 
 @dataclass(frozen=True)
 class Outcome:
-    """One row of a table, and the results of its runs by seed; of a quoted row nothing is asked. `left_out`: results of
-    the same experiment on other data, or from other initial weights, which cannot stand beside these."""
+    """One row of a table with the results of its runs.
+
+    Attributes:
+        name: The name of the row in its table.
+        row: The row.
+        asked: Its experiment; None for a quoted row.
+        results: Its results by seed.
+        left_out: How many results of the same experiment are left out because they have other data
+            or other initial weights.
+    """
 
     name: str
     row: Row
@@ -28,109 +36,177 @@ class Outcome:
     left_out: int = 0
 
     def final_losses(self) -> dict[int, float]:
-        """By seed: the mean training loss of the last fortieth of the run (Eq. 6)."""
-        return {seed: own["losses"][-1][1] for seed, own in self.results.items()}
+        """Return by seed the mean training loss (Eq. 6) of the last fortieth of the run."""
+        return {seed: result["losses"][-1][1] for seed, result in self.results.items()}
 
     def scores(self, metric: str) -> dict[int, float]:
-        """By seed, in percent; without those whose data do not give this metric."""
-        found = {seed: own["metrics"]["metrics"].get(metric) for seed, own in self.results.items()}
-        return {seed: score for seed, score in found.items() if score is not None}
+        """Return the scores by seed, in percent, of the results that have this metric.
+
+        Args:
+            metric: The metric, such as pckh@0.5.
+        """
+        scores = {
+            seed: result["metrics"]["metrics"].get(metric) for seed, result in self.results.items()
+        }
+        return {seed: score for seed, score in scores.items() if score is not None}
 
 
-def outcomes(table: str, profile: Profile, results: Sequence[Mapping] | None = None) -> list[Outcome]:
-    """The rows of a table in a profile, with what is in reports/results (or among these results). Where they are of
-    several sets of people, the table shows the set of most runs, and of initial weights likewise: what else there is is
-    left out, and counted. Raises ValueError for an unknown table."""
+def outcomes(
+    table: str, profile: Profile, results: Sequence[Mapping] | None = None
+) -> list[Outcome]:
+    """Return the rows of a table in a profile with their results.
+
+    Results on other people cannot stand in one table. Where there are several data sets, the one
+    with the most runs is shown, and likewise the initial weights with the most runs. The others are
+    left out and counted.
+
+    Args:
+        table: Its name in TABLES.
+        profile: The profile.
+        results: The results to choose from; None: those in reports/results.
+
+    Raises:
+        ValueError: The table is unknown.
+    """
     if table not in TABLES:
         raise ValueError(unknown_entry("table", table, TABLES))
     results = read_results() if results is None else results
     rows = TABLES[table].rows
-    asked = {name: None if row.quoted else experiment_of(row, profile) for name, row in rows.items()}
-    every = {name: [] if own is None else of_row(results, own) for name, own in asked.items()}
-    people = Counter(_data(own)[:2] for found in every.values() for own in found)
-    weights = Counter(_data(own) for found in every.values() for own in found)
-    most = max(people, key=lambda own: (people[own], own), default=None)
-    told = []
-    for name, found in every.items():
-        begun = [_data(own) for own in found if _data(own)[:2] == most]
-        chosen = max(begun, key=lambda own: (weights[own], own), default=None)
-        shown = {seed_of(own): own for own in found if _data(own) == chosen}
-        told.append(Outcome(name, rows[name], asked[name], shown, len(found) - len(shown)))
-    return told
+    experiments: dict[str, Experiment | None] = {}
+    candidates: dict[str, list[Mapping]] = {}
+    for name, row in rows.items():
+        experiment = None if row.quoted else experiment_of(row, profile)
+        experiments[name] = experiment
+        candidates[name] = [] if experiment is None else of_row(results, experiment)
+    all_data = [_data(result) for group in candidates.values() for result in group]
+    people_counts = Counter(data[:2] for data in all_data)
+    counts = Counter(all_data)
+    people = max(people_counts, key=lambda data: (people_counts[data], data), default=None)
+    selection = []
+    for name, group in candidates.items():
+        data_of_row = [_data(result) for result in group if _data(result)[:2] == people]
+        chosen = max(data_of_row, key=lambda data: (counts[data], data), default=None)
+        shown = {seed_of(result): result for result in group if _data(result) == chosen}
+        left_out = len(group) - len(shown)
+        selection.append(Outcome(name, rows[name], experiments[name], shown, left_out))
+    return selection
 
 
 def _data(result: Mapping) -> tuple[str, str, str]:
-    """On what a result was trained and judged, and what it began with: three fingerprints."""
-    own = result["data"]
-    return own["train"], own["valid"], own["weights"] or ""
+    """Return the fingerprints of training data, validation data and initial weights."""
+    data = result["data"]
+    return data["train"], data["valid"], data["weights"] or ""
 
 
 def device_words(taken: Mapping) -> str:
-    """Where a result was computed, of its `time`."""
+    """Describe the device that computed a result.
+
+    Args:
+        taken: The value of `time` of the result.
+    """
     threads = taken["threads"]
     return f"{taken['device']}, {threads} thread{'s' if threads != 1 else ''}"
 
 
 def headline_of(rows: Sequence[Outcome]) -> str:
-    """The metric that stands for these results; PCKh@0.5 where there are none yet."""
-    return next((own["metrics"]["headline"] for row in rows for own in row.results.values()), "pckh@0.5")
+    """Return the primary metric of the results; PCKh@0.5 where there are none yet.
+
+    Args:
+        rows: The rows with their results.
+    """
+    for outcome in rows:
+        for result in outcome.results.values():
+            return result["metrics"]["headline"]
+    return "pckh@0.5"
 
 
-def mean_architectures(rows: Sequence[Outcome]) -> tuple[dict[str, FabricSpec], dict[str, Architecture]]:
-    """Where parts were searched: the spec of each row's parts, and their weights, the mean over seeds; by row and part
-    ("P = 3, head")."""
-    specs, found = {}, {}
-    for label, (spec, seeds) in _searched(rows).items():
-        for part in next(iter(seeds.values())):
+def mean_architectures(
+    rows: Sequence[Outcome],
+) -> tuple[dict[str, FabricSpec], dict[str, Architecture]]:
+    """Return the mean architecture over seeds of each searched part.
+
+    Args:
+        rows: The rows with their results.
+
+    Returns:
+        The specs and the mean architectures, by row and part ("P = 3, head").
+    """
+    specs, means = {}, {}
+    for label, (spec, by_seed) in _searched(rows).items():
+        first = next(iter(by_seed.values()))
+        for part in first:
             name = f"{label}, {plain_name(part)}"
-            specs[name], found[name] = spec, Architecture.mean(own[part] for own in seeds.values())
-    return specs, found
+            specs[name] = spec
+            means[name] = Architecture.mean(parts[part] for parts in by_seed.values())
+    return specs, means
 
 
-def searched_rows(rows: Sequence[Outcome]) -> dict[str, tuple[FabricSpec, dict[int, dict[str, Architecture]]]]:
-    """By row, where at least two parts were searched with at least two seeds: their spec, and by seed each part's
-    architecture."""
-    found = _searched(rows)
-    return {label: own for label, own in found.items() if len(own[1]) > 1 and len(next(iter(own[1].values()))) > 1}
+def searched_rows(
+    rows: Sequence[Outcome],
+) -> dict[str, tuple[FabricSpec, dict[int, dict[str, Architecture]]]]:
+    """Return the rows in which at least two parts were searched with at least two seeds.
+
+    Args:
+        rows: The rows with their results.
+
+    Returns:
+        By label the spec, and by seed the architecture of each part.
+    """
+    searched = {}
+    for label, (spec, by_seed) in _searched(rows).items():
+        first = next(iter(by_seed.values()))
+        if len(by_seed) > 1 and len(first) > 1:
+            searched[label] = spec, by_seed
+    return searched
 
 
-def _searched(rows: Sequence[Outcome]) -> dict[str, tuple[FabricSpec, dict[int, dict[str, Architecture]]]]:
-    found = {}
-    for own in rows:
-        seeds = {seed: _of_parts(result) for seed, result in own.results.items()}
-        if any(seeds.values()):
-            found[own.row.label] = own.asked.fabric, seeds
-    return found
+def _searched(
+    rows: Sequence[Outcome],
+) -> dict[str, tuple[FabricSpec, dict[int, dict[str, Architecture]]]]:
+    searched = {}
+    for outcome in rows:
+        by_seed = {seed: _part_architectures(result) for seed, result in outcome.results.items()}
+        if outcome.asked is not None and any(by_seed.values()):
+            searched[outcome.row.label] = outcome.asked.fabric, by_seed
+    return searched
 
 
-def _of_parts(result: Mapping) -> dict[str, Architecture]:
-    """Those of the heads: a backbone that is a fabric has another spec."""
-    return {name: own for name, own in architectures_of(result).items() if name != "backbone"}
+def _part_architectures(result: Mapping) -> dict[str, Architecture]:
+    """Return the architectures of the heads; a fabric backbone has another spec."""
+    architectures = architectures_of(result)
+    architectures.pop("backbone", None)
+    return architectures
 
 
 def distinctness_table(tested: Mapping[str, Mapping[str, Distinctness]]) -> pandas.DataFrame:
-    """Rows whose parts were tested by part_distinctness, a line for each kind of weights; p also by Holm's correction
-    over all of them."""
-    found = [(label, own) for label, kinds in tested.items() for own in kinds.values()]
+    """Return the results of `part_distinctness`, a line for each row and kind of weights.
+
+    The column `p (Holm)` holds p after Holm's correction over the table.
+
+    Args:
+        tested: What `part_distinctness` returns, by the label of the row.
+    """
+    tests = [(label, test) for label, kinds in tested.items() for test in kinds.values()]
+    corrected = holm([test.p for _, test in tests])
     lines = [
         {
             "row": label,
-            "weights of": own.kind,
-            "between parts": sum(own.between) / len(own.between),
-            "within a part": sum(own.within) / len(own.within),
-            "p": own.p,
-            "p (Holm)": adjusted,
-            "least p": own.least_p,
-            "verdict": _verdict(own, adjusted),
+            "weights of": test.kind,
+            "between parts": sum(test.between) / len(test.between),
+            "within a part": sum(test.within) / len(test.within),
+            "p": test.p,
+            "p (Holm)": p_holm,
+            "least p": test.least_p,
+            "verdict": _verdict(test, p_holm),
         }
-        for (label, own), adjusted in zip(found, holm([own.p for _, own in found]), strict=True)
+        for (label, test), p_holm in zip(tests, corrected, strict=True)
     ]
     return pandas.DataFrame(lines, columns=None if lines else ["row", "p"]).set_index("row")
 
 
-def _verdict(own: Distinctness, adjusted: float) -> str:
-    if adjusted <= ALPHA:
+def _verdict(test: Distinctness, p_holm: float) -> str:
+    if p_holm <= ALPHA:
         return "parts differ"
-    if own.p <= own.least_p:
+    if test.p <= test.least_p:
         return "as far apart as so few seeds can show: not enough to tell"
     return "not distinguishable from the noise of seeds"

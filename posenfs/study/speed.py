@@ -1,4 +1,4 @@
-"""How fast networks train and predict, beside a plain reference in turns, and beside what a machine can do at most."""
+"""Time training and prediction against a plain reference and against the machine's limits."""
 
 import copy
 import os
@@ -43,10 +43,10 @@ from posenfs.search.strategies import Examples, Synchronous
 
 _COCO = DataSpec("synthetic_coco")
 
-# What is timed by default: name -> its network.
+# The networks that are timed by default, by name.
 NETWORKS: dict[str, Experiment] = {
-    own.name: own
-    for own in (
+    experiment.name: experiment
+    for experiment in (
         Experiment("table_2"),
         Experiment("p1", parts=1),
         Experiment("p5", parts=5),
@@ -57,14 +57,23 @@ NETWORKS: dict[str, Experiment] = {
         Experiment("hrnet_w32", model="hrnet_w32", parts=1, vector_dim=1),
     )
 }
-BATCHES = {"cpu": {128: 16, 256: 4}, "cuda": {128: 256, 256: 128}}  # images of a training step, by their size
+# Images of a training step, by device and image size.
+BATCHES = {"cpu": {128: 16, 256: 4}, "cuda": {128: 256, 256: 128}}
+_SYNCHRONISE_EVERY = 8  # runs that may be queued on a GPU before the clock waits for it
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is timed: one of KINDS, by the network of an experiment, with a batch of square images; `dtype` (float32 or
-    bfloat16) is the fast one's: the reference is float32 (a GPU's convolutions, of either, then are TF32, as PyTorch
-    comes)."""
+    """One measurement: a kind of work, a network, and a batch of square images.
+
+    Attributes:
+        kind: One of KINDS.
+        experiment: The experiment whose network is timed.
+        size: Height and width of the images, px.
+        batch: Images in a batch.
+        dtype: float32 or bfloat16, of the fast implementation. The reference runs in float32, whose
+            convolutions are TF32 on a GPU (PyTorch's default).
+    """
 
     kind: str
     experiment: Experiment
@@ -73,15 +82,17 @@ class Work:
     dtype: str = "float32"
 
     @property
-    def own(self) -> Experiment:
-        """The experiment at this size, batch and precision, without an end."""
-        run = replace(self.experiment.run, batch_size=self.batch, precision=self.dtype, epochs=10**6)
+    def timed_experiment(self) -> Experiment:
+        """The experiment at this size, batch and precision, with practically endless epochs."""
+        run = replace(
+            self.experiment.run, batch_size=self.batch, precision=self.dtype, epochs=10**6
+        )
         return replace(self.experiment, image_size=(self.size, self.size), run=run)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a machine reaches on one large matrix product, and on one large copy: operations/s and bytes/s."""
+    """What a machine reaches on one large matrix product and on one large memory copy."""
 
     flops_per_s: float
     bytes_per_s: float
@@ -89,13 +100,20 @@ class Limits:
 
 @dataclass(frozen=True)
 class Speed:
-    """Medians over rounds in which reference and fast take turns, and of the rounds' ratios, with their range.
+    """Result of one measurement: medians over rounds in which reference and fast alternate.
 
-    `gflop` is twice the honest multiply-adds of the batch, thrice that where there is a backward pass; `gbyte` is what
-    goes in and out of all operations of the fast one. `share_of_limit` is gflop by the time taken over what the
-    machine's matrix product reaches, `share_of_copy` gbyte by the time taken over its memory copy (above 1 where caches
-    serve). `wait_share`: of a search step, the share of waiting for data. Memory is the peak of the process, or of the
-    GPU's allocator. `compiled`: how torch.compile really ran; "no" where it failed.
+    Attributes:
+        compiled: The mode in which torch.compile ran; "no" also where compilation failed.
+        ratio: Median of the rounds' ratios reference / fast; `ratio_low` and `ratio_high` are their
+            range.
+        reference_peak_mb: Peak memory of the reference's process, or of the GPU's allocator.
+        peak_mb: The same of the fast implementation.
+        gflop: Twice the measured multiply-adds of the batch; three times that with a backward pass.
+        gbyte: Bytes read and written by all operations of the fast implementation.
+        share_of_limit: gflop / fast_s, relative to the machine's matrix product.
+        share_of_copy: gbyte / fast_s, relative to the machine's memory copy; above 1 where caches
+            serve the reads.
+        wait_share: Of a search step, the share of time spent waiting for data.
     """
 
     work: str
@@ -123,6 +141,7 @@ class Speed:
     wait_share: float | None = None
 
     def json(self) -> dict:
+        """Return the fields as a dict for JSON."""
         return asdict(self)
 
 
@@ -133,26 +152,41 @@ def default_works(
     compiled: str = "no",
     batch: int | None = None,
 ) -> list[Work]:
-    """A training step and inference (by twice the batch) of every network of NETWORKS at 128 and 256 px, and the data
-    path and the whole search step of the first; if quick those four of the first network at 128 px alone. `batch`:
-    another one than that of BATCHES. Raises ValueError for a device that there is none for."""
-    kind, works = torch.device(device).type, []
-    if kind not in BATCHES:
-        raise ValueError(f"what a {kind} device does is not timed; devices: {', '.join(BATCHES)}")
-    for size, usual in BATCHES[kind].items():
-        for name, experiment in NETWORKS.items():
-            first = name == "table_2"
-            if quick and (size > 128 or not first):
+    """List the default measurements of a device.
+
+    These are a training step and inference (with twice the batch) of every network in NETWORKS at
+    128 and 256 px; of the first network also the data path and the whole search step.
+
+    Args:
+        device: cpu or cuda, with or without a number.
+        quick: Whether only the first network at 128 px is timed.
+        dtypes: Precisions of the fast implementation.
+        compiled: A mode of torch.compile, or "no".
+        batch: Images of a training step; None: as in BATCHES.
+
+    Raises:
+        ValueError: The device is of another kind.
+    """
+    device_type = torch.device(device).type
+    if device_type not in BATCHES:
+        raise ValueError(
+            f"a {device_type} device cannot be timed; supported devices: {', '.join(BATCHES)}"
+        )
+    works: list[Work] = []
+    for size, default_batch in BATCHES[device_type].items():
+        images = batch or default_batch
+        for name, network in NETWORKS.items():
+            is_first = name == "table_2"
+            if quick and (size > 128 or not is_first):
                 continue
+            experiment = replace(network, run=replace(network.run, compile=compiled))
             for dtype in dtypes:
-                own, count = replace(experiment, run=replace(experiment.run, compile=compiled)), batch or usual
-                works += [
-                    Work("training step", own, size, count, dtype),
-                    Work("inference", own, size, 2 * count, dtype),
-                ]
-                if first:
-                    works += [Work("data", own, size, count)] * (dtype == dtypes[0])
-                    works += [Work("search step", own, size, count, dtype)]
+                works.append(Work("training step", experiment, size, images, dtype))
+                works.append(Work("inference", experiment, size, 2 * images, dtype))
+                if is_first and dtype == dtypes[0]:
+                    works.append(Work("data", experiment, size, images))
+                if is_first:
+                    works.append(Work("search step", experiment, size, images, dtype))
     return works
 
 
@@ -165,10 +199,20 @@ def bench(
     progress: bool = True,
     failed: Callable[[Work, Exception], None] | None = None,
 ) -> Iterator[Speed]:
-    """Time each, one after the other, in so many rounds of so many seconds (at least two runs) for reference and fast.
+    """Run measurements one after the other and yield their results.
 
-    Where one fails (no memory, say), `failed` is told, and the others follow; without it the error is raised. Raises
-    ValueError for an unknown kind of work.
+    Args:
+        works: The measurements.
+        device: cpu, cuda or cuda:N.
+        threads: CPU threads; None: as many as torch uses.
+        rounds: Rounds in which reference and fast alternate; one more warms up.
+        seconds: Length of each turn, which has at least two runs.
+        progress: Whether to show progress bars.
+        failed: Called with a measurement that fails (out of memory, say), before the next one
+            starts; None: the error is raised.
+
+    Raises:
+        ValueError: A kind of work is unknown.
     """
     if unknown := [work.kind for work in works if work.kind not in KINDS]:
         raise ValueError(f"unknown work {unknown[0]!r}; known: {', '.join(KINDS)}")
@@ -178,85 +222,125 @@ def bench(
             write_synthetic(Path(folder), 400, 16, 0, "default", progress=progress)
         for work in tqdm(works, "bench", disable=not progress):
             try:
-                found = _measure(work, device, threads, rounds, seconds, folder)
+                speed = _measure(work, device, threads, rounds, seconds, folder)
             except (RuntimeError, MemoryError, OSError) as error:
                 if failed is None:
                     raise
                 failed(work, error)
             else:
-                yield found
+                yield speed
 
 
-def _measure(work: Work, device: str, threads: int, rounds: int, seconds: float, folder: str) -> Speed:
-    """Reference and fast each in a process of its own (so that neither has the other's memory, nor its allocator's
-    ways), which wait for each other and begin by turns; the first round warms up."""
-    one = dict(max_workers=1, mp_context=get_context("spawn"))
-    with ProcessPoolExecutor(**one) as slow, ProcessPoolExecutor(**one) as fast:
-        slow.submit(_open, work, True, device, threads, folder).result()
-        flops, moved = fast.submit(_open, work, False, device, threads, folder).result()
-        pools, turns = (slow, fast), []
+def _process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
+
+
+def _measure(
+    work: Work, device: str, threads: int, rounds: int, seconds: float, folder: str
+) -> Speed:
+    """Time reference and fast in two processes, which do not share memory or allocator state.
+
+    The processes alternate, and the first of each round changes. The first round is the warm-up.
+    """
+    with _process() as reference, _process() as fast:
+        reference.submit(_open, work, True, device, threads, folder).result()
+        flops, moved_bytes = fast.submit(_open, work, False, device, threads, folder).result()
+        reference_seconds: list[float] = []
+        fast_seconds: list[float] = []
+        wait_shares: list[float] = []
         for number in range(rounds + 1):
-            order = (0, 1) if number % 2 else (1, 0)
-            took = {n: pools[n].submit(_turn, seconds).result() for n in order}
-            turns.append((took[0], took[1]))
-        slow_s, fast_s = (statistics.median(seconds for seconds, _ in own) for own in zip(*turns[1:], strict=True))
-        ratios = [reference / own for (reference, _), (own, _) in turns[1:]]
-        waits = [share for _, (_, share) in turns[1:] if share is not None]
-        (slow_peak, _), (peak, compiled) = (pool.submit(_close, work).result() for pool in pools)
+            turns = {}
+            for process in (reference, fast) if number % 2 else (fast, reference):
+                turns[process] = process.submit(_turn, seconds).result()
+            if number == 0:
+                continue
+            reference_seconds.append(turns[reference][0])
+            fast_seconds.append(turns[fast][0])
+            wait_share = turns[fast][1]
+            if wait_share is not None:
+                wait_shares.append(wait_share)
+        reference_peak, _ = reference.submit(_close, work).result()
+        peak, compiled = fast.submit(_close, work).result()
         limits = fast.submit(machine_limits, device, work.dtype).result()
+    fast_s = statistics.median(fast_seconds)
+    ratios = [plain / fast for plain, fast in zip(reference_seconds, fast_seconds, strict=True)]
     return Speed(
-        work.kind, work.experiment.name, work.size, work.batch, threads, work.dtype, compiled, device,
-        slow_s, fast_s, statistics.median(ratios), min(ratios), max(ratios), work.batch / fast_s,
-        reference_peak_mb=slow_peak / 2**20,
+        work=work.kind,
+        network=work.experiment.name,
+        size=work.size,
+        batch=work.batch,
+        threads=threads,
+        dtype=work.dtype,
+        compiled=compiled,
+        device=device,
+        reference_s=statistics.median(reference_seconds),
+        fast_s=fast_s,
+        ratio=statistics.median(ratios),
+        ratio_low=min(ratios),
+        ratio_high=max(ratios),
+        images_per_s=work.batch / fast_s,
+        reference_peak_mb=reference_peak / 2**20,
         peak_mb=peak / 2**20,
         gflop=flops / 1e9,
-        gbyte=moved / 1e9,
+        gbyte=moved_bytes / 1e9,
         share_of_limit=flops / fast_s / limits.flops_per_s,
-        share_of_copy=moved / fast_s / limits.bytes_per_s,
+        share_of_copy=moved_bytes / fast_s / limits.bytes_per_s,
         limit_gflops=limits.flops_per_s / 1e9,
         limit_gbytes=limits.bytes_per_s / 1e9,
-        wait_share=statistics.median(waits) if waits else None,
-    )  # fmt: skip
-
-
-def machine_limits(device: str, dtype: str = "float32") -> Limits:
-    """Measured here and now, by the best of some tries. The product is taken by torch.matmul and as a 1x1 convolution,
-    whose library is another one: on a CPU of AMD's it is more than twice as fast."""
-    place, side = torch.device(device), 2048 if device == "cpu" else 8192
-    a, b = (torch.randn(side, side, device=place, dtype=getattr(torch, dtype)) for _ in range(2))
-    as_map, as_weights = a.T.reshape(1, side, side // 32, 32).to(memory_format=torch.channels_last), b[..., None, None]
-    source = torch.empty(2**26, device=place)  # 256 MiB, beyond any cache
-    target = torch.empty_like(source)
-    ways = (lambda: a @ b, lambda: F.conv2d(as_map, as_weights))
-    product = min(_time(way, 0.1, place) for _ in range(5) for way in ways)
-    copied = min(_time(lambda: target.copy_(source), 0.1, place) for _ in range(5))
-    return Limits(2 * side**3 / product, 2 * source.nbytes / copied)
-
-
-SPEED_HEAD = (
-    f"{'work':13} {'network':18} {'batch':>10} {'dtype':8} {'reference':>11} {'fast':>9} {'ratio':>18} {'images/s':>9} "
-    f"{'memory, MB':>13} {'GFLOP/s':>8} {'of limit':>8} {'GB/s':>5} {'of copy':>7}"
-)
-
-
-def speed_line(own: Speed) -> str:
-    """One row of the table."""
-    batch, waits = f"{own.batch} x {own.size}²", "" if own.wait_share is None else f"  waits {own.wait_share:.1%}"
-    ratio = f"{own.ratio:.2f} [{own.ratio_low:.2f}, {own.ratio_high:.2f}]"
-    return (
-        f"{own.work:13} {own.network:18} {batch:>10} {own.dtype:8} {own.reference_s:>9.4f} s {own.fast_s:>7.4f} s "
-        f"{ratio:>18} {own.images_per_s:>9.1f} {own.reference_peak_mb:>5.0f} -> {own.peak_mb:>4.0f} "
-        f"{own.gflop / own.fast_s:>8.0f} {own.share_of_limit:>8.0%} {own.gbyte / own.fast_s:>5.0f} "
-        f"{own.share_of_copy:>7.0%}{waits}"
+        wait_share=statistics.median(wait_shares) if wait_shares else None,
     )
 
 
-# -- in a process of its own ----------------------------------------------------------------------------------------
+def machine_limits(device: str, dtype: str = "float32") -> Limits:
+    """Measure the limits of this machine, each as the best of several attempts.
+
+    The matrix product is computed by torch.matmul and as a 1x1 convolution, which uses another
+    library: on AMD CPUs it is more than twice as fast.
+
+    Args:
+        device: cpu, cuda or cuda:N.
+        dtype: Precision of the matrix product.
+    """
+    torch_device = torch.device(device)
+    side = 2048 if device == "cpu" else 8192
+    left, right = torch.randn(2, side, side, device=torch_device, dtype=getattr(torch, dtype))
+    image = left.T.reshape(1, side, side // 32, 32).to(memory_format=torch.channels_last)
+    kernel = right[..., None, None]
+    source = torch.empty(2**26, device=torch_device)  # 256 MiB, larger than any cache
+    target = torch.empty_like(source)
+    products = (lambda: left @ right, lambda: F.conv2d(image, kernel))
+    product_s = min(_time(product, 0.1, torch_device) for _ in range(5) for product in products)
+    copy_s = min(_time(lambda: target.copy_(source), 0.1, torch_device) for _ in range(5))
+    return Limits(2 * side**3 / product_s, 2 * source.nbytes / copy_s)
+
+
+SPEED_HEAD = (
+    f"{'work':13} {'network':18} {'batch':>10} {'dtype':8} {'reference':>11} {'fast':>9} "
+    f"{'ratio':>18} {'images/s':>9} {'memory, MB':>13} {'GFLOP/s':>8} {'of limit':>8} "
+    f"{'GB/s':>5} {'of copy':>7}"
+)
+
+
+def speed_line(speed: Speed) -> str:
+    """Format a result as one row below SPEED_HEAD."""
+    batch = f"{speed.batch} x {speed.size}²"
+    waits = "" if speed.wait_share is None else f"  waits {speed.wait_share:.1%}"
+    ratio = f"{speed.ratio:.2f} [{speed.ratio_low:.2f}, {speed.ratio_high:.2f}]"
+    return (
+        f"{speed.work:13} {speed.network:18} {batch:>10} {speed.dtype:8} "
+        f"{speed.reference_s:>9.4f} s {speed.fast_s:>7.4f} s {ratio:>18} "
+        f"{speed.images_per_s:>9.1f} {speed.reference_peak_mb:>5.0f} -> {speed.peak_mb:>4.0f} "
+        f"{speed.gflop / speed.fast_s:>8.0f} {speed.share_of_limit:>8.0%} "
+        f"{speed.gbyte / speed.fast_s:>5.0f} {speed.share_of_copy:>7.0%}{waits}"
+    )
+
+
+# -- Functions below run in the process of the reference or of the fast implementation ------------
 
 
 @dataclass
 class _Bench:
-    """What a process has to do again and again, by which forward pass; `feed` tells how long it waited for data."""
+    """The work that a process repeats, with its forward pass and, where it has one, its feed."""
 
     run: Callable[[], object]
     device: torch.device
@@ -264,22 +348,24 @@ class _Bench:
     feed: Feed | None = None
 
 
-_HERE: _Bench | None = None
+_benches: list[_Bench] = []  # filled by _open in this process
 
 
 def _open(work: Work, plain: bool, device: str, threads: int, folder: str) -> tuple[int, int]:
-    """Get ready, and do the work thrice; its operations, and the bytes that went through the second time."""
-    global _HERE
+    """Prepare the work and run it three times; return its operations and the bytes moved."""
     os.environ["POSENFS_CACHE"] = str(Path(folder) / "cache")
     torch.set_num_threads(threads)
     if device == "cpu" and not plain:
         keep_freed_memory()
     torch.manual_seed(0)
-    _HERE = KINDS[work.kind][0 if plain else 1](work, torch.device(device), Path(folder))
-    _HERE.run()
-    with torch.compiler.set_stance("force_eager"), _Moved() as moved:  # of compiled code nothing would be seen
-        _HERE.run()
-    _HERE.run()
+    make_plain, make_fast = KINDS[work.kind]
+    current = (make_plain if plain else make_fast)(work, torch.device(device), Path(folder))
+    _benches.append(current)
+    current.run()
+    # Operations inside compiled code are not visible, so the counted run is eager.
+    with torch.compiler.set_stance("force_eager"), _MovedBytes() as moved:
+        current.run()
+    current.run()
     return _flops(work), moved.bytes
 
 
@@ -287,86 +373,106 @@ def _flops(work: Work) -> int:
     if work.kind == "data":
         return 0
     cost = honest_cost(_model(work), work.size, work.size)
-    return 2 * cost.multiply_adds * work.batch * (1 if work.kind == "inference" else 3)
+    passes = 1 if work.kind == "inference" else 3
+    return 2 * cost.multiply_adds * work.batch * passes
 
 
 def _turn(seconds: float) -> tuple[float, float | None]:
-    """Seconds of one run, and the share of the turn that it waited for data."""
-    gpu, feed = _HERE.device.type == "cuda", _HERE.feed
-    if gpu:
-        _HERE.run()  # takes the memory again
-    began, waited = time.perf_counter(), 0.0 if feed is None else feed.seconds
-    took = _time(_HERE.run, seconds, _HERE.device)
-    share = None if feed is None else (feed.seconds - waited) / (time.perf_counter() - began)
-    if gpu:
-        torch.cuda.empty_cache()  # for the other process
-    return took, share
+    """Return the seconds of one run, and the share of the turn spent waiting for data."""
+    current = _benches[-1]
+    on_gpu = current.device.type == "cuda"
+    if on_gpu:
+        current.run()  # allocates again the memory that the last turn released
+    start = time.perf_counter()
+    waited_before = 0.0 if current.feed is None else current.feed.seconds
+    run_seconds = _time(current.run, seconds, current.device)
+    wait_share = None
+    if current.feed is not None:
+        wait_share = (current.feed.seconds - waited_before) / (time.perf_counter() - start)
+    if on_gpu:
+        torch.cuda.empty_cache()  # leaves the memory to the other process
+    return run_seconds, wait_share
 
 
 def _close(work: Work) -> tuple[int, str]:
-    """The peak of memory, and how torch.compile ran."""
+    """Return the peak of memory, bytes, and the mode in which torch.compile ran."""
     if work.kind in _WITH_DATA:
-        get_reusable_executor().shutdown()  # joblib's processes, which wait for more, would keep this one from ending
-    return peak_bytes(_HERE.device), "no" if _HERE.forward is None else _HERE.forward.compiled
+        get_reusable_executor().shutdown()  # joblib's idle workers would keep this process alive
+    current = _benches[-1]
+    return peak_bytes(current.device), "no" if current.forward is None else current.forward.compiled
 
 
 def _time(run: Callable[[], object], seconds: float, device: torch.device) -> float:
-    """The mean time of one of as many runs as take so long, or of two."""
-    times = 0
+    """Return the mean seconds of a run, repeated for so long and at least twice."""
+    runs = 0
     wait_for(device)
-    started = time.perf_counter()
-    while times < 2 or time.perf_counter() - started < seconds:
+    start = time.perf_counter()
+    while runs < 2 or time.perf_counter() - start < seconds:
         run()
-        times += 1
-        if times % _QUEUED == 0:
+        runs += 1
+        if runs % _SYNCHRONISE_EVERY == 0:
             wait_for(device)
     wait_for(device)
-    return (time.perf_counter() - started) / times
+    return (time.perf_counter() - start) / runs
 
 
-_QUEUED = 8  # runs that a GPU may be behind: it would take a thousand more operations than it has time for
-
-
-class _Moved(TorchDispatchMode):
-    """Counts the bytes of every tensor that an operation reads or makes."""
+class _MovedBytes(TorchDispatchMode):
+    """Counts the bytes of every tensor that an operation reads or creates."""
 
     bytes = 0
 
     def __torch_dispatch__(
-        self, function: OpOverload, types: Iterable[type], arguments: tuple = (), options: dict | None = None
+        self,
+        function: OpOverload,
+        types: Iterable[type],
+        arguments: tuple = (),
+        options: dict | None = None,
     ) -> Any:
-        made = function(*arguments, **(options or {}))
+        result = function(*arguments, **(options or {}))
         if not function.is_view and "empty" not in str(function):
-            tensors = (t for t in tree_leaves((arguments, options, made)) if isinstance(t, Tensor))
-            self.bytes += sum(t.nbytes for t in tensors)
-        return made
+            leaves = tree_leaves((arguments, options, result))
+            self.bytes += sum(leaf.nbytes for leaf in leaves if isinstance(leaf, Tensor))
+        return result
 
 
 def _model(work: Work) -> PoseNetwork:
-    return build_model(work.own, parts_of(work.experiment.data, work.experiment.parts))
+    return build_model(work.timed_experiment, parts_of(work.experiment.data, work.experiment.parts))
 
 
 def reference_of(model: PoseNetwork) -> nn.Module:
-    """The plain network with a searched network's weights, alpha and beta; of others it is the network itself."""
+    """Return the plain implementation of a network, with the same weights, alpha and beta.
+
+    Args:
+        model: A network. Only searched networks have a plain implementation; others are returned
+            as they are.
+    """
     if not isinstance(model, PoseNFS):
         return model
     head = model.heads[0]
-    plain = ReferenceNFS(copy.deepcopy(model.backbone), model.parts, model.spec, head.vector_dim, head.fabric.rules)
+    backbone = copy.deepcopy(model.backbone)
+    plain = ReferenceNFS(backbone, model.parts, model.spec, head.vector_dim, head.fabric.rules)
     plain.to(head.vectors.weight).load_state_dict(model.state_dict())
     return plain
 
 
 def _examples(work: Work, keypoints: int, device: torch.device) -> Examples:
-    maps = work.size // 4
+    map_size = work.size // 4
     return Examples(
         torch.randn(work.batch, 3, work.size, work.size, device=device),
-        torch.rand(work.batch, keypoints, maps, maps, device=device),
+        torch.rand(work.batch, keypoints, map_size, map_size, device=device),
         torch.full((work.batch, keypoints), 2, device=device),
     )
 
 
 def plain_step(model: nn.Module) -> Callable[[Examples], Tensor]:
-    """A training step as it is commonly written, by Adam as it comes; it returns the loss before it."""
+    """Return a training step as it is commonly written, with torch's default Adam.
+
+    Args:
+        model: The network to train.
+
+    Returns:
+        A function that trains on examples and returns the loss before the step.
+    """
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
     def step(examples: Examples) -> Tensor:
@@ -381,47 +487,58 @@ def plain_step(model: nn.Module) -> Callable[[Examples], Tensor]:
 
 def _plain_training(work: Work, device: torch.device, folder: Path) -> _Bench:
     model = _model(work)
-    step, examples = plain_step(reference_of(model).to(device).train()), _examples(work, model.keypoints, device)
+    step = plain_step(reference_of(model).to(device).train())
+    examples = _examples(work, model.keypoints, device)
     return _Bench(lambda: step(examples), device)
 
 
 def _fast_training(work: Work, device: torch.device, folder: Path) -> _Bench:
-    """As a search does it, without its data."""
+    """Train as a search does, on one batch."""
     model = _model(work).to(device, memory_format=torch.channels_last).train()
-    examples, strategy = _examples(work, model.keypoints, device), Synchronous(model, work.own.run)
+    examples = _examples(work, model.keypoints, device)
+    strategy = Synchronous(model, work.timed_experiment.run)
     strategy.set_epoch(0)
-    forward = Forward(model, work.own.run, device)
+    forward = Forward(model, work.timed_experiment.run, device)
     return _Bench(lambda: strategy.step(forward, examples, None, 0), device, forward)
 
 
 def _plain_inference(work: Work, device: torch.device, folder: Path) -> _Bench:
     model = _model(work)
-    plain, images = reference_of(model).to(device).eval(), _examples(work, model.keypoints, device).images
+    plain = reference_of(model).to(device).eval()
+    images = _examples(work, model.keypoints, device).images
     return _Bench(torch.no_grad()(lambda: plain(images)), device)
 
 
 def _fast_inference(work: Work, device: torch.device, folder: Path) -> _Bench:
     model = _model(work).to(device, memory_format=torch.channels_last)
-    images = _examples(work, model.keypoints, device).images.to(memory_format=torch.channels_last)
-    forward = Forward(fold(model), replace(work.own.run, compile="no"), device)  # prediction is never compiled
+    images = _examples(work, model.keypoints, device).images
+    images = images.to(memory_format=torch.channels_last)
+    run = replace(work.timed_experiment.run, compile="no")  # prediction is never compiled
+    forward = Forward(fold(model), run, device)
     return _Bench(torch.no_grad()(lambda: forward(images)), device)
 
 
-def _drawn(work: Work, folder: Path, name: str) -> Experiment:
-    return replace(work.own, name=name, data=DataSpec("mpii", str(folder)))
+def _synthetic(work: Work, folder: Path, name: str) -> Experiment:
+    """Return the experiment on the synthetic images in the folder."""
+    return replace(work.timed_experiment, name=name, data=DataSpec("mpii", str(folder)))
 
 
 def _plain_examples(work: Work, device: torch.device, folder: Path) -> Iterator[Examples]:
-    """Every picture decoded and cut again: beside a GPU by processes that read ahead, on a CPU, all of whose cores
-    train, by the one that trains."""
-    experiment = _drawn(work, folder, "plain")
+    """Yield batches from images that are decoded and cropped again in every epoch.
+
+    Beside a GPU other processes read ahead. On a CPU, where training uses all cores, the training
+    process reads.
+    """
+    experiment = _synthetic(work, folder, "plain")
     people, _ = open_data(experiment.data, progress=False)
     workers = (os.cpu_count() or 1) - 1 if device.type == "cuda" else 0
-    loader = Loader(Crops(people, experiment.image_size, experiment.augmentation), work.batch, workers)
+    crops = Crops(people, experiment.image_size, experiment.augmentation)
+    loader = Loader(crops, work.batch, workers)
     for epoch in count():
         for batch in loader.epoch(epoch):
             examples = examples_of(batch.to(device), experiment.fabric.strides[0])
-            yield replace(examples, images=examples.images.contiguous())  # a search's are channels-last
+            # A search uses channels-last images; the reference uses PyTorch's default format.
+            yield replace(examples, images=examples.images.contiguous())
 
 
 def _plain_data(work: Work, device: torch.device, folder: Path) -> _Bench:
@@ -430,26 +547,29 @@ def _plain_data(work: Work, device: torch.device, folder: Path) -> _Bench:
 
 
 def _fast_data(work: Work, device: torch.device, folder: Path) -> _Bench:
-    """From kept crops, as a search feeds itself."""
-    experiment = _drawn(work, folder, "fast")
-    feed = Feed(experiment, *open_data(experiment.data, progress=False), Ranks(device), device, progress=False)
+    """Read cached crops, as a search does."""
+    experiment = _synthetic(work, folder, "fast")
+    train, valid = open_data(experiment.data, progress=False)
+    feed = Feed(experiment, train, valid, Ranks(device), device, progress=False)
     return _Bench(feed.next, device)
 
 
 def _plain_search(work: Work, device: torch.device, folder: Path) -> _Bench:
-    step, examples = plain_step(reference_of(_model(work)).to(device).train()), _plain_examples(work, device, folder)
+    step = plain_step(reference_of(_model(work)).to(device).train())
+    examples = _plain_examples(work, device, folder)
     return _Bench(lambda: step(next(examples)), device)
 
 
 def _fast_search(work: Work, device: torch.device, folder: Path) -> _Bench:
-    target = tempfile.mkdtemp(dir=folder)
-    search = Search(_drawn(work, folder, "fast"), Path(target) / "run", str(device), progress=False)
-    search.steps_per_epoch = sys.maxsize  # the feed goes on and on: neither evaluation nor snapshot is timed
+    run_folder = Path(tempfile.mkdtemp(dir=folder)) / "run"
+    search = Search(_synthetic(work, folder, "fast"), run_folder, str(device), progress=False)
+    search.steps_per_epoch = sys.maxsize  # evaluation and checkpoints are not timed
     return _Bench(search.step, device, search.forward, search.feed)
 
 
-# Kinds of work by name: what the reference does, and what is fast.
-KINDS: Mapping[str, tuple[Callable[[Work, torch.device, Path], _Bench], ...]] = {
+_Factory = Callable[[Work, torch.device, Path], _Bench]
+# Kinds of work by name: the reference and the fast implementation.
+KINDS: Mapping[str, tuple[_Factory, _Factory]] = {
     "training step": (_plain_training, _fast_training),
     "inference": (_plain_inference, _fast_inference),
     "data": (_plain_data, _fast_data),

@@ -1,4 +1,4 @@
-"""A model's predictions for the test sets of MPII and COCO, in the files their benchmarks take."""
+"""Prediction of the test sets of MPII and COCO, written as submission files."""
 
 from pathlib import Path
 
@@ -12,23 +12,45 @@ from posenfs.data.files import check_writable
 from posenfs.data.sample import DataError, People
 from posenfs.evaluation.predict import Predictions, coco_results, predict
 from posenfs.evaluation.scoring import rescored
-from posenfs.evaluation.submission import check_coco_name, write_coco_submission, write_mpii_submission
+from posenfs.evaluation.submission import (
+    check_coco_name,
+    write_coco_submission,
+    write_mpii_submission,
+)
 from posenfs.search.provenance import find_device
 from posenfs.search.saved import Saved, load_model
 
 
 def submit_mpii(
-    model: str, root: Path, output: Path, device: str = "auto", workers: int = 0, progress: bool = True
+    model: str,
+    root: Path,
+    output: Path,
+    device: str = "auto",
+    workers: int = 0,
+    progress: bool = True,
 ) -> int:
-    """Write pred_keypoints_mpii.mat for the people of MPII's test pictures who stand apart; `root` holds the authors'
-    annotation file and images/. Returns how many people there are.
+    """Write pred_keypoints_mpii.mat for the people of MPII's test images who stand apart.
 
-    Raises RunError or ValueError for the model, DataError for files that cannot be used.
+    Args:
+        model: A run (its name or folder), or a model's folder.
+        root: A folder with the authors' annotation file and images/.
+        output: The file to write.
+        device: auto, cpu, cuda or cuda:N.
+        workers: Processes that read and crop images.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The number of people.
+
+    Raises:
+        RunError: There is no such model.
+        ValueError: The model predicts other keypoints.
+        DataError: The files cannot be used.
     """
-    saved = _model_of(model, MPII)
+    saved = _load(model, MPII)
     people = read_release(root, "test")
-    found = _predict(saved, people, output, device, workers, progress)
-    write_mpii_submission(output, find_release(root), people, found.keypoints_image)
+    predictions = _predict(saved, people, output, device, workers, progress)
+    write_mpii_submission(output, find_release(root), people, predictions.keypoints_image)
     return len(people)
 
 
@@ -42,33 +64,59 @@ def submit_coco(
     workers: int = 0,
     progress: bool = True,
 ) -> int:
-    """Write COCO results for the pictures that `info` lists (image_info_test-dev2017.json), at detected boxes: scores
-    are the boxes' times the mean of keypoint scores above 0.2, and of poses more similar than 0.9 the best stays.
-    Returns how many poses that are.
+    """Write COCO results at detected boxes.
 
-    Raises RunError or ValueError for the model or the output's name, DataError for files that cannot be used.
+    Scores are those of the boxes multiplied by the mean of the keypoint scores above 0.2. Of poses
+    with a similarity above 0.9, the best remains.
+
+    Args:
+        model: A run (its name or folder), or a model's folder.
+        info: The list of images (image_info_test-dev2017.json).
+        pictures: The folder of the images.
+        detections: The detected boxes.
+        output: The file to write.
+        device: auto, cpu, cuda or cuda:N.
+        workers: Processes that read and crop images.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The number of poses.
+
+    Raises:
+        RunError: There is no such model.
+        ValueError: The model predicts other keypoints, or the output's name is not COCO's.
+        DataError: The files cannot be used.
     """
     check_coco_name(output)
-    saved = _model_of(model, COCO)
+    saved = _load(model, COCO)
     people = people_of_pictures(info, pictures, detections)
-    found = _predict(saved, people, output, device, workers, progress)
-    results = rescored(coco_results(found, people), COCO.oks_sigmas, aspect=found.aspect)
+    predictions = _predict(saved, people, output, device, workers, progress)
+    poses = coco_results(predictions, people)
+    results = rescored(poses, COCO.oks_sigmas, aspect=predictions.aspect)
     write_coco_submission(output, results)
     return len(results)
 
 
-def _model_of(model: str, skeleton: Skeleton) -> Saved:
+def _load(model: str, benchmark: Skeleton) -> Saved:
     saved = load_model(model)
-    if (found := skeleton_of(saved.experiment.data)).keypoints != skeleton.keypoints:
-        raise ValueError(f"{model} finds the keypoints of {found.name}; the benchmark wants those of {skeleton.name}")
+    skeleton = skeleton_of(saved.experiment.data)
+    if skeleton.keypoints != benchmark.keypoints:
+        raise ValueError(
+            f"{model} predicts the keypoints of {skeleton.name}; the benchmark needs those of "
+            f"{benchmark.name}"
+        )
     return saved
 
 
-def _predict(saved: Saved, people: People, output: Path, device: str, workers: int, progress: bool) -> Predictions:
-    missing = [people.image_path(n) for n in range(len(people)) if not people.image_path(n).is_file()]
+def _predict(
+    saved: Saved, people: People, output: Path, device: str, workers: int, progress: bool
+) -> Predictions:
+    paths = [people.image_path(number) for number in range(len(people))]
+    missing = [path for path in paths if not path.is_file()]
     if missing:
         raise DataError(
-            f"{len(missing)} people are in pictures that are not there, first {missing[0]}; the set is not whole"
+            f"{len(missing)} people are in images that do not exist, first {missing[0]}; "
+            "the data set is incomplete"
         )
     check_writable(output)
     model = saved.model.to(find_device(device), memory_format=torch.channels_last)

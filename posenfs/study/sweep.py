@@ -1,4 +1,4 @@
-"""Notebooks run with parameters, by papermill."""
+"""Execution of notebooks with parameters, by papermill."""
 
 import ast
 import json
@@ -21,31 +21,43 @@ from posenfs.body.words import reason_of
 from posenfs.data.datasets.catalogue import home
 
 
-def _kernels(folder: str) -> Config:
-    """Kernels talk over files in a folder, which must be their own: no ports to race for, no warning about open
-    ones. (In one folder two kernels would share their files, and each hear the other.)"""
-    own = {"transport": "ipc", "ip": f"{folder}/kernel"}
-    return Config({"KernelManager": own, "AsyncKernelManager": own})
+def _kernel_config(folder: str) -> Config:
+    """Let a kernel communicate over files in a folder of its own instead of over ports.
+
+    Ports can be taken by another process; two kernels in one folder would share their files.
+    """
+    options = {"transport": "ipc", "ip": f"{folder}/kernel"}
+    return Config({"KernelManager": options, "AsyncKernelManager": options})
 
 
 class NotebookError(Exception):
-    """A notebook that cannot be run or failed; the message says where and what to do."""
+    """A notebook cannot be run, or failed; the message says where and what to do."""
 
 
 class KernelDied(NotebookError):
-    """The notebook's kernel was killed: it can be run again, and a search in it goes on."""
+    """The notebook's kernel was killed; the notebook can be run again, and its search resumes."""
 
 
 def notebook_parameters(notebook: Path) -> dict[str, Any]:
-    """Names and default values of a notebook's cell tagged `parameters`; raises NotebookError without a notebook."""
+    """Return names and default values from a notebook's cell tagged `parameters`.
+
+    Args:
+        notebook: The notebook.
+
+    Raises:
+        NotebookError: There is no notebook, or a default is not a literal.
+    """
     if not notebook.is_file():
         folder = home() / "notebooks"
         names = ", ".join(path.stem for path in sorted(folder.glob("*.ipynb")))
-        others = f"; the project's are in {folder}: {names}" if names else ""
-        raise NotebookError(f"no notebook at {notebook}{others}")
+        hint = f"; the project's are in {folder}: {names}" if names else ""
+        raise NotebookError(f"no notebook at {notebook}{hint}")
     read_notebook(notebook)
-    found = papermill.inspect_notebook(str(notebook))
-    return {name: _literal(notebook, name, parameter["default"]) for name, parameter in found.items()}
+    parameters = papermill.inspect_notebook(str(notebook))
+    return {
+        name: _literal(notebook, name, parameter["default"])
+        for name, parameter in parameters.items()
+    }
 
 
 def _literal(notebook: Path, name: str, text: str) -> Any:
@@ -53,25 +65,37 @@ def _literal(notebook: Path, name: str, text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         raise NotebookError(
-            f"{notebook}: the default of parameter {name} is {text!r:.100}; write a plain value there, "
-            "and what is made of it into a later cell"
+            f"{notebook}: the default of parameter {name} is {text!r:.100}; write a plain value "
+            "there, and compute with it in a later cell"
         ) from None
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Raises NotebookError for a file that is no notebook."""
+    """Read a notebook.
+
+    Args:
+        path: The file.
+
+    Raises:
+        NotebookError: The file is not a notebook.
+    """
     try:
         return nbformat.read(path, as_version=4)
-    except Exception as error:  # of a foreign file nbformat raises nearly anything
+    except Exception as error:  # nbformat raises many types of errors
         raise NotebookError(
-            f"{path} is not a notebook ({reason_of(error, 100)}); give one that Jupyter wrote"
+            f"{path} is not a notebook ({reason_of(error, 100)}); choose one that Jupyter wrote"
         ) from None
 
 
 def parse_parameters(notebook: Path, assignments: Sequence[str]) -> dict[str, Any]:
-    """["epochs=3", …] -> values checked against the notebook's own names and types; raises NotebookError.
+    """Parse ["epochs=3", …] and check names and types against the notebook's parameters.
 
-    Values are read as JSON, and what is no JSON as text.
+    Args:
+        notebook: The notebook.
+        assignments: Names and values; a value is JSON, or else text.
+
+    Raises:
+        NotebookError: An assignment is malformed, or its name or type is wrong.
     """
     defaults = notebook_parameters(notebook)
     values = {}
@@ -80,7 +104,8 @@ def parse_parameters(notebook: Path, assignments: Sequence[str]) -> dict[str, An
         if not equals:
             raise NotebookError(f"-p {assignment}: write it as name=value")
         if name not in defaults:
-            raise NotebookError(f"{notebook} has no parameter {name!r}; it has {', '.join(defaults) or 'none'}")
+            known = ", ".join(defaults) or "none"
+            raise NotebookError(f"{notebook} has no parameter {name!r}; it has {known}")
         values[name] = _typed(notebook, name, text, defaults[name])
     return values
 
@@ -92,23 +117,37 @@ def _typed(notebook: Path, name: str, text: str, default: Any) -> Any:
         value = text
     if isinstance(default, str) and not isinstance(value, str):
         value = text
+    if default is None or value is None:
+        return value
     expected = type(default)
-    fits = default is None or value is None or type(value) is expected or (expected is float and type(value) is int)
-    if not fits:
-        raise NotebookError(
-            f"{notebook}: parameter {name} is {expected.__name__} ({default!r} by default); got {text!r}"
-        )
-    return value
+    if type(value) is expected or (expected is float and type(value) is int):
+        return value
+    raise NotebookError(
+        f"{notebook}: parameter {name} is {expected.__name__} ({default!r} by default); "
+        f"got {text!r}"
+    )
 
 
-def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], progress: bool = True) -> None:
-    """Execute a notebook into target, with the working folder of this process; raises NotebookError where a cell fails.
+def run_notebook(
+    source: Path, target: Path, parameters: Mapping[str, Any], progress: bool = True
+) -> None:
+    """Execute a notebook in the working folder of this process.
 
-    What cells write to stderr (the search's own progress) is passed on while it runs. Ctrl-C interrupts the cell under
-    way, so that a search in it can save, and ends in KeyboardInterrupt with what the cell said.
+    Ctrl-C interrupts the running cell, so that a search in it saves its state, and raises
+    KeyboardInterrupt with the cell's message.
+
+    Args:
+        source: The notebook.
+        target: Where the executed notebook is written.
+        parameters: Values by name.
+        progress: Whether the cells' stderr, which holds the progress of a search, is passed on.
+
+    Raises:
+        NotebookError: A cell fails.
+        KernelDied: The kernel was killed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    # In a thread of its own papermill leaves Ctrl-C to us; it would kill the kernel in the middle of a step.
+    # In the main thread papermill would handle Ctrl-C itself and kill the kernel within a step.
     with tempfile.TemporaryDirectory(prefix="kernel") as sockets, ThreadPoolExecutor(1) as thread:
         running = thread.submit(
             papermill.execute_notebook,
@@ -117,7 +156,7 @@ def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], prog
             parameters=dict(parameters),
             progress_bar=False,
             stderr_file=sys.stderr if progress else None,
-            config=_kernels(sockets),
+            config=_kernel_config(sockets),
         )
         try:
             _wait(running)
@@ -125,19 +164,21 @@ def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], prog
             if error.ename == "KeyboardInterrupt":
                 raise KeyboardInterrupt(error.evalue) from None
             raise NotebookError(
-                f"{source} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\nWhat ran is in {target}"
+                f"{source} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\n"
+                f"What ran is in {target}"
             ) from None
         except DeadKernelError:
             raise KernelDied(
-                f"the kernel of {source} died: killed, or out of memory? What ran is in {target}; the same command "
-                "goes on with a search in it"
+                f"the kernel of {source} died: killed, or out of memory? What ran is in {target}; "
+                "the same command goes on with its search"
             ) from None
 
 
 def _wait(running: Future) -> None:
-    """Wait for the notebook; pass an interrupt on to its kernel, which is our only child.
+    """Wait for the notebook, and pass interrupts on to its kernel, the only child process.
 
-    In short waits: an interrupt that is no signal (Ray's) does not end a long one."""
+    The waits are short because an interrupt that is no signal (Ray's) does not end a wait.
+    """
     while True:
         try:
             while not wait([running], timeout=0.5).done:

@@ -1,8 +1,8 @@
-"""Rows and their runs as one table: the paper's number beside ours, with what is known of both."""
+"""Tables of rows and their results: the paper's numbers beside those of this project."""
 
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas
@@ -10,8 +10,15 @@ import pandas
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import write_whole
 from posenfs.evaluation.metrics import metric_title
-from posenfs.evaluation.seeds import SeedComparison, compare_seeds, holm, mean_interval, prediction_interval, spread
-from posenfs.evaluation.seeds import verdict as in_words
+from posenfs.evaluation.seeds import (
+    SeedComparison,
+    compare_seeds,
+    holm,
+    mean_interval,
+    prediction_interval,
+    spread,
+    verdict,
+)
 from posenfs.evaluation.stats import Interval
 from posenfs.model.space import PAPER, RELEASED
 from posenfs.study.experiments import PROFILES, TABLES, experiment_of
@@ -19,156 +26,229 @@ from posenfs.study.row_costs import cost_table
 from posenfs.study.rows import Outcome, device_words, headline_of
 
 _MISSING = "missing"
-_PRINTED = ("pckh@0.5", "pckh@0.11", "ap")  # metrics of which the paper prints numbers
+_PRINTED = ("pckh@0.5", "pckh@0.11", "ap")  # metrics that the paper prints
 
 
 def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.DataFrame:
-    """A line for each row: the paper's numbers (what it heads @0.1 was computed at 0.11), ours: mean and standard
-    deviation over seeds, Student's interval for the mean, the interval for one further seed, and the bootstrap interval
-    over people of the first seed. Two different questions: other seeds, other people."""
+    """Return the scores of each row, in percent, beside the paper's.
+
+    The columns hold the paper's numbers (its column @0.1 was computed at 0.11), mean and standard
+    deviation over seeds, Student's t interval for the mean, the prediction interval for one more
+    seed, and the bootstrap interval over people of the first seed. The intervals answer two
+    questions: how scores vary over seeds, and over people.
+
+    Args:
+        rows: The rows with their results.
+        metric: The metric; None: the primary one.
+    """
     metric = metric or headline_of(rows)
     title = metric_title(metric)
-    printed = [name for name in dict.fromkeys((metric, *_PRINTED)) if any(name in own.row.printed for own in rows)]
+    metrics = dict.fromkeys((metric, *_PRINTED))
+    printed = [name for name in metrics if any(name in outcome.row.printed for outcome in rows)]
     lines = []
-    for own in rows:
-        values = own.scores(metric)
-        people = next(iter(own.results.values()), {"metrics": {}})["metrics"].get("intervals", {}).get(metric)
-        finer = own.scores("pckh@0.11")
+    for outcome in rows:
+        row = outcome.row
+        values = outcome.scores(metric)
+        stricter = outcome.scores("pckh@0.11")
         lines.append(
             {
-                "row": own.row.label,
-                **{_printed_title(name): own.row.printed.get(name) for name in printed},
+                "row": row.label,
+                **{_printed_title(name): row.printed.get(name) for name in printed},
                 f"ours {title}": mean_interval(values).value if values else None,
                 "sd over seeds": _number(spread(values)),
-                "seeds": "quoted" if own.row.quoted else len(values) or _MISSING,
+                "seeds": "quoted" if row.quoted else len(values) or _MISSING,
                 "95 % for the mean": _range(mean_interval(values)) if values else "",
                 "95 % for one more seed": _range(prediction_interval(values)) if values else "",
-                "95 % over people, first seed": f"{people['low']:.1f} to {people['high']:.1f}" if people else "",
-                "ours PCKh@0.11": mean_interval(finer).value if finer else None,
-                "begun with": _begun_with(own),
-                "note": own.row.note,
+                "95 % over people, first seed": _people_range(outcome, metric),
+                "ours PCKh@0.11": mean_interval(stricter).value if stricter else None,
+                "begun with": _initialisation(outcome),
+                "note": row.note,
             }
         )
     return pandas.DataFrame(lines).set_index("row")
 
 
 def _printed_title(metric: str) -> str:
-    return "paper PCKh@0.11 (headed @0.1)" if metric == "pckh@0.11" else f"paper {metric_title(metric)}"
+    if metric == "pckh@0.11":
+        return "paper PCKh@0.11 (headed @0.1)"
+    return f"paper {metric_title(metric)}"
 
 
-def _begun_with(own: Outcome) -> str:
-    """What the network's weights were before training."""
-    if own.asked is None:
+def _people_range(outcome: Outcome, metric: str) -> str:
+    """Format the bootstrap interval over people of the first seed; empty where there is none."""
+    for result in outcome.results.values():
+        interval = result["metrics"].get("intervals", {}).get(metric)
+        return f"{interval['low']:.1f} to {interval['high']:.1f}" if interval else ""
+    return ""
+
+
+def _initialisation(outcome: Outcome) -> str:
+    if outcome.asked is None:
         return ""
-    return "random weights" if own.asked.backbone_weights is None else "pretrained backbone"
+    return "random weights" if outcome.asked.backbone_weights is None else "pretrained backbone"
 
 
-def comparison_table(rows: Sequence[Outcome], metric: str | None = None, paired: bool = False) -> pandas.DataFrame:
-    """Each row less the one it is compared with, over seeds: Welch's t test, or the paired one over the seeds both
-    have; p as it is and by Holm's correction over the table, and the verdict in words. The interval is of each pair
-    alone."""
+def comparison_table(
+    rows: Sequence[Outcome], metric: str | None = None, paired: bool = False
+) -> pandas.DataFrame:
+    """Return the difference of each row from the one it is compared with, over seeds.
+
+    Each line holds the p value, the p value after Holm's correction over the table, and a verdict.
+    The interval is of its pair alone.
+
+    Args:
+        rows: The rows with their results.
+        metric: The metric; None: the primary one.
+        paired: Whether a paired t test over common seeds replaces Welch's t test.
+    """
     metric = metric or headline_of(rows)
     lines = []
-    for base, own, found, adjusted in _compared(rows, lambda row: row.scores(metric), paired):
-        printed = [o.row.printed.get(metric) for o in (base, own)]
-        paper = None if None in printed else printed[1] - printed[0]
-        first = {"row": own.row.label, "less": base.row.label, "paper": paper}
-        verdict = {"verdict": in_words(adjusted, found.difference.value, found.seeds)}
-        lines.append(first | _comparison_numbers(found, adjusted, 1) | verdict)
+    for base, outcome, comparison, p_holm in _compare(rows, lambda row: row.scores(metric), paired):
+        printed = outcome.row.printed.get(metric)
+        printed_base = base.row.printed.get(metric)
+        paper = None if printed is None or printed_base is None else printed - printed_base
+        difference = comparison.difference.value
+        lines.append(
+            {"row": outcome.row.label, "less": base.row.label, "paper": paper}
+            | _comparison_columns(comparison, p_holm, 1)
+            | {"verdict": verdict(p_holm, difference, comparison.seeds)}
+        )
     return _frame(lines)
 
 
 def loss_comparison_table(rows: Sequence[Outcome], paired: bool = False) -> pandas.DataFrame:
-    """As `comparison_table`, of the training loss at the end (Eq. 6, the mean of the last fortieth of a run)."""
+    """Return `comparison_table` of the final training loss.
+
+    The final loss (Eq. 6) is the mean over the last fortieth of a run.
+
+    Args:
+        rows: The rows with their results.
+        paired: Whether a paired t test over common seeds replaces Welch's t test.
+    """
     lines = []
-    for base, own, found, adjusted in _compared(rows, Outcome.final_losses, paired):
-        told = in_words(adjusted, -found.difference.value, found.seeds)
-        told = told.replace("better", "lower").replace("worse", "higher").removesuffix(" points")
-        first = {"row": own.row.label, "less": base.row.label}
-        lines.append(first | _comparison_numbers(found, adjusted, 3) | {"verdict": told})
+    for base, outcome, comparison, p_holm in _compare(rows, Outcome.final_losses, paired):
+        loss_verdict = verdict(p_holm, -comparison.difference.value, comparison.seeds)
+        loss_verdict = loss_verdict.replace("better", "lower").replace("worse", "higher")
+        lines.append(
+            {"row": outcome.row.label, "less": base.row.label}
+            | _comparison_columns(comparison, p_holm, 3)
+            | {"verdict": loss_verdict.removesuffix(" points")}
+        )
     return _frame(lines)
 
 
-def _compared(
+def _compare(
     rows: Sequence[Outcome], scores: Callable[[Outcome], Mapping[int, float]], paired: bool
 ) -> Iterator[tuple[Outcome, Outcome, SeedComparison, float]]:
-    """Of each row that is compared with another: that other, itself, the comparison, and p by Holm's correction."""
-    by_name = {own.name: own for own in rows}
-    pairs = [(by_name[own.row.against], own) for own in rows if own.row.against]
-    found = [compare_seeds(scores(base), scores(own), paired) for base, own in pairs]
-    for (base, own), compared, adjusted in zip(pairs, found, holm([one.p for one in found]), strict=True):
-        yield base, own, compared, adjusted
+    """Yield the base of each compared row, the row, their comparison, and Holm's p value."""
+    by_name = {outcome.name: outcome for outcome in rows}
+    pairs = [(by_name[outcome.row.against], outcome) for outcome in rows if outcome.row.against]
+    comparisons = [compare_seeds(scores(base), scores(outcome), paired) for base, outcome in pairs]
+    corrected = holm([comparison.p for comparison in comparisons])
+    for (base, outcome), comparison, p_holm in zip(pairs, comparisons, corrected, strict=True):
+        yield base, outcome, comparison, p_holm
 
 
 def _frame(lines: Sequence[Mapping]) -> pandas.DataFrame:
     return pandas.DataFrame(lines).set_index("row") if lines else pandas.DataFrame()
 
 
-def _comparison_numbers(found: SeedComparison, adjusted: float, digits: int) -> dict:
+def _comparison_columns(comparison: SeedComparison, p_holm: float, digits: int) -> dict:
     return {
-        "ours": _number(found.difference.value),
-        "95 %": _range(found.difference, digits),
-        "test": found.test,
-        "p": _number(found.p),
-        "p (Holm)": _number(adjusted),
+        "ours": _number(comparison.difference.value),
+        "95 %": _range(comparison.difference, digits),
+        "test": comparison.test,
+        "p": _number(comparison.p),
+        "p (Holm)": _number(p_holm),
     }
 
 
 def caption(table: str, rows: Sequence[Outcome]) -> str:
-    """How these numbers were made, in words, in lines of a hundred characters."""
-    asked = [row.asked for row in rows if row.asked is not None]
-    own, results = asked[0], [result for row in rows for result in row.results.values()]
-    data, sizes = ({words(a): None for a in asked} for words in (lambda a: a.data.name, lambda a: _size(a.image_size)))
-    known = {PAPER: "the paper's text", RELEASED: "the released code"}
-    rules = known.get(own.rules, "its own") if len({a.rules for a in asked}) == 1 else "each row's own"
-    words = (
-        f"{TABLES[table].title}. Ours: {', '.join(data)}, {', '.join(sizes)} px, {own.run.epochs} epochs of batches of "
-        f"{own.run.batch_size}, Adam {own.run.lr:g}, rules of {rules}; "
+    """Describe how the numbers of a table were computed, wrapped at 100 characters.
+
+    Args:
+        table: Its name in TABLES.
+        rows: The rows with their results.
+    """
+    experiments = [outcome.asked for outcome in rows if outcome.asked is not None]
+    results = [result for outcome in rows for result in outcome.results.values()]
+    run = experiments[0].run
+    data = _joined(experiment.data.name for experiment in experiments)
+    sizes = _joined(_size(experiment.image_size) for experiment in experiments)
+    if len({experiment.rules for experiment in experiments}) == 1:
+        names = {PAPER: "the paper's text", RELEASED: "the released code"}
+        rules = names.get(experiments[0].rules, "its own")
+    else:
+        rules = "each row's own"
+    text = (
+        f"{TABLES[table].title}. Ours: {data}, {sizes} px, {run.epochs} epochs of batches of "
+        f"{run.batch_size}, Adam {run.lr:g}, rules of {rules}; "
     )
     if results:
-        boxes, heads = (", ".join({r["metrics"][kind]: None for r in results}) for kind in ("boxes", "head_size"))
-        where = "; ".join(sorted({device_words(r["time"]) for r in results}))
-        people, count = _people(results[0], headline_of(rows)), f"{len(results)} run{'s' if len(results) > 1 else ''}"
-        words += f"{count}, judged on {people} people; boxes: {boxes}; head size: {heads}; on {where}."
+        boxes = _joined(result["metrics"]["boxes"] for result in results)
+        head_sizes = _joined(result["metrics"]["head_size"] for result in results)
+        devices = "; ".join(sorted({device_words(result["time"]) for result in results}))
+        people = _evaluated_people(results[0], headline_of(rows))
+        text += (
+            f"{len(results)} run{'s' if len(results) > 1 else ''}, judged on {people} people; "
+            f"boxes: {boxes}; head size: {head_sizes}; on {devices}."
+        )
     else:
-        words += "no run yet."
-    if left_out := sum(row.left_out for row in rows):
-        words += f" Left out: {left_out} results of other people or other initial weights."
-    return textwrap.fill(words, 100)
+        text += "no run yet."
+    if left_out := sum(outcome.left_out for outcome in rows):
+        text += f" Left out: {left_out} results of other people or other initial weights."
+    return textwrap.fill(text, 100)
+
+
+def _joined(names: Iterable[str]) -> str:
+    """Join the different names in the order of their first occurrence."""
+    return ", ".join(dict.fromkeys(names))
 
 
 def _size(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _people(result: Mapping, metric: str) -> int:
-    """How many people the metric is over: those who can be judged by it."""
-    return result["metrics"].get("intervals", {}).get(metric, {}).get("people", result["metrics"]["people"])
+def _evaluated_people(result: Mapping, metric: str) -> int:
+    """Return over how many people the metric is computed."""
+    metrics = result["metrics"]
+    return metrics.get("intervals", {}).get(metric, {}).get("people", metrics["people"])
 
 
 def page_stem(table: str, profile_name: str, rows: Sequence[Outcome]) -> str:
-    """The name of a table's files: its own and the profile's, and what is other than the profile says: data, pixels,
-    epochs, batch. So no size overwrites another."""
-    words = [table, profile_name]
-    own = next(row for row in rows if row.asked is not None)
-    asked, plain = own.asked, experiment_of(own.row, PROFILES[profile_name])
-    if asked.data.name != plain.data.name:
-        words.append(asked.data.name)
-    if asked.data.pictures != plain.data.pictures:
-        words.append(f"{asked.data.pictures[0]}_{asked.data.pictures[1]}_pictures")
-    if asked.image_size != plain.image_size:
-        words.append(_size(asked.image_size).replace(" ", ""))
-    if asked.run.epochs != plain.run.epochs:
-        words.append(f"{asked.run.epochs}_epochs")
-    if asked.run.batch_size != plain.run.batch_size:
-        words.append(f"batch_{asked.run.batch_size}")
-    return "_".join(words)
+    """Return the stem of a table's file names.
+
+    It holds the names of the table and the profile, and what differs from the profile: data, image
+    size, epochs, batch size. Runs of different sizes therefore never overwrite each other's files.
+
+    Args:
+        table: Its name in TABLES.
+        profile_name: The name of the profile.
+        rows: The rows with their results.
+    """
+    parts = [table, profile_name]
+    experiments = [(outcome.asked, outcome.row) for outcome in rows if outcome.asked is not None]
+    experiment, row = experiments[0]
+    default = experiment_of(row, PROFILES[profile_name])
+    if experiment.data.name != default.data.name:
+        parts.append(experiment.data.name)
+    if experiment.data.pictures != default.data.pictures:
+        parts.append(f"{experiment.data.pictures[0]}_{experiment.data.pictures[1]}_pictures")
+    if experiment.image_size != default.image_size:
+        parts.append(_size(experiment.image_size).replace(" ", ""))
+    if experiment.run.epochs != default.run.epochs:
+        parts.append(f"{experiment.run.epochs}_epochs")
+    if experiment.run.batch_size != default.run.batch_size:
+        parts.append(f"batch_{experiment.run.batch_size}")
+    return "_".join(parts)
 
 
 def tables_home(publish: bool = False) -> Path:
-    """Return the folder of written tables: reports/drafts, which git ignores.
+    """Return the folder of written tables.
 
-    Only with `publish` it is reports/tables, whose files are committed: what is tried out changes no committed page.
+    Args:
+        publish: Whether it is reports/tables, whose files are committed, instead of reports/drafts,
+            which git ignores.
     """
     return home() / "reports" / ("tables" if publish else "drafts")
 
@@ -185,10 +265,10 @@ def write_table(
 
     Args:
         table: Its name in TABLES.
-        profile_name: The name of the profile that the rows were run at.
+        profile_name: The name of the profile of the rows.
         rows: The rows with their results.
         paired: Whether seeds are compared in pairs.
-        pictures: Files that the Markdown shows, by the ends of their names ("runs.png").
+        pictures: Figures that the Markdown shows, by the ends of their file names ("runs.png").
         publish: Whether the committed files are written; see `tables_home`.
 
     Returns:
@@ -199,29 +279,38 @@ def write_table(
         "comparisons": comparison_table(rows, paired=paired),
         "costs": cost_table(rows),
     }
-    said = {
-        "comparisons": "p (Holm), and with it the verdict, is over the comparisons of this page; an interval is of its "
-        "pair alone.\n\n"
+    introductions = {
+        "comparisons": "p (Holm), and with it the verdict, is over the comparisons of this page; "
+        "an interval is of its pair alone.\n\n"
     }
     folder, stem = tables_home(publish), page_stem(table, profile_name, rows)
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [f"# {TABLES[table].title}", TABLES[table].question, caption(table, rows)]
-    full = {name: frame for name, frame in frames.items() if len(frame)}
-    parts += [f"## {name.capitalize()}\n\n{said.get(name, '')}{as_markdown(frame)}" for name, frame in full.items()]
-    tables = {f"{stem}_{name}.csv": frame.to_csv() for name, frame in full.items()}
-    shown = {f"{stem}_{name}": picture for name, picture in (pictures or {}).items()}
-    parts += [f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in shown]
-    text = "\n\n".join(parts).replace("@", r"\@")  # else JupyterLab takes PCKh@0.5 for an e-mail address
-    pages = {f"{stem}.md": text + "\n"}
-    for name, content in (pages | tables | shown).items():
+    sections = [f"# {TABLES[table].title}", TABLES[table].question, caption(table, rows)]
+    csv_files = {}
+    for name, frame in frames.items():
+        if len(frame):
+            introduction = introductions.get(name, "")
+            sections.append(f"## {name.capitalize()}\n\n{introduction}{as_markdown(frame)}")
+            csv_files[f"{stem}_{name}.csv"] = frame.to_csv()
+    figures = {f"{stem}_{name}": content for name, content in (pictures or {}).items()}
+    sections += [f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures]
+    # JupyterLab would turn an unescaped PCKh@0.5 into an e-mail address.
+    text = "\n\n".join(sections).replace("@", r"\@")
+    files = {f"{stem}.md": text + "\n"} | csv_files | figures
+    for name, content in files.items():
         write_whole(folder / name, content)
-    return [folder / name for name in pages | tables | shown]
+    return [folder / name for name in files]
 
 
 def as_markdown(frame: pandas.DataFrame) -> str:
-    """A frame with its index as a Markdown table; numbers to four digits."""
-    shown = frame.reset_index()
-    lines = [shown.columns.tolist(), ["---"] * len(shown.columns), *shown.itertuples(index=False)]
+    """Format a frame and its index as a Markdown table, numbers to four digits.
+
+    Args:
+        frame: The frame; its index becomes the first column.
+    """
+    columns = frame.reset_index()
+    header = [columns.columns.tolist(), ["---"] * len(columns.columns)]
+    lines = [*header, *columns.itertuples(index=False)]
     return "\n".join("| " + " | ".join(_text(value) for value in line) + " |" for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""A model evaluated on the people of a data set: the content of a run's metrics.json, and errors by keypoint."""
+"""Evaluation of a saved model on a data set: metrics as in metrics.json, and errors by keypoint."""
 
 import copy
 import sys
@@ -12,7 +12,13 @@ from tqdm import tqdm
 from posenfs.data.datasets.catalogue import DataSpec, read_split, skeleton_of
 from posenfs.data.pictures import without_broken_pictures
 from posenfs.data.sample import DataError, People
-from posenfs.evaluation.metrics import distance_headline, metric_name, metric_title, pck, without_nan
+from posenfs.evaluation.metrics import (
+    distance_headline,
+    metric_name,
+    metric_title,
+    pck,
+    without_nan,
+)
 from posenfs.evaluation.predict import Predictions, all_errors, evaluate, predict
 from posenfs.model.network import PoseNetwork
 from posenfs.search.experiment import Experiment
@@ -41,44 +47,69 @@ def evaluate_model(
         data: The data set; by default that of the model's own experiment.
         split: valid or train.
         device: auto, cpu, cuda or cuda:N.
-        workers: Processes that read and cut images.
+        workers: Processes that read and crop images.
         batch_size: Crops in a batch.
-        flip: Whether score maps are averaged with those of the mirror image.
+        flip: Whether heatmaps are averaged with those of the mirror image.
         decoding: argmax, quarter offset or dark.
         progress: Whether to show progress bars.
 
     Returns:
-        The content of a run's metrics.json (see `result`), and besides `model`, `data`, `split`, `image_size` (height
-        and width of a crop, px), and `keypoints`: a row for each keypoint with the number of people in whom it is
-        `labelled`, the share `correct` (percent) by the metric `by`, and the `median` and `mean` error in its measure.
-        The mean pose is that of the data set's training people; it is left out where their annotations are not there.
+        The content of a run's metrics.json (see `result`), and besides `model`, `data`, `split`,
+        `image_size` (height and width of a crop, px), and `keypoints`: see `keypoint_errors`. The
+        mean pose is that of the training data; it is left out where these are not on disk.
 
     Raises:
         RunError: There is no such model.
-        ValueError: The model finds other keypoints than the data have, or an option has no such value.
+        ValueError: The model predicts other keypoints than the data have, or an option is invalid.
         DataError: The data cannot be used.
     """
     if batch_size < 1 or workers < 0:
-        raise ValueError(f"--batch-size is at least 1, --workers at least 0; got {batch_size}, {workers}")
+        raise ValueError(
+            f"--batch-size is at least 1, --workers at least 0; got {batch_size}, {workers}"
+        )
     saved, torch_device = load_model(model), find_device(device)
     data = data or saved.experiment.data
     _check_skeleton(model, saved.experiment.data, data)
     state = find_run(model).status().get("state", "finished")
     if state != "finished":
-        tqdm.write(f"note: {model} is not finished ({state}): its last snapshot is evaluated", file=sys.stderr)
+        tqdm.write(
+            f"note: {model} is not finished ({state}): its last checkpoint is evaluated",
+            file=sys.stderr,
+        )
     people = without_broken_pictures(read_split(data, split, progress), progress=progress)
     height, width = saved.experiment.image_size
     predictions = predict_as_run(
-        saved.model, saved.experiment, people, torch_device, batch_size, flip, workers, progress, decoding
+        saved.model,
+        saved.experiment,
+        people,
+        torch_device,
+        batch_size,
+        flip,
+        workers,
+        progress,
+        decoding,
     )
     metrics, _ = evaluate(predictions, people)
     errors = all_errors(predictions, people)
     train = people if split == "train" else _training_people(data, progress)
     measured = result(
-        without_nan(metrics), errors.__getitem__, train, people, saved.model, (height, width), flip, decoding
+        without_nan(metrics),
+        errors.__getitem__,
+        train,
+        people,
+        saved.model,
+        (height, width),
+        flip,
+        decoding,
     )
-    how = {"model": str(model), "data": asdict(data), "split": split, "image_size": [height, width]}
-    return {**how, **measured, "keypoints": keypoint_errors(errors, people)}
+    return {
+        "model": str(model),
+        "data": asdict(data),
+        "split": split,
+        "image_size": [height, width],
+        **measured,
+        "keypoints": keypoint_errors(errors, people),
+    }
 
 
 def predict_as_run(
@@ -92,21 +123,35 @@ def predict_as_run(
     progress: bool = True,
     decoding: str = DECODING,
 ) -> Predictions:
-    """Predict keypoints as the run of an experiment does when it evaluates, in its precision; the model stays as it
-    is, where it is. The options are those of `evaluate_model`."""
+    """Predict keypoints as a run does in its evaluations, in its precision.
+
+    Args:
+        model: The network; a copy is moved to the device.
+        experiment: The experiment of the run.
+        people: The people.
+        device: The device.
+        batch_size: Crops in a batch.
+        flip: Whether heatmaps are averaged with those of the mirror image.
+        workers: Processes that read and crop images.
+        progress: Whether to show a progress bar.
+        decoding: argmax, quarter offset or dark.
+    """
     network = copy.deepcopy(model).to(device, torch.float32, memory_format=torch.channels_last)
     height, width = experiment.image_size
     with Forward(network, replace(experiment.run, compile="no"), device).autocast():
-        return predict(network, people, (width, height), batch_size, flip, workers, progress, decoding)
+        return predict(
+            network, people, (width, height), batch_size, flip, workers, progress, decoding
+        )
 
 
 def _check_skeleton(model: str | Path, trained_on: DataSpec, data: DataSpec) -> None:
-    """Raise ValueError unless two data sets have the same keypoints in the same order."""
+    """Raise ValueError unless both data sets have the same keypoints in the same order."""
     predicted, annotated = skeleton_of(trained_on), skeleton_of(data)
     if predicted.keypoints != annotated.keypoints:
         raise ValueError(
-            f"{model} finds the {len(predicted)} keypoints of {predicted.name}, but data {data.name!r} have the "
-            f"{len(annotated)} of {annotated.name}; choose data with the model's keypoints (--data.name)"
+            f"{model} predicts the {len(predicted)} keypoints of {predicted.name}, but data "
+            f"{data.name!r} have the {len(annotated)} of {annotated.name}; choose data with the "
+            "model's keypoints (--data.name)"
         )
 
 
@@ -118,47 +163,68 @@ def _training_people(data: DataSpec, progress: bool) -> People | None:
 
 
 def keypoint_errors(errors: dict[str, np.ndarray], people: People) -> list[dict]:
-    """The rows of `keypoints` that `evaluate_model` returns, from errors [N, K] by measure."""
+    """Summarise the errors of each keypoint.
+
+    Args:
+        errors: Errors [N, K] by distance measure; not finite where a keypoint is not annotated.
+        people: The people.
+
+    Returns:
+        A row for each keypoint: the number of people in whom it is `labelled`, the share `correct`
+        (percent) by the metric `by`, and the `median` and `mean` error in its distance measure.
+    """
     measure, threshold = distance_headline(people)
     rows: list[dict] = []
     for number, keypoint in enumerate(people.skeleton.keypoints):
         column = errors[measure][:, number]
         labelled = column[np.isfinite(column)]
-        row = {"keypoint": keypoint, "labelled": len(labelled), "by": metric_name(measure, threshold)}
+        summary: dict[str, float | None] = {"correct": None, "median": None, "mean": None}
         if len(labelled):
-            row |= {"correct": pck(labelled, threshold), "median": float(np.median(labelled))}
-            row["mean"] = float(labelled.mean())
-        else:
-            row |= {"correct": None, "median": None, "mean": None}
-        rows.append(row)
+            summary = {
+                "correct": pck(labelled, threshold),
+                "median": float(np.median(labelled)),
+                "mean": float(labelled.mean()),
+            }
+        by = metric_name(measure, threshold)
+        rows.append({"keypoint": keypoint, "labelled": len(labelled), "by": by, **summary})
     return rows
 
 
 def describe_evaluation(evaluation: dict) -> str:
-    """What `evaluate_model` returns, as text: metrics, errors by keypoint, how they were measured."""
+    """Format an evaluation as text: metrics, errors by keypoint, and how they were computed.
+
+    Args:
+        evaluation: What `evaluate_model` returns.
+    """
     height, width = evaluation["image_size"]
-    how = [f"boxes: {evaluation['boxes']}", f"head size: {evaluation['head_size']}"]
-    how += ["mirror image averaged" if evaluation["flip"] else "no mirror image", evaluation["decoding"]]
+    conditions = [
+        f"boxes: {evaluation['boxes']}",
+        f"head size: {evaluation['head_size']}",
+        "mirror image averaged" if evaluation["flip"] else "no mirror image",
+        evaluation["decoding"],
+    ]
     left_out = [
         f"{count} people of {name} left out: {reason}"
         for name, reasons in evaluation["left_out"].items()
         for reason, count in reasons.items()
     ]
-    cost = f"{evaluation['params'] / 1e6:.3f}M parameters, {evaluation['multiply_adds'] / 1e9:.3f} GMAC"
+    params, multiply_adds = evaluation["params"] / 1e6, evaluation["multiply_adds"] / 1e9
+    keypoint_metric = metric_title(evaluation["keypoints"][0]["by"])
     return "\n".join(
         [
-            f"{evaluation['model']} on {evaluation['people']} people of {evaluation['data']['name']} "
-            f"({evaluation['split']}); {'; '.join(how)}",
+            f"{evaluation['model']} on {evaluation['people']} people of "
+            f"{evaluation['data']['name']} ({evaluation['split']}); {'; '.join(conditions)}",
             *left_out,
             "",
             f"{'%':24}{'model':>7}  {'95 % over people':18}{'people':>7}{'mean pose':>11}",
             *(_metric_line(evaluation, name) for name in evaluation["metrics"] if "/" not in name),
             "",
-            f"{'keypoint':24}{'labelled':>9}{metric_title(evaluation['keypoints'][0]['by']):>20}"
-            f"{'median error':>14}{'mean error':>12}",
+            f"{'keypoint':24}{'labelled':>9}{keypoint_metric:>20}{'median error':>14}"
+            f"{'mean error':>12}",
             *(_keypoint_line(row) for row in evaluation["keypoints"]),
             "",
-            f"{cost} for a crop of {height} x {width} px",
+            f"{params:.3f}M parameters, {multiply_adds:.3f} GMAC for a crop of "
+            f"{height} x {width} px",
         ]
     )
 
@@ -167,13 +233,16 @@ def _metric_line(evaluation: dict, name: str) -> str:
     interval = evaluation["intervals"].get(name, {})
     low, high = interval.get("low"), interval.get("high")
     span = "" if low is None or high is None else f"[{low:.1f}, {high:.1f}]"
+    people = interval.get("people", "")
     mean_pose = _number(evaluation["mean_pose"].get(name), 1)
     value = _number(evaluation["metrics"][name], 1)
-    return f"{metric_title(name):24}{value:>7}  {span:18}{interval.get('people', ''):>7}{mean_pose:>11}"
+    return f"{metric_title(name):24}{value:>7}  {span:18}{people:>7}{mean_pose:>11}"
 
 
 def _keypoint_line(row: dict) -> str:
-    correct, median, mean = _number(row["correct"], 1), _number(row["median"], 3), _number(row["mean"], 3)
+    correct = _number(row["correct"], 1)
+    median = _number(row["median"], 3)
+    mean = _number(row["mean"], 3)
     return f"{row['keypoint']:24}{row['labelled']:>9}{correct:>20}{median:>14}{mean:>12}"
 
 

@@ -1,4 +1,4 @@
-"""An ablation under way, as a table that is drawn again where the terminal can, and as a line a change elsewhere."""
+"""Progress of an ablation: a table that is redrawn on a terminal, and a line a change elsewhere."""
 
 import shutil
 import sys
@@ -9,43 +9,63 @@ from typing import TextIO
 from posenfs.study.ablation import Planned, progress_of
 
 _PERIOD = 2.0  # s between drawings
-_OTHERS = 4  # lines that are no runs: the head, how many more there are, the sums, and the one below
+_OTHER_LINES = 4  # lines besides the runs: header, number of further runs, sums, and the line below
 
 
 class LiveTable:
-    """`say` and `look` of `ablate`: what was said of each run, and where those under way stand."""
+    """Shows the progress of `ablate`; its methods are the callbacks `say` and `look`.
+
+    Args:
+        runs: The runs of the ablation.
+        quiet: Whether nothing is printed.
+        out: The stream to write to.
+    """
 
     def __init__(self, runs: Sequence[Planned], quiet: bool = False, out: TextIO = sys.stderr):
         self.runs, self.quiet, self.out = runs, quiet, out
-        self.drawn, self._last = 0, 0.0
         self.live = out.isatty() and not quiet
-        self.known: dict[str, str] = {}  # what was said, by key
+        self.known: dict[str, str] = {}  # reported changes by the key of the run
+        self._drawn_lines = 0
+        self._last_drawn = 0.0
 
     def say(self, planned: Planned, words: str) -> None:
-        """Something of a run changed."""
+        """Record a change of a run, and print it where the table is not redrawn.
+
+        Args:
+            planned: The run.
+            words: The change.
+        """
         self.known[planned.key] = words
         if not self.live and not self.quiet:
             left = len(self.runs) - len(self.known)
-            print(f"{time.strftime('%H:%M:%S')} {planned.words}: {words} ({left} left)", file=self.out, flush=True)
+            clock = time.strftime("%H:%M:%S")
+            line = f"{clock} {planned.words}: {words} ({left} left)"
+            print(line, file=self.out, flush=True)
 
     def look(self) -> None:
-        """Draw, where it is time to, or all is said."""
-        if self.live and (time.monotonic() > self._last + _PERIOD or len(self.known) == len(self.runs)):
-            self._last = time.monotonic()
+        """Redraw the table every two seconds, and at the end."""
+        now = time.monotonic()
+        at_end = len(self.known) == len(self.runs)
+        if self.live and (now > self._last_drawn + _PERIOD or at_end):
+            self._last_drawn = now
             lines = self.lines()
-            print(f"\x1b[{self.drawn}F\x1b[J" * bool(self.drawn) + "\n".join(lines), file=self.out, flush=True)
-            self.drawn = len(lines)
+            erase = f"\x1b[{self._drawn_lines}F\x1b[J" if self._drawn_lines else ""
+            print(erase + "\n".join(lines), file=self.out, flush=True)
+            self._drawn_lines = len(lines)
 
     def lines(self) -> list[str]:
-        """The table: a line for each run, those under way first, and how many there are of each state."""
+        """Return the table: a line for each run, running ones first, and the number by state."""
         rows = sorted(progress_of(self.runs, self.known), key=lambda row: row[1] != "running")
-        most = max(shutil.get_terminal_size().lines - _OTHERS, 1)  # what scrolls out cannot be drawn again
-        counts = {word: sum(row[1] == word for row in rows) for word in ("done", "running", "waiting")}
+        # Lines that have scrolled out of the terminal cannot be redrawn.
+        shown = max(shutil.get_terminal_size().lines - _OTHER_LINES, 1)
+        states = ("done", "running", "waiting")
+        counts = {state: sum(row[1] == state for row in rows) for state in states}
+        lines = [f"{'run':44} {'state':10} {'step':>12} {'score':>7}"]
+        for title, state, share, score in rows[:shown]:
+            state = state if state in counts else "failed"
+            lines.append(f"{title:44.44} {state:10} {share:>12} {score:>7}")
+        if len(rows) > shown:
+            lines.append(f"… and {len(rows) - shown} more")
+        sums = ", ".join(f"{count} {state}" for state, count in counts.items())
         failed = len(rows) - sum(counts.values())
-        head = f"{'run':44} {'state':10} {'step':>12} {'score':>7}"
-        body = [
-            f"{words:44.44} {state if state in counts else 'failed':10} {share:>12} {score:>7}"
-            for words, state, share, score in rows[:most]
-        ]
-        more = [f"… and {len(rows) - most} more"] if len(rows) > most else []
-        return [head, *body, *more, ", ".join(f"{n} {word}" for word, n in counts.items()) + f", {failed} failed"]
+        return [*lines, f"{sums}, {failed} failed"]

@@ -1,4 +1,4 @@
-"""Parent and child: what is compared, that it goes on, and who has no child."""
+"""Tests of the comparison of parent and child."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from posenfs.study.children import child_experiment, parent_and_child
 @pytest.fixture(scope="module")
 def parent(tiny, tmp_path_factory) -> Run:
     search = Search(tiny, tmp_path_factory.mktemp("runs") / "parent", progress=False)
-    with torch.no_grad():  # searched for longer than this test has time for
+    with torch.no_grad():  # as after a longer search
         for number, parameter in enumerate(search.model.architecture_parameters()):
             parameter.normal_(std=3, generator=torch.Generator().manual_seed(number))
         search.model.heads[0].fabric.alpha[:] = torch.tensor([9.0, 0, 1, 0])  # zero, then separable
@@ -26,37 +26,38 @@ def parent(tiny, tmp_path_factory) -> Run:
 def test_rows_costs_and_runs(parent):
     table = parent_and_child(parent, epochs=1, progress=False)
     assert table["network"].tolist() == [
-        "parent, soft", "child with zero, as derived", "child, as derived", "child, running means anew",
-        "child, retrained from the parent's weights", "child, trained from scratch",
+        "parent, soft", "child with zero, as derived", "child, as derived",
+        "child, running means anew", "child, retrained from the parent's weights",
+        "child, trained from scratch",
     ]  # fmt: skip
     soft, with_zero, *discrete = table["GMAC"].tolist()
     assert with_zero < discrete[0] < soft and len(set(discrete)) == 1
     assert table["PCKh@0.5"].between(0, 100).all()
-    own = load_model(parent).model
+    model = load_model(parent).model
     for start in ("weights", "scratch"):
         run = Run(parent.folder.with_name(f"parent_child_{start}"))
         assert run.status()["state"] == "finished" and run.experiment().run.epochs == 1
         assert not run.architectures()[1]
         genotype = load_model(run).experiment.genotype
-        assert genotype == child_experiment(parent, own.genotypes(False), start).genotype
+        assert genotype == child_experiment(parent, model.genotypes(False), start).genotype
         assert genotype["upper_limb_part"].operations == (("separable_3x3",),)
-    with_zero = child_experiment(parent, own.genotypes(True), "scratch").genotype
+    with_zero = child_experiment(parent, model.genotypes(True), "scratch").genotype
     assert with_zero["upper_limb_part"].operations == (("zero",),)
     again = parent_and_child(parent, epochs=1, progress=False)
     assert again.equals(table)
 
 
-def test_where_the_child_starts(parent):
+def test_initialisation_of_the_child(parent):
     soft = load_model(parent).model
-    kept = soft.heads[0].vectors.weight
+    vectors = soft.heads[0].vectors.weight
     for start in ("weights", "scratch"):
         experiment = replace(child_experiment(parent, soft.genotypes(False), start), name="again")
         search = Search(experiment, parent.folder.with_name(f"again_{start}"), progress=False)
-        assert torch.equal(search.model.heads[0].vectors.weight, kept) == (start == "weights")
+        assert torch.equal(search.model.heads[0].vectors.weight, vectors) == (start == "weights")
         search.close()
 
 
-def test_who_has_no_child(parent, tiny, tmp_path):
+def test_runs_without_a_child_are_refused(parent, tiny, tmp_path):
     search = Search(tiny, tmp_path / "young", progress=False)
     search.close()
     with pytest.raises(ValueError, match=r"young is not finished \(step 0 of 8\)"):

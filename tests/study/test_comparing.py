@@ -1,4 +1,4 @@
-"""Two runs compared person by person, from their folders alone."""
+"""Tests of the paired comparison of two runs."""
 
 import json
 from dataclasses import replace
@@ -13,31 +13,42 @@ from posenfs.study.comparing import compare_runs
 
 @pytest.fixture(scope="module")
 def runs(tiny, drawn, tmp_path_factory):
-    folder, found = tmp_path_factory.mktemp("runs"), {}
+    folder = tmp_path_factory.mktemp("runs")
+    by_name = {}
     coco = replace(tiny.data, name="coco")
-    for name, experiment in {"one": tiny, "two": replace(tiny, vector_dim=4), "coco": replace(tiny, data=coco)}.items():
+    for name, experiment in {
+        "one": tiny,
+        "two": replace(tiny, vector_dim=4),
+        "coco": replace(tiny, data=coco),
+    }.items():
         search = Search(experiment, folder / name, progress=False)
         search.finish()
         search.close()
-        found[name] = search.run
-    return found
+        by_name[name] = search.run
+    return by_name
 
 
-def test_the_difference_is_that_of_the_metrics(runs, capsys):
+def test_the_difference_equals_that_of_the_metrics(runs, capsys):
     scores = [runs[name].metrics()["metrics"]["pckh@0.5"] for name in ("one", "two")]
-    found, metric = compare_runs(runs["one"], runs["two"])
-    assert metric == "PCKh@0.5" and found.difference.value == pytest.approx(scores[1] - scores[0])
+    comparison, metric = compare_runs(runs["one"], runs["two"])
+    assert metric == "PCKh@0.5" and comparison.difference.value == pytest.approx(
+        scores[1] - scores[0]
+    )
     interval = runs["one"].metrics()["interval"]
     assert interval["metric"] == "pckh@0.5" and interval["low"] <= scores[0] <= interval["high"]
     assert interval["value"] == pytest.approx(scores[0])
     main(["compare", str(runs["one"].folder), str(runs["one"].folder), "--json"])
     same = json.loads(capsys.readouterr().out)
-    assert same["value"] == 0 and same["distinguishable"] is False and same["people"] == found.people
+    assert (
+        same["value"] == 0
+        and same["distinguishable"] is False
+        and same["people"] == comparison.people
+    )
     main(["compare", str(runs["one"].folder), str(runs["two"].folder)])
     assert "points: " in capsys.readouterr().out
 
 
-def test_runs_that_cannot_be_compared(runs, tiny, tmp_path):
+def test_different_runs_cannot_be_compared(runs, tiny, tmp_path):
     with pytest.raises(ValueError, match="judged by pckh@0.5, coco by pck_torso@0.2"):
         compare_runs(runs["one"], runs["coco"])
     search = Search(tiny, tmp_path / "young", progress=False)

@@ -1,4 +1,4 @@
-"""The tables as data: every row can be built, in every profile, at the cost that its line of the cost columns has."""
+"""Tests of tables and profiles: every row is valid and has the network of its cost column."""
 
 from dataclasses import replace
 from functools import cache
@@ -13,12 +13,17 @@ from posenfs.study.costs import ITEMS
 from posenfs.study.experiments import PROFILES, TABLES, changed, choose_profile, experiment_of
 from tests.sweeps import sweep
 
-ROWS = [(table, name) for table, own in TABLES.items() for name, row in own.rows.items() if not row.quoted]
+ROWS = [
+    (table, name)
+    for table, entry in TABLES.items()
+    for name, row in entry.rows.items()
+    if not row.quoted
+]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize(("table", "name"), ROWS)
-def test_every_row_is_an_experiment(table, name, profile):
+def test_every_row_is_a_valid_experiment(table, name, profile):
     experiment = experiment_of(TABLES[table].rows[name], PROFILES[profile], seed=7)
     assert experiment.run.seed == 7
     assert experiment.image_size[0] % 32 == 0
@@ -28,7 +33,12 @@ def test_every_row_is_an_experiment(table, name, profile):
 
 
 COUNTED = [(table, name) for table, name in ROWS if "fabric_" not in name]
-SMALL = [("table_3", "p1"), ("table_4", "d4"), ("table_4", "simple_baseline_vector"), ("table_5", "ours_a")]
+SMALL = [
+    ("table_3", "p1"),
+    ("table_4", "d4"),
+    ("table_4", "simple_baseline_vector"),
+    ("table_5", "ours_a"),
+]
 
 
 @pytest.mark.parametrize(("table", "name"), sweep(COUNTED, fast=SMALL))
@@ -37,13 +47,17 @@ def test_rows_build_the_networks_of_the_cost_columns(table, name):
     item = ITEMS.get(row.item or "")
     if item is None or (table == "table_7" and name == "simple_baseline"):
         pytest.skip("the cost columns have no such line")
-    asked = replace(experiment_of(row, PROFILES["paper_text"]), backbone_weights=None)
-    assert cost_of_network(replace(asked, name="any", run=RunConfig())) == cost_of_item(row.item)
+    experiment = replace(experiment_of(row, PROFILES["paper_text"]), backbone_weights=None)
+    assert cost_of_network(replace(experiment, name="any", run=RunConfig())) == cost_of_item(
+        row.item
+    )
 
 
 @cache  # many rows train the same network
-def cost_of_network(asked):
-    return honest_cost(build_model(asked, parts_of(asked.data, asked.parts)), *asked.image_size)
+def cost_of_network(experiment):
+    return honest_cost(
+        build_model(experiment, parts_of(experiment.data, experiment.parts)), *experiment.image_size
+    )
 
 
 @cache
@@ -51,23 +65,38 @@ def cost_of_item(name):
     return honest_cost(ITEMS[name].build(), *ITEMS[name].size)
 
 
-def test_what_a_profile_says_of_rules_and_weights():
+def test_rules_and_weights_of_profiles():
     row = TABLES["table_4"].rows["simple_baseline"]
-    paper, text, study = (experiment_of(row, PROFILES[name]) for name in ("paper", "paper_text", "study"))
+    paper, text, study = (
+        experiment_of(row, PROFILES[name]) for name in ("paper", "paper_text", "study")
+    )
     assert paper.rules == RELEASED and text.rules == PAPER and study.rules == PAPER
     assert paper.backbone_weights == "imagenet" and study.backbone_weights is None
-    assert experiment_of(TABLES["table_2"].rows["random"], PROFILES["study"]).backbone_weights == "imagenet"
+    assert (
+        experiment_of(TABLES["table_2"].rows["random"], PROFILES["study"]).backbone_weights
+        == "imagenet"
+    )
     assert paper.run.epochs == 200 and paper.image_size == (256, 256)
     coco = experiment_of(TABLES["table_7"].rows["ours_1"], PROFILES["paper"])
     assert coco.data.name == "coco" and coco.image_size == (384, 288)
     assert experiment_of(TABLES["table_7"].rows["ours_1"], PROFILES["study"]).data.name == "lsp"
 
 
-def test_other_sizes_and_data():
-    profile = choose_profile("study", 128, 4, 8, "synthetic", None, (10, 4), {"resnet50": "file.pth"})
-    own = experiment_of(TABLES["table_5"].rows["resnet50"], profile)
-    assert own.image_size == (128, 128) and own.run.epochs == 4 and own.run.batch_size == 8
-    assert own.data.name == "synthetic" and own.data.pictures == (10, 4) and own.backbone_weights == "file.pth"
+def test_changed_sizes_and_data():
+    profile = choose_profile(
+        "study", 128, 4, 8, "synthetic", None, (10, 4), {"resnet50": "file.pth"}
+    )
+    experiment = experiment_of(TABLES["table_5"].rows["resnet50"], profile)
+    assert (
+        experiment.image_size == (128, 128)
+        and experiment.run.epochs == 4
+        and experiment.run.batch_size == 8
+    )
+    assert (
+        experiment.data.name == "synthetic"
+        and experiment.data.pictures == (10, 4)
+        and experiment.backbone_weights == "file.pth"
+    )
     with pytest.raises(ValueError, match="unknown profile 'papre'; known: paper, "):
         choose_profile("papre")
     with pytest.raises(ValueError, match="the paper's own data and pixels"):
@@ -75,12 +104,19 @@ def test_other_sizes_and_data():
     with pytest.raises(ValueError, match="quoted"):
         experiment_of(TABLES["table_7"].rows["hrnet_quoted"], PROFILES["study"])
     with pytest.raises(TypeError, match="epocs"):
-        changed(own, {"run.epocs": 3})
+        changed(experiment, {"run.epocs": 3})
 
 
-def test_the_switches_are_those_of_the_released_code():
+def test_each_rules_row_changes_one_switch():
     rows = TABLES["rules"].rows
-    single = [experiment_of(rows[name], PROFILES["study"]).rules for name in rows if name not in ("paper", "released")]
+    single = [
+        experiment_of(rows[name], PROFILES["study"]).rules
+        for name in rows
+        if name not in ("paper", "released")
+    ]
     for rules in single:
-        assert sum(a != b for a, b in zip(vars(rules).values(), vars(PAPER).values(), strict=True)) == 1
+        assert (
+            sum(a != b for a, b in zip(vars(rules).values(), vars(PAPER).values(), strict=True))
+            == 1
+        )
     assert experiment_of(rows["released"], PROFILES["study"]).rules == RELEASED

@@ -1,4 +1,4 @@
-"""A table through a Ray cluster of two nodes on this machine, one of its runs killed on the way."""
+"""Tests of the Ray engine on a local cluster of two nodes, with a run that is killed."""
 
 import os
 import signal
@@ -21,7 +21,9 @@ def cluster(monkeypatch):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    nodes = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     nodes.add_node(num_cpus=1)
     yield nodes
     ray.shutdown()
@@ -29,7 +31,7 @@ def cluster(monkeypatch):
 
 
 @pytest.mark.slow
-def test_one_run_is_killed_and_the_table_is_whole(house, profile, cluster):
+def test_a_killed_run_is_completed(project, profile, cluster):
     longer = replace(profile, base=replace(profile.base, run=replace(profile.base.run, epochs=12)))
     runs = plan(["table_2"], longer, 1, DataFingerprints(progress=False))
     killed = []
@@ -37,10 +39,10 @@ def test_one_run_is_killed_and_the_table_is_whole(house, profile, cluster):
     def kill():
         while not killed:
             time.sleep(0.05)
-            for own in runs:
-                if own.run.status().get("epoch", 0) >= 2 and own.run.in_use():
-                    worker = psutil.Process(own.run.status()["pid"]).parent()
-                    killed.append((own, worker.name()))
+            for planned in runs:
+                if planned.run.status().get("epoch", 0) >= 2 and planned.run.in_use():
+                    worker = psutil.Process(planned.run.status()["pid"]).parent()
+                    killed.append((planned, worker.name()))
                     os.kill(worker.pid, signal.SIGKILL)
                     break
 
@@ -56,9 +58,10 @@ def test_one_run_is_killed_and_the_table_is_whole(house, profile, cluster):
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_is_saved(house, profile, cluster):
+def test_an_interrupted_run_is_saved(project, profile, cluster):
     longer = replace(profile, base=replace(profile.base, run=replace(profile.base.run, epochs=200)))
-    run = (runs := plan(["table_2"], longer, 1, DataFingerprints(progress=False), ["synchronous"]))[0].run
+    runs = plan(["table_2"], longer, 1, DataFingerprints(progress=False), ["synchronous"])
+    run = runs[0].run
 
     def interrupt():
         if run.status().get("epoch", 0) >= 2:
@@ -75,6 +78,6 @@ def test_an_interrupted_run_is_saved(house, profile, cluster):
     assert run.snapshots()[-1] == status["step"]
 
 
-def test_without_a_cluster():
+def test_an_unreachable_cluster_is_reported():
     with pytest.raises(ValueError, match=r"no Ray cluster at '127.0.0.1:1'"):
         RayEngine("127.0.0.1:1")

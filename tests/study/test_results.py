@@ -1,4 +1,4 @@
-"""Results: what a fingerprint heeds and what it does not, and that a result comes back as it was written."""
+"""Tests of results: what a fingerprint depends on, and that results are read as written."""
 
 import json
 from dataclasses import replace
@@ -29,13 +29,23 @@ def same(**changes) -> bool:
     return fingerprint(replace(Experiment(), **changes), DATA) == fingerprint(Experiment(), DATA)
 
 
-def test_what_a_fingerprint_heeds(monkeypatch):
+def test_what_a_fingerprint_depends_on(monkeypatch):
     run = Experiment().run
     assert same(name="another") and same(data=DataSpec(root="elsewhere"))
-    assert same(run=replace(run, log_every=3, keep_snapshots=1, snapshot_gb=1, snapshot_every=2, recompute=True))
-    assert not same(parts=5) and not same(run=replace(run, seed=1)) and not same(run=replace(run, lr=2e-3))
+    assert same(
+        run=replace(
+            run, log_every=3, keep_snapshots=1, snapshot_gb=1, snapshot_every=2, recompute=True
+        )
+    )
+    assert (
+        not same(parts=5)
+        and not same(run=replace(run, seed=1))
+        and not same(run=replace(run, lr=2e-3))
+    )
     assert not same(backbone_weights="imagenet") and not same(data=DataSpec("mpii"))
-    assert fingerprint(Experiment(), DATA) != fingerprint(Experiment(), {**DATA, "weights": "another file"})
+    assert fingerprint(Experiment(), DATA) != fingerprint(
+        Experiment(), {**DATA, "weights": "another file"}
+    )
     before = fingerprint(Experiment(), DATA)
     monkeypatch.setattr(results, "NUMERICS", 99)
     assert fingerprint(Experiment(), DATA) != before
@@ -46,17 +56,20 @@ def test_what_a_fingerprint_heeds(monkeypatch):
     assert fingerprint(Experiment(model="hrnet_w32", vector_dim=1), DATA) != before
 
 
-def test_weights_are_known_by_their_content(tmp_path, drawn):
+def test_weights_are_identified_by_their_content(tmp_path, drawn):
     for name, content in (("one", b"x"), ("two", b"x"), ("three", b"y")):
         (tmp_path / name).write_bytes(content)
-    asked = Experiment(data=DataSpec("mpii", str(drawn)))
+    experiment = Experiment(data=DataSpec("mpii", str(drawn)))
     prints = DataFingerprints(progress=False)
     one, two, three = (
-        fingerprint(own, prints.of(own))
-        for own in (replace(asked, backbone_weights=str(tmp_path / name)) for name in ("one", "two", "three"))
+        fingerprint(variant, prints.of(variant))
+        for variant in (
+            replace(experiment, backbone_weights=str(tmp_path / name))
+            for name in ("one", "two", "three")
+        )
     )
     assert one == two != three
-    assert prints.people(asked)[1] == 6 or prints.people(asked)[1] > 0
+    assert prints.people(experiment)[1] == 6 or prints.people(experiment)[1] > 0
 
 
 @pytest.fixture(scope="module")
@@ -67,18 +80,22 @@ def run(tiny, tmp_path_factory) -> Run:
     return search.run
 
 
-def test_a_result_comes_back(run, tmp_path):
-    own = collect(run, "abc", DATA)
-    assert write_result(own, tmp_path).name == "one.json"
-    (back,) = read_results(tmp_path)
-    assert back == json.loads(json.dumps(own)) and back["metrics"] == run.metrics()
+def test_a_result_is_read_as_written(run, tmp_path):
+    written = collect(run, "abc", DATA)
+    assert write_result(written, tmp_path).name == "one.json"
+    (result,) = read_results(tmp_path)
+    assert result == json.loads(json.dumps(written)) and result["metrics"] == run.metrics()
     last = {name: (a.alpha[-1], a.beta[-1]) for name, a in run.architectures()[1].items()}
-    for name, found in architectures_of(back).items():
-        torch.testing.assert_close(found.alpha, last[name][0], atol=1e-6, rtol=0)
-        torch.testing.assert_close(found.beta, last[name][1], atol=1e-6, rtol=0)
-    assert [step for step, _ in back["losses"]][-1] == run.status()["step"]
-    assert back["losses"][0][1] == pytest.approx(run.history()[0]["loss"], abs=1e-5)
-    assert len(back["epochs"]) == 2 and back["time"]["images_per_s"] > 0 and back["time"]["hours"] > 0
+    for name, architecture in architectures_of(result).items():
+        torch.testing.assert_close(architecture.alpha, last[name][0], atol=1e-6, rtol=0)
+        torch.testing.assert_close(architecture.beta, last[name][1], atol=1e-6, rtol=0)
+    assert [step for step, _ in result["losses"]][-1] == run.status()["step"]
+    assert result["losses"][0][1] == pytest.approx(run.history()[0]["loss"], abs=1e-5)
+    assert (
+        len(result["epochs"]) == 2
+        and result["time"]["images_per_s"] > 0
+        and result["time"]["hours"] > 0
+    )
 
 
 def test_results_of_a_row(run):
@@ -87,14 +104,14 @@ def test_results_of_a_row(run):
     second["configuration"]["run"]["seed"], second["fingerprint"] = 5, "two"
     other = json.loads(json.dumps(first))
     other["configuration"]["parts"] = 5
-    asked = run.experiment()
-    assert of_row([second, first, other], asked) == [first, second]
-    assert of_row([other], asked) == []
+    experiment = run.experiment()
+    assert of_row([second, first, other], experiment) == [first, second]
+    assert of_row([other], experiment) == []
 
 
-def test_what_is_no_result(tmp_path, tiny):
+def test_invalid_results(tmp_path, tiny):
     (tmp_path / "torn.json").write_text('{"numerics": 1, ')
-    with pytest.raises(RunError, match=r"torn.json is no result .*delete it"):
+    with pytest.raises(RunError, match=r"torn.json is not a result .*delete it"):
         read_results(tmp_path)
     (tmp_path / "torn.json").write_text('{"numerics": -1, "configuration": {"model": "pose_nfs"}}')
     assert read_results(tmp_path) == []

@@ -1,4 +1,4 @@
-"""The benchmark: what it times is what it says, and its numbers belong together."""
+"""Tests of the benchmark: its measurements, and that the numbers of a result are consistent."""
 
 import json
 from dataclasses import replace
@@ -23,9 +23,9 @@ from posenfs.study.speed import (
     speed_line,
 )
 
-ASKED = {
-    "work", "size", "batch", "threads", "dtype", "reference_s", "fast_s", "ratio", "images_per_s", "peak_mb",
-    "share_of_limit",
+FIELDS = {
+    "work", "size", "batch", "threads", "dtype", "reference_s", "fast_s", "ratio", "images_per_s",
+    "peak_mb", "share_of_limit",
 }  # fmt: skip
 SMALL = Experiment("small", parts=1, fabric=FabricSpec(width=1))
 
@@ -37,14 +37,16 @@ def speeds():
 
 
 @pytest.mark.slow
-def test_numbers_belong_together(speeds):
+def test_numbers_of_a_result_are_consistent(speeds):
     assert [speed.work for speed in speeds] == list(KINDS)
     for speed in speeds:
-        assert set(speed.json()) > ASKED
+        assert set(speed.json()) > FIELDS
         assert speed.threads == 1 and speed.batch == 2 and speed.size == 64
         assert 0 < speed.ratio_low <= speed.ratio <= speed.ratio_high
         assert speed.images_per_s == pytest.approx(2 / speed.fast_s)
-        assert speed.share_of_limit == pytest.approx(speed.gflop / speed.fast_s / speed.limit_gflops)
+        assert speed.share_of_limit == pytest.approx(
+            speed.gflop / speed.fast_s / speed.limit_gflops
+        )
         assert 100 < speed.peak_mb < 20_000 and 100 < speed.reference_peak_mb < 20_000
         assert (speed.gflop > 0) == (speed.work != "data") and speed.gbyte > 0
     by_work = {speed.work: speed for speed in speeds}
@@ -54,37 +56,50 @@ def test_numbers_belong_together(speeds):
 
 
 @pytest.mark.slow
-def test_a_row_each(speeds):
-    assert all(speed.work in speed_line(speed) and f"{speed.fast_s:.4f} s" in speed_line(speed) for speed in speeds)
+def test_each_result_is_one_row(speeds):
+    assert all(
+        speed.work in speed_line(speed) and f"{speed.fast_s:.4f} s" in speed_line(speed)
+        for speed in speeds
+    )
 
 
-def test_the_reference_has_the_same_scores():
+def test_the_reference_predicts_the_same_heatmaps():
     model = build_model(NETWORKS["table_2"], part_scheme(MPII, 3)).eval()
     images = torch.randn(1, 3, 64, 64)
-    torch.testing.assert_close(reference_of(model).eval()(images), model(images), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        reference_of(model).eval()(images), model(images), rtol=1e-4, atol=1e-5
+    )
 
 
-def test_every_network_at_every_size():
+def test_default_works_cover_every_network_and_size():
     works = default_works("cpu")
     assert {(w.kind, w.experiment.name, w.size) for w in works} >= {
-        (kind, name, size) for kind in ("training step", "inference") for name in NETWORKS for size in (128, 256)
+        (kind, name, size)
+        for kind in ("training step", "inference")
+        for name in NETWORKS
+        for size in (128, 256)
     }
     assert [w.kind for w in default_works("cpu", quick=True)] == list(KINDS)
     assert {w.batch for w in default_works("cuda:0") if w.kind == "training step"} == {128, 256}
 
 
-def test_limits_of_the_machine():
-    found = machine_limits("cpu")
-    assert found.flops_per_s > 1e9 and found.bytes_per_s > 1e8
+def test_machine_limits_are_plausible():
+    limits = machine_limits("cpu")
+    assert limits.flops_per_s > 1e9 and limits.bytes_per_s > 1e8
 
 
 @pytest.mark.slow
-def test_what_fails_is_told_and_the_others_follow():
-    impossible, told = Work("training step", SMALL, 64, 10**9), []
+def test_failed_works_are_reported_and_the_others_run():
+    impossible = Work("training step", SMALL, 64, 10**9)
     works = [impossible, Work("inference", SMALL, 64, 1)]
-    found = list(bench(works, "cpu", 1, 1, 0.01, False, lambda work, error: told.append((work, str(error)))))
-    assert [speed.work for speed in found] == ["inference"]
-    assert told[0][0] is impossible and "allocate memory" in told[0][1]
+    failures = []
+
+    def failed(work, error):
+        failures.append((work, str(error)))
+
+    speeds = list(bench(works, "cpu", 1, 1, 0.01, False, failed))
+    assert [speed.work for speed in speeds] == ["inference"]
+    assert failures[0][0] is impossible and "allocate memory" in failures[0][1]
     with pytest.raises(RuntimeError, match="allocate memory"):
         list(bench([impossible], "cpu", 1, 1, 0.01, False))
 
@@ -92,17 +107,21 @@ def test_what_fails_is_told_and_the_others_follow():
 def test_batches_and_devices():
     assert {w.batch for w in default_works("cuda", batch=8)} == {8, 16}
     assert [w.kind for w in default_works("cpu", dtypes=("float32", "bfloat16"))].count("data") == 2
-    with pytest.raises(ValueError, match="what a mps device does is not timed; devices: cpu, cuda"):
+    with pytest.raises(
+        ValueError, match="a mps device cannot be timed; supported devices: cpu, cuda"
+    ):
         default_works("mps")
 
 
 def test_unknown_work_is_refused():
-    with pytest.raises(ValueError, match="unknown work 'rest'; known: training step, inference, data, search step"):
+    with pytest.raises(
+        ValueError, match="unknown work 'rest'; known: training step, inference, data, search step"
+    ):
         next(bench([replace(default_works()[0], kind="rest")]))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["bench", "rest"], "unknown 'rest'; known: training step, inference"),
         (["bench", "--network", "x"], "unknown 'x'; known: table_2"),
@@ -111,17 +130,41 @@ def test_unknown_work_is_refused():
         (["bench", "--device", "cuda:7"], "device 'cuda:7' cannot be used"),
     ],
 )
-def test_bad_input(arguments, said, capsys):
-    with pytest.raises(SystemExit) as stopped:
+def test_bad_input_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit) as error:
         main(arguments)
-    assert said in str(stopped.value)
+    assert message in str(error.value)
 
 
-def test_the_command(tmp_path, monkeypatch, capsys):
-    """Table II's network, the least of it: JSON on the terminal and in a file."""
-    file = str(tmp_path / "found.json")
-    small = ["--network", "table_2", "--size", "128", "--batch", "1", "--rounds", "1", "--seconds", "0.01"]
-    main(["bench", "inference", *small, "--threads", "1", "--device", "cpu", "--output", file, "--json"])
-    found = json.loads(capsys.readouterr().out)
-    assert found == json.loads(Path(file).read_text())
-    assert [row["network"] for row in found] == ["table_2"] and found[0]["batch"] == 2
+def test_the_command_prints_and_writes_json(tmp_path, capsys):
+    """It times Table II's network as shortly as possible."""
+    file = str(tmp_path / "speeds.json")
+    small = [
+        "--network",
+        "table_2",
+        "--size",
+        "128",
+        "--batch",
+        "1",
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.01",
+    ]
+    main(
+        [
+            "bench",
+            "inference",
+            *small,
+            "--threads",
+            "1",
+            "--device",
+            "cpu",
+            "--output",
+            file,
+            "--json",
+        ]
+    )
+    rows = json.loads(capsys.readouterr().out)
+    assert rows == json.loads(Path(file).read_text())
+    assert [row["network"] for row in rows] == ["table_2"] and rows[0]["batch"] == 2

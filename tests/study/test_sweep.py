@@ -1,3 +1,5 @@
+"""Tests of notebooks with parameters."""
+
 import _thread
 import threading
 import time
@@ -11,11 +13,14 @@ from posenfs.study.sweep import NotebookError, notebook_parameters, parse_parame
 @pytest.fixture
 def notebook(tmp_path):
     parameters = nbformat.v4.new_code_cell(
-        'name = "x"\nepochs = 3\nlr = 0.1\nflag = True\nroot = None\nsizes = [1, 2]', metadata={"tags": ["parameters"]}
+        'name = "x"\nepochs = 3\nlr = 0.1\nflag = True\nroot = None\nsizes = [1, 2]',
+        metadata={"tags": ["parameters"]},
     )
     cells = [
         parameters,
-        nbformat.v4.new_code_cell("print(name, epochs, lr, flag, root, sizes)\nassert epochs < 9, 'too many'"),
+        nbformat.v4.new_code_cell(
+            "print(name, epochs, lr, flag, root, sizes)\nassert epochs < 9, 'too many'"
+        ),
     ]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), tmp_path / "n.ipynb")
@@ -28,15 +33,15 @@ def test_defaults_are_read(notebook):
     }  # fmt: skip
 
 
-def test_values_take_the_notebooks_types(notebook):
-    given = ["name=7", "epochs=5", "lr=1", "flag=false", "root=data/mpii", "sizes=[3]"]
-    assert parse_parameters(notebook, given) == {
+def test_values_have_the_notebooks_types(notebook):
+    assignments = ["name=7", "epochs=5", "lr=1", "flag=false", "root=data/mpii", "sizes=[3]"]
+    assert parse_parameters(notebook, assignments) == {
         "name": "7", "epochs": 5, "lr": 1, "flag": False, "root": "data/mpii", "sizes": [3],
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("assignment", "message"),
     [
         ("epoch=5", r"no parameter 'epoch'; it has name, epochs"),
         ("epochs", "write it as name=value"),
@@ -47,16 +52,20 @@ def test_values_take_the_notebooks_types(notebook):
         ("sizes=3", "sizes is list"),
     ],
 )
-def test_wrong_names_and_types_are_refused(notebook, given, message):
+def test_wrong_names_and_types_are_refused(notebook, assignment, message):
     with pytest.raises(NotebookError, match=message):
-        parse_parameters(notebook, [given])
+        parse_parameters(notebook, [assignment])
 
 
 def test_running_and_failing(notebook, tmp_path, capfd):
     run_notebook(notebook, tmp_path / "new" / "out.ipynb", {"epochs": 5}, progress=False)
-    assert "x 5 0.1 True None" in nbformat.read(tmp_path / "new" / "out.ipynb", 4).cells[-1].outputs[0].text
+    assert (
+        "x 5 0.1 True None"
+        in nbformat.read(tmp_path / "new" / "out.ipynb", 4).cells[-1].outputs[0].text
+    )
     with pytest.raises(
-        NotebookError, match=r"n.ipynb failed in cell \d: AssertionError: too many\nWhat ran is in .*out"
+        NotebookError,
+        match=r"n.ipynb failed in cell \d: AssertionError: too many\nWhat ran is in .*out",
     ):
         run_notebook(notebook, tmp_path / "out.ipynb", {"epochs": 10}, progress=False)
     assert (tmp_path / "out.ipynb").is_file()
@@ -64,14 +73,16 @@ def test_running_and_failing(notebook, tmp_path, capfd):
         notebook_parameters(tmp_path / "none.ipynb")
 
 
-def test_an_interrupt_that_is_no_signal_reaches_the_notebook(notebook, tmp_path):
+def test_an_interrupt_without_signal_reaches_the_notebook(notebook, tmp_path):
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    begun, source = tmp_path / "begun", tmp_path / "long.ipynb"
-    cell = nbformat.v4.new_code_cell(f"import time\nopen({str(begun)!r}, 'w').close()\ntime.sleep(300)")
+    started, source = tmp_path / "started", tmp_path / "long.ipynb"
+    cell = nbformat.v4.new_code_cell(
+        f"import time\nopen({str(started)!r}, 'w').close()\ntime.sleep(300)"
+    )
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), source)
 
     def interrupt():
-        while not begun.exists():
+        while not started.exists():
             time.sleep(0.1)
         _thread.interrupt_main()
 
@@ -80,11 +91,12 @@ def test_an_interrupt_that_is_no_signal_reaches_the_notebook(notebook, tmp_path)
         run_notebook(source, tmp_path / "out.ipynb", {}, progress=False)
 
 
-def test_a_default_that_is_no_value_is_named(notebook):
+def test_a_default_that_is_no_literal_is_refused(notebook):
     content = nbformat.read(notebook, 4)
     content.cells[0].source += "\nhome = list((1,))"
     nbformat.write(content, notebook)
     with pytest.raises(
-        NotebookError, match=r"n.ipynb: the default of parameter home is 'list\(\(1,\)\)'; write a plain"
+        NotebookError,
+        match=r"n.ipynb: the default of parameter home is 'list\(\(1,\)\)'; write a plain",
     ):
         notebook_parameters(notebook)

@@ -1,4 +1,4 @@
-"""`posenfs test`: the numbers of the run itself, of pruned and imported models, and what is refused."""
+"""Tests of `posenfs test` on runs, pruned models and imported models."""
 
 import json
 from dataclasses import fields, replace
@@ -21,9 +21,13 @@ QUIET = ["--device", "cpu", "--quiet"]
 
 @pytest.fixture(scope="module")
 def run(tiny, tmp_path_factory):
-    """A finished run, one operation of which has weight 0.0 on every edge of one part."""
+    """A finished run with an operation of weight 0.0 on every edge of one part."""
     search = Search(
-        replace(tiny, run=replace(tiny.run, epochs=1)), tmp_path_factory.mktemp("runs") / "run", "cpu", 0, False
+        replace(tiny, run=replace(tiny.run, epochs=1)),
+        tmp_path_factory.mktemp("runs") / "run",
+        "cpu",
+        0,
+        False,
     )
     with torch.no_grad():
         next(iter(search.model.fabrics().values())).alpha[..., -1] = -1000
@@ -37,7 +41,7 @@ def evaluation_of(arguments, capsys) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_run_has_the_numbers_of_its_own_metrics_file(run, capsys):
+def test_an_evaluation_equals_the_metrics_file(run, capsys):
     evaluation, metrics = evaluation_of([run.folder], capsys), run.metrics()
     assert {name: evaluation[name] for name in metrics} == metrics
     assert evaluation["image_size"] == [64, 64] and evaluation["data"]["name"] == "mpii"
@@ -46,8 +50,8 @@ def test_a_run_has_the_numbers_of_its_own_metrics_file(run, capsys):
     assert np.mean(both) == pytest.approx(metrics["metrics"]["pckh@0.5/wrist"])
 
 
-def test_pckh_counted_by_hand(run, drawn, capsys):
-    """From the benchmark's own file, whose pixels count from 1; thorax and pelvis are not counted."""
+def test_pckh_computed_from_the_annotation_file(run, drawn, capsys):
+    """The file's pixels count from 1; thorax and pelvis are not evaluated."""
     people = read_mpii(drawn, "valid")
     model = load_model(run).model.to(memory_format=torch.channels_last)
     points = predict(model, people, (64, 64)).keypoints_image
@@ -67,36 +71,64 @@ def test_pckh_counted_by_hand(run, drawn, capsys):
             place = points[person, people.skeleton.index(name)] + 1
             counted += 1
             right += np.hypot(*(place - truth["pos_gt_src"][joint, :, person])) <= 0.5 * size
-    assert evaluation_of([run.folder], capsys)["metrics"]["pckh@0.5"] == pytest.approx(100 * right / counted)
+    assert evaluation_of([run.folder], capsys)["metrics"]["pckh@0.5"] == pytest.approx(
+        100 * right / counted
+    )
 
 
 def test_an_exactly_pruned_model_has_the_same_metrics(run, tmp_path, capsys):
     main(["prune", str(run.folder), "--output", str(tmp_path / "pruned"), "--quiet"])
     capsys.readouterr()
-    before, after = evaluation_of([run.folder], capsys), evaluation_of([tmp_path / "pruned"], capsys)
+    before, after = (
+        evaluation_of([run.folder], capsys),
+        evaluation_of([tmp_path / "pruned"], capsys),
+    )
     assert after["metrics"] == before["metrics"] and after["intervals"] == before["intervals"]
     assert after["params"] < before["params"] and after["multiply_adds"] < before["multiply_adds"]
 
 
 def test_options_text_and_file(run, drawn, tmp_path, capsys):
     target = tmp_path / "new" / "evaluation.json"
-    options = ["--no-flip", "--decoding", "argmax", "--split", "train", "--batch-size", "5", "--output", target]
+    options = [
+        "--no-flip",
+        "--decoding",
+        "argmax",
+        "--split",
+        "train",
+        "--batch-size",
+        "5",
+        "--output",
+        target,
+    ]
     evaluation = evaluation_of(
-        [run.folder, "--data.name", "synthetic", "--data.root", drawn, "--data.pictures", 12, 6, *options], capsys
+        [
+            run.folder,
+            "--data.name",
+            "synthetic",
+            "--data.root",
+            drawn,
+            "--data.pictures",
+            12,
+            6,
+            *options,
+        ],
+        capsys,
     )
     assert json.loads(target.read_text()) == evaluation
     assert (evaluation["flip"], evaluation["decoding"]) == (False, "argmax")
-    assert evaluation["people"] == len(read_mpii(drawn, "train")) and evaluation["data"]["pictures"] == [12, 6]
+    assert evaluation["people"] == len(read_mpii(drawn, "train")) and evaluation["data"][
+        "pictures"
+    ] == [12, 6]
     main(["test", str(run.folder), *QUIET])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     low, high = (run.metrics()["intervals"]["pckh@0.5"][end] for end in ("low", "high"))
     value = run.metrics()["metrics"]["pckh@0.5"]
-    line = next(line for line in said.splitlines() if line.startswith("PCKh@0.5 "))
+    line = next(line for line in output.splitlines() if line.startswith("PCKh@0.5 "))
     assert f"{value:.1f}" in line and f"[{low:.1f}, {high:.1f}]" in line
     assert (
-        "left_ankle" in said
-        and "mirror image averaged; quarter offset" in said
-        and "GMAC for a crop of 64 x 64" in said
+        "left_ankle" in output
+        and "mirror image averaged; quarter offset" in output
+        and "GMAC for a crop of 64 x 64" in output
     )
 
 
@@ -109,14 +141,20 @@ def test_without_training_people_there_is_no_mean_pose(run, drawn, tmp_path, cap
     assert evaluation["mean_pose"] == {} and evaluation["metrics"] == run.metrics()["metrics"]
 
 
-def test_options_of_data_are_those_of_a_search():
-    assert [field.name for field in fields(DataOptions)] == [field.name for field in fields(DataSpec)]
+def test_data_options_equal_those_of_a_search():
+    assert [field.name for field in fields(DataOptions)] == [
+        field.name for field in fields(DataSpec)
+    ]
 
 
-def test_what_is_refused(run, drawn, tmp_path, capsys):
+def test_invalid_options_are_refused(run, drawn, tmp_path, capsys):
     coco = ["--data.name", "coco", "--data.root", str(drawn)]
     for options, message in (
-        (coco, "finds the 16 keypoints of MPII-16, but data 'coco' have the 17 of COCO-17; choose data with"),
+        (
+            coco,
+            "predicts the 16 keypoints of MPII-16, but data 'coco' have the 17 of COCO-17; "
+            "choose data with",
+        ),
         (["--data.name", "faces"], "unknown data set 'faces'; known: synthetic"),
         (["--data.root", str(tmp_path / "gone")], "gone"),
         (["--batch-size", "0"], "--batch-size is at least 1"),
@@ -131,8 +169,17 @@ def test_what_is_refused(run, drawn, tmp_path, capsys):
 
 
 def test_an_imported_checkpoint(real, drawn, tmp_path, capsys):
-    main(["import", str(real("released_layout") / "mobilenet_v2_p8_mpii.pth"), "--output", str(tmp_path / "imported")])
+    main(
+        [
+            "import",
+            str(real("released_layout") / "mobilenet_v2_p8_mpii.pth"),
+            "--output",
+            str(tmp_path / "imported"),
+        ]
+    )
     capsys.readouterr()
     evaluation = evaluation_of([tmp_path / "imported", "--data.root", drawn], capsys)
-    assert evaluation["image_size"] == [256, 256] and evaluation["people"] == len(read_mpii(drawn, "valid"))
+    assert evaluation["image_size"] == [256, 256] and evaluation["people"] == len(
+        read_mpii(drawn, "valid")
+    )
     assert 0 <= evaluation["metrics"]["pckh@0.5"] < 50  # its weights are random
