@@ -23,7 +23,7 @@ from posenfs.search.run import Run, RunError
 from posenfs.show.fabric_graph import operation_name
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.poses import draw_map_change
-from posenfs.workbench.display import Background, button, column, fill, in_red, keep_fresh, menu, picture, row, show
+from posenfs.workbench.display import Background, button, column, fill, image_box, in_red, keep_fresh, menu, row, show
 from posenfs.workbench.drawing import Drawing
 from posenfs.workbench.driver import Driver
 from posenfs.workbench.subject import Subject
@@ -100,7 +100,7 @@ class ArchitectureEditor:
         self.branch = button("Branch", "code-fork", words, self._branch, disabled=True)
         self.graph = Drawing("cell", self._choose)
         self.facts, self.message = widgets.HTML(), widgets.HTML()
-        self.maps = picture()
+        self.maps = image_box()
         self.part.observe(lambda change: self._offer(), "value")
         for own in (self.edge, self.cell):
             own.observe(lambda change: self._set_sliders(), "value")
@@ -197,7 +197,7 @@ class ArchitectureEditor:
         now, name = self.architectures, self.part.value
         self.graph.draw(draw_fabrics(self.subject.specs[name], {name: now[name]}))
         person, keypoint, changed = self.person.value, self.keypoint.value, self.changed
-        self._work.ask(lambda: self.answer(changed, person, keypoint))
+        self._work.submit(lambda: self.answer(changed, person, keypoint))
 
     def answer(self, changed: dict[str, Architecture], person: int, keypoint: str) -> Answer:
         """The network with these alpha and beta: a person's score map of a keypoint before and after, loss and cost."""

@@ -160,7 +160,7 @@ class HeatmapExplorer:
         def work() -> Seen:
             return look_at(self.model, *self._chosen(), keypoint, self.subject.size, flip, decoding)
 
-        self._work.ask(work)
+        self._work.submit(work)
 
     def _click(self, x: int, y: int) -> None:
         self._placing = True  # one drawing for both numbers

@@ -28,7 +28,7 @@ from posenfs.show.curves import alpha_curves, beta_curves, loss_curve, rate_curv
 from posenfs.show.difference_graph import draw_differences
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.poses import draw_people, draw_person_map, draw_person_maps
-from posenfs.workbench.display import Background, fill, in_red, menu, picture, row
+from posenfs.workbench.display import Background, fill, image_box, in_red, menu, row
 from posenfs.workbench.drawing import Drawing, Plot
 from posenfs.workbench.following import Following, last_architectures
 from posenfs.workbench.moment import Moment
@@ -214,7 +214,7 @@ class PredictionsView:
         self.person = menu("maps of", [(f"person {n}", n) for n in range(_SHOWN)])
         self.keypoint = menu("keypoint", [("all keypoints", None)] + [(plain_name(name), name) for name in names])
         self._said = widgets.HTML()
-        self._people, self._maps = (picture() for _ in range(2))
+        self._people, self._maps = (image_box() for _ in range(2))
         self.widget = widgets.VBox([self._said, self._people, row(self.person, self.keypoint), self._maps])
         for own in (self.person, self.keypoint):
             own.observe(lambda change: self._ask(), "value")
@@ -253,7 +253,7 @@ class PredictionsView:
                 maps = draw_person_map(network, people, person, keypoint, subject.size)
             return step, draw_people(network, people, subject.size).png(), maps.png()
 
-        self._work.ask(work)
+        self._work.submit(work)
         self._said.value = f"predicting with the network of step {step} …"
 
 
@@ -274,7 +274,7 @@ class CostView:
 
     def refresh(self) -> None:
         if not self._work.busy:
-            self._work.ask(self._cost)
+            self._work.submit(self._cost)
         if (found := self._work.result()) is not None:
             rows, curve = found
             cells = "".join(

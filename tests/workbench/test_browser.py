@@ -38,11 +38,11 @@ def test_a_row_for_each_run(runs):
 def test_filtered_and_sorted(runs):
     browser = RunBrowser(runs)
     assert all(f">{run.name}<" in browser.table.value for run in runs)
-    browser.words.value = "random FINISHED"
+    browser.filter.value = "random FINISHED"
     assert browser.chosen.options == ("two",) and ">one<" not in browser.table.value
-    browser.words.value = "nothing like it"
+    browser.filter.value = "nothing like it"
     assert browser.chosen.options == () and "no such run" in browser.table.value
-    browser.words.value, browser.by.value, browser.falling.value = "", "run", True
+    browser.filter.value, browser.sort_by.value, browser.descending.value = "", "run", True
     assert browser.chosen.options == ("two", "three", "one")
 
 
