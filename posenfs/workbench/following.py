@@ -37,7 +37,7 @@ class Following:
 
     @property
     def history(self) -> list[dict]:
-        """One row per step (step, epoch, loss, lr) and one per evaluation (step, epoch, metrics)."""
+        """One row per step (step, epoch, loss, lr) and per evaluation (step, epoch, metrics)."""
         return self._files["history"].rows
 
     @property

@@ -7,9 +7,9 @@ import traitlets
 class Moment(anywidget.AnyWidget):
     """A slider over a list of steps whose `value` is the step itself.
 
-    The keyboard moves it by arrows, Page Up, Page Down, Home and End. The slider of ipywidgets does not
-    serve here: its End key goes to the last of the initial options, and it reports the index of an
-    option, which may belong to an older list.
+    The keyboard moves it by arrows, Page Up, Page Down, Home and End. It replaces the slider of
+    ipywidgets, whose End key goes to the last of the initial options, and which reports the index
+    of an option, possibly of an older list.
     """
 
     _esm = """
