@@ -81,6 +81,6 @@ def test_branch_begins_a_run_that_has_the_edit(editor, finished):
 
 def test_a_run_without_a_snapshot(tiny, tmp_path):
     going = search(tiny, tmp_path / "run")
-    with pytest.raises(RunError, match="has no snapshot yet"):
+    with pytest.raises(RunError, match="has no checkpoint yet"):
         ArchitectureEditor(going)
     going.close()

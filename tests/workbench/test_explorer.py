@@ -50,7 +50,7 @@ def test_what_is_seen_is_the_score_map_and_the_vectors_lengths_sum_to_it(explore
         with torch.no_grad():
             found = predict(model, people, size, flip=False).keypoints_image[1, people.skeleton.index("left_elbow")]
         crop = crop_people(people.select([1]), size).crop
-        place = crop_to_image(heatmap_to_crop(seen.found[None, None].astype(float), 4), crop)[0, 0]
+        place = crop_to_image(heatmap_to_crop(seen.predicted[None, None].astype(float), 4), crop)[0, 0]
         np.testing.assert_allclose(place, found, atol=0.05)  # prediction folds its batch-norms: rounding moves nothing
 
 
@@ -63,15 +63,15 @@ def test_a_click_chooses_a_pixel_and_a_file_of_ones_own_is_looked_at(explorer, d
     part = next(iter(explorer.seen.vectors))
     np.testing.assert_allclose(components, explorer.seen.vectors[part][:, 5, 3])
     own = next((drawn / "images").glob("*"))
-    explorer.picture.value = str(own)
+    explorer.image_path.value = str(own)
     settle(explorer)
     assert "truth" not in explorer.facts.value and load_image(own).shape[0] == 3
-    explorer.picture.value = "nowhere.png"
+    explorer.image_path.value = "nowhere.png"
     end = time.monotonic() + 20
     while not explorer.message.value and time.monotonic() < end:
         explorer.refresh()
     assert "no image at nowhere.png" in explorer.message.value
-    explorer.picture.value = ""
+    explorer.image_path.value = ""
     settle(explorer)
 
 
@@ -84,12 +84,12 @@ def test_no_error_ends_the_looking(explorer, monkeypatch):
     for place in ("look_at", "draw_maps"):
         with monkeypatch.context() as patched:
             patched.setattr(f"posenfs.workbench.explorer.{place}", fails)
-            explorer._ask()
+            explorer._submit()
             end = time.monotonic() + 20
             while not explorer.message.value and time.monotonic() < end:
                 explorer.refresh()
             assert "RuntimeError: out of luck" in explorer.message.value
-        explorer._ask()
+        explorer._submit()
         settle(explorer)
 
 
