@@ -1,1 +1,1 @@
-"""The commands of `posenfs`, one module per subject. Each command imports what it needs when called."""
+"""The commands of `posenfs`, by subject. Each command imports what it needs when called."""

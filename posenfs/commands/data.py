@@ -54,15 +54,15 @@ def check(
 
     checks = check_data(path, progress=not quiet)
     if as_json:
-        print(json.dumps([check.json() for check in checks], indent=2))
+        print(json.dumps([split.json() for split in checks], indent=2))
     else:
-        print("\n".join(check.text() for check in checks))
-    if any(check.wrong and (strict or not check.widths) for check in checks):
+        print("\n".join(split.text() for split in checks))
+    if any(split.wrong and (strict or not split.widths) for split in checks):
         sys.exit(1)
 
 
 def cache(delete: tuple[str, ...] = ()) -> None:
-    """List the cached crops of searches, in data/cache or the folder that POSENFS_CACHE names.
+    """List the cached crops in data/cache, or in the folder that POSENFS_CACHE names.
 
     Args:
         delete: The names of folders to delete; a search that needs them creates them again.
@@ -74,6 +74,5 @@ def cache(delete: tuple[str, ...] = ()) -> None:
     folders = kept_folders()
     for folder, size in folders:
         print(f"{folder.name:50} {size / 1e9:8.2f} GB")
-    print(
-        f"{sum(size for _, size in folders) / 1e9:.2f} GB in {len(folders)} folders of {cache_home()}"
-    )
+    total = sum(size for _, size in folders) / 1e9
+    print(f"{total:.2f} GB in {len(folders)} folders of {cache_home()}")

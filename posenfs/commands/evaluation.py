@@ -101,7 +101,7 @@ def mpii(
     thresholds: tuple[float, ...] = (0.5, 0.1, 0.11),
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
-    """Compute the PCKh of predictions [N, 16, 2] in MPII's file order, as the literature reports it.
+    """Compute the PCKh of predictions [N, 16, 2] in MPII's file order, as in the literature.
 
     Args:
         predictions: The predictions: a .npy, .mat, .h5 or .json file.
