@@ -1,1 +1,1 @@
-"""What `posenfs` can be told: a file for each subject. Each command imports what it needs when it is called."""
+"""The commands of `posenfs`, by subject. Each command imports what it needs when called."""

@@ -1,4 +1,4 @@
-"""Data: people drawn, folders checked, kept crops."""
+"""Commands that draw, check and cache data sets."""
 
 import json
 import sys
@@ -15,19 +15,22 @@ def synthetic(
     difficulty: str = "default",
     quiet: bool = False,
 ) -> None:
-    """Draw people, in MPII's and in COCO's file format; a set that is there already is left alone.
+    """Draw a data set of synthetic people, in MPII's and in COCO's file format.
+
+    A data set that exists already is not drawn again.
 
     Args:
-        root: The folder to draw into; by default one below data/synthetic, where a search looks for it.
-        pictures: How many to train and to validate on.
-        seed: Of everything drawn.
-        difficulty: plain, default or hard.
-        quiet: No progress bar.
+        root: The folder to write; by default one below data/synthetic, where searches find it.
+        pictures: The numbers of training and validation images.
+        seed: The seed of everything random.
+        difficulty: The difficulty: plain, default or hard.
+        quiet: Show no progress bar.
     """
     from posenfs.data.datasets.catalogue import DataSpec, data_root
     from posenfs.data.datasets.synthetic import write_synthetic
 
-    folder = data_root(DataSpec("synthetic", root and str(root), pictures, difficulty, seed))
+    root_path = None if root is None else str(root)
+    folder = data_root(DataSpec("synthetic", root_path, pictures, difficulty, seed))
     print(write_synthetic(folder, *pictures, seed, difficulty, progress=not quiet))
 
 
@@ -37,32 +40,32 @@ def check(
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
-    """Read every annotation and decode every picture of a data set: what is there, and what is wrong with it.
+    """Read every annotation and decode every image of a data set, and report what is wrong.
 
-    Exit code 1 where an annotation cannot be read, or not one of its pictures.
+    The exit code is 1 where an annotation file cannot be read, or none of its images.
 
     Args:
         path: A folder with MPII, COCO or LSP-extended files, or the TOML file of your own data.
-        strict: Exit code 1 for anything wrong, a broken picture too.
-        quiet: No progress bar.
-        as_json: Print JSON.
+        strict: Exit with code 1 for any fault, for example a broken image.
+        quiet: Show no progress bar.
+        as_json: Print the report as JSON.
     """
     from posenfs.data.check import check_data
 
     checks = check_data(path, progress=not quiet)
     if as_json:
-        print(json.dumps([found.json() for found in checks], indent=2))
+        print(json.dumps([split.json() for split in checks], indent=2))
     else:
-        print("\n".join(found.text() for found in checks))
-    if any(found.wrong and (strict or not found.widths) for found in checks):
+        print("\n".join(split.text() for split in checks))
+    if any(split.wrong and (strict or not split.widths) for split in checks):
         sys.exit(1)
 
 
 def cache(delete: tuple[str, ...] = ()) -> None:
-    """List the crops that searches have kept in data/cache, or in the folder POSENFS_CACHE names.
+    """List the cached crops in data/cache, or in the folder that POSENFS_CACHE names.
 
     Args:
-        delete: Folders of kept crops to delete, by name; a search that needs them makes them again.
+        delete: The names of folders to delete; a search that needs them creates them again.
     """
     from posenfs.data.cache import cache_home, delete_kept, kept_folders
 
@@ -71,4 +74,5 @@ def cache(delete: tuple[str, ...] = ()) -> None:
     folders = kept_folders()
     for folder, size in folders:
         print(f"{folder.name:50} {size / 1e9:8.2f} GB")
-    print(f"{sum(size for _, size in folders) / 1e9:.2f} GB in {len(folders)} folders of {cache_home()}")
+    total = sum(size for _, size in folders) / 1e9
+    print(f"{total:.2f} GB in {len(folders)} folders of {cache_home()}")

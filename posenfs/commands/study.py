@@ -1,4 +1,4 @@
-"""Many runs, and what networks cost: ablations, cost columns, speed."""
+"""Commands that run ablations, compute costs and measure speed."""
 
 import json
 import sys
@@ -29,41 +29,47 @@ def ablate(
     publish: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Run the rows of tables and figures of the paper, several seeds each, as notebooks, and write the tables.
+    """Run the rows of the paper's tables and figures with several seeds, and write the tables.
 
-    What is done is not done again; more seeds later add to it. Ctrl-C leaves all of it to go on with.
+    Each run is a notebook. Finished runs are not repeated: the same command continues after Ctrl-C,
+    and a larger number of seeds adds runs.
 
     Args:
-        tables: table_2 to table_7, figure_6, figure_7, rules; or all.
-        profile: The paper's own size (paper: by the released code's rules; paper_text: by the text's), study (small,
-            for photographs), or smoke (seconds a run, drawn people).
-        seeds: 0, 1, …: so many of each row.
-        rows: Some of the tables' rows, by name; none: all.
-        engine: Processes of this machine, or tasks of a Ray cluster.
-        jobs: At a time, on this machine; none: as many as its GPUs hold, or one.
-        gpus_per_run: A run's share of a GPU; none: 1 where there are any.
-        address: Of an existing Ray cluster; none: one of this machine is begun.
-        device: Of local runs: auto, cpu, cuda.
-        image_size: Pixels of crops, other than the profile's.
-        epochs: Other than the profile's.
-        dataset: Other than the profile's: lsp, mpii, synthetic, …
+        tables: The tables and figures: table_2 to table_7, figure_6, figure_7, rules; or all.
+        profile: The size of the runs: paper (full size, by the rules of the released code),
+            paper_text (full size, by the rules of the text), study (small, on photographs), or
+            smoke (seconds a run, on drawn people).
+        seeds: The number of seeds of each row: 0, 1, …
+        rows: The names of the rows to run; by default all.
+        engine: The executor: processes of this machine (local), or tasks of a Ray cluster (ray).
+        jobs: The number of simultaneous local runs; by default as many as the GPUs hold, or one.
+        gpus_per_run: The share of a GPU per run; by default 1 where there are GPUs.
+        address: The address of a Ray cluster; by default one is started on this machine.
+        device: The device of local runs: auto, cpu or cuda.
+        image_size: The size of crops (px); by default the profile's.
+        epochs: The number of epochs; by default the profile's.
+        dataset: The data set (lsp, mpii, synthetic, …); by default the profile's.
         root: The data set's folder.
-        pictures: Of drawn people: to train and to validate on.
-        weights: What networks begin with, NETWORK=FILE, or =imagenet: mobilenet_v2=weights.pth
-        retry: Run those that failed before again.
-        plan: Only print the plan: what would run, for how long (a range, and what other processes used while it was
-            measured), and how many seeds would tell which difference.
-        publish: Write the tables into reports/tables, which is committed; otherwise into reports/drafts, which git
-            ignores.
-        quiet: No progress, and no plan unless --plan asks for it.
+        pictures: The numbers of drawn training and validation images.
+        weights: The initial weights of networks: NETWORK=FILE or NETWORK=imagenet, for example
+            mobilenet_v2=weights.pth.
+        retry: Repeat the runs that failed before.
+        plan: Only print the plan: the runs, their expected duration (a range, and the load by other
+            processes while it was measured), and the differences that the seeds can detect.
+        publish: Write the tables into reports/tables, which is committed; otherwise they go into
+            reports/drafts, which git ignores.
+        quiet: Show no progress, and no plan without --plan.
     """
     from posenfs.show.table_page import write_table_page
     from posenfs.study.campaign import run_tables
 
+    changes = {
+        "image_size": image_size, "epochs": epochs, "dataset": dataset, "root": root,
+        "pictures": pictures,
+    }  # fmt: skip
     run_tables(
-        tables, profile, seeds, engine, jobs, gpus_per_run, address, device,
-        {"image_size": image_size, "epochs": epochs, "dataset": dataset, "root": root, "pictures": pictures},
-        weights, rows, retry, plan, quiet, write_table_page, publish,
+        tables, profile, seeds, engine, jobs, gpus_per_run, address, device, changes, weights, rows,
+        retry, plan, quiet, write_table_page, publish,
     )  # fmt: skip
 
 
@@ -74,25 +80,34 @@ def cost(
     device: str = "auto",
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
-    """Print the cost columns of Tables II to VIII: the paper's numbers, its rule recomputed, the honest count.
+    """Print the costs of Tables II to VIII: the paper's, recomputed by its rule, and measured.
 
     Args:
-        items: Some of the rows, by name, and runs or models of your own (a run's name, or a folder); none: all rows.
-        modules: Also the honest cost of every module.
-        measure: Batch sizes: for each also the estimated memory of a training step, and the measured latency.
-        device: Where latency is measured: auto, cpu, cuda or cuda:N.
-        as_json: Print JSON.
+        items: The rows: names of the paper's rows, runs (name or folder), or models' folders; by
+            default all rows of the paper.
+        modules: Also print the measured cost of every module.
+        measure: Batch sizes for which to print the estimated memory of a training step and the
+            measured latency.
+        device: The device to measure latency on: auto, cpu, cuda or cuda:N.
+        as_json: Print the costs as JSON.
     """
     from posenfs.search.provenance import find_device
-    from posenfs.study.costs import chosen_items, cost_rows, cost_text, measured_rows, measured_text, module_text
+    from posenfs.study.costs import (
+        chosen_items,
+        cost_rows,
+        cost_text,
+        measured_rows,
+        measured_text,
+        module_text,
+    )
 
     chosen = chosen_items(items)
     rows = cost_rows(chosen, modules, progress=sys.stderr.isatty())
     measured = measured_rows(chosen, measure, find_device(device)) if measure else []
     if as_json:
-        print(
-            json.dumps([row | ({"measured": measured[n]} if measure else {}) for n, row in enumerate(rows)], indent=2)
-        )
+        if measure:
+            rows = [row | {"measured": values} for row, values in zip(rows, measured, strict=True)]
+        print(json.dumps(rows, indent=2))
         return
     print(cost_text(rows, chosen))
     if modules:
@@ -116,25 +131,28 @@ def bench(
     output: Path | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
-    """Time training, prediction, data and whole search steps beside the plain reference, in turns, on this machine.
+    """Measure the speed of training, prediction, data and search against the reference.
 
-    Everything takes an hour on two cores, `--quick` a minute or two; nothing else should run meanwhile.
+    Both implementations take turns on this machine. All measurements take an hour on two cores,
+    with `--quick` a minute or two; no other program should run at the same time.
 
     Args:
-        work: training step, inference, data, search step; none: all.
-        network: Some networks by name (table_2, p1, p5, p8, ours_1, ours_b, simple_baseline_50, hrnet_w32); none: all.
-        size: 128, 256; none: both.
-        dtype: That of the fast one; the reference is float32.
-        compile: How the fast one trains, by torch.compile.
-        quick: Table II's network at 128 px alone.
-        device: auto, cpu, cuda or cuda:N.
-        threads: On the CPU; none: as many as torch takes.
-        rounds: In each, both take turns; none: 7, quick 3.
-        seconds: How long a turn is, at least two runs.
-        batch: Images of a training step; prediction takes twice as many. None: 16 at 128 px and 4 at 256 px on a CPU,
-            256 and 128 on a GPU.
-        output: A JSON file to write, as far as it has come, after each.
-        as_json: Print JSON.
+        work: What to measure: training step, inference, data, search step; by default all.
+        network: The networks (table_2, p1, p5, p8, ours_1, ours_b, simple_baseline_50, hrnet_w32);
+            by default all.
+        size: The sizes of crops: 128, 256 (px); by default both.
+        dtype: The data types of the fast implementation; the reference is float32.
+        compile: The mode of torch.compile for training with the fast implementation.
+        quick: Measure only Table II's network at 128 px.
+        device: The device to measure on: auto, cpu, cuda or cuda:N.
+        threads: The number of CPU threads; by default torch's.
+        rounds: The number of rounds, in each of which both take a turn; by default 7, or 3 with
+            --quick.
+        seconds: The length of a turn, which has at least two repetitions.
+        batch: The number of images in a training step; prediction takes twice as many. By default
+            16 at 128 px and 4 at 256 px on a CPU, 256 and 128 on a GPU.
+        output: The JSON file to write, after each measurement.
+        as_json: Print the measurements as JSON.
     """
     from posenfs.body.words import reason_of
     from posenfs.data.files import check_writable, write_whole
@@ -144,37 +162,41 @@ def bench(
 
     if rounds is not None and rounds < 1:
         raise ValueError(f"--rounds is at least 1; got {rounds}")
-    for given, known in ((work, KINDS), (network, NETWORKS)):
-        if unknown := [name for name in given if name not in known]:
-            raise ValueError(f"unknown {unknown[0]!r}; known: {', '.join(known)}")
-    place = str(find_device(device))
+    for names, known in ((work, KINDS), (network, NETWORKS)):
+        for name in names:
+            if name not in known:
+                raise ValueError(f"unknown {name!r}; known: {', '.join(known)}")
+    found_device = str(find_device(device))
     works = [
-        own
-        for own in default_works(place, quick, dtype, compile, batch)
-        if (not work or own.kind in work)
-        and (not network or own.experiment.name in network)
-        and (not size or own.size in size)
+        candidate
+        for candidate in default_works(found_device, quick, dtype, compile, batch)
+        if (not work or candidate.kind in work)
+        and (not network or candidate.experiment.name in network)
+        and (not size or candidate.size in size)
     ]
     if not works:
         raise ValueError("nothing of that kind, network and size is timed")
     if output is not None:
         check_writable(output)
-    found, failures = [], []
+    results: list[dict] = []
+    failures: list[str] = []
 
-    def failed(work: Work, error: Exception) -> None:
-        what = f"{work.kind} of {work.experiment.name}, {work.batch} x {work.size}²"
-        failures.append(f"{what}: {reason_of(error)}")
+    def add_failure(work: Work, error: Exception) -> None:
+        title = f"{work.kind} of {work.experiment.name}, {work.batch} x {work.size}²"
+        failures.append(f"{title}: {reason_of(error)}")
 
     if not as_json:
         print(SPEED_HEAD)
-    rounds, progress = rounds or (3 if quick else 7), sys.stderr.isatty()
-    for speed in measure(works, place, threads, rounds, seconds, progress, failed):
-        found.append(speed.json())
+    if rounds is None:
+        rounds = 3 if quick else 7
+    progress = sys.stderr.isatty()
+    for speed in measure(works, found_device, threads, rounds, seconds, progress, add_failure):
+        results.append(speed.json())
         if output is not None:
-            write_whole(output, json.dumps(found, indent=2) + "\n")
+            write_whole(output, json.dumps(results, indent=2) + "\n")
         if not as_json:
             print(speed_line(speed), flush=True)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(results, indent=2))
     if failures:
-        raise ValueError(f"not timed (a smaller --batch may fit): {'; '.join(failures)}")
+        raise ValueError(f"not measured (a smaller --batch may fit): {'; '.join(failures)}")

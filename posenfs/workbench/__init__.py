@@ -1,1 +1,1 @@
-"""Widgets with which a search is stepped, seen and touched in a notebook."""
+"""Notebook widgets that run, show and edit a search."""

@@ -1,4 +1,4 @@
-"""All runs as a table; the chosen ones beside each other."""
+"""A table of all runs, with a comparison of the selected ones."""
 
 import html
 import os
@@ -21,29 +21,41 @@ from posenfs.workbench.drawing import Drawing, Plot
 from posenfs.workbench.following import last_architectures
 from posenfs.workbench.subject import Subject
 
-_LEAST, _AT_ONCE = 3, 12  # rows of the list to choose from that are seen without scrolling
+# The fewest and the most rows of the list of runs that are visible without scrolling.
+_MIN_VISIBLE, _MAX_VISIBLE = 3, 12
 
 
 class RunBrowser:
-    """Filter by any word of a row, sort by any column; of the chosen runs the curves, of two of them the difference
-    of their architectures and, where both are finished on the same people, that of their scores."""
+    """A table of runs, filtered by any text and sorted by any column.
+
+    It draws the curves of the selected runs. For two runs it also shows the difference of their
+    architectures and, where both are finished on the same validation split, that of their scores.
+
+    Args:
+        runs: The runs to show; None for all runs of the runs folder.
+    """
 
     def __init__(self, runs: Sequence[Run] | None = None):
-        self.given = runs
-        self.words = widgets.Text(placeholder="filter: mpii finished", description="filter")
-        self.by = widgets.Dropdown(options=list(COLUMNS), value="age", description="sort by")
-        self.falling = widgets.Checkbox(False, description="falling", indent=False, layout={"width": "80px"})
-        self.again = button("Look again", "refresh", "Read the folders anew", self.look)
-        self.table, self.message, self.facts = (widgets.HTML() for _ in range(3))
-        self.chosen = widgets.SelectMultiple(rows=_AT_ONCE, description="compare", layout={"width": "420px"})
-        self.report = button("Report", "file", "The chosen runs' notebooks, each as a page", self._report)
+        self._given_runs = runs
+        self.filter = widgets.Text(placeholder="filter: mpii finished", description="filter")
+        self.sort_by = widgets.Dropdown(options=list(COLUMNS), value="age", description="sort by")
+        self.descending = widgets.Checkbox(
+            False, description="descending", indent=False, layout={"width": "100px"}
+        )
+        self.table, self.message, self.facts = widgets.HTML(), widgets.HTML(), widgets.HTML()
+        self.chosen = widgets.SelectMultiple(
+            rows=_MAX_VISIBLE, description="compare", layout={"width": "420px"}
+        )
+        self.report = button(
+            "Report", "file", "Write the notebook of each selected run as a page", self._report
+        )
         self.curves, self.graph, self.reports = Plot(), Drawing(), widgets.Output()
-        for own in (self.words, self.by, self.falling):
-            own.observe(lambda change: self._list(), "value")
+        for control in (self.filter, self.sort_by, self.descending):
+            control.observe(lambda change: self._list(), "value")
         self.chosen.observe(lambda change: self._compare(), "value")
-        controls = row(self.words, self.by, self.falling, self.again)
+        refresh = button("Look again", "refresh", "Read the folders again", self.look)
         self.widget = column(
-            controls,
+            row(self.filter, self.sort_by, self.descending, refresh),
             self.table,
             row(self.chosen, self.report),
             self.message,
@@ -58,65 +70,78 @@ class RunBrowser:
         show(self.widget, lambda: self.table.value)
 
     def look(self) -> None:
-        """Read all runs anew."""
-        self.runs = {run.name: run for run in (list_runs() if self.given is None else self.given)}
+        """Read all runs from disk."""
+        runs = list_runs() if self._given_runs is None else self._given_runs
+        self.runs = {run.name: run for run in runs}
         self.rows = runs_table(list(self.runs.values()))
         self._list()
 
     def _list(self) -> None:
-        rows = self.rows.sort_values(self.by.value, ascending=not self.falling.value, kind="stable")
-        for word in self.words.value.lower().split():
-            rows = rows.loc[[word in " ".join(map(str, row)).lower() for row in rows.itertuples(index=False)]]
+        """Filter and sort the table."""
+        rows = self.rows.sort_values(
+            self.sort_by.value, ascending=not self.descending.value, kind="stable"
+        )
+        for word in self.filter.value.lower().split():
+            texts = (" ".join(map(str, row)).lower() for row in rows.itertuples(index=False))
+            rows = rows.loc[[word in text for text in texts]]
         self.table.value = _as_html(rows) if len(rows) else "<p>no such run</p>"
-        names, kept = rows["run"].tolist(), self.chosen.value
-        self.chosen.rows = min(max(len(names), _LEAST), _AT_ONCE)
+        names, selected = rows["run"].tolist(), self.chosen.value
+        self.chosen.rows = min(max(len(names), _MIN_VISIBLE), _MAX_VISIBLE)
         self.chosen.options = names
-        self.chosen.value = [name for name in kept if name in names]
+        self.chosen.value = [name for name in selected if name in names]
 
     def _compare(self) -> None:
+        """Draw the curves and the architectures of the selected runs."""
         self.message.value, self.facts.value, self.reports.outputs = "", "", ()
         self.graph.draw(None)
         runs = [self.runs[name] for name in self.chosen.value]
         if not runs:
             return
-        self.curves.draw(compared_curves({run.name: run.history() for run in runs}, runs[0].status().get("headline")))
-        for compare in (self._compare_scores, self._compare_architectures):  # each tells what it can
+        histories = {run.name: run.history() for run in runs}
+        self.curves.draw(compared_curves(histories, runs[0].status().get("headline")))
+        for compare in (self._compare_scores, self._compare_architectures):
             try:
                 compare(runs)
             except (RunError, OSError, ValueError) as error:
                 self.message.value += in_red(str(error))
 
     def _report(self) -> None:
-        """Write the report of each chosen run where it is not there or is older than its notebook, and link to it."""
+        """Write the missing and outdated reports of the selected runs, and link to all."""
         self.message.value, self.reports.outputs = "", ()
-        for run in (self.runs[name] for name in self.chosen.value):
+        for name in self.chosen.value:
+            run = self.runs[name]
             notebook, page = run.folder / "notebook.ipynb", run.folder / "notebook.html"
             try:
-                if not page.is_file() or (notebook.is_file() and page.stat().st_mtime < notebook.stat().st_mtime):
-                    write_report(notebook, page)
-                self.reports.append_display_data(
-                    FileLink(os.path.relpath(page), result_html_prefix=f"report of {html.escape(run.name)}: ")
+                outdated = not page.is_file() or (
+                    notebook.is_file() and page.stat().st_mtime < notebook.stat().st_mtime
                 )
+                if outdated:
+                    write_report(notebook, page)
+                prefix = f"report of {html.escape(run.name)}: "
+                link = FileLink(os.path.relpath(page), result_html_prefix=prefix)
+                self.reports.append_display_data(link)
             except (OSError, ValueError, NotebookError) as error:
                 self.message.value += in_red(str(error))
 
     def _compare_scores(self, runs: Sequence[Run]) -> None:
         if len(runs) == 2:
-            found, metric = compare_runs(*runs)
-            words = f"{metric} of {runs[1].name} less that of {runs[0].name}: {found}"
-            self.facts.value = f"<p>{html.escape(words)}</p>"
+            difference, metric = compare_runs(*runs)
+            text = f"{metric} of {runs[1].name} less that of {runs[0].name}: {difference}"
+            self.facts.value = f"<p>{html.escape(text)}</p>"
 
     def _compare_architectures(self, runs: Sequence[Run]) -> None:
         specs = Subject(runs[0], runs[0].experiment()).specs
         if not specs:
             return
-        own = last_architectures(runs[0])
-        drawn = draw_fabrics(specs, own)
+        architectures = last_architectures(runs[0])
+        canvas = draw_fabrics(specs, architectures)
         if len(runs) == 2:
-            drawn = draw_differences(specs, own, last_architectures(runs[1]), runs[1].name)
-        self.graph.draw(drawn)
+            canvas = draw_differences(
+                specs, architectures, last_architectures(runs[1]), runs[1].name
+            )
+        self.graph.draw(canvas)
 
 
 def _as_html(rows: pandas.DataFrame) -> str:
-    forms = {"score": "{:.1f}", "GMAC": "{:.3f}", "params": "{:,.0f}", "age": "{:.1f} h"}
-    return rows.style.format(forms, na_rep="", escape="html").hide(axis="index").to_html()
+    formats = {"score": "{:.1f}", "GMAC": "{:.3f}", "params": "{:,.0f}", "age": "{:.1f} h"}
+    return rows.style.format(formats, na_rep="", escape="html").hide(axis="index").to_html()

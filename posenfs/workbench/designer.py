@@ -1,4 +1,4 @@
-"""Keypoints chosen into parts on a drawn body."""
+"""A designer of part schemes: keypoints are assigned to parts on a drawn body."""
 
 import html
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,19 @@ from posenfs.show.part_graph import draw_parts
 from posenfs.workbench.display import button, column, in_red, menu, row, show
 from posenfs.workbench.drawing import Drawing
 
-_BEGIN = [("P = 1 of Table I", 1), ("P = 3 of Table I", 3), ("P = 5 of Table I", 5), ("P = 8 of Table I", 8)]
+_TABLE_1 = [(f"P = {count} of Table I", count) for count in (1, 3, 5, 8)]
+_Parts = dict[str, tuple[str, ...]]
 
 
 class PartDesigner:
-    """Choose a part, then its keypoints: a click, or Tab and Enter, puts a keypoint in or takes it out.
+    """Assigns keypoints to parts: a click, or Tab and Enter, adds or removes a keypoint.
 
-    `parts` is what `Experiment(parts=…)` takes, as far as designed; `scheme()` the checked part scheme. `pose` places
-    keypoints that the drawn body does not know (x, y in head heights, y down).
+    `parts` is the current design in the form of `Experiment(parts=…)`.
+
+    Args:
+        skeleton: The keypoints.
+        parts: The initial parts: a number of parts in Table I, or keypoint names by part name.
+        pose: Positions of keypoints that the drawn body lacks (x, y in head heights, y down).
     """
 
     def __init__(
@@ -30,89 +35,123 @@ class PartDesigner:
         pose: Mapping[str, Point] | None = None,
     ):
         self.skeleton, self.pose = skeleton, pose
-        self._past: list[dict[str, tuple[str, ...]]] = []  # what there was before each change
-        self.parts: dict[str, tuple[str, ...]] = {}
+        self._past: list[_Parts] = []  # the parts before each change
+        self.parts: _Parts = {}
         self._build()
         self.begin(parts)
         self._past.clear()
 
     def scheme(self) -> PartScheme:
-        """Raises ValueError, by name, while a keypoint is in no part or a part has none."""
+        """Return the part scheme.
+
+        Raises:
+            ValueError: A keypoint is in no part, or a part has no keypoint.
+        """
         return part_scheme(self.skeleton, self.parts)
 
-    # -- what it looks like -----------------------------------------------------------------------------------------
+    # -- layout --------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.table = menu("", [("begin with …", None), *_BEGIN], width="170px")
+        self.table = menu("", [("begin with …", None), *_TABLE_1], width="170px")
         self.part = widgets.ToggleButtons(options=[], style={"button_width": "auto"})
         self.name = widgets.Text(placeholder="name of a part", layout={"width": "180px"})
         self.buttons = {
-            "add": button("Add part", "plus", "A new part of this name, without keypoints", self._add),
-            "rename": button("Rename", "pencil", "Give the chosen part this name", self._rename),
-            "remove": button("Remove", "trash", "Take the chosen part away", self._remove),
-            "undo": button("Undo", "undo", "Take back the last change", self._undo),
+            "add": button("Add part", "plus", "Add a part of this name, no keypoints", self._add),
+            "rename": button("Rename", "pencil", "Rename the selected part", self._rename),
+            "remove": button("Remove", "trash", "Remove the selected part", self._remove),
+            "undo": button("Undo", "undo", "Undo the last change", self._undo),
         }
-        self.body, self.facts, self.code = Drawing("keypoint", self._toggle), widgets.HTML(), widgets.HTML()
-        self.message = widgets.HTML()
+        self.body = Drawing("keypoint", self._toggle)
+        self.facts, self.code, self.message = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.table.observe(lambda change: self._from_table(), "value")
         self.part.observe(lambda change: self._draw(), "value")
-        words = widgets.VBox([self.facts, self.code], layout={"flex": "1", "min_width": "380px"})
-        self.widget = column(
-            row(self.table, self.name, *self.buttons.values()), self.part, self.message, row(self.body, words)
-        )
+        layout = {"flex": "1", "min_width": "380px"}
+        texts = widgets.VBox([self.facts, self.code], layout=layout)
+        controls = row(self.table, self.name, *self.buttons.values())
+        self.widget = column(controls, self.part, self.message, row(self.body, texts))
 
     def _ipython_display_(self) -> None:
         show(self.widget, self.still)
 
     def still(self) -> str:
-        """The body and its parts, as HTML that needs neither kernel nor widgets."""
+        """Return the body and its parts as static HTML."""
         return self.body.svg + self.facts.value
 
     def _draw(self) -> None:
-        chosen = self.part.value
-        drawn = tuple(Part(name, tuple(map(self.skeleton.index, own))) for name, own in self.parts.items())
-        self.body.draw(draw_parts(self.skeleton, drawn, chosen, self.pose))
-        self.facts.value = self._facts()
-        listed = "".join(f"    {name!r}: {list(own)!r},\n" for name, own in self.parts.items())
-        self.code.value = (
-            f"<pre style='white-space: pre-wrap; word-break: normal'>parts = {{\n{html.escape(listed)}}}</pre>"
+        selected = self.part.value
+        parts = tuple(
+            Part(name, tuple(map(self.skeleton.index, keypoints)))
+            for name, keypoints in self.parts.items()
         )
-        self.buttons["remove"].disabled = self.buttons["rename"].disabled = chosen is None
+        self.body.draw(draw_parts(self.skeleton, parts, selected, self.pose))
+        self.facts.value = self._facts()
+        lines = "".join(
+            f"    {name!r}: {list(keypoints)!r},\n" for name, keypoints in self.parts.items()
+        )
+        style = "white-space: pre-wrap; word-break: normal"
+        self.code.value = f"<pre style='{style}'>parts = {{\n{html.escape(lines)}}}</pre>"
+        self.buttons["remove"].disabled = self.buttons["rename"].disabled = selected is None
         self.buttons["undo"].disabled = not self._past
 
     def _facts(self) -> str:
+        """Return the counts, and the keypoints and parts that need attention, as HTML."""
         names = self.skeleton.keypoints
-        parts_of = {k: [plain_name(name) for name, own in self.parts.items() if k in own] for k in names}
-        left_out = [plain_name(k) for k, own in parts_of.items() if not own]
-        shared = [f"{plain_name(k)} ({', '.join(own)})" for k, own in parts_of.items() if len(own) > 1]
-        empty = [plain_name(name) for name, own in self.parts.items() if not own]
-        words = f"<p><b>{len(names) - len(left_out)} of {len(names)}</b> keypoints in {len(self.parts)} parts</p>"
-        words += in_red(f"in no part: {', '.join(left_out)}") if left_out else ""
-        words += in_red(f"without a keypoint: {', '.join(empty)}") if empty else ""
+        parts_of = {
+            keypoint: [
+                plain_name(name) for name, members in self.parts.items() if keypoint in members
+            ]
+            for keypoint in names
+        }
+        unassigned = [plain_name(keypoint) for keypoint, parts in parts_of.items() if not parts]
+        shared = [
+            f"{plain_name(keypoint)} ({', '.join(parts)})"
+            for keypoint, parts in parts_of.items()
+            if len(parts) > 1
+        ]
+        empty = [plain_name(name) for name, keypoints in self.parts.items() if not keypoints]
+        assigned = f"{len(names) - len(unassigned)} of {len(names)}"
+        text = f"<p><b>{assigned}</b> keypoints in {len(self.parts)} parts</p>"
+        if unassigned:
+            text += in_red(f"in no part: {', '.join(unassigned)}")
+        if empty:
+            text += in_red(f"without a keypoint: {', '.join(empty)}")
         if shared:
-            words += f"<p>in several parts, whose score maps are summed (Eq. 7): {html.escape('; '.join(shared))}</p>"
-        return words
+            listing = html.escape("; ".join(shared))
+            text += f"<p>in several parts, whose score maps are summed (Eq. 7): {listing}</p>"
+        return text
 
-    # -- what is done -----------------------------------------------------------------------------------------------
+    # -- actions -------------------------------------------------------------------------------
 
     def begin(self, parts: int | Mapping[str, Iterable[str]]) -> None:
-        """Go on from a scheme of Table I, or from parts by their keypoints' names; raises ValueError for others."""
+        """Replace the parts.
+
+        Args:
+            parts: A number of parts in Table I, or keypoint names by part name.
+
+        Raises:
+            ValueError: Table I has no such number, or the skeleton has no such keypoint.
+        """
         if isinstance(parts, int):
             scheme = part_scheme(self.skeleton, parts)
-            parts = {part.name: tuple(self.skeleton.keypoints[k] for k in part.keypoints) for part in scheme}
-        for keypoint in (k for own in parts.values() for k in own):
-            self.skeleton.index(keypoint)  # raises for an unknown one
-        self._change({name: tuple(own) for name, own in parts.items()})
+            keypoints = self.skeleton.keypoints
+            parts = {part.name: tuple(keypoints[k] for k in part.keypoints) for part in scheme}
+        new_parts = {name: tuple(keypoints) for name, keypoints in parts.items()}
+        for keypoints in new_parts.values():
+            for keypoint in keypoints:
+                self.skeleton.index(keypoint)  # raises for an unknown keypoint
+        self._change(new_parts)
 
-    def _change(self, parts: dict[str, tuple[str, ...]], chosen: str | None = None) -> None:
+    def _change(self, parts: _Parts, selected: str | None = None) -> None:
+        """Replace the parts by a change that can be undone."""
         self._past.append(self.parts)
-        self._set(parts, chosen)
+        self._set(parts, selected)
 
-    def _set(self, parts: dict[str, tuple[str, ...]], chosen: str | None = None) -> None:
+    def _set(self, parts: _Parts, selected: str | None = None) -> None:
+        """Show the parts, with this part selected or, by default, the same one as before."""
         self.parts, self.message.value = parts, ""
-        kept = chosen or self.part.value
+        selected = selected or self.part.value
         self.part.options = [(plain_name(name), name) for name in parts]
-        self.part.value = kept if kept in parts else next(iter(parts), None)
+        self.part.value = selected if selected in parts else next(iter(parts), None)
         self._draw()
 
     def _from_table(self) -> None:
@@ -121,19 +160,22 @@ class PartDesigner:
             self.table.index = 0
 
     def _toggle(self, node: str) -> None:
-        keypoint, chosen = self.skeleton.keypoints[int(node.rpartition("/")[2])], self.part.value
-        if chosen is None:
+        """Add the keypoint of a node to the selected part, or remove it."""
+        selected = self.part.value
+        if selected is None:
             self.message.value = in_red("add a part first")
             return
-        own = self.parts[chosen]
-        own = tuple(k for k in self.skeleton.keypoints if (k in own) != (k == keypoint))
-        self._change(self.parts | {chosen: own})
+        keypoint = self.skeleton.keypoints[int(node.rpartition("/")[2])]
+        members = set(self.parts[selected]) ^ {keypoint}
+        in_order = tuple(name for name in self.skeleton.keypoints if name in members)
+        self._change(self.parts | {selected: in_order})
 
     def _new_name(self) -> str | None:
-        """The name in the field, or None, with a word why, where it cannot be a part's."""
+        """Return the name in the field; where it is no new name, show why and return None."""
         name = self.name.value.strip().replace(" ", "_")
         if not name or name in self.parts:
-            self.message.value = in_red(f"there is a part {name}" if name else "write the part's name first")
+            reason = f"there is a part {name}" if name else "write the part's name first"
+            self.message.value = in_red(reason)
             return None
         self.name.value = ""
         return name
@@ -143,12 +185,19 @@ class PartDesigner:
             self._change(self.parts | {name: ()}, name)
 
     def _rename(self) -> None:
-        if (name := self._new_name()) is not None:
-            chosen = self.part.value
-            self._change({name if n == chosen else n: own for n, own in self.parts.items()}, name)
+        if (new_name := self._new_name()) is not None:
+            selected = self.part.value
+            parts = {
+                new_name if name == selected else name: keypoints
+                for name, keypoints in self.parts.items()
+            }
+            self._change(parts, new_name)
 
     def _remove(self) -> None:
-        self._change({name: own for name, own in self.parts.items() if name != self.part.value})
+        selected = self.part.value
+        self._change(
+            {name: keypoints for name, keypoints in self.parts.items() if name != selected}
+        )
 
     def _undo(self) -> None:
         self._set(self._past.pop())

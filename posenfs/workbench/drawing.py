@@ -1,4 +1,4 @@
-"""Pictures that are drawn again and again, and that can be clicked: plotly's figures, and Graphviz's graphs."""
+"""Clickable figures that are redrawn in place: plotly figures and Graphviz graphs."""
 
 from collections.abc import Callable
 
@@ -11,56 +11,65 @@ from posenfs.show.canvas import Canvas
 
 
 class Plot(anywidget.AnyWidget):
-    """A plotly figure as wide as its page. `clicked(column, row)` is called for a click on a heatmap.
+    """A plotly figure as wide as its page.
 
-    A FigureWidget would bring plotly's program with every figure, megabytes that a busy machine does not load within
-    the two seconds which anywidget allows before it leaves a widget dead. Here a page asks for it once.
+    A page requests plotly's JavaScript from the kernel once. plotly's own FigureWidget sends these
+    megabytes with every figure, and a busy machine does not load them within the two seconds after
+    which anywidget gives a widget up.
+
+    Args:
+        clicked: Called with (column, row) when a heatmap is clicked.
+        drawn: Whether the figure is drawn on white; False for maps laid over a photograph.
     """
 
     _esm = """
-    const PATIENCE = 20000;  // ms after which plotly is asked for again: the kernel that was asked is gone
+    const PATIENCE = 20000;  // ms after which plotly is requested again from the next kernel
     function loadPlotly(model) {
-      const known = globalThis.posenfsPlotly;
-      if (known && (known.there || Date.now() - known.asked < PATIENCE)) return known.promise;
-      const own = { asked: Date.now(), there: false };
-      own.promise = new Promise((resolve, reject) => {
-        const heed = (content, buffers) => {
+      const last = globalThis.posenfsPlotly;
+      if (last && (last.loaded || Date.now() - last.requested < PATIENCE)) return last.promise;
+      const request = { requested: Date.now(), loaded: false };
+      request.promise = new Promise((resolve, reject) => {
+        const receive = (content, buffers) => {
           if (!content.plotly) return;
-          model.off("msg:custom", heed);
+          model.off("msg:custom", receive);
           const script = document.createElement("script");
-          script.src = URL.createObjectURL(new Blob([buffers[0]], { type: "text/javascript" }));
-          script.onload = () => { own.there = true; resolve(globalThis.Plotly); };
+          const code = new Blob([buffers[0]], { type: "text/javascript" });
+          script.src = URL.createObjectURL(code);
+          script.onload = () => { request.loaded = true; resolve(globalThis.Plotly); };
           script.onerror = () => reject(new Error("plotly cannot be loaded"));
           document.head.append(script);
         };
-        model.on("msg:custom", heed);
+        model.on("msg:custom", receive);
         model.send({ needs: "plotly" });
       });
-      globalThis.posenfsPlotly = own;
-      return own.promise;
+      globalThis.posenfsPlotly = request;
+      return request.promise;
     }
     function render({ model, el }) {
       if (model.get("drawn")) el.classList.add("posenfs-drawn");
       el.style.width = "100%";
       const box = document.createElement("div");
       el.append(box);
-      let plotly = null, last = Promise.resolve(), fixed = true;  // whether the figure has a width of its own
+      let plotly = null, last = Promise.resolve();
+      let fixed = true;  // whether the figure sets its own width
       const fit = () => {
-        const now = el.clientWidth;  // 0 on a tab that is not looked at
-        if (!fixed && now && now !== box.layout.width) plotly.relayout(box, { width: now });
+        const width = el.clientWidth;  // 0 on a hidden tab
+        if (!fixed && width && width !== box.layout.width) plotly.relayout(box, { width });
       };
       const draw = async () => {
         if (!model.get("content")) return;
         plotly = await loadPlotly(model);
         const { data, layout } = JSON.parse(model.get("content"));
-        layout.uirevision = data.map((trace) => trace.type).join();  // a zoom is kept while the same lines grow
-        const first = !box.layout, own = layout.width !== undefined;
-        if (!own && el.clientWidth) layout.width = el.clientWidth;
+        // A zoom is kept while the traces have the same types.
+        layout.uirevision = data.map((trace) => trace.type).join();
+        const first = !box.layout, hasWidth = layout.width !== undefined;
+        if (!hasWidth && el.clientWidth) layout.width = el.clientWidth;
         await plotly.react(box, data, layout, { displaylogo: false });
         if (first) box.on("plotly_click", ({ points: [at] }) => {
-          if (at.data.type === "heatmap") model.send({ clicked: [Math.round(at.x), Math.round(at.y)] });
+          if (at.data.type !== "heatmap") return;
+          model.send({ clicked: [Math.round(at.x), Math.round(at.y)] });
         });
-        fixed = own;
+        fixed = hasWidth;
         fit();
       };
       const next = () => { last = last.then(draw).catch((error) => console.error(error)); };
@@ -77,20 +86,25 @@ class Plot(anywidget.AnyWidget):
     export default { render };
     """
 
-    content = traitlets.Unicode("").tag(sync=True)  # a figure in plotly's JSON; empty: none
-    drawn = traitlets.Bool(True).tag(sync=True)  # on white, not laid over a photograph
+    content = traitlets.Unicode("").tag(sync=True)  # the figure as plotly's JSON, or empty
+    drawn = traitlets.Bool(True).tag(sync=True)
 
     def __init__(self, clicked: Callable[[int, int], None] | None = None, drawn: bool = True):
         super().__init__(drawn=drawn, layout={"width": "100%"})
         self.figure: go.Figure | None = None
         self._clicked = clicked
-        self.on_msg(lambda _, content, buffers: self._heed(content))
+        self.on_msg(lambda _, content, buffers: self._receive(content))
 
     def draw(self, figure: go.Figure) -> None:
-        """Show this figure; where the same lines have only grown, the browser keeps its zoom."""
+        """Show a figure. The browser keeps its zoom while the traces have the same types.
+
+        Args:
+            figure: The figure to show.
+        """
         self.figure, self.content = figure, figure.to_json()
 
-    def _heed(self, content: dict) -> None:
+    def _receive(self, content: dict) -> None:
+        """Process a message of the page: a request for plotly, or a click."""
         if content.get("needs") == "plotly":
             self.send({"plotly": True}, [get_plotlyjs().encode()])
         elif self._clicked is not None and "clicked" in content:
@@ -98,13 +112,18 @@ class Plot(anywidget.AnyWidget):
 
 
 class Drawing(anywidget.AnyWidget):
-    """A Canvas whose nodes of one class can be chosen, by a click or by the keyboard's Enter: `on_choice(name)`."""
+    """A Canvas whose nodes of one class are chosen by a click, or by Tab and Enter.
+
+    Args:
+        choosable: The class of the nodes that can be chosen; empty for none.
+        on_choice: Called with the name of the chosen node.
+    """
 
     _esm = """
     function render({ model, el }) {
       const choices = () => "g.node." + model.get("choosable");
       const draw = () => {
-        const at = document.activeElement?.querySelector?.("title")?.textContent;
+        const focused = document.activeElement?.querySelector?.("title")?.textContent;
         el.innerHTML = model.get("svg");
         el.className = "posenfs-drawn";
         if (!model.get("choosable")) return;
@@ -112,7 +131,7 @@ class Drawing(anywidget.AnyWidget):
           node.classList.add("posenfs-choice");
           node.setAttribute("tabindex", "0");
           node.setAttribute("role", "button");
-          if (at && node.querySelector("title").textContent === at) node.focus();
+          if (focused && node.querySelector("title").textContent === focused) node.focus();
         }
       };
       const choose = (event) => {
@@ -132,7 +151,7 @@ class Drawing(anywidget.AnyWidget):
     """
 
     svg = traitlets.Unicode("").tag(sync=True)
-    choosable = traitlets.Unicode("").tag(sync=True)  # the class of the nodes that can be chosen; empty: none
+    choosable = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, choosable: str = "", on_choice: Callable[[str], None] | None = None):
         super().__init__(choosable=choosable)
@@ -140,5 +159,9 @@ class Drawing(anywidget.AnyWidget):
             self.on_msg(lambda _, content, buffers: on_choice(content["chosen"]))
 
     def draw(self, canvas: Canvas | None) -> None:
-        """Show this picture, or nothing."""
+        """Show a drawing, or nothing.
+
+        Args:
+            canvas: The drawing; None clears the widget.
+        """
         self.svg = canvas.svg() if canvas is not None else ""

@@ -1,4 +1,4 @@
-"""Whoever gives orders to a search: to one in this kernel, in a thread of its own, or to one in another process."""
+"""Control of a search, which runs in a thread of this kernel or in another process."""
 
 import threading
 import time
@@ -14,13 +14,13 @@ from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
 from posenfs.search.run import Run, RunError, find_run, runs_home
 
-_PATIENCE = 3600.0  # s; a rewind replays steps, and an evaluation may be under way
-_SETTLING = 30.0  # s that a search takes at most to let go of its folder
-_HEEDING = ("running", "paused")  # states in which a search does what it is told
+_PATIENCE = 3600.0  # s to wait for a command: a rewind replays steps, an evaluation may be running
+_SETTLING = 30.0  # s to wait for a starting or ending search to open or close its folder
+_HEEDING = ("running", "paused")  # states in which a search processes commands
 
 
 class _Hands:
-    """What gives orders to a Search of this kernel, and runs it: the same for everyone who steers it."""
+    """The command queue and the thread of a Search in this kernel, shared by all its drivers."""
 
     def __init__(self):
         self.orders, self.thread = ThreadPoolExecutor(1, "orders"), None
@@ -30,11 +30,18 @@ _HANDS: weakref.WeakKeyDictionary[Search, _Hands] = weakref.WeakKeyDictionary()
 
 
 class Driver:
-    """Runs, holds, steps, rewinds and branches the search of a run.
+    """Runs, pauses, steps, rewinds and branches the search of a run.
 
-    No method waits: `doing` says what is being done, `error` what went wrong last. A Search is run in this kernel; that
-    of an experiment or of a run is steered where it is under way, and begun in a process of its own where it is not.
-    Raises RunError where there is no such run, or another experiment's.
+    Commands return at once and are executed in a queue: `doing` is the current command, `error` the
+    last error. A Search runs in a thread of this kernel. The search of an experiment or a run is
+    controlled in the process where it runs, or is started in a new process.
+
+    Args:
+        search: A search, an experiment, or a run (its name or folder).
+        device: The device of a search in a new process: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        RunError: There is no such run, or it holds another experiment.
     """
 
     def __init__(self, search: Search | Experiment | Run | str | Path, device: str = "auto"):
@@ -50,49 +57,65 @@ class Driver:
 
     @property
     def under_way(self) -> bool:
-        """Whether somebody has the run in hand: it runs, is paused, or has not let go yet."""
+        """Whether a process has the run open: the search runs, is paused, starts or ends."""
         if self.search is None:
             return self.run.in_use()
         return self._hands.thread is not None and self._hands.thread.is_alive()
 
     @property
     def heeds(self) -> bool:
-        """Whether somebody heeds commands: the search runs, or is paused."""
+        """Whether commands are processed: the search runs or is paused."""
         return self.under_way and self.run.status().get("state") in _HEEDING
 
     def go(self) -> None:
-        """Run on, to the end."""
+        """Run to the end."""
         self._order("starting", lambda: self._tell("resume"))
 
     def step(self, steps: int) -> None:
-        """So many training steps, then hold."""
+        """Run training steps, then pause.
+
+        Args:
+            steps: The number of steps.
+        """
         self._order("stepping", lambda: self._tell("step", steps))
 
     def pause(self) -> None:
-        """Hold after the step under way."""
+        """Pause after the current step."""
         self._order("pausing", lambda: self._send_if_heeded("pause"))
 
     def stop(self) -> None:
-        """End after the step under way, with a snapshot."""
+        """Stop after the current step, with a checkpoint."""
         self._order("stopping", lambda: self._send_if_heeded("stop"))
 
     def rewind(self, step: int) -> None:
-        """Back to the state after a step, and hold there; what came later is kept in branches/."""
+        """Restore the state after a step, and pause. Later steps are kept in branches/.
+
+        Args:
+            step: A training step that the search has passed.
+        """
         self._order(f"going back to step {step}", lambda: self._rewind(step))
 
     def branch(self, step: int, name: str, edits: Mapping[str, Architecture] | None = None) -> None:
-        """A new run of that name that goes on from a step of this one."""
+        """Create a run that continues from a step of this run.
+
+        Args:
+            step: A training step that the search has passed.
+            name: The name of the new run.
+            edits: New alpha and beta by fabric; None for no edits.
+        """
         self._order(f"branching {name} at step {step}", lambda: self._branch(step, name, edits))
 
     def wait(self) -> None:
-        """Until all orders so far are given."""
+        """Wait until the queue is empty."""
         self._hands.orders.submit(lambda: None).result()
 
-    # -- in the thread of the orders --------------------------------------------------------------------------------
+    # -- in the thread of the queue ------------------------------------------------------------
 
-    def _order(self, words: str, order: Callable[[], object]) -> None:
+    def _order(self, description: str, order: Callable[[], object]) -> None:
+        """Add a command to the queue; `doing` is its description while it is executed."""
+
         def do() -> None:
-            self.doing, self.error = words, ""
+            self.doing, self.error = description, ""
             try:
                 order()
             except Exception as error:
@@ -103,7 +126,7 @@ class Driver:
         self._hands.orders.submit(do)
 
     def _settle(self) -> None:
-        """Wait for one that ends, or begins; raises RunError where somebody has the run open and does neither."""
+        """Wait for a starting or ending search; raise RunError where it does neither in time."""
         end = time.monotonic() + _SETTLING
         while self.under_way and not self.heeds:
             if time.monotonic() > end:
@@ -113,12 +136,13 @@ class Driver:
             time.sleep(0.02)
 
     def _tell(self, command: str, steps: int = 1) -> None:
+        """Start the search where it is not running, then send a command."""
         self._settle()
         if not self.under_way:
             if self.search is None:
                 detach(self.experiment, self.run.folder, self.device, held=True, patience=_PATIENCE)
             else:
-                self.search.progress = False  # a thread's bar would land beneath any cell
+                self.search.progress = False  # a thread's bar would appear below any cell
                 name = f"search {self.run.name}"
                 self._hands.thread = threading.Thread(target=self._work, name=name, daemon=True)
                 self._hands.thread.start()
@@ -126,11 +150,11 @@ class Driver:
         self._send(command, steps)
 
     def _send(self, command: str, steps: int = 1) -> None:
-        """Until it is heeded: the next one would take its place."""
+        """Send a command and wait until it is processed; the next command would overwrite it."""
         send(self.run, command, steps, _PATIENCE, lambda: self.under_way)
 
     def _send_if_heeded(self, command: str) -> None:
-        """To a search under way; one that ends meanwhile needs no telling."""
+        """Send a command to a running search; ignore failures of a search that has just ended."""
         if self.heeds:
             try:
                 self._send(command)
@@ -142,7 +166,7 @@ class Driver:
         try:
             self.search.finish(held=True)
         except KeyboardInterrupt:
-            pass  # told to stop: the state says so
+            pass  # stopped by a command, which the state shows
         except Exception as error:
             self.error = f"{type(error).__name__}: {error}"
         finally:

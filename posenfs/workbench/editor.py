@@ -1,7 +1,8 @@
-"""Alpha and beta of one part moved by hand: what becomes of the graph, the score maps, the loss and the cost."""
+"""An editor of alpha and beta that shows their effect on graph, score maps, loss and cost."""
 
 import base64
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,189 +24,258 @@ from posenfs.search.run import Run, RunError
 from posenfs.show.fabric_graph import operation_name
 from posenfs.show.graphs import draw_fabrics
 from posenfs.show.poses import draw_map_change
-from posenfs.workbench.display import Background, button, column, fill, in_red, keep_fresh, menu, picture, row, show
+from posenfs.workbench.display import (
+    Background,
+    button,
+    column,
+    fill,
+    image_box,
+    in_red,
+    keep_fresh,
+    menu,
+    row,
+    show,
+)
 from posenfs.workbench.drawing import Drawing
 from posenfs.workbench.driver import Driver
 from posenfs.workbench.subject import Subject
 from posenfs.workbench.views import cell_of
 
-_PERIOD = 0.1  # s between looks at what was moved, and what is done
-_BATCH = 8  # people whose loss is told
-_REACH = 6.0  # of a slider: scores before softmax
+_PERIOD = 0.1  # s between two refreshes
+_BATCH = 8  # annotated people of which the loss is computed
+_REACH = 6.0  # the largest logit of a slider; the smallest is its negative
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an edit makes of the network: score maps (PNG), the loss on a fixed batch, and the expected GMAC."""
+    """The output of the edited network.
 
-    picture: bytes
+    Attributes:
+        maps: Score maps before and after the edit, as a PNG.
+        loss: The loss on a fixed batch.
+        gmac: The expected multiply-adds (GMAC an image).
+    """
+
+    maps: bytes
     loss: float
     gmac: float
 
 
 class ArchitectureEditor:
-    """Sliders for the scores (before softmax) of one part's operations and sources, at the last snapshot of a run.
+    """Sliders for the logits alpha and beta of one part, at the last checkpoint of a run.
 
-    Every answer is the network's own, on people that it was not trained on, without flip. Nothing changes in the run;
-    *Branch* begins another one that has the edit. Raises ValueError for a run without fabrics, RunError without a
-    snapshot.
+    Each edit is evaluated by the network itself, on validation images and without flip. The run
+    stays unchanged; *Branch* creates a new run with the edit.
+
+    Args:
+        search: A search, or a run (its name or folder).
+        device: The device of a search that a branch begins: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        ValueError: The run searches nothing.
+        RunError: The run has no checkpoint.
     """
 
     def __init__(self, search: Search | Run | str | Path, device: str = "auto"):
         self.driver = Driver(search, device)
-        self.subject = Subject(self.driver.run, self.driver.experiment, self.driver.search)
-        snapshots = self.driver.run.snapshots()
+        run = self.driver.run
+        self.subject = Subject(run, self.driver.experiment, self.driver.search)
         if not self.subject.specs:
-            raise ValueError(f"nothing is searched in {self.driver.run.folder}: there is no alpha or beta to edit")
+            raise ValueError(
+                f"nothing is searched in {run.folder}: there is no alpha or beta to edit"
+            )
+        snapshots = run.snapshots()
         if not snapshots:
-            raise RunError(f"{self.driver.run.folder} has no snapshot yet: the end of an epoch makes the first")
+            raise RunError(f"{run.folder} has no checkpoint yet: the end of an epoch writes one")
         self.step = snapshots[-1]
         self.network: PoseNFS = self.subject.network_at(self.step)
         self._edited: PoseNFS = self.network.with_architectures({})
-        self.before = {name: own.detach() for name, own in self.network.architectures().items()}
-        self.edits: list[tuple[str, Architecture]] = []  # what was done, the last one last
+        self.before = {
+            name: architecture.detach()
+            for name, architecture in self.network.architectures().items()
+        }
+        self.edits: list[tuple[str, Architecture]] = []  # (part, its logits after the edit)
         self._work: Background[Answer] = Background()
-        self._moving = False
-        self._first: Answer | None = None  # before anything was moved
-        self._doing = self._told = ""  # what its driver does, and did last
+        self._updating = False  # whether the controls are changed by the editor itself
+        self._first: Answer | None = None  # the answer before any edit
+        self._doing = self._done = ""  # the driver's current and last command
         self._build()
-        self._offer()
+        self._fill_menus()
 
     @property
     def architectures(self) -> dict[str, Architecture]:
-        """All fabrics, as edited."""
+        """Alpha and beta of all fabrics, with the edits."""
         return {**self.before, **dict(self.edits)}
 
     @property
     def changed(self) -> dict[str, Architecture]:
-        """Those that are not as they were."""
+        """Alpha and beta of the fabrics whose logits differ from the checkpoint's."""
         return {
-            name: own
-            for name, own in self.architectures.items()
-            if not (own.alpha.equal(self.before[name].alpha) and own.beta.equal(self.before[name].beta))
+            name: architecture
+            for name, architecture in self.architectures.items()
+            if not (
+                architecture.alpha.equal(self.before[name].alpha)
+                and architecture.beta.equal(self.before[name].beta)
+            )
         }
 
-    # -- what it looks like -----------------------------------------------------------------------------------------
+    # -- layout --------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        subject = self.subject
-        self.part = menu("part", [(plain_name(n), n) for n in subject.specs])
+        specs = self.subject.specs
+        self.part = menu("part", [(plain_name(name), name) for name in specs])
         self.edge, self.cell, self.keypoint = menu("edge"), menu("cell"), menu("keypoint")
-        self.person = widgets.BoundedIntText(0, 0, len(subject.people) - 1, description="person")
+        last = len(self.subject.people) - 1
+        self.person = widgets.BoundedIntText(0, 0, last, description="person")
         self.operations, self.sources = widgets.VBox(), widgets.VBox()
-        self.undo = button("Undo", "undo", "Take back the last move", lambda: self._take_back(1), disabled=True)
-        self.reset = button("Reset", "refresh", "As the snapshot has it", self._take_back_all, disabled=True)
-        self.name = widgets.Text(f"{self.driver.run.name}_edited", layout={"width": "180px"})
-        words = "A new run, of this name, that goes on from the edit"
-        self.branch = button("Branch", "code-fork", words, self._branch, disabled=True)
+        self.undo = button("Undo", "undo", "Undo the last edit", self._undo, disabled=True)
+        self.reset = button(
+            "Reset", "refresh", "Restore the checkpoint's logits", self._undo_all, disabled=True
+        )
+        name = f"{self.driver.run.name}_edited"
+        self.name = widgets.Text(name, layout={"width": "180px"})
+        tooltip = "Create a run of this name that continues with the edit"
+        self.branch = button("Branch", "code-fork", tooltip, self._branch, disabled=True)
         self.graph = Drawing("cell", self._choose)
         self.facts, self.message = widgets.HTML(), widgets.HTML()
-        self.maps = picture()
-        self.part.observe(lambda change: self._offer(), "value")
-        for own in (self.edge, self.cell):
-            own.observe(lambda change: self._set_sliders(), "value")
-        for own in (self.person, self.keypoint):
-            own.observe(lambda change: self._ask(), "value")
-        left = widgets.VBox([self.part, self.edge, self.operations, self.cell, self.sources], layout={"width": "360px"})
-        right = widgets.VBox([self.facts, self.graph], layout={"flex": "1", "min_width": "440px"})
+        self.maps = image_box()
+        self.part.observe(lambda change: self._fill_menus(), "value")
+        for control in (self.edge, self.cell):
+            control.observe(lambda change: self._set_sliders(), "value")
+        for control in (self.person, self.keypoint):
+            control.observe(lambda change: self._submit(), "value")
+        sliders = [self.part, self.edge, self.operations, self.cell, self.sources]
+        left = widgets.VBox(sliders, layout={"width": "360px"})
+        layout = {"flex": "1", "min_width": "440px"}
+        right = widgets.VBox([self.facts, self.graph], layout=layout)
         self.widget = column(
-            row(left, right), row(self.undo, self.reset, self.name, self.branch), self.message,
-            row(self.person, self.keypoint), self.maps,
-        )  # fmt: skip
+            row(left, right),
+            row(self.undo, self.reset, self.name, self.branch),
+            self.message,
+            row(self.person, self.keypoint),
+            self.maps,
+        )
 
     def _ipython_display_(self) -> None:
         if show(self.widget, self.still):
             keep_fresh(("editor", self.driver.run.folder.resolve()), self.refresh, _PERIOD)
 
     def still(self) -> str:
-        """What there is to see now, as HTML that needs neither kernel nor widgets."""
+        """Return the graph and the score maps as static HTML."""
         answer = self.answer(self.changed, self.person.value, self.keypoint.value)
-        maps = base64.b64encode(answer.picture).decode()
-        return f"{self.graph.svg}<img src='data:image/png;base64,{maps}' style='max-width: 100%'>"
+        maps = base64.b64encode(answer.maps).decode()
+        image = f"<img src='data:image/png;base64,{maps}' style='max-width: 100%'>"
+        return f"{self.graph.svg}{image}"
 
-    def _offer(self) -> None:
-        """The edges, cells and keypoints of the chosen part."""
+    def _fill_menus(self) -> None:
+        """Show the edges, cells and keypoints of the selected part."""
         name = self.part.value
         spec, skeleton = self.subject.specs[name], self.subject.skeleton
-        part = next((own for own in self.subject.parts if own.name == name), None)  # none: it is the backbone's fabric
-        shown = range(len(skeleton)) if part is None else part.keypoints
-        self._moving = True
-        fill(self.edge, [(f"{start} → {end}", n) for n, (start, end) in enumerate(spec.edges)])
-        fill(self.cell, [(f"layer {cell.layer}, 1/{spec.strides[cell.row]}", n) for n, cell in enumerate(spec.cells)])
-        fill(self.keypoint, [(plain_name(skeleton.keypoints[k]), skeleton.keypoints[k]) for k in shown])
-        self._moving = False
+        keypoints = list(skeleton.keypoints)  # those of a fabric backbone
+        for part in self.subject.parts:
+            if part.name == name:
+                keypoints = [skeleton.keypoints[index] for index in part.keypoints]
+        edges = [(f"{start} → {end}", index) for index, (start, end) in enumerate(spec.edges)]
+        cells = [
+            (f"layer {cell.layer}, 1/{spec.strides[cell.row]}", index)
+            for index, cell in enumerate(spec.cells)
+        ]
+        self._updating = True
+        fill(self.edge, edges)
+        fill(self.cell, cells)
+        fill(self.keypoint, [(plain_name(keypoint), keypoint) for keypoint in keypoints])
+        self._updating = False
         self._set_sliders()
-        self._ask()
+        self._submit()
 
     def _choose(self, node: str) -> None:
-        """A cell of the graph was clicked, or had the keyboard's Enter."""
+        """Select the cell of a chosen node of the graph."""
         _, cell = cell_of(node, self.subject.specs)
         self.cell.value = self.subject.specs[self.part.value].cells.index(cell)
 
     def _set_sliders(self) -> None:
-        """Sliders for the chosen edge and cell, where alpha and beta stand."""
-        if self._moving:
+        """Create the sliders of the selected edge and cell."""
+        if self._updating:
             return
-        own, spec = self.architectures[self.part.value], self.subject.specs[self.part.value]
-        alpha = own.alpha[self.cell.value] if spec.alpha_per_cell else own.alpha
-        groups = (
-            (self.operations, [operation_name(o) for o in spec.operations], alpha[self.edge.value]),
-            (self.sources, list(Sources._fields), own.beta[self.cell.value]),
-        )
-        for box, names, values in groups:
-            made = [
-                widgets.FloatSlider(
-                    value.item(), min=min(-_REACH, value.item()), max=max(_REACH, value.item()), step=0.01,
-                    description=name, continuous_update=False, readout_format=".2f",
-                    style={"description_width": "110px"}, layout={"width": "340px"},
-                )
-                for name, value in zip(names, values, strict=True)
-            ]  # fmt: skip
-            for slider in made:
-                slider.observe(lambda change: self._moved(), "value")
-            box.children = made
-
-    # -- what is done -----------------------------------------------------------------------------------------------
-
-    def _moved(self) -> None:
         name = self.part.value
-        own, spec = self.architectures[name], self.subject.specs[name]
-        alpha, beta = own.alpha.clone(), own.beta.clone()
-        edge = alpha[self.cell.value, self.edge.value] if spec.alpha_per_cell else alpha[self.edge.value]
-        edge.copy_(torch.tensor([slider.value for slider in self.operations.children]))
-        beta[self.cell.value] = torch.tensor([slider.value for slider in self.sources.children])
+        architecture, spec = self.architectures[name], self.subject.specs[name]
+        alpha, beta = architecture.alpha, architecture.beta[self.cell.value]
+        if spec.alpha_per_cell:
+            alpha = alpha[self.cell.value]
+        operations = [operation_name(operation) for operation in spec.operations]
+        self.operations.children = self._sliders(operations, alpha[self.edge.value])
+        self.sources.children = self._sliders(Sources._fields, beta)
+
+    def _sliders(self, names: Sequence[str], logits: torch.Tensor) -> list[widgets.FloatSlider]:
+        """Return a slider for each logit."""
+        sliders = []
+        for name, logit in zip(names, logits.tolist(), strict=True):
+            slider = widgets.FloatSlider(
+                logit, min=min(-_REACH, logit), max=max(_REACH, logit), step=0.01,
+                description=name, continuous_update=False, readout_format=".2f",
+                style={"description_width": "110px"}, layout={"width": "340px"},
+            )  # fmt: skip
+            slider.observe(lambda change: self._edit(), "value")
+            sliders.append(slider)
+        return sliders
+
+    # -- actions -------------------------------------------------------------------------------
+
+    def _edit(self) -> None:
+        """Add an edit with the values of the sliders."""
+        name = self.part.value
+        architecture, spec = self.architectures[name], self.subject.specs[name]
+        alpha, beta = architecture.alpha.clone(), architecture.beta.clone()
+        edges = alpha[self.cell.value] if spec.alpha_per_cell else alpha
+        operation_logits = [slider.value for slider in self.operations.children]
+        source_logits = [slider.value for slider in self.sources.children]
+        edges[self.edge.value] = torch.tensor(operation_logits)
+        beta[self.cell.value] = torch.tensor(source_logits)
         self.edits.append((name, Architecture(alpha, beta)))
-        self._ask()
+        self._submit()
 
-    def _take_back(self, count: int) -> None:
-        del self.edits[len(self.edits) - count :]
+    def _undo(self) -> None:
+        del self.edits[-1:]
         self._set_sliders()
-        self._ask()
+        self._submit()
 
-    def _take_back_all(self) -> None:
-        self._take_back(len(self.edits))
+    def _undo_all(self) -> None:
+        self.edits.clear()
+        self._set_sliders()
+        self._submit()
 
     def _branch(self) -> None:
         self.driver.branch(self.step, self.name.value, self.changed)
 
-    def _ask(self) -> None:
-        """Draw the graph, and have the network answer."""
-        if self._moving:
+    def _submit(self) -> None:
+        """Draw the graph, and evaluate the edited network in the worker thread."""
+        if self._updating:
             return
         self.undo.disabled = self.reset.disabled = not self.edits
         self.branch.disabled = not self.changed
-        now, name = self.architectures, self.part.value
-        self.graph.draw(draw_fabrics(self.subject.specs[name], {name: now[name]}))
-        person, keypoint, changed = self.person.value, self.keypoint.value, self.changed
-        self._work.ask(lambda: self.answer(changed, person, keypoint))
+        name, changed = self.part.value, self.changed
+        architecture = self.architectures[name]
+        self.graph.draw(draw_fabrics(self.subject.specs[name], {name: architecture}))
+        person, keypoint = self.person.value, self.keypoint.value
+        self._work.submit(lambda: self.answer(changed, person, keypoint))
 
     def answer(self, changed: dict[str, Architecture], person: int, keypoint: str) -> Answer:
-        """The network with these alpha and beta: a person's score map of a keypoint before and after, loss and cost."""
+        """Evaluate the network with edited alpha and beta.
+
+        Args:
+            changed: The edited alpha and beta by fabric.
+            person: The index in the validation split.
+            keypoint: The name of the keypoint of the score maps.
+
+        Returns:
+            The score maps before and after the edit, the loss and the expected cost.
+        """
         edited, subject = self._edited, self.subject
         edited.set_architectures({**self.before, **changed})
-        picture = draw_map_change(self.network, edited, subject.people, person, [keypoint], subject.size)
-        cost = self._cost(edited.architectures()).item() / 1e9
-        return Answer(picture.png(), self._loss(edited), cost)
+        people, keypoints = subject.people, [keypoint]
+        maps = draw_map_change(self.network, edited, people, person, keypoints, subject.size)
+        gmac = self._cost(edited.architectures()).item() / 1e9
+        return Answer(maps.png(), self._loss(edited), gmac)
 
     @functools.cached_property
     def _cost(self) -> ExpectedCost:
@@ -219,27 +289,32 @@ class ArchitectureEditor:
     @torch.no_grad()
     def _loss(self, network: PoseNFS) -> float:
         batch = self._batch
-        maps = network(normalise(batch.images))
+        maps = network(normalise(batch.images))  # [B, K, h, w]
         stride = self.subject.size[0] // maps.shape[-1]
         target = encode(crop_to_heatmap(batch.keypoints_crop, stride), *maps.shape[-2:])
         return heatmap_loss(maps, target, batch.visibility).item()
 
     def refresh(self) -> None:
-        """Show what is answered since."""
+        """Show the state of the branch, and the last answer of the worker thread."""
         try:
-            found = self._work.result()
-        except Exception as error:  # of a thread nobody would hear it
+            answer = self._work.result()
+        except Exception as error:  # raised in the worker thread
             self.message.value = in_red(f"{type(error).__name__}: {error}")
             return
-        if self.driver.doing != self._doing:  # an order is begun, or done
-            self._doing, self._told = self.driver.doing, self._doing
-        wrong, done = self.driver.error, self._told and not self._doing
-        self.message.value = in_red(wrong) if wrong else f"{self._told}: done" if done else self._doing
-        if found is None:
+        if self.driver.doing != self._doing:  # a command has started or ended
+            self._doing, self._done = self.driver.doing, self._doing
+        if self.driver.error:
+            self.message.value = in_red(self.driver.error)
+        elif self._done and not self._doing:
+            self.message.value = f"{self._done}: done"
+        else:
+            self.message.value = self._doing
+        if answer is None:
             return
-        self.maps.value = found.picture
-        self._first = self._first or found
+        self.maps.value = answer.maps
+        self._first = self._first or answer
         self.facts.value = (
-            f"step {self.step}, {_BATCH} people: loss <b>{found.loss:.3f}</b> (before {self._first.loss:.3f}); "
-            f"expected <b>{found.gmac:.3f}</b> GMAC (before {self._first.gmac:.3f})"
+            f"step {self.step}, {_BATCH} people: loss <b>{answer.loss:.3f}</b> "
+            f"(before {self._first.loss:.3f}); expected <b>{answer.gmac:.3f}</b> GMAC "
+            f"(before {self._first.gmac:.3f})"
         )

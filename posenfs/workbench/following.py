@@ -1,4 +1,4 @@
-"""What the folder of a run says now, read a little further each time one looks."""
+"""An incremental reader of a run's folder."""
 
 import contextlib
 import json
@@ -10,13 +10,16 @@ import numpy as np
 from posenfs.model.architecture import Architecture
 from posenfs.search.run import Run, RunError, join_architectures, read_architectures
 
-_LOOK_BACK = 256  # bytes before the place up to which a file was read
+_OVERLAP = 256  # bytes before the read position that are compared to detect a rewritten file
 
 
 class Following:
-    """The rows, the logged alpha and beta and the state of a run, as far as read; `look` reads what came since.
+    """The rows, the logged alpha and beta and the state of a run, as far as they are read.
 
-    A run that went back (resumed, rewound) is read anew from its beginning.
+    `look` reads what is new. After a resume or a rewind it reads the files from their beginning.
+
+    Args:
+        run: The run to follow.
     """
 
     def __init__(self, run: Run):
@@ -24,86 +27,127 @@ class Following:
         self.status: dict = {}
         self.metrics: dict = {}
         self.snapshots: list[int] = []
-        self.steps, self.architectures = join_architectures([])  # [n], and by fabric an Architecture with a leading [n]
-        self._lines = {name: _Lines(run.folder / f"{name}.jsonl") for name in ("history", "timing")}
+        # Steps [n], and by fabric an Architecture with a leading dimension [n].
+        self.steps, self.architectures = join_architectures([])
+        self._files = {
+            name: _JsonLines(run.folder / f"{name}.jsonl") for name in ("history", "timing")
+        }
         self._chunks: dict[tuple[Path, int], Mapping[str, np.ndarray]] = {}
-        self._news: set[str] = set()  # what changed, and was not told yet
+        self._unreported: set[str] = set()  # what changed since `look` returned last
 
     @property
     def history(self) -> list[dict]:
-        """One row a step (step, epoch, loss, lr) and one an evaluation (step, epoch, metrics)."""
-        return self._lines["history"].rows
+        """One row per step (step, epoch, loss, lr) and per evaluation (step, epoch, metrics)."""
+        return self._files["history"].rows
 
     @property
     def timing(self) -> list[dict]:
         """One row every few steps: images_per_s, wait_share, peak_mb, time."""
-        return self._lines["timing"].rows
+        return self._files["timing"].rows
 
     def at(self, step: int) -> tuple[int, dict[str, Architecture]]:
-        """Alpha and beta at the last logged step that is not after this one, or the first; (0, {}) where there is
-        none."""
+        """Return the logged alpha and beta of a step.
+
+        Args:
+            step: A training step.
+
+        Returns:
+            The last logged step up to `step` (or else the first logged step), and its alpha and
+            beta by fabric; (0, {}) where nothing is logged.
+        """
         if not len(self.steps):
             return 0, {}
-        n = max(int(np.searchsorted(self.steps, step, "right")) - 1, 0)
-        return int(self.steps[n]), {name: Architecture(a.alpha[n], a.beta[n]) for name, a in self.architectures.items()}
+        row = max(int(np.searchsorted(self.steps, step, "right")) - 1, 0)
+        architectures = {
+            name: Architecture(logged.alpha[row], logged.beta[row])
+            for name, logged in self.architectures.items()
+        }
+        return int(self.steps[row]), architectures
 
     def look(self) -> set[str]:
-        """Read what is new; which of status, metrics, snapshots, history, timing, architectures changed. Where that
-        fails nothing is lost: what was read is told next time."""
-        found = {"status": self.run.status(), "metrics": self.run.metrics(), "snapshots": self.run.snapshots()}
-        for name, now in found.items():
-            if now != getattr(self, name):
-                setattr(self, name, now)
-                self._news.add(name)
-        for name, lines in self._lines.items():
-            if lines.look():
-                self._news.add(name)
+        """Read what is new in the run's folder.
+
+        Returns:
+            Which of status, metrics, snapshots, history, timing and architectures changed. Changes
+            read by a call that raised are reported by the next call.
+        """
+        for name, value in (
+            ("status", self.run.status()),
+            ("metrics", self.run.metrics()),
+            ("snapshots", self.run.snapshots()),
+        ):
+            if value != getattr(self, name):
+                setattr(self, name, value)
+                self._unreported.add(name)
+        for name, file in self._files.items():
+            if file.update():
+                self._unreported.add(name)
+        self._read_architectures()
+        changed, self._unreported = self._unreported, set()
+        return changed
+
+    def _read_architectures(self) -> None:
+        """Read the logged alpha and beta from the files that are new or modified."""
         files = {}
         for path in self.run.architecture_files():
             with contextlib.suppress(FileNotFoundError):
                 files[path, path.stat().st_mtime_ns] = path
-        if files.keys() != self._chunks.keys():
-            chunks = {key: self._chunks.get(key) or read_architectures(path) for key, path in files.items()}
-            self.steps, self.architectures = join_architectures(chunks.values())
-            self._chunks = chunks
-            self._news.add("architectures")
-        changed, self._news = self._news, set()
-        return changed
+        if files.keys() == self._chunks.keys():
+            return
+        chunks = {
+            key: self._chunks.get(key) or read_architectures(path) for key, path in files.items()
+        }
+        self.steps, self.architectures = join_architectures(chunks.values())
+        self._chunks = chunks
+        self._unreported.add("architectures")
 
 
 def last_architectures(run: Run) -> dict[str, Architecture]:
-    """Alpha and beta of every fabric as last logged; raises RunError where nothing is."""
-    steps, found = run.architectures()
+    """Return the last logged alpha and beta of every fabric.
+
+    Args:
+        run: The run to read.
+
+    Raises:
+        RunError: The run has no logged alpha and beta.
+    """
+    steps, architectures = run.architectures()
     if not len(steps):
         raise RunError(f"{run.folder} has no logged alpha and beta yet")
-    return {name: Architecture(own.alpha[-1], own.beta[-1]) for name, own in found.items()}
+    return {
+        name: Architecture(logged.alpha[-1], logged.beta[-1])
+        for name, logged in architectures.items()
+    }
 
 
-class _Lines:
-    """The rows of a .jsonl file that is written further, or written anew."""
+class _JsonLines:
+    """The rows of a .jsonl file that grows or is rewritten."""
 
     def __init__(self, path: Path):
         self.path = path
-        self._forget()
+        self._reset()
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
+        """Forget everything that was read."""
         self.rows: list[dict] = []
-        self._read, self._last = 0, b""  # bytes read, and the last of them
+        self._position = 0  # number of bytes read
+        self._tail = b""  # the last bytes read, up to _OVERLAP
 
-    def look(self) -> bool:
-        """Read what is new; whether there was anything, or the file is another one."""
+    def update(self) -> bool:
+        """Read the new rows; return whether any row was added, changed or removed."""
         if not self.path.is_file():
-            gone = bool(self.rows)
-            self._forget()
-            return gone
+            removed = bool(self.rows)
+            self._reset()
+            return removed
         with open(self.path, "rb") as file:
-            file.seek(max(self._read - _LOOK_BACK, 0))
-            anew = file.read(min(self._read, _LOOK_BACK)) != self._last
-            if anew:
-                self._forget()
+            file.seek(max(self._position - _OVERLAP, 0))
+            rewritten = file.read(min(self._position, _OVERLAP)) != self._tail
+            if rewritten:
+                self._reset()
                 file.seek(0)
             text = file.read()
-        text = text[: text.rfind(b"\n") + 1]  # what follows the last newline is torn, or empty
+        text = text[: text.rfind(b"\n") + 1]  # drop an incomplete last line
         self.rows = self.rows + [json.loads(line) for line in text.splitlines()]
-        self._read, self._last = self._read + len(text), (self._last + text)[-_LOOK_BACK:]
-        return anew or bool(text)
+        self._position += len(text)
+        self._tail = (self._tail + text)[-_OVERLAP:]
+        return rewritten or bool(text)

@@ -1,4 +1,4 @@
-"""What a kernel must do for live widgets, and a probe of whether the installed one does it."""
+"""Support of live widgets by ipykernel: a correction, a warning and a probe."""
 
 import inspect
 import queue
@@ -25,13 +25,16 @@ while len(changes) < {changes} and time.monotonic() < end:
 def acknowledge_changes() -> None:
     """Make this kernel acknowledge every widget change, also while a cell awaits.
 
-    A page sends a widget's next change once the kernel has reported `idle` for the previous one. ipykernel 7.4.0
-    processes changes while a cell awaits, but reports nothing for them, so that the page sends one change and keeps
-    all later ones back. Here each message to a widget is followed by the report; where ipykernel sends its own as
-    well, the page ignores the second one.
+    A page sends a widget's next change once the kernel has reported `idle` for the previous one.
+    ipykernel 7.4.0 processes changes while a cell awaits, but reports nothing for them, so that
+    the page sends one change and holds all later ones back. This function makes the kernel report
+    `idle` after each message to a widget; where ipykernel sends its own report as well, the page
+    ignores the second one.
     """
     kernel = getattr(get_ipython(), "kernel", None)
-    if kernel is None or "concurrent" not in inspect.signature(kernel.dispatch_shell).parameters:
+    if kernel is None:
+        return
+    if "concurrent" not in inspect.signature(kernel.dispatch_shell).parameters:
         return
     handle = kernel.shell_handlers["comm_msg"]
     if getattr(handle, "acknowledges", False):
@@ -42,32 +45,35 @@ def acknowledge_changes() -> None:
             handle(stream, ident, message)
         finally:
             topic = f"kernel.{kernel.ident}.status".encode()
-            kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent=message, ident=topic)
+            content = {"execution_state": "idle"}
+            kernel.session.send(kernel.iopub_socket, "status", content, parent=message, ident=topic)
 
     handle_and_acknowledge.acknowledges = True
     kernel.shell_handlers["comm_msg"] = handle_and_acknowledge
 
 
 def kernel_warning() -> str:
-    """Return what is known to be wrong with this kernel for live widgets, or an empty string."""
+    """Return a warning where this ipykernel cannot update widgets live, or an empty string."""
     version = metadata.version("ipykernel")
     if int(version.split(".")[0]) >= 7:
         return ""
     return (
-        f"ipykernel {version} processes buttons, tabs and sliders only when the cell has ended, not while it awaits "
-        "the search. Install a newer one and restart the kernel: pip install --upgrade 'ipykernel>=7'"
+        f"ipykernel {version} processes buttons, tabs and sliders only when the cell has ended, "
+        "not while it awaits the search. Install a newer version and restart the kernel: "
+        "pip install --upgrade 'ipykernel>=7'"
     )
 
 
 def probe_kernel(changes: int = 3, seconds: float = 5.0) -> int:
-    """Start a kernel as JupyterLab does, change a widget while a cell awaits, and count the acknowledged changes.
+    """Start a kernel, change a widget while a cell awaits, and count the acknowledged changes.
 
     Args:
-        changes: How many changes are sent, each once the one before is acknowledged.
-        seconds: How long the cell awaits them.
+        changes: The number of changes, each sent once the one before is acknowledged.
+        seconds: How long the cell awaits the changes.
 
     Returns:
-        The number of changes that the kernel acknowledged while the cell awaited; `changes` where all is well.
+        The number of changes that the kernel acknowledged while the cell awaited; `changes` where
+        the kernel works.
 
     Raises:
         RuntimeError: The kernel does not start, or the cell fails.
@@ -87,7 +93,8 @@ def probe_kernel(changes: int = 3, seconds: float = 5.0) -> int:
         while time.monotonic() < end:
             message = client.get_iopub_msg(timeout=seconds + 60)
             parent, content = message["parent_header"].get("msg_id"), message["content"]
-            idle = message["msg_type"] == "status" and content["execution_state"] == "idle"
+            status = content["execution_state"] if message["msg_type"] == "status" else ""
+            idle = status == "idle"
             if message["msg_type"] == "error":
                 raise RuntimeError(f"{content['ename']}: {content['evalue']}")
             if idle and parent == execution:
@@ -107,7 +114,10 @@ def probe_kernel(changes: int = 3, seconds: float = 5.0) -> int:
 
 
 def _create_subshell(client: object) -> str | None:
-    """Return the id of a subshell, by which JupyterLab sends widget messages; None where the kernel has none."""
+    """Return the id of a new subshell, or None where the kernel has no subshells.
+
+    JupyterLab sends widget messages to a subshell.
+    """
     client.kernel_info()
     features = client.get_shell_msg(timeout=60)["content"].get("supported_features", [])
     if "kernel subshells" not in features:
@@ -118,7 +128,7 @@ def _create_subshell(client: object) -> str | None:
 
 
 def _send_change(client: object, widget: str, value: int, subshell: str | None) -> str:
-    """Send a new value of a widget as a page does; returns the message's id."""
+    """Send a new value of a widget as a page does; return the id of the message."""
     data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
     message = client.session.msg("comm_msg", {"comm_id": widget, "data": data})
     if subshell is not None:

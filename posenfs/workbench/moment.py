@@ -1,35 +1,41 @@
-"""A slider over the steps of a search, which become more while one looks at it."""
+"""A slider over the steps of a search, whose number grows while the search runs."""
 
 import anywidget
 import traitlets
 
 
 class Moment(anywidget.AnyWidget):
-    """One of some steps: `value` is the step itself. By the keyboard too: arrows, Page Up and Down, Home and End.
+    """A slider over a list of steps whose `value` is the step itself.
 
-    The slider of ipywidgets takes End for the last of the options that it began with, and tells the place in a list
-    that may be another one by then.
+    The keyboard moves it by arrows, Page Up, Page Down, Home and End. It replaces the slider of
+    ipywidgets, whose End key goes to the last of the initial options, and which reports the index
+    of an option, possibly of an older list.
     """
 
     _esm = """
     function render({ model, el }) {
       el.classList.add("posenfs-moment");
-      const label = document.createElement("label"), words = document.createElement("span");
-      const slider = Object.assign(document.createElement("input"), { type: "range", min: 0, step: 1 });
+      const label = document.createElement("label");
+      const description = document.createElement("span");
+      const slider = document.createElement("input");
+      Object.assign(slider, { type: "range", min: 0, step: 1 });
       const readout = document.createElement("output");
-      words.textContent = model.get("description");
-      label.append(words, slider);
+      description.textContent = model.get("description");
+      label.append(description, slider);
       el.append(label, readout);
-      const chosen = () => model.get("options")[Number(slider.value)];
+      const selected = () => model.get("options")[Number(slider.value)];
       const show = () => {
         const options = model.get("options"), at = options.indexOf(model.get("value"));
         slider.max = options.length - 1;
         if (at >= 0) slider.value = at;
-        readout.textContent = chosen();
-        slider.setAttribute("aria-valuetext", `step ${chosen()}`);
+        readout.textContent = selected();
+        slider.setAttribute("aria-valuetext", `step ${selected()}`);
       };
-      slider.addEventListener("input", () => { readout.textContent = chosen(); });
-      slider.addEventListener("change", () => { model.set("value", chosen()); model.save_changes(); });
+      slider.addEventListener("input", () => { readout.textContent = selected(); });
+      slider.addEventListener("change", () => {
+        model.set("value", selected());
+        model.save_changes();
+      });
       model.on("change:options change:value", show);
       show();
       return () => model.off("change:options change:value", show);
@@ -44,11 +50,18 @@ class Moment(anywidget.AnyWidget):
     .posenfs-moment output { min-width: 48px }
     """
 
-    options = traitlets.List(traitlets.Int(), [0]).tag(sync=True)  # steps in order, at least one
+    options = traitlets.List(traitlets.Int(), [0]).tag(
+        sync=True
+    )  # the steps in order, at least one
     value = traitlets.Int(0).tag(sync=True)
     description = traitlets.Unicode("").tag(sync=True)
 
     def offer(self, options: list[int], value: int) -> None:
-        """These steps, and one of them chosen."""
+        """Replace the steps and select one of them.
+
+        Args:
+            options: The steps in order, at least one.
+            value: The step to select.
+        """
         with self.hold_sync():
             self.options, self.value = options, value

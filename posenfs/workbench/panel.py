@@ -1,4 +1,4 @@
-"""The panel with which a search is run, held, stepped, rewound, branched, and looked at while it goes on."""
+"""The panel that runs, pauses, steps, rewinds and branches a search, and shows its progress."""
 
 import asyncio
 import base64
@@ -27,25 +27,33 @@ from posenfs.workbench.subject import Subject
 from posenfs.workbench.threads import leave_cores
 from posenfs.workbench.views import CostView, CurvesView, FabricView, LogView, PredictionsView, WeightsView
 
-_PERIOD = 0.5  # s between looks at the folder
-_RECENT = 20  # s over which the speed is taken
-_RESTS = 50  # times as long as it took to draw a tab, it is left as it is
-_STATES = {  # what a state is called, and its colour
+_PERIOD = 0.5  # s between two refreshes
+_RECENT = 20  # s over which the speed is averaged
+_RESTS = 50  # a tab is redrawn after this multiple of the time that drawing took
+_STATES = {  # the label and the colour of each state
     "running": ("running", "#2e7d32"),
     "paused": ("paused", "#e69f00"),
     "finished": ("finished", "#0072b2"),
     "interrupted": ("stopped", "#757575"),
     "failed": ("failed", "#c62828"),
-    "gone": ("ended without a word", "#757575"),
+    "gone": ("exited unexpectedly", "#757575"),
 }
 
 
 class SearchPanel:
-    """Shown by a notebook as the last line of a cell; `await panel.finished()` waits for the end of the search.
+    """A panel of a search, displayed as the last line of a cell.
 
-    Given a Search it is run in this kernel, in a thread; given an experiment, or a run (its name or folder), wherever
-    it is under way, or in a process of its own, which outlives the kernel. Everything shown comes from the run's
-    folder: a panel made anew, in another tab or after the kernel's restart, shows the same.
+    A Search runs in a thread of this kernel. The search of an experiment or a run is controlled in
+    the process where it runs, or is started in a new process, which outlives the kernel. Everything
+    shown is read from the run's folder, so that a new panel (in another tab, or after a restart of
+    the kernel) shows the same. `await panel.finished()` waits for the end of the search.
+
+    Args:
+        search: A search, an experiment, or a run (its name or folder).
+        device: The device of a search in a new process: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        RunError: There is no such run, or it holds another experiment.
     """
 
     def __init__(self, search: Search | Experiment | Run | str | Path, device: str = "auto"):
@@ -60,47 +68,48 @@ class SearchPanel:
         self._build()
         self._picture: DisplayHandle | None = None
         self._filling = False
-        self._ended, self._rest = False, 0.0  # whether a picture was left; until when the tab is left as it is
+        self._ended = False  # whether the static image of the end is displayed
+        self._rest = 0.0  # the time of `time.monotonic()` before which the tab is not redrawn
         self.refresh()
 
-    # -- what it looks like -----------------------------------------------------------------------------------------
+    # -- layout --------------------------------------------------------------------------------
 
     def _build(self) -> None:
         driver = self.driver
         self.buttons = {
-            "run": button("Run", "play", "Run on, to the end", driver.go),
-            "pause": button("Pause", "pause", "Hold after the step under way", driver.pause),
-            "step": button("Step", "step-forward", "One training step, then hold", lambda: driver.step(1)),
-            "ten": button("10 steps", "forward", "Ten training steps, then hold", lambda: driver.step(10)),
-            "epoch": button("Epoch", "fast-forward", "To the end of the epoch, then hold", self._epoch),
-            "stop": button("Stop", "stop", "End after the step under way, with a snapshot", driver.stop),
+            "run": button("Run", "play", "Run to the end", driver.go),
+            "pause": button("Pause", "pause", "Pause after the current step", driver.pause),
+            "step": button("Step", "step-forward", "One training step, then pause", lambda: driver.step(1)),
+            "ten": button("10 steps", "forward", "Ten training steps, then pause", lambda: driver.step(10)),
+            "epoch": button("Epoch", "fast-forward", "To the end of the epoch, then pause", self._epoch),
+            "stop": button("Stop", "stop", "Stop after the current step, with a checkpoint", driver.stop),
         }
         self.moment = Moment(description="snapshot")
         self.moment.observe(lambda change: self._look_back(), "value")
         self.name = widgets.Text(f"{self.run.name}_branch", layout={"width": "180px"}, description="")
         self.buttons["rewind"] = button(
-            "Rewind", "undo", "Back to this snapshot; what came later is kept in branches/", self._rewind
+            "Rewind", "undo", "Back to this checkpoint; later steps are kept in branches/", self._rewind
         )
         self.buttons["branch"] = button(
-            "Branch", "code-fork", "A new run, of this name, that goes on from this snapshot", self._branch
+            "Branch", "code-fork", "Create a run of this name that continues from this checkpoint", self._branch
         )
         self.state, self.bar, self.message = widgets.HTML(), widgets.FloatProgress(max=1.0), widgets.HTML()
         self.state.add_class("posenfs-state")
         self.bar.layout = {"width": "100%", "height": "8px"}
         first = [self.buttons[name] for name in ("run", "pause", "step", "ten", "epoch", "stop")]
         second = [self.moment, self.buttons["rewind"], self.name, self.buttons["branch"]]
-        self._notes = [widgets.HTML("<i>drawing …</i>") for _ in self.views]  # what a tab says until it is drawn
+        self._notes = [widgets.HTML("<i>drawing …</i>") for _ in self.views]  # until a tab is drawn
         pages = [widgets.VBox([note, view.widget]) for note, view in zip(self._notes, self.views, strict=True)]
         self.tabs = widgets.Tab(pages, titles=[view.title for view in self.views])
         self.tabs.observe(lambda change: self._turn_to(), "selected_index")
         self.widget = column(row(*first), row(*second), self.state, self.bar, self.message, self.tabs)
 
     def _ipython_display_(self) -> None:
-        if show(self.widget, lambda: ""):  # `finished` leaves a still picture
+        if show(self.widget, lambda: ""):  # `finished` displays a static image
             self._picture = display(HTML(""), display_id=True)
             keep_fresh(("panel", self.run.folder.resolve()), self.refresh, _PERIOD)
 
-    # -- what its buttons do ----------------------------------------------------------------------------------------
+    # -- actions -------------------------------------------------------------------------------
 
     def _epoch(self) -> None:
         status = self.following.status
@@ -119,19 +128,19 @@ class SearchPanel:
         fabric = next(view for view in self.views if isinstance(view, FabricView))
         fabric.show(self.moment.value)
 
-    # -- what it shows ----------------------------------------------------------------------------------------------
+    # -- display -------------------------------------------------------------------------------
 
     def still(self) -> str:
-        """What there is to see now, as HTML that needs neither kernel nor widgets."""
+        """Return the state, the curves and the fabrics as static HTML."""
         steps, architectures = self.following.steps, self.following.at(self.following.status.get("step", 0))[1]
         image = base64.b64encode(summary(self.following.history, self.following.status.get("headline")).png()).decode()
-        drawn = draw_fabrics(self.subject.specs, architectures).svg() if len(steps) and architectures else ""
-        return f"<div>{self.state.value}</div><img src='data:image/png;base64,{image}' style='max-width: 100%'>{drawn}"
+        graph = draw_fabrics(self.subject.specs, architectures).svg() if len(steps) and architectures else ""
+        return f"<div>{self.state.value}</div><img src='data:image/png;base64,{image}' style='max-width: 100%'>{graph}"
 
     def refresh(self) -> None:
-        """Read what is new in the folder, and show it: the head, and the tab that is looked at."""
+        """Read what is new in the run's folder; redraw the visible tab and the head."""
         if self.driver.search is not None and self.driver.under_way:
-            leave_cores()  # this is the kernel's main thread, and the search is beside it
+            leave_cores()  # the kernel's main thread leaves the cores to the search thread
         try:
             changed = self.following.look()
             for stale in self._stale:
@@ -139,16 +148,18 @@ class SearchPanel:
             if "snapshots" in changed:
                 self._offer_snapshots()
             self._show_tab()
-            self._show_head()  # after the tab: what it says can be seen
+            self._show_head()  # after the tab, so that it announces nothing that is not drawn yet
             self._leave_a_picture()
-        except Exception as error:  # of a task nobody would hear it
+        except Exception as error:  # a periodic task would not report it
             self.message.value = in_red(f"{type(error).__name__}: {error}")
 
     def _show_tab(self) -> None:
-        """What is new on the tab that is looked at. While the search runs drawing takes a small share of the time, and
-        what takes long is drawn less often."""
+        """Redraw the visible tab where its data changed.
+
+        While the search runs, slow tabs are redrawn less often, so that drawing takes little time.
+        """
         number, running = self.tabs.selected_index, self.following.status.get("state") == "running"
-        if headless():  # of every live figure a saved notebook would keep the program that draws it: megabytes
+        if headless():  # a saved notebook would contain plotly (megabytes) for every live figure
             return
         if number is None or (running and time.monotonic() < self._rest):
             return
@@ -163,44 +174,46 @@ class SearchPanel:
             self._rest = time.monotonic() + _RESTS * (time.monotonic() - started)
 
     def _turn_to(self) -> None:
-        """Another tab is looked at."""
+        """Draw another tab."""
         self._rest = 0.0
         self.refresh()
 
     def _leave_a_picture(self) -> None:
-        """Once it has ended, beneath the panel: what stays when the kernel is gone."""
+        """Display a static image below the panel once the search has ended."""
         ended = self.following.status.get("state") in ("finished", "failed", "interrupted")
         if ended and not self._ended and self._picture is not None:
-            words = "a still picture of the end, which stays when the kernel is gone"
-            self._picture.update(HTML(f"<details><summary>{words}</summary>{self.still()}</details>"))
+            label = "a static image of the end, which stays when the kernel is gone"
+            self._picture.update(HTML(f"<details><summary>{label}</summary>{self.still()}</details>"))
             self._ended = True
         elif not ended:
             self._ended = False
 
     def _offer_snapshots(self) -> None:
+        """Update the slider of checkpoints; it follows the last one where that was selected."""
         options = sorted({0, *self.following.snapshots})
-        kept = self.moment.value
-        at_the_end = kept == self.moment.options[-1]
-        self._filling = True  # nobody chose these
-        self.moment.offer(options, options[-1] if at_the_end or kept not in options else kept)
+        selected = self.moment.value
+        at_the_end = selected == self.moment.options[-1]
+        self._filling = True  # the change is not the user's
+        self.moment.offer(options, options[-1] if at_the_end or selected not in options else selected)
         self._filling = False
 
     def _show_head(self) -> None:
+        """Show the state, the facts, the error and the hint; enable the buttons that apply."""
         status, driver = self.following.status, self.driver
         state, under_way = self.run.state(status), driver.under_way
         if driver.search is not None:
             status = {**status, "step": driver.search.step_number}
         if state == "paused" and status["step"] != self.following.status["step"]:
-            state = "running"  # it has gone on since the folder was read
+            state = "running"  # it has continued since the folder was read
         if not under_way and state in ("not begun", "running", "paused"):
-            state = "ready"  # to be begun, or run on: what was stepped here by hand
-        step, steps = status.get("step", 0), status.get("steps")  # None: nothing is known of it yet
+            state = "ready"  # not started, or stepped by calls in this kernel
+        step, steps = status.get("step", 0), status.get("steps")  # steps: None before the start
         self._allow(state, under_way)
         self.buttons["epoch"].disabled |= steps is None
         self.bar.value = step / steps if steps else 0.0
         self.bar.bar_style = {"finished": "success", "failed": "danger"}.get(state, "")
-        words, colour = _STATES.get(state, (state, "#757575"))
-        badge = f"<b style='color: white; background: {colour}; padding: 2px 8px; border-radius: 8px'>{words}</b>"
+        label, colour = _STATES.get(state, (state, "#757575"))
+        badge = f"<b style='color: white; background: {colour}; padding: 2px 8px; border-radius: 8px'>{label}</b>"
         facts = [f"step <b>{step}</b> of {steps or '?'}"]
         facts += [f"epoch {status['epoch']} of {status['epochs']}"] if steps else []
         facts += self._speed(steps - step) if state == "running" and steps else self._speed()
@@ -216,16 +229,16 @@ class SearchPanel:
         self.message.value = in_red(error) if error else hint
 
     def _allow(self, state: str, under_way: bool) -> None:
-        """The buttons that mean something now. One that has ended keeps its run in hand for a moment yet."""
-        going, held = under_way and state == "running", under_way and state == "paused"
-        onward = state != "finished" and (held or not under_way)
+        """Enable the buttons that apply. An ended search keeps its run open for a moment."""
+        running, paused = under_way and state == "running", under_way and state == "paused"
+        can_continue = state != "finished" and (paused or not under_way)
         for name in ("run", "step", "ten", "epoch"):
-            self.buttons[name].disabled = not onward
-        self.buttons["pause"].disabled = not going
-        self.buttons["stop"].disabled = not (going or held)
+            self.buttons[name].disabled = not can_continue
+        self.buttons["pause"].disabled = not running
+        self.buttons["stop"].disabled = not (running or paused)
 
     def _speed(self, left: int | None = None) -> list[str]:
-        """The memory, and where it runs, with so many steps left, images a second and the time left."""
+        """Return the memory and, with the number of steps left, speed and time left."""
         recent = [row for row in self.following.timing[-50:] if row["time"] > time.time() - _RECENT]
         last = self.following.timing[-1:]
         facts = []
@@ -236,10 +249,17 @@ class SearchPanel:
                 facts.append(f"{_duration(left * self.subject.experiment.run.batch_size / rate)} left")
         return facts + [f"{row['peak_mb'] / 1000:.1f} GB" for row in last]
 
-    # -- waiting ----------------------------------------------------------------------------------------------------
+    # -- waiting -------------------------------------------------------------------------------
 
     async def finished(self) -> dict[str, float | None]:
-        """Wait until the search is finished; its metrics. Where nobody can press a button, it is run to its end."""
+        """Wait until the search is finished. In a headless kernel, run it to its end.
+
+        Returns:
+            The metrics.
+
+        Raises:
+            RunError: In a headless kernel, the search ended before it was finished.
+        """
         if headless() or getattr(get_ipython(), "kernel", None) is None:
             if self.driver.search is not None:
                 self.driver.search.finish()

@@ -1,4 +1,4 @@
-"""A run to look at: its network, and its people."""
+"""The network and the data of a run, for display."""
 
 import copy
 import functools
@@ -16,8 +16,13 @@ from posenfs.search.run import Run
 
 
 class Subject:
-    """A run to look at. `people` are those the network does not see, `train` those it learns from; networks are in eval
-    mode, on the CPU."""
+    """The network and the data of a run. Networks are in eval mode and on the CPU.
+
+    Args:
+        run: The run to show.
+        experiment: Its experiment; its `data` may be replaced by data of the same keypoints.
+        search: The open search whose data are used; without it the data are read from disk.
+    """
 
     def __init__(self, run: Run, experiment: Experiment, search: Search | None = None):
         self.run, self.experiment, self._search = run, experiment, search
@@ -27,30 +32,41 @@ class Subject:
 
     @functools.cached_property
     def _data(self) -> tuple[People, People]:
-        own = self._search
-        return open_data(self.experiment.data, progress=False) if own is None else (own.train, own.valid)
+        """The training and the validation split."""
+        if self._search is not None:
+            return self._search.train, self._search.valid
+        return open_data(self.experiment.data, progress=False)
 
     @property
     def train(self) -> People:
+        """The training split."""
         return self._data[0]
 
     @property
     def people(self) -> People:
+        """The validation split."""
         return self._data[1]
 
     @functools.cached_property
     def network(self) -> PoseNetwork:
-        """With weights that mean nothing: for its shape and its cost."""
-        fresh = replace(self.experiment, backbone_weights=None, start=None)
-        return build_model(fresh, self.parts).eval()
+        """A network with random weights, for its structure and its cost."""
+        experiment = replace(self.experiment, backbone_weights=None, start=None)
+        return build_model(experiment, self.parts).eval()
 
     @functools.cached_property
     def specs(self) -> Mapping[str, FabricSpec]:
-        """Of every fabric by name; none where nothing is searched."""
+        """The search space of every fabric by name; empty where nothing is searched."""
         return {name: fabric.spec for name, fabric in self.network.fabrics().items()}
 
     def network_at(self, snapshot: int) -> PoseNetwork:
-        """The network as a snapshot has it; raises RunError where that cannot be read."""
+        """Return the network with the weights of a checkpoint.
+
+        Args:
+            snapshot: The step of the checkpoint.
+
+        Raises:
+            RunError: The checkpoint cannot be read.
+        """
         network = copy.deepcopy(self.network)
         network.load_state_dict(self.run.load_snapshot(snapshot)["model"])
         return network

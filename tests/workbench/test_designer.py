@@ -1,4 +1,4 @@
-"""Parts designed on a body: what is shown is the scheme that an experiment would have."""
+"""The part designer: the displayed parts are the part scheme of an experiment."""
 
 import pytest
 from hypothesis import given, settings
@@ -11,14 +11,16 @@ from posenfs.workbench.designer import PartDesigner
 
 @pytest.mark.parametrize("skeleton", [MPII, COCO, LSP])
 @pytest.mark.parametrize("count", [1, 3, 5, 8])
-def test_a_scheme_of_table_1_is_what_it_gives(skeleton, count):
+def test_scheme_of_table_1(skeleton, count):
     designer = PartDesigner(skeleton, count)
-    assert designer.scheme() == part_scheme(skeleton, count) == part_scheme(skeleton, designer.parts)
+    assert (
+        designer.scheme() == part_scheme(skeleton, count) == part_scheme(skeleton, designer.parts)
+    )
     assert f"<b>{len(skeleton)} of {len(skeleton)}</b>" in designer.facts.value
     assert ("several parts" in designer.facts.value) == (count == 8)
 
 
-def test_a_click_puts_in_or_takes_out_and_undo_takes_back():
+def test_click_toggles_a_keypoint_and_undo_reverts_it():
     designer = PartDesigner(LSP, {"upper": ["neck"]})
     assert "13 of 14" not in designer.facts.value and "in no part" in designer.facts.value
     designer._toggle("keypoint/0")
@@ -38,7 +40,10 @@ def test_parts_are_added_renamed_and_removed():
     assert "write the part&#x27;s name first" in designer.message.value
     designer.name.value = "lower half"
     designer.buttons["add"].click()
-    assert designer.parts == {"upper": ("neck",), "lower_half": ()} and designer.part.value == "lower_half"
+    assert (
+        designer.parts == {"upper": ("neck",), "lower_half": ()}
+        and designer.part.value == "lower_half"
+    )
     assert "without a keypoint: lower half" in designer.facts.value
     designer._toggle("keypoint/1")
     designer.name.value = "upper"
@@ -58,7 +63,7 @@ def test_parts_are_added_renamed_and_removed():
 
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 13)), max_size=20))
-def test_whatever_is_clicked_can_all_be_undone(moves):
+def test_every_click_can_be_undone(moves):
     designer = PartDesigner(LSP, 3)
     before, names = designer.parts, list(designer.parts)
     for part, keypoint in moves:
@@ -69,7 +74,7 @@ def test_whatever_is_clicked_can_all_be_undone(moves):
     assert designer.parts == before
 
 
-def test_a_skeleton_that_the_drawn_body_does_not_know():
+def test_skeleton_with_keypoints_outside_the_drawn_body():
     tail = Skeleton("cat", ("nose", "tail"), (), ((0, 1),))
     with pytest.raises(ValueError, match="no place in the drawn body for tail"):
         PartDesigner(tail, {"cat": ("nose", "tail")})

@@ -1,4 +1,4 @@
-"""Pictures drawn again and again: what is kept, what is made anew, and what a click gives."""
+"""Redrawn figures and graphs, and the messages of clicks."""
 
 import json
 
@@ -14,7 +14,7 @@ def line(*values):
     return go.Figure(go.Scatter(x=list(range(len(values))), y=values))
 
 
-def test_the_page_has_what_is_drawn():
+def test_content_is_the_last_figure():
     plot = Plot()
     assert plot.content == ""
     plot.draw(line(1, 2))
@@ -23,8 +23,8 @@ def test_the_page_has_what_is_drawn():
     assert content["data"][0]["y"] == [1, 2, 3] and content["layout"]["title"]["text"] == "two"
 
 
-def test_plotlys_program_comes_when_it_is_asked_for(monkeypatch):
-    """Once a page: it is megabytes, and no part of a plot's state, which a saved notebook would keep."""
+def test_plotly_is_sent_on_request(monkeypatch):
+    """plotly's code is not part of a plot's state, which a saved notebook contains."""
     plot, sent = Plot(), []
     monkeypatch.setattr(plot, "send", lambda content, buffers: sent.append((content, buffers)))
     plot.draw(line(1, 2))
@@ -34,14 +34,14 @@ def test_plotlys_program_comes_when_it_is_asked_for(monkeypatch):
     assert content == {"plotly": True} and b"window.Plotly = Plotly" in code and len(code) > 1e6
 
 
-def test_a_click_on_a_map_names_its_pixel():
+def test_click_on_a_heatmap_reports_its_pixel():
     clicks = []
     Plot(lambda x, y: clicks.append((x, y)))._handle_custom_msg({"clicked": [3, 5]}, [])
     Plot()._handle_custom_msg({"clicked": [3, 5]}, [])
     assert clicks == [(3, 5)]
 
 
-def test_a_click_on_a_drawing_names_its_node():
+def test_click_on_a_drawing_reports_its_node():
     chosen = []
     drawing = Drawing("cell", chosen.append)
     spec = FabricSpec()

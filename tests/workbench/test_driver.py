@@ -1,4 +1,4 @@
-"""Orders to a search: in this kernel, in another process, and where none is under way."""
+"""Commands to a search in this kernel, to one in another process, and to one that is not running."""
 
 import threading
 import time
@@ -25,26 +25,26 @@ WAYS = ("in this kernel", "in another process")
 
 @pytest.fixture(params=WAYS)
 def driver(request, tiny, tmp_path):
-    going = search(tiny, tmp_path / "run")
+    opened = search(tiny, tmp_path / "run")
     if request.param == "in this kernel":
-        own = Driver(going)
+        driver = Driver(opened)
     else:
-        going.close()
-        own = Driver(Run(going.run.folder), "cpu")
-    yield own
-    own.stop()
-    own.wait()
-    until(lambda: not own.under_way)
+        opened.close()
+        driver = Driver(Run(opened.run.folder), "cpu")
+    yield driver
+    driver.stop()
+    driver.wait()
+    until(lambda: not driver.under_way)
 
 
-def test_stepped_held_rewound_and_run_to_the_same_end(driver, undisturbed):  # noqa: F811
+def test_step_pause_rewind_and_run_give_the_same_result(driver, undisturbed):  # noqa: F811
     run = driver.run
     driver.step(1)
     driver.wait()
     until(lambda: run.status()["state"] == "paused" and run.status()["step"] == 1)
     driver.step(3)
     until(lambda: run.status()["state"] == "paused" and run.status()["step"] == 4)
-    assert run.history()[-1]["step"] == 4  # a held search has written what it did
+    assert run.history()[-1]["step"] == 4  # a paused search has written its history
     driver.rewind(2)
     driver.wait()
     assert driver.error == "" and run.status()["state"] == "paused" and run.status()["step"] == 2
@@ -55,7 +55,7 @@ def test_stepped_held_rewound_and_run_to_the_same_end(driver, undisturbed):  # n
 
 
 @pytest.mark.parametrize("driver", sweep(WAYS, fast=WAYS[:1]), indirect=True)
-def test_a_finished_search_goes_back_and_branches(driver, undisturbed):  # noqa: F811
+def test_finished_search_is_rewound_and_branched(driver, undisturbed):  # noqa: F811
     run = driver.run
     driver.go()
     until(lambda: run.status().get("state") == "finished" and not driver.under_way)
@@ -70,7 +70,7 @@ def test_a_finished_search_goes_back_and_branches(driver, undisturbed):  # noqa:
     same_run(run.folder, undisturbed)
 
 
-def test_what_goes_wrong_is_kept(driver):
+def test_last_error_is_kept(driver):
     driver.rewind(99)
     driver.wait()
     assert driver.error == "ValueError: this search is at step 0: it can go back to one from 0 to that, not 99"
@@ -79,10 +79,10 @@ def test_what_goes_wrong_is_kept(driver):
     assert "an experiment's name is a folder's name" in driver.error
 
 
-def test_everyone_who_steers_a_search_has_the_same_hands(tiny, tmp_path, undisturbed):  # noqa: F811
-    """An editor's branch, and a panel shown twice, leave the step under way alone."""
-    going = search(tiny, tmp_path / "run")
-    first, second = Driver(going), Driver(going)
+def test_drivers_of_a_search_share_its_queue(tiny, tmp_path, undisturbed):  # noqa: F811
+    """A branch by an editor, or a second panel, does not disturb the running steps."""
+    opened = search(tiny, tmp_path / "run")
+    first, second = Driver(opened), Driver(opened)
     first.step(3)
     first.wait()
     assert second.under_way
@@ -93,18 +93,18 @@ def test_everyone_who_steers_a_search_has_the_same_hands(tiny, tmp_path, undistu
     second.go()
     until(lambda: first.run.status()["state"] == "finished" and not first.under_way)
     assert first.error == second.error == ""
-    same_run(going.run.folder, undisturbed)
+    same_run(opened.run.folder, undisturbed)
 
 
 @pytest.mark.parametrize("driver", sweep(WAYS, fast=WAYS[:1]), indirect=True)
-def test_orders_right_after_the_end(driver, undisturbed):  # noqa: F811
-    """It has ended and its thread or process has not yet: the next order is for a new one, and no old one is."""
+def test_commands_right_after_the_end(driver, undisturbed):  # noqa: F811
+    """While the thread or process of an ended search still exists, commands start a new one."""
     run = driver.run
     driver.step(2)
     until(lambda: run.status()["state"] == "paused" and run.status()["step"] == 2)
     driver.stop()
     until(lambda: run.status()["state"] == "interrupted")
-    run.command("stop")  # pressed twice: nobody heeds this one
+    run.command("stop")  # as if pressed twice: no search processes this one
     driver.go()
     until(lambda: run.status()["state"] == "finished")
     driver.rewind(2)
@@ -134,8 +134,8 @@ def test_a_run_open_elsewhere_is_not_waited_for(tiny, tmp_path, monkeypatch):
     held.close()
 
 
-def test_made_anew_it_takes_over(tiny, tmp_path):
-    """The cell is run again: the old thread ends and writes nothing more."""
+def test_new_search_takes_over_a_paused_run(tiny, tmp_path):
+    """When its cell is run again, the old thread ends and writes nothing more."""
     first = Driver(search(replace(tiny, run=replace(tiny.run, epochs=1000)), tmp_path))
     first.step(2)
     until(lambda: first.run.status()["state"] == "paused" and first.run.status()["step"] == 2)
@@ -143,12 +143,13 @@ def test_made_anew_it_takes_over(tiny, tmp_path):
     status = second.run.status()
     until(lambda: not first.under_way, patience=20)
     assert "has let go of" in first.error and second.run.status() == status
-    assert not [own for own in threading.enumerate() if own.name == f"search {first.run.name}"]
+    names = [thread.name for thread in threading.enumerate()]
+    assert f"search {first.run.name}" not in names
     second.step()
     second.close()
 
 
-def test_a_running_one_too(long, tmp_path):  # noqa: F811
+def test_new_search_takes_over_a_running_run(long, tmp_path):  # noqa: F811
     first = Driver(search(long, tmp_path))
     first.go()
     until(lambda: first.run.status()["step"] > 3)

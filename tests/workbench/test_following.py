@@ -1,4 +1,4 @@
-"""Whoever follows a run reads what whoever opens it anew would read."""
+"""Incremental reading of a run gives the same as reading it again from disk."""
 
 import json
 
@@ -13,72 +13,80 @@ from tests.search.test_engine import search
 
 @pytest.fixture
 def followed(tiny, tmp_path):
-    going = search(tiny, tmp_path)
-    yield going, Following(going.run)
-    going.close()
+    running = search(tiny, tmp_path)
+    yield running, Following(running.run)
+    running.close()
 
 
-def agrees(following):
+def assert_agrees_with_disk(following):
     run = Run(following.run.folder)
     steps, architectures = run.architectures()
     assert following.history == run.history() and following.timing == run.timing()
     assert following.status == run.status() and following.snapshots == run.snapshots()
     assert np.array_equal(following.steps, steps)
-    for name, own in architectures.items():
-        assert own.alpha.equal(following.architectures[name].alpha)
-        assert own.beta.equal(following.architectures[name].beta)
+    for name, logged in architectures.items():
+        assert logged.alpha.equal(following.architectures[name].alpha)
+        assert logged.beta.equal(following.architectures[name].beta)
 
 
-def test_step_by_step_there_and_back(followed):
-    going, following = followed
+def test_steps_and_a_rewind(followed):
+    running, following = followed
     for _ in range(5):
-        going.step()
+        running.step()
         following.look()
-        agrees(following)
+        assert_agrees_with_disk(following)
     assert following.look() == set()
-    going.rewind(2)
+    running.rewind(2)
     assert {"history", "architectures", "snapshots", "status"} <= following.look()
-    agrees(following)
-    going.finish()
-    assert "metrics" in following.look() and following.metrics == going.run.metrics()
-    agrees(following)
+    assert_agrees_with_disk(following)
+    running.finish()
+    assert "metrics" in following.look() and following.metrics == running.run.metrics()
+    assert_agrees_with_disk(following)
 
 
-def test_a_file_that_goes_while_it_is_read(followed, tmp_path, monkeypatch):
-    going, following = followed
+def test_file_that_disappears_while_it_is_read(followed, tmp_path, monkeypatch):
+    running, following = followed
     for _ in range(2):
-        going.step()
+        running.step()
     load, listed = np.load, Run.architecture_files
 
-    def too_late(path):
-        going.snapshot()  # since.npz becomes a chunk
+    def load_after_rename(path):
+        running.snapshot()  # renames since.npz to a chunk
         return load(path)
 
     with monkeypatch.context() as patched:
-        patched.setattr(np, "load", too_late)
-        patched.setattr(Run, "architecture_files", lambda run: [*listed(run), tmp_path / "architecture" / "gone.npz"])
+        patched.setattr(np, "load", load_after_rename)
+        missing = tmp_path / "architecture" / "gone.npz"
+        patched.setattr(Run, "architecture_files", lambda run: [*listed(run), missing])
         assert "architectures" in following.look()
     assert "architectures" in following.look()
-    agrees(following)
+    assert_agrees_with_disk(following)
 
 
-@pytest.mark.parametrize("what", ["read_architectures", "join_architectures"])
-def test_a_look_that_fails_hides_nothing(what, followed, monkeypatch):
-    going, following = followed
-    going.finish()
+@pytest.mark.parametrize("function", ["read_architectures", "join_architectures"])
+def test_changes_are_reported_after_a_failure(function, followed, monkeypatch):
+    running, following = followed
+    running.finish()
 
     def fails(*args):
         raise OSError
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, what, fails)
+        patched.setattr(module, function, fails)
         with pytest.raises(OSError):
             following.look()
-    assert following.look() == {"status", "metrics", "snapshots", "history", "timing", "architectures"}
-    agrees(following)
+    assert following.look() == {
+        "status",
+        "metrics",
+        "snapshots",
+        "history",
+        "timing",
+        "architectures",
+    }
+    assert_agrees_with_disk(following)
 
 
-def test_what_is_torn_waits(tmp_path):
+def test_incomplete_line_is_read_later(tmp_path):
     run = Run(tmp_path)
     following, path = Following(run), tmp_path / "history.jsonl"
     assert following.look() == set() and following.at(3) == (0, {})
@@ -90,7 +98,7 @@ def test_what_is_torn_waits(tmp_path):
     assert following.look() == {"history"} and [row["step"] for row in following.history] == [1, 2]
 
 
-def test_another_file_of_the_same_length_is_read_anew(tmp_path):
+def test_rewritten_file_of_the_same_length_is_read_again(tmp_path):
     following, path = Following(Run(tmp_path)), tmp_path / "history.jsonl"
     for loss in (1.0, 3.0):
         path.write_text("".join(json.dumps({"step": n, "loss": loss}) + "\n" for n in range(50)))
@@ -100,13 +108,13 @@ def test_another_file_of_the_same_length_is_read_anew(tmp_path):
     assert following.look() == {"history"} and following.history == []
 
 
-def test_the_moment_before(followed):
-    going, following = followed
-    going.finish()
+def test_last_logged_step_up_to_a_step(followed):
+    running, following = followed
+    running.finish()
     following.look()
     steps = following.steps.tolist()
-    assert steps == [0, 2, 4, 6, 8] and going.step_number == 8
+    assert steps == [0, 2, 4, 6, 8] and running.step_number == 8
     assert [following.at(step)[0] for step in (-1, 0, 1, 2, 3, 99)] == [0, 0, 0, 2, 2, 8]
-    step, then = following.at(2)
-    for name, own in following.architectures.items():
-        assert then[name].alpha.equal(own.alpha[steps.index(step)])
+    step, current = following.at(2)
+    for name, logged in following.architectures.items():
+        assert current[name].alpha.equal(logged.alpha[steps.index(step)])

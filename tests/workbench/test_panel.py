@@ -1,4 +1,4 @@
-"""The panel without a browser: what it says is what the folder says."""
+"""The panel without a browser: it shows the state of the run's folder."""
 
 import asyncio
 import os
@@ -18,10 +18,10 @@ from tests.search.test_engine import search
 
 @pytest.fixture
 def panel(tiny, tmp_path):
-    own = SearchPanel(search(tiny, tmp_path / "run"))
-    yield own
-    own.driver.stop()
-    own.driver.wait()
+    panel = SearchPanel(search(tiny, tmp_path / "run"))
+    yield panel
+    panel.driver.stop()
+    panel.driver.wait()
 
 
 def until(panel, condition, patience=60):
@@ -37,19 +37,25 @@ def press(panel, name):
     panel.buttons[name].click()
 
 
-def test_buttons_do_what_they_say(panel):
+def test_buttons(panel):
     assert "ready" in panel.state.value and panel.buttons["pause"].disabled
     press(panel, "step")
-    until(panel, lambda: "paused" in panel.state.value and "step <b>1</b> of 8" in panel.state.value)
+    until(
+        panel, lambda: "paused" in panel.state.value and "step <b>1</b> of 8" in panel.state.value
+    )
     press(panel, "epoch")
-    until(panel, lambda: "paused" in panel.state.value and "step <b>4</b> of 8" in panel.state.value)
+    until(
+        panel, lambda: "paused" in panel.state.value and "step <b>4</b> of 8" in panel.state.value
+    )
     assert panel.moment.options == [0, 4] and panel.moment.value == 4
     panel.moment.value = 0
     press(panel, "rewind")
     until(panel, lambda: "step <b>0</b> of 8" in panel.state.value and not panel.driver.doing)
     press(panel, "run")
     until(panel, lambda: "finished" in panel.state.value)
-    assert panel.buttons["run"].disabled and panel.buttons["stop"].disabled and panel.bar.value == 1.0
+    assert (
+        panel.buttons["run"].disabled and panel.buttons["stop"].disabled and panel.bar.value == 1.0
+    )
     panel.name.value = "side"
     panel.moment.value = 4
     press(panel, "branch")
@@ -58,18 +64,18 @@ def test_buttons_do_what_they_say(panel):
 
 
 @pytest.mark.parametrize("number", range(7))
-def test_every_tab_shows_something(panel, number):
+def test_every_tab_shows_its_view(panel, number):
     panel.driver.search.finish()
     panel.tabs.selected_index = number
     view = panel.views[number]
     until(panel, lambda: not getattr(view, "busy", False))
     panel.refresh()
     assert panel.message.value == ""
-    words = str([vars(view)[key] for key in vars(view)])
-    assert len(words) > 300
+    content = str([vars(view)[key] for key in vars(view)])
+    assert len(content) > 300
 
 
-def test_the_fabric_of_a_moment(panel):
+def test_fabric_of_a_step(panel):
     search = panel.driver.search
     search.finish()
     panel.refresh()
@@ -79,8 +85,9 @@ def test_the_fabric_of_a_moment(panel):
     assert fabric.now.value and panel.moment.value == 8
     panel.moment.value = 0
     assert fabric.moment.value == 0 and not fabric.now.value and fabric.graph.svg != now
-    for words in ("the beginning", "step 4", plain_name(next(iter(fabric.subject.specs)))):
-        fabric.less.value = dict(fabric.less.options)[words]
+    first_part = plain_name(next(iter(fabric.subject.specs)))
+    for label in ("the beginning", "step 4", first_part):
+        fabric.less.value = dict(fabric.less.options)[label]
         assert "svg" in fabric.graph.svg
     fabric.cell.value = fabric.cell.options[1][1]
     assert "svg" in fabric.inside.svg
@@ -97,20 +104,22 @@ def test_the_fabric_of_a_moment(panel):
     assert fabric.graph.svg == now
 
 
-def test_what_is_open_elsewhere_is_said(panel):
+def test_run_open_in_another_process(panel):
     other = SearchPanel(Run(panel.run.folder), "cpu")  # as another notebook has it
     assert "has this run open" in other.message.value
-    assert all(other.buttons[name].disabled for name in ("run", "pause", "step", "ten", "epoch", "stop"))
+    assert all(
+        other.buttons[name].disabled for name in ("run", "pause", "step", "ten", "epoch", "stop")
+    )
 
 
-def test_of_one_whose_process_is_gone_it_is_said(tiny, tmp_path):
-    own = search(tiny, tmp_path / "run")
-    own.close()
-    panel = SearchPanel(Run(own.run.folder), "cpu")
-    assert "ended without a word" in panel.state.value and not panel.buttons["run"].disabled
+def test_run_whose_process_is_gone(tiny, tmp_path):
+    closed = search(tiny, tmp_path / "run")
+    closed.close()
+    panel = SearchPanel(Run(closed.run.folder), "cpu")
+    assert "exited unexpectedly" in panel.state.value and not panel.buttons["run"].disabled
 
 
-def test_what_goes_wrong_is_shown(panel):
+def test_error_is_shown(panel):
     panel.name.value = "a/b"
     press(panel, "branch")
     panel.driver.wait()
@@ -118,41 +127,43 @@ def test_what_goes_wrong_is_shown(panel):
     assert "an experiment&#x27;s name is a folder&#x27;s name" in panel.message.value
 
 
-def test_a_panel_made_anew_shows_the_same(panel):
+def test_new_panel_shows_the_same(panel):
     panel.driver.search.finish()
     panel.refresh()
     other = SearchPanel(Run(panel.run.folder), "cpu")
     assert other.state.value == panel.state.value and other.moment.options == panel.moment.options
 
 
-def test_an_experiment_has_a_process_of_its_own(tiny, tmp_path, monkeypatch):
+def test_experiment_runs_in_a_separate_process(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "notebooks").mkdir()
-    own = SearchPanel(replace(tiny, name="apart"), "cpu")
-    assert "ready" in own.state.value and "step <b>0</b> of ?" in own.state.value
-    press(own, "step")
-    until(own, lambda: "paused" in own.state.value and "step <b>1</b> of 8" in own.state.value)
-    again = SearchPanel(replace(tiny, name="apart"), "cpu")  # as a new kernel makes it
-    assert again.state.value == own.state.value and again.run.status()["pid"] != os.getpid()
+    first = SearchPanel(replace(tiny, name="apart"), "cpu")
+    assert "ready" in first.state.value and "step <b>0</b> of ?" in first.state.value
+    press(first, "step")
+    until(
+        first, lambda: "paused" in first.state.value and "step <b>1</b> of 8" in first.state.value
+    )
+    again = SearchPanel(replace(tiny, name="apart"), "cpu")  # as in a new kernel
+    assert again.state.value == first.state.value and again.run.status()["pid"] != os.getpid()
     press(again, "stop")
     until(again, lambda: "stopped" in again.state.value and not again.driver.under_way)
     with pytest.raises(RunError, match="holds another experiment"):
         SearchPanel(replace(tiny, name="apart", vector_dim=4))
 
 
-def test_without_anybody_it_runs_to_the_end(panel, capsys):
+def test_finished_runs_to_the_end_without_a_kernel(panel, capsys):
     metrics = asyncio.run(panel.finished())
     assert metrics == panel.run.metrics()["metrics"] and panel.driver.search.finished
     assert "svg" in panel.still() and "data:image/png" in panel.still()
 
 
-def test_without_anybody_it_waits_for_the_process_that_has_it(tiny, tmp_path, monkeypatch):
+def test_finished_waits_for_the_process_that_runs_the_search(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run, found = detach(replace(tiny, name="apart"), None, "cpu", held=True), []
-    own = SearchPanel(replace(tiny, name="apart"), "cpu")
-    waiting = threading.Thread(target=lambda: found.append(asyncio.run(own.finished())))
+    run, results = detach(replace(tiny, name="apart"), None, "cpu", held=True), []
+    panel = SearchPanel(replace(tiny, name="apart"), "cpu")
+    waiting = threading.Thread(target=lambda: results.append(asyncio.run(panel.finished())))
     waiting.start()
     send(run, "resume")
     waiting.join(60)
-    assert found == [run.metrics()["metrics"]]
+    assert results == [run.metrics()["metrics"]]

@@ -13,11 +13,11 @@ from posenfs.workbench.threads import compute_alone, leave_cores
 
 
 def in_a_thread(work):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(work()))
+    results = []
+    thread = threading.Thread(target=lambda: results.append(work()))
     thread.start()
     thread.join()
-    return found[0]
+    return results[0]
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def two_threads():
     torch.set_num_threads(before)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="libgomp is looked for on Linux alone")
-def test_a_thread_that_computes_alone_leaves_the_others_as_they_are(two_threads):
+@pytest.mark.skipif(sys.platform != "linux", reason="libgomp is looked up on Linux only")
+def test_compute_alone_does_not_change_other_threads(two_threads):
     def alone():
         compute_alone()
         return torch.get_num_threads()
@@ -38,7 +38,7 @@ def test_a_thread_that_computes_alone_leaves_the_others_as_they_are(two_threads)
     assert torch.get_num_threads() == 2 and in_a_thread(torch.get_num_threads) == 2
 
 
-def test_threads_given_up_come_back_with_the_same_numbers(two_threads):
+def test_results_are_the_same_after_leave_cores(two_threads):
     x = torch.randn(300, 300)
     before = (x.relu() @ x).clone()
     leave_cores()
@@ -46,14 +46,14 @@ def test_threads_given_up_come_back_with_the_same_numbers(two_threads):
     assert torch.equal(x.relu() @ x, before) and torch.get_num_threads() == 2
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
-def test_what_a_thread_kept_is_given_back():
+@pytest.mark.skipif(sys.platform != "linux", reason="a function of glibc")
+def test_memory_of_a_thread_is_given_back():
     process = psutil.Process()
 
     def fill_and_free():
-        kept = [bytearray(100_000) for _ in range(2000)]
-        for piece in kept:
-            piece[:] = b"x" * len(piece)
+        blocks = [bytearray(100_000) for _ in range(2000)]
+        for block in blocks:
+            block[:] = b"x" * len(block)
         return process.memory_info().rss
 
     full = in_a_thread(fill_and_free)
