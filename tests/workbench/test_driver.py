@@ -1,4 +1,4 @@
-"""Commands to a search in this kernel, to one in another process, and to one that is not running."""
+"""Commands to a search in this kernel, in another process, and to one that is not running."""
 
 import threading
 import time
