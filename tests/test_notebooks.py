@@ -76,7 +76,7 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
                 r"largest batch in 8 GiB: \d+ crops",
                 r"expected 0\.\d+ GMAC; mean of 200",
                 r"greatest difference of score maps: 0 \(random\), 0 \(validation\)",
-                r">stay: 4 of 6 cells, 10 of 18 sources, 36 of 54 operations<",
+                r">kept: 4 of 6 cells, 10 of 18 sources, 36 of 54 operations<",
                 r"weights below 0\.25 gone",
                 r"child, trained from scratch",
             ),

@@ -11,7 +11,8 @@ from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec, Sources
 from posenfs.show.canvas import INK
 from posenfs.show.curves import layout
-from posenfs.show.fabric_graph import TRANSFER_COLOURS, fitting_specs, operation_name
+from posenfs.show.canvas import TRANSFER_COLOURS
+from posenfs.show.fabric_graph import fitting_specs, operation_name
 from posenfs.study.distinctness import Distinctness
 
 
@@ -23,12 +24,21 @@ def genotype_table(
     rows = {}
     for name, own in fitting_specs(spec, architectures).items():
         architecture = architectures[name]
-        genotype, cells = architecture.genotype(own), [f"layer {c.layer}, 1/{own.strides[c.row]}" for c in own.cells]
+        genotype, cells = (
+            architecture.genotype(own),
+            [f"layer {c.layer}, 1/{own.strides[c.row]}" for c in own.cells],
+        )
         places = [f"{cell}: " for cell in cells] if own.alpha_per_cell else [""]
-        weights = architecture.operation_weights.detach().reshape(len(places), len(own.edges), -1).amax(-1)
+        weights = (
+            architecture.operation_weights.detach()
+            .reshape(len(places), len(own.edges), -1)
+            .amax(-1)
+        )
         row = {
             f"{place}edge {start} → {end}": f"{operation_name(operation)} {weight:.0%}"
-            for place, operations, found in zip(places, genotype.operations, weights.tolist(), strict=True)
+            for place, operations, found in zip(
+                places, genotype.operations, weights.tolist(), strict=True
+            )
             for (start, end), operation, weight in zip(own.edges, operations, found, strict=True)
         }
         scales = architecture.scale_weights.detach().amax(-1).tolist()
@@ -38,7 +48,9 @@ def genotype_table(
 
 
 def alpha_maps(
-    spec: FabricSpec | Mapping[str, FabricSpec], architectures: Mapping[str, Architecture], when: str = "now"
+    spec: FabricSpec | Mapping[str, FabricSpec],
+    architectures: Mapping[str, Architecture],
+    when: str = "now",
 ) -> go.Figure:
     """softmax(alpha) of every fabric: a row for each edge inside a cell, a column for each operation; where each cell
     has its own alpha, the mean over cells. Raises ValueError where alpha or beta does not fit."""
@@ -48,31 +60,48 @@ def alpha_maps(
         weights = architectures[name].operation_weights.detach()
         weights = weights.mean(0) if own.alpha_per_cell else weights
         edges = [f"{start} → {end}" for start, end in own.edges]
-        _add_map(figure, weights.tolist(), [operation_name(o) for o in own.operations], edges, column)
-    return _as_map(figure, f"softmax(alpha), {when}", 90 + 60 * max(len(own.edges) for own in specs.values()))
+        _add_map(
+            figure, weights.tolist(), [operation_name(o) for o in own.operations], edges, column
+        )
+    return _as_map(
+        figure, f"softmax(alpha), {when}", 90 + 60 * max(len(own.edges) for own in specs.values())
+    )
 
 
 def beta_maps(
-    spec: FabricSpec | Mapping[str, FabricSpec], architectures: Mapping[str, Architecture], when: str = "now"
+    spec: FabricSpec | Mapping[str, FabricSpec],
+    architectures: Mapping[str, Architecture],
+    when: str = "now",
 ) -> go.Figure:
     """softmax(beta) of every fabric: a column for each layer; for each stride the rows finer, same, coarser. Raises
     ValueError where alpha or beta does not fit."""
     specs = fitting_specs(spec, architectures)
-    figure = make_subplots(cols=len(specs), column_titles=[plain_name(name) for name in specs], horizontal_spacing=0.08)
+    figure = make_subplots(
+        cols=len(specs), column_titles=[plain_name(name) for name in specs], horizontal_spacing=0.08
+    )
     for column, (name, own) in enumerate(specs.items(), 1):
-        weights = dict(zip(own.cells, architectures[name].scale_weights.detach().tolist(), strict=True))
+        weights = dict(
+            zip(own.cells, architectures[name].scale_weights.detach().tolist(), strict=True)
+        )
         layers, rows = range(own.first, own.end), range(1 + max(cell.row for cell in own.cells))
         values = [
-            [weights[cell][source] if (cell := CellIndex(layer, row)) in weights else None for layer in layers]
+            [
+                weights[cell][source] if (cell := CellIndex(layer, row)) in weights else None
+                for layer in layers
+            ]
             for row in rows
             for source in range(3)
         ]
         names = [f"1/{own.strides[row]} {source}" for row in rows for source in Sources._fields]
         _add_map(figure, values, [f"layer {layer}" for layer in layers], names, column)
-    return _as_map(figure, f"softmax(beta), {when}", 110 + 24 * max(len(trace.y) for trace in figure.data))
+    return _as_map(
+        figure, f"softmax(beta), {when}", 110 + 24 * max(len(trace.y) for trace in figure.data)
+    )
 
 
-def _add_map(figure: go.Figure, values: list, columns: list[str], rows: list[str], column: int) -> None:
+def _add_map(
+    figure: go.Figure, values: list, columns: list[str], rows: list[str], column: int
+) -> None:
     figure.add_heatmap(
         z=values, x=columns, y=rows, colorscale="Blues", zmin=0, zmax=1, showscale=False, texttemplate="%{z:.2f}",
         hovertemplate="%{y}, %{x}: %{z:.4f}<extra></extra>", hoverongaps=False, row=1, col=column,

@@ -13,15 +13,31 @@ from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
 from posenfs.model.watch import WARNING_WEIGHT
 from posenfs.show.canvas import operation_colour
-from posenfs.show.fabric_graph import TRANSFER_COLOURS, fitting_specs
+from posenfs.show.canvas import TRANSFER_COLOURS
+from posenfs.show.fabric_graph import fitting_specs
 
-_TRANSFERS = {"finer": "down", "same": "same", "coarser": "up"}  # a source and the transfer it comes through
+_TRANSFERS = {
+    "finer": "down",
+    "same": "same",
+    "coarser": "up",
+}  # a source and the transfer it comes through
 _DASHES = ("solid", "dash", "dashdot", "dot")  # of cells, the finest first
-TICKS = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]  # of a log axis, read without thinking
+TICKS = [
+    digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)
+]  # of a log axis, read without thinking
 # Okabe and Ito's colours, told apart without full colour vision; left out are their black (the mean) and yellow (pale)
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#8C8C8C")
 # Seven further colours (of Paul Tol's muted scheme) for figures with many lines
-_MANY_COLOURS = (*COLOURS, "#882255", "#44AA99", "#332288", "#999933", "#AA4499", "#661100", "#6699CC")
+_MANY_COLOURS = (
+    *COLOURS,
+    "#882255",
+    "#44AA99",
+    "#332288",
+    "#999933",
+    "#AA4499",
+    "#661100",
+    "#6699CC",
+)
 
 
 def loss_curve(history: Sequence[Mapping], most: int = 5000) -> go.Figure:
@@ -37,7 +53,13 @@ def loss_curve(history: Sequence[Mapping], most: int = 5000) -> go.Figure:
     every = thinned(range(len(steps)), most)
     shown = [steps[n] for n in every]
     figure = go.Figure(layout=layout("Training loss"))
-    figure.add_scatter(x=shown, y=losses[every], mode="lines", name="each step", line={"color": "#c8c8c8", "width": 1})
+    figure.add_scatter(
+        x=shown,
+        y=losses[every],
+        mode="lines",
+        name="each step",
+        line={"color": "#c8c8c8", "width": 1},
+    )
     figure.add_scatter(
         x=shown,
         y=smooth[every],
@@ -68,10 +90,18 @@ def thinned(rows: Sequence, most: int) -> list:
 def rate_curve(history: Sequence[Mapping]) -> go.Figure:
     """The learning rate of the weights by step, where it changes."""
     rows = [row for row in history if "lr" in row]
-    changes = [n for n in range(len(rows)) if n in (0, len(rows) - 1) or rows[n]["lr"] != rows[n - 1]["lr"]]
+    changes = [
+        n for n in range(len(rows)) if n in (0, len(rows) - 1) or rows[n]["lr"] != rows[n - 1]["lr"]
+    ]
     steps, rates = [rows[n]["step"] for n in changes], [rows[n]["lr"] for n in changes]
     figure = go.Figure(layout=layout("Learning rate") | {"height": 220})
-    figure.add_scatter(x=steps, y=rates, mode="lines", line={"color": "#222222", "width": 2, "shape": "hv"}, name="lr")
+    figure.add_scatter(
+        x=steps,
+        y=rates,
+        mode="lines",
+        line={"color": "#222222", "width": 2, "shape": "hv"},
+        name="lr",
+    )
     figure.update_yaxes(title="learning rate of w", rangemode="tozero")
     figure.update_xaxes(title="training step")
     return figure
@@ -87,38 +117,54 @@ def speed_curve(timing: Sequence[Mapping]) -> go.Figure:
         ("waiting for data, %", "wait_share", {"color": "#E69F00", "width": 1.2}, True),
     ):
         values = [row[key] * (100 if second else 1) for row in timing]
-        figure.add_scatter(x=steps, y=values, name=name, mode="lines", line=line, secondary_y=second)
+        figure.add_scatter(
+            x=steps, y=values, name=name, mode="lines", line=line, secondary_y=second
+        )
     figure.update_yaxes(title="images/s", rangemode="tozero", secondary_y=False)
-    figure.update_yaxes(title="waiting, %", range=[0, 100], dtick=25, showgrid=False, secondary_y=True)
+    figure.update_yaxes(
+        title="waiting, %", range=[0, 100], dtick=25, showgrid=False, secondary_y=True
+    )
     figure.update_xaxes(title="training step")
     return figure
 
 
-def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_pose: float | None = None) -> go.Figure:
+def score_curve(
+    history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_pose: float | None = None
+) -> go.Figure:
     """A metric at each evaluation, its mean bold and by keypoint; the mean pose's as a dashed line.
 
     Where people apart judge the epochs, their score is the dotted line: it is of the search's headline."""
     rows = [row for row in history if metric in row]
     steps = [row["step"] for row in rows]
     figure = go.Figure(layout=layout(f"{metric_title(metric)} on people the network has not seen"))
-    columns = [key.removeprefix(f"{metric}/") for key in (rows[0] if rows else ()) if key.startswith(f"{metric}/")]
+    columns = [
+        key.removeprefix(f"{metric}/")
+        for key in (rows[0] if rows else ())
+        if key.startswith(f"{metric}/")
+    ]
     styles = itertools.product(("solid", "dot", "dash"), _MANY_COLOURS)
     for column, (dash, colour) in zip(columns, styles, strict=False):
         values = [row.get(f"{metric}/{column}") for row in rows]
         if any(value is not None for value in values):
             line = {"color": colour, "width": 1.2, "dash": dash}
-            figure.add_scatter(x=steps, y=values, name=column, line=line, mode="lines+markers", marker={"size": 4})
+            figure.add_scatter(
+                x=steps, y=values, name=column, line=line, mode="lines+markers", marker={"size": 4}
+            )
     figure.add_scatter(
         x=steps, y=[row[metric] for row in rows], name="mean", line={"color": "#000000", "width": 3.5},
         mode="lines+markers", marker={"size": 8},
     )  # fmt: skip
-    if any(row.get("judged") is not None for row in rows):  # in a search with people apart to judge its epochs
+    if any(
+        row.get("judged") is not None for row in rows
+    ):  # in a search with people apart to judge its epochs
         figure.add_scatter(
             x=steps, y=[row.get("judged") for row in rows], name="of those who judge", mode="lines",
             line={"color": "#000000", "width": 2, "dash": "dot"},
         )  # fmt: skip
     if mean_pose is not None:
-        figure.add_hline(mean_pose, line={"dash": "dash", "color": "#666666"}, annotation_text="mean pose")
+        figure.add_hline(
+            mean_pose, line={"dash": "dash", "color": "#666666"}, annotation_text="mean pose"
+        )
     figure.update_yaxes(title=f"{metric_title(metric)} (%)", range=[0, 100])
     figure.update_xaxes(title="training step")
     return figure
@@ -126,7 +172,9 @@ def score_curve(history: Sequence[Mapping], *, metric: str = "pckh@0.5", mean_po
 
 def compared_curves(histories: Mapping[str, Sequence[Mapping]], metric: str | None) -> go.Figure:
     """Loss and a metric by step, a line for each run; of many steps every n-th is drawn."""
-    figure = make_subplots(cols=2, subplot_titles=("training loss, mean of 20 steps", metric_title(metric or "score")))
+    figure = make_subplots(
+        cols=2, subplot_titles=("training loss, mean of 20 steps", metric_title(metric or "score"))
+    )
     for colour, (name, history) in zip(itertools.cycle(COLOURS), histories.items(), strict=False):
         line = {"color": colour, "width": 2}
         rows = [row for row in history if "loss" in row]
@@ -150,7 +198,9 @@ def compared_curves(histories: Mapping[str, Sequence[Mapping]], metric: str | No
 
 
 def alpha_curves(
-    steps: np.ndarray, architectures: Mapping[str, Architecture], spec: FabricSpec | Mapping[str, FabricSpec]
+    steps: np.ndarray,
+    architectures: Mapping[str, Architecture],
+    spec: FabricSpec | Mapping[str, FabricSpec],
 ) -> go.Figure:
     """softmax(alpha) by step: a column for each fabric, a row for each edge inside a cell, a line an operation.
 
@@ -178,7 +228,9 @@ def alpha_curves(
 
 
 def beta_curves(
-    steps: np.ndarray, architectures: Mapping[str, Architecture], spec: FabricSpec | Mapping[str, FabricSpec]
+    steps: np.ndarray,
+    architectures: Mapping[str, Architecture],
+    spec: FabricSpec | Mapping[str, FabricSpec],
 ) -> go.Figure:
     """softmax(beta) by step: a column for each fabric, a row for each layer; a line for each cell and source.
 
@@ -187,7 +239,9 @@ def beta_curves(
     """
     specs = fitting_specs(spec, architectures, steps=True)
     layers = sorted({cell.layer for own in specs.values() for cell in own.cells})
-    figure = _grid(architectures, [f"layer {layer}" for layer in layers], "Scale weights, softmax(beta)")
+    figure = _grid(
+        architectures, [f"layer {layer}" for layer in layers], "Scale weights, softmax(beta)"
+    )
     for column, (name, own) in enumerate(specs.items(), 1):
         weights = architectures[name].scale_weights.numpy()  # [n, N, 3]
         for number, cell in enumerate(own.cells):
@@ -201,7 +255,9 @@ def beta_curves(
         _legend_entry(figure, word, {"color": TRANSFER_COLOURS[transfer], "width": 3})
     own = max(specs.values(), key=lambda own: max(cell.row for cell in own.cells))
     for row in range(1 + max(cell.row for cell in own.cells)):
-        _legend_entry(figure, f"cell at 1/{own.strides[row]}", {"color": "#555555", "dash": _DASHES[row % 4]})
+        _legend_entry(
+            figure, f"cell at 1/{own.strides[row]}", {"color": "#555555", "dash": _DASHES[row % 4]}
+        )
     figure.update_yaxes(title="weight", col=1)
     return figure
 
@@ -240,7 +296,9 @@ def collapse_curves(history: Sequence[Mapping]) -> go.Figure:
 
 
 def _legend_entry(figure: go.Figure, name: str, line: dict) -> None:
-    figure.add_scatter(x=[None], y=[None], name=name, legendgroup=name, mode="lines", line=line, row=1, col=1)
+    figure.add_scatter(
+        x=[None], y=[None], name=name, legendgroup=name, mode="lines", line=line, row=1, col=1
+    )
 
 
 def _grid(architectures: Mapping[str, Architecture], rows: list[str], title: str) -> go.Figure:

@@ -25,7 +25,9 @@ def pck_curves(errors: Mapping[str, np.ndarray], most: float = 0.5) -> go.Figure
     for number, (name, own) in enumerate(errors.items()):
         thresholds, shares, area = pck_curve(own, most)
         line = {"color": _COLOURS[number % len(_COLOURS)], "width": 2}
-        figure.add_scatter(x=thresholds, y=shares, mode="lines", line=line, name=f"{name}: area {area:.1f} %")
+        figure.add_scatter(
+            x=thresholds, y=shares, mode="lines", line=line, name=f"{name}: area {area:.1f} %"
+        )
     figure.update_layout(showlegend=True)
     figure.update_xaxes(title="threshold (share of the person's size)", range=[0, most])
     figure.update_yaxes(title="right (%)", range=[0, 100])
@@ -47,7 +49,9 @@ def errors_by_keypoint(errors: np.ndarray, people: People, threshold: float) -> 
     figure.add_hline(threshold, line={"dash": "dash", "color": "#666666"})
     # an annotation's place on a logarithmic axis is the logarithm
     place = {"x": 1, "xref": "paper", "xanchor": "left", "y": math.log10(threshold)}
-    figure.add_annotation(**place, text=f" right up<br> to {threshold:g}", align="left", showarrow=False)
+    figure.add_annotation(
+        **place, text=f" right up<br> to {threshold:g}", align="left", showarrow=False
+    )
     figure.update_yaxes(title="error (share of the person's size)", type="log", tickvals=_TICKS)
     figure.update_layout(margin={"r": 80})
     return figure
@@ -96,8 +100,12 @@ def calibration(scores: np.ndarray, errors: np.ndarray, threshold: float) -> go.
     )  # fmt: skip
     most = min(max((score[own].mean() for own in bins), default=0), 1)
     dashes = {"color": "#666666", "dash": "dash"}
-    figure.add_scatter(x=[0, most], y=[0, 100 * most], mode="lines", line=dashes, name="if it were a probability")
+    figure.add_scatter(
+        x=[0, most], y=[0, 100 * most], mode="lines", line=dashes, name="if it were a probability"
+    )
     figure.update_layout(showlegend=True)
-    figure.update_xaxes(title="score of the peak, mean of each tenth of the keypoints", rangemode="tozero")
+    figure.update_xaxes(
+        title="score of the peak, mean of each tenth of the keypoints", rangemode="tozero"
+    )
     figure.update_yaxes(title=f"right at {threshold:g} (%)", range=[0, 103])
     return figure

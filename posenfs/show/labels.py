@@ -3,13 +3,20 @@
 import math
 from collections.abc import Sequence
 
-_SIDES = {"middle right": (1, 0), "middle left": (-1, 0), "top center": (0, 1), "bottom center": (0, -1)}
+_SIDES = {
+    "middle right": (1, 0),
+    "middle left": (-1, 0),
+    "top center": (0, 1),
+    "bottom center": (0, -1),
+}
 _LETTER, _LINE, _MARK = 7.0, 14.0, 8.0  # px: a letter's width, a line's height, a point's reach
 
 _Box = tuple[float, float, float, float]  # left, bottom, right, top
 
 
-def label_sides(points: Sequence[tuple[float, float]], texts: Sequence[str], panel: tuple[float, float]) -> list[str]:
+def label_sides(
+    points: Sequence[tuple[float, float]], texts: Sequence[str], panel: tuple[float, float]
+) -> list[str]:
     """For each point, in px of a panel so wide and high, plotly's `textposition`: of right, left, above and below the
     first where its text leaves the panel, and covers other points and texts placed before, by the least area."""
     marks = [(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in points]
@@ -19,7 +26,9 @@ def label_sides(points: Sequence[tuple[float, float]], texts: Sequence[str], pan
         boxes = {side: _beside(x, y, len(text), *way) for side, way in _SIDES.items()}
         others = [*marks[:own], *marks[own + 1 :], *placed]
         worth = {
-            side: _area(box) - _common(box, (0.0, 0.0, *panel)) + sum(_common(box, other) for other in others)
+            side: _area(box)
+            - _common(box, (0.0, 0.0, *panel))
+            + sum(_common(box, other) for other in others)
             for side, box in boxes.items()
         }
         sides.append(min(worth, key=worth.get))

@@ -58,11 +58,15 @@ def draw_skeletons(
     left out, what is occluded is drawn hollow.
     """
     if images.ndim != 4 or keypoints.shape[:2] != (len(images), len(skeleton)):
-        raise ValueError(f"crops [N, 3, H, W] and keypoints [N, K, 2] do not fit: {images.shape} and {keypoints.shape}")
+        raise ValueError(
+            f"crops [N, 3, H, W] and keypoints [N, K, 2] do not fit: {images.shape} and {keypoints.shape}"
+        )
     people, panels = len(images), 1 if truth is None else 2
     rows = math.ceil(people / columns)
     height, width = images.shape[-2:]
-    figure = Picture((12, 0.5 + rows * (12 / (columns * panels) * height / width + 0.28)), layout="constrained")
+    figure = Picture(
+        (12, 0.5 + rows * (12 / (columns * panels) * height / width + 0.28)), layout="constrained"
+    )
     grid = figure.subplots(rows, columns * panels, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -78,8 +82,12 @@ def draw_skeletons(
             _panel(right, images[n], skeleton, keypoints[n], None, f"{title}: predicted")
     handles = [_line(colour, side) for side, colour in _COLOURS.items()]
     if visibility is not None:
-        handles.append(Line2D([], [], marker="o", linestyle="", mfc="none", mec="#444444", label="occluded"))
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+        handles.append(
+            Line2D([], [], marker="o", linestyle="", mfc="none", mec="#444444", label="occluded")
+        )
+    legend = figure.legend(
+        handles=handles, loc="outside lower center", ncols=4, fontsize=9, frameon=False
+    )
     for text in legend.get_texts():
         text.set_color("black")
     return figure
@@ -95,7 +103,9 @@ def draw_people(
     return draw_skeletons(batch.images, people.skeleton, predicted, truth, visibility, titles)
 
 
-def draw_on_picture(image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, shown: np.ndarray) -> Picture:
+def draw_on_picture(
+    image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, shown: np.ndarray
+) -> Picture:
     """Draw the skeletons of N people on a whole image.
 
     Args:
@@ -115,11 +125,15 @@ def draw_on_picture(image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, sh
     _image(axes, image, "")
     line_px = max(max(width, height) * _LINE_SHARE, _THINNEST_LINE)
     for person, visible in zip(keypoints, shown, strict=True):
-        _skeleton_on(axes, skeleton, person, np.where(visible, 2, 0), line_px * _POINTS_PER_INCH / _EXACT_DPI)
+        _skeleton_on(
+            axes, skeleton, person, np.where(visible, 2, 0), line_px * _POINTS_PER_INCH / _EXACT_DPI
+        )
     return figure
 
 
-def draw_score_map(image: Tensor, score_map: np.ndarray, keypoint: str, true: np.ndarray | None = None) -> Picture:
+def draw_score_map(
+    image: Tensor, score_map: np.ndarray, keypoint: str, true: np.ndarray | None = None
+) -> Picture:
     """One keypoint's score map [h, w] over its crop uint8 [3, H, W]; `true` (x, y) crop px as a ring."""
     figure = Picture((8.4, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -134,10 +148,14 @@ def draw_score_map(image: Tensor, score_map: np.ndarray, keypoint: str, true: np
     return figure
 
 
-def draw_score_maps(image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns: int = 6) -> Picture:
+def draw_score_maps(
+    image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns: int = 6
+) -> Picture:
     """All score maps [K, h, w] over one crop uint8 [3, H, W], on one scale from 0 to the highest score."""
     if maps.ndim != 3 or len(maps) != len(skeleton):
-        raise ValueError(f"{skeleton.name} needs score maps [{len(skeleton)}, h, w]; got {maps.shape}")
+        raise ValueError(
+            f"{skeleton.name} needs score maps [{len(skeleton)}, h, w]; got {maps.shape}"
+        )
     rows = math.ceil(len(maps) / columns)
     figure = Picture((12, 0.4 + rows * (12 / columns + 0.25)), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -151,13 +169,17 @@ def draw_score_maps(image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns
     return figure
 
 
-def draw_person_maps(model: nn.Module, people: People, person: int, size: tuple[int, int]) -> Picture:
+def draw_person_maps(
+    model: nn.Module, people: People, person: int, size: tuple[int, int]
+) -> Picture:
     """Score maps of all keypoints of one person, without flip: what the network itself says."""
     batch = crop_people(people.select([person]), size)
     return draw_score_maps(batch.images[0], _own_maps(model, batch.images)[0], people.skeleton)
 
 
-def draw_person_map(model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]) -> Picture:
+def draw_person_map(
+    model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]
+) -> Picture:
     """The score map of one keypoint of one person, without flip; a ring marks the true place."""
     batch, index = crop_people(people.select([person]), size), people.skeleton.index(keypoint)
     true = batch.keypoints_crop[0, index].numpy() if batch.visibility[0, index] else None
@@ -171,7 +193,12 @@ def _own_maps(model: nn.Module, images: Tensor) -> np.ndarray:
 
 
 def draw_map_change(
-    before: nn.Module, after: nn.Module, people: People, person: int, keypoints: Sequence[str], size: tuple[int, int]
+    before: nn.Module,
+    after: nn.Module,
+    people: People,
+    person: int,
+    keypoints: Sequence[str],
+    size: tuple[int, int],
 ) -> Picture:
     """Score maps of one person by two networks, a row for each keypoint: before, after, and what changed, without flip.
     A ring marks the true place."""
@@ -186,10 +213,14 @@ def draw_map_change(
     for row, keypoint, index, change in zip(grid, keypoints, indices, changes, strict=True):
         for axes, own, word in zip(row, maps, ("before", "after"), strict=False):
             scores = _overlay(axes, batch.images[0], own[index], top)
-            axes.set_title(f"{plain_name(keypoint)} {word}, peak {own[index].max():.2f}", fontsize=9)
+            axes.set_title(
+                f"{plain_name(keypoint)} {word}, peak {own[index].max():.2f}", fontsize=9
+            )
             if batch.visibility[0, index]:
                 _ring(axes, batch.keypoints_crop[0, index])
-        differences = row[2].imshow(change, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
+        differences = row[2].imshow(
+            change, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest"
+        )
         row[2].set_title(f"change, at most {np.abs(change).max():.2g}", fontsize=9)
         row[2].set_axis_off()
     for artist, words in ((scores, "score"), (differences, "change of score")):
@@ -197,7 +228,9 @@ def draw_map_change(
     return figure
 
 
-def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]) -> Picture:
+def draw_vectors(
+    model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]
+) -> Picture:
     """One keypoint's vectors (Eq. 4): their length over the crop, and each component, a row for each part that has it.
 
     Components lie between -1 and 1; the length is the score (Eq. 5), with a ring where the keypoint is. Raises
@@ -208,7 +241,9 @@ def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, s
     own = keypoint_vectors(model, batch.images, index)
     components = len(next(iter(own.values())))
     if components == 1:
-        raise ValueError(f"this network has plain score maps (vector_dim 1): {keypoint} has no vectors to draw")
+        raise ValueError(
+            f"this network has plain score maps (vector_dim 1): {keypoint} has no vectors to draw"
+        )
     columns = 1 + min(components, 4)
     rows_each = math.ceil(components / 4)
     figure = Picture((12, 0.3 + len(own) * rows_each * (12 / columns + 0.25)), layout="constrained")
@@ -223,7 +258,9 @@ def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, s
         reach = max(float(np.abs(field).max()), 1e-6)
         for number, component in enumerate(field):
             axes = grid[top + number // 4, 1 + number % 4]
-            shown = axes.imshow(component, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
+            shown = axes.imshow(
+                component, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest"
+            )
             axes.set_title(f"component {number + 1}", fontsize=9)
         figure.colorbar(shown, ax=grid[top : top + rows_each, 1:], shrink=0.8, label="component")
         if true is not None:
@@ -232,7 +269,12 @@ def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, s
 
 
 def _panel(
-    axes: Axes, image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, visibility: np.ndarray | None, title: str
+    axes: Axes,
+    image: Tensor,
+    skeleton: Skeleton,
+    keypoints: np.ndarray,
+    visibility: np.ndarray | None,
+    title: str,
 ) -> None:
     _image(axes, image, title)
     _skeleton_on(axes, skeleton, keypoints, visibility)
@@ -253,7 +295,14 @@ def _skeleton_on(
             colour = _COLOURS[_side(skeleton, a, b)]
             casing = [Stroke(linewidth=4.2 * scale, foreground=_casing(colour)), Normal()]
             ends = keypoints[[a, b]]
-            axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=line_width, path_effects=casing, solid_capstyle="round")
+            axes.plot(
+                ends[:, 0],
+                ends[:, 1],
+                color=colour,
+                lw=line_width,
+                path_effects=casing,
+                solid_capstyle="round",
+            )
     for k in np.flatnonzero(shown):
         colour = _COLOURS[_side(skeleton, k)]
         occluded = visibility is not None and visibility[k] == 1
@@ -263,7 +312,9 @@ def _skeleton_on(
         x, y = keypoints[k]
         place = axes.get_figure().dpi_scale_trans + ScaledTranslation(x, y, axes.transData)
         radius = 2.2 * scale / _POINTS_PER_INCH
-        axes.add_artist(Circle((0, 0), radius, fc=face, ec=edge, lw=0.9 * scale, transform=place, zorder=2))
+        axes.add_artist(
+            Circle((0, 0), radius, fc=face, ec=edge, lw=0.9 * scale, transform=place, zorder=2)
+        )
 
 
 def _image(axes: Axes, image: Tensor, title: str) -> None:
@@ -280,7 +331,10 @@ def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float) -> A
     grey = image.float().mean(0).numpy()
     axes.imshow(grey, cmap="gray", vmin=-60, vmax=330)  # a little flat, so that the map stands out
     stride = width // score_map.shape[1]
-    low, high = heatmap_to_crop(-0.5, stride), heatmap_to_crop(np.array(score_map.shape[::-1]) - 0.5, stride)
+    low, high = (
+        heatmap_to_crop(-0.5, stride),
+        heatmap_to_crop(np.array(score_map.shape[::-1]) - 0.5, stride),
+    )
     artist = axes.imshow(
         score_map,
         extent=(low, high[0], high[1], low),

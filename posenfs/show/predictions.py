@@ -81,13 +81,19 @@ class PredictionSummary:
     def __str__(self) -> str:
         lines = [f"{self.people} people in {self.images} images; everything is in {self.output}"]
         if unsure := self.people - self.drawn:
-            few = f"fewer than {self.rule.least_share:.0%} with scores above {self.rule.threshold:g}"
-            lines.append(f"{self.drawn} drawn; {unsure} with too few confident keypoints ({few}) not drawn")
+            few = (
+                f"fewer than {self.rule.least_share:.0%} with scores above {self.rule.threshold:g}"
+            )
+            lines.append(
+                f"{self.drawn} drawn; {unsure} with too few confident keypoints ({few}) not drawn"
+            )
         if self.empty:
             further = f" and {len(self.empty) - _NAMED} more" if len(self.empty) > _NAMED else ""
             lines.append(f"nobody is drawn in {', '.join(self.empty[:_NAMED])}{further}")
         if self.broken:
-            lines.append(f"{len(self.broken)} of {self.images + len(self.broken)} images could not be read: skipped")
+            lines.append(
+                f"{len(self.broken)} of {self.images + len(self.broken)} images could not be read: skipped"
+            )
         return "\n".join(lines)
 
 
@@ -131,18 +137,29 @@ def predict_pictures(
     for fault in broken.values():
         tqdm.write(f"note: skipped: {fault}", file=sys.stderr)
     people = boxes.find_people(images, skeleton_of(saved.experiment.data), where, progress)
-    network, (height, width) = saved.model.to(where, memory_format=torch.channels_last), saved.experiment.image_size
+    network, (height, width) = (
+        saved.model.to(where, memory_format=torch.channels_last),
+        saved.experiment.image_size,
+    )
     predictions = predict(network, people, (width, height), progress=progress, decoding=decoding)
     output.mkdir(parents=True, exist_ok=True)
-    write_whole(output / "predictions.json", json.dumps(_results(people, predictions), indent=1) + "\n")
+    write_whole(
+        output / "predictions.json", json.dumps(_results(people, predictions), indent=1) + "\n"
+    )
     drawn, shown = rule.apply(predictions.scores)
     for number, image in enumerate(tqdm(images, "drawing", unit="image", disable=not progress)):
         rows = drawn & (people.image_index == number)
-        figure = draw_on_picture(load_image(image), people.skeleton, predictions.keypoints_image[rows], shown[rows])
+        figure = draw_on_picture(
+            load_image(image), people.skeleton, predictions.keypoints_image[rows], shown[rows]
+        )
         with beside(drawings[image]) as written:
             figure.savefig(written, dpi="figure")
-    empty = tuple(image.name for n, image in enumerate(images) if n not in people.image_index[drawn])
-    return PredictionSummary(output, len(images), len(people), int(drawn.sum()), rule, empty, broken)
+    empty = tuple(
+        image.name for n, image in enumerate(images) if n not in people.image_index[drawn]
+    )
+    return PredictionSummary(
+        output, len(images), len(people), int(drawn.sum()), rule, empty, broken
+    )
 
 
 def _drawings(images: Sequence[Path], output: Path) -> dict[Path, Path]:
@@ -153,11 +170,20 @@ def _drawings(images: Sequence[Path], output: Path) -> dict[Path, Path]:
     """
     stems, names = Counter(image.stem for image in images), Counter(image.name for image in images)
     if (twice := next((name for name, count in names.items() if count > 1), None)) is not None:
-        raise DataError(f"two images are named {twice!r}; their drawings would replace each other: predict them apart")
-    drawings = {image: output / f"{image.name if stems[image.stem] > 1 else image.stem}.png" for image in images}
+        raise DataError(
+            f"two images are named {twice!r}; their drawings would replace each other: predict them apart"
+        )
+    drawings = {
+        image: output / f"{image.name if stems[image.stem] > 1 else image.stem}.png"
+        for image in images
+    }
     given = {image.resolve() for image in images}
-    if (lost := next((path for path in drawings.values() if path.resolve() in given), None)) is not None:
-        raise DataError(f"the drawing would take the place of the picture {lost}; choose another folder (--output)")
+    if (
+        lost := next((path for path in drawings.values() if path.resolve() in given), None)
+    ) is not None:
+        raise DataError(
+            f"the drawing would take the place of the picture {lost}; choose another folder (--output)"
+        )
     return drawings
 
 
@@ -167,7 +193,9 @@ def _results(people: People, predictions: Predictions) -> list[dict]:
             "image_id": int(image) + 1,
             "file_name": Path(people.images[image]).name,
             "category_id": 1,
-            "keypoints": [float(v) for point, s in zip(keypoints, scores, strict=True) for v in (*point, s)],
+            "keypoints": [
+                float(v) for point, s in zip(keypoints, scores, strict=True) for v in (*point, s)
+            ],
             "score": float(score),
             "bbox": box.tolist(),
         }

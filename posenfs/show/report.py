@@ -38,9 +38,13 @@ class ForThePage(Preprocessor):
                 output["name"] = "stdout"
             data = output.get("data", {})
             if _PLOTLY in data:
-                figure = go.Figure(data=data[_PLOTLY]["data"], layout=data[_PLOTLY]["layout"], skip_invalid=True)
+                figure = go.Figure(
+                    data=data[_PLOTLY]["data"], layout=data[_PLOTLY]["layout"], skip_invalid=True
+                )
                 data.clear()
-                data["text/html"] = plotly.io.to_html(figure, full_html=False, include_plotlyjs=False)
+                data["text/html"] = plotly.io.to_html(
+                    figure, full_html=False, include_plotlyjs=False
+                )
         return cell, resources
 
 
@@ -54,7 +58,9 @@ class FoldParameters(Preprocessor):
         tags = [tag for tag in cell.metadata.get("tags", ()) if tag in titles]
         if cell.cell_type != "code" or not tags:
             return cell, resources
-        code = html.escape(cell.source).replace("\n", "&#10;")  # in one line: a blank one would end the HTML
+        code = html.escape(cell.source).replace(
+            "\n", "&#10;"
+        )  # in one line: a blank one would end the HTML
         folded = f"<details><summary>{titles[tags[0]]}</summary><pre>{code}</pre></details>"
         return nbformat.v4.new_markdown_cell(folded), resources
 
@@ -78,17 +84,25 @@ def write_report(notebook: Path, target: Path) -> Path:
         ValueError: The notebook was not executed.
     """
     if not notebook.is_file():
-        raise FileNotFoundError(f"no executed notebook at {notebook}; run it first with `posenfs run`")
+        raise FileNotFoundError(
+            f"no executed notebook at {notebook}; run it first with `posenfs run`"
+        )
     content = read_notebook(notebook)
     if not any(cell.get("outputs") for cell in content.cells):
-        raise ValueError(f"{notebook} has no outputs: it was not executed; run it first with `posenfs run`")
-    content.metadata.pop("widgets", None)  # a page would fetch their program; it shows their pictures
+        raise ValueError(
+            f"{notebook} has no outputs: it was not executed; run it first with `posenfs run`"
+        )
+    content.metadata.pop(
+        "widgets", None
+    )  # a page would fetch their program; it shows their pictures
     if (notebook.parent / "config.json").is_file():
         content.cells.insert(1, nbformat.v4.new_markdown_cell(run_summary(Run(notebook.parent))))
     preprocessors = [CoalesceStreamsPreprocessor, ForThePage, FoldParameters, _WITHOUT_LIVE]
     exporter = HTMLExporter(preprocessors=preprocessors, embed_images=True)
     # nothing may be fetched when the page is opened
-    exporter.require_js_url = exporter.mathjax_url = exporter.mermaid_js_url = exporter.jquery_url = ""
+    exporter.require_js_url = exporter.mathjax_url = exporter.mermaid_js_url = (
+        exporter.jquery_url
+    ) = ""
     page, _ = exporter.from_notebook_node(content, {"metadata": {"name": target.stem}})
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, page.replace("</head>", f"<script>{get_plotlyjs()}</script></head>", 1))
@@ -106,11 +120,15 @@ def report_table(table: str, output: Path | None = None, parameters: Sequence[st
     reports = home() / "reports"
     source = home() / "notebooks" / f"{_OTHERS.get(table, table)}.ipynb"
     if not source.is_file():
-        raise FileNotFoundError(f"no notebook {source}; reports are written in the project's folder")
+        raise FileNotFoundError(
+            f"no notebook {source}; reports are written in the project's folder"
+        )
     values = parse_parameters(source, parameters)
     if output is not None:
         check_writable(output)
-    name = "_".join([source.stem, *(f"{name}_{value}" for name, value in values.items() if name != "publish")])
+    name = "_".join(
+        [source.stem, *(f"{name}_{value}" for name, value in values.items() if name != "publish")]
+    )
     executed = reports / f"{name}.ipynb"
     run_notebook(source, executed, values, progress=False)
     page = write_report(executed, output or reports / f"{name}.html")
@@ -145,7 +163,9 @@ def report_run(run: Run, output: Path | None = None) -> Path:
         )
     source = home() / "notebooks" / RUN_NOTEBOOK
     if not source.is_file():
-        raise FileNotFoundError(f"no notebook {source}; reports are written in the project's folder")
+        raise FileNotFoundError(
+            f"no notebook {source}; reports are written in the project's folder"
+        )
     executed = run.folder / "report.ipynb"
     run_notebook(source, executed, {"run": str(run.folder.resolve())}, progress=False)
     return write_report(executed, output or executed.with_suffix(".html"))
@@ -153,12 +173,18 @@ def report_run(run: Run, output: Path | None = None) -> Path:
 
 def write_index(reports: Path) -> Path:
     """index.html: all pages of a folder and of the runs below it, with what they are about."""
-    pages = sorted(p for p in reports.glob("*.html") if p.name != "index.html") + sorted(reports.glob("runs/*/*.html"))
+    pages = sorted(p for p in reports.glob("*.html") if p.name != "index.html") + sorted(
+        reports.glob("runs/*/*.html")
+    )
     titles = {_OTHERS.get(name, name): table for name, table in TABLES.items()}
     lines = []
     for page in pages:
         about = titles.get(page.stem)
-        words = f"{about.title}: {about.question}" if about else page.relative_to(reports).with_suffix("").as_posix()
+        words = (
+            f"{about.title}: {about.question}"
+            if about
+            else page.relative_to(reports).with_suffix("").as_posix()
+        )
         link = quote(page.relative_to(reports).as_posix())
         lines.append(f"<li><a href='{link}'>{html.escape(words)}</a></li>")
     style = "body { font: 16px/1.6 sans-serif; max-width: 50em; margin: 3em auto; padding: 0 1em }"

@@ -50,11 +50,17 @@ def _paragraphs(run: Run) -> Iterator[str]:
 def _searched_architectures(run: Run) -> dict[str, Architecture]:
     """The last alpha and beta of each part; none where nothing is searched (random weights, a discrete child)."""
     experiment = run.experiment()
-    if not run.architecture_files() or experiment.genotype is not None or experiment.run.strategy == "random":
+    if (
+        not run.architecture_files()
+        or experiment.genotype is not None
+        or experiment.run.strategy == "random"
+    ):
         return {}
     _, architectures = run.architectures()
     return {
-        name: Architecture(own.alpha[-1], own.beta[-1]) for name, own in architectures.items() if name != "backbone"
+        name: Architecture(own.alpha[-1], own.beta[-1])
+        for name, own in architectures.items()
+        if name != "backbone"
     }
 
 
@@ -65,7 +71,10 @@ def _choices(architectures: Mapping[str, Architecture], operations: Sequence[str
         alpha = architecture.operation_weights.flatten(0, -2).mean(0)  # [|O|]
         beta = architecture.scale_weights.mean(0)  # [3]
         distances += [float((weights - 1 / len(weights)).abs().max()) for weights in (alpha, beta)]
-        operation, source = operation_name(operations[int(alpha.argmax())]), Sources._fields[int(beta.argmax())]
+        operation, source = (
+            operation_name(operations[int(alpha.argmax())]),
+            Sources._fields[int(beta.argmax())],
+        )
         choices.append(
             f"the {plain_name(name)} {operation} ({alpha.max():.1%}) and the {source} map ({beta.max():.1%})"
         )
@@ -81,9 +90,7 @@ def _score(metrics: Mapping) -> str:
     interval, mean_pose = metrics.get("intervals", {}).get(name), metrics["mean_pose"].get(name)
     sentence = f"{metric_title(name)} **{metrics['metrics'][name]:.1f}**"
     if interval:
-        sentence += (
-            f" ({interval['confidence']:.0%} interval over people: {interval['low']:.1f} to {interval['high']:.1f})"
-        )
+        sentence += f" ({interval['confidence']:.0%} interval over people: {interval['low']:.1f} to {interval['high']:.1f})"
     sentence += f" on {many(metrics['people'], 'person', 'people')} that the network has not seen"
     if mean_pose is not None:
         sentence += f"; the mean pose of the training people, which never looks at the image, reaches {mean_pose:.1f}"

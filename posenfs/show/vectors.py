@@ -23,10 +23,16 @@ def squash_curves(longest: float = 6.0) -> go.Figure:
     marked = torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
     figure = go.Figure(layout=layout("The score of a vector: its squashed length"))
     figure.add_scatter(
-        x=lengths.tolist(), y=scores.tolist(), name="score |v|²/(1+|v|²), Eq. 5", line={"color": "#0072B2"}
+        x=lengths.tolist(),
+        y=scores.tolist(),
+        name="score |v|²/(1+|v|²), Eq. 5",
+        line={"color": "#0072B2"},
     )
     figure.add_scatter(
-        x=lengths.tolist(), y=slopes.tolist(), name="its slope", line={"color": "#E69F00", "dash": "dash"}
+        x=lengths.tolist(),
+        y=slopes.tolist(),
+        name="its slope",
+        line={"color": "#E69F00", "dash": "dash"},
     )
     figure.add_scatter(
         x=length_for_score(marked).tolist(), y=marked.tolist(), name="length for a score, Eq. 10", mode="markers+text",
@@ -39,18 +45,26 @@ def squash_curves(longest: float = 6.0) -> go.Figure:
 
 
 def visibility_boxes(
-    found: Mapping[str, tuple[np.ndarray, np.ndarray]], visibility: np.ndarray, title: str = "Occlusion"
+    found: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    visibility: np.ndarray,
+    title: str = "Occlusion",
 ) -> go.Figure:
     """Score and loss at visible and at occluded keypoints: quartiles, tenths as whiskers, and the mean dashed.
 
     `found` holds scores and losses [N, K] of each network by name (`at_keypoints`), NaN where there is none;
     visibility [N, K] is the annotators'.
     """
-    figure = make_subplots(1, 2, subplot_titles=("score where the keypoint is", "loss of its map (Eq. 6)"))
+    figure = make_subplots(
+        1, 2, subplot_titles=("score where the keypoint is", "loss of its map (Eq. 6)")
+    )
     for (name, values), colour in zip(found.items(), cycle(_COLOURS), strict=False):
         for column, value in enumerate(values, 1):
-            groups = [value[(visibility == level) & np.isfinite(value)] for level in _GROUPS.values()]
-            low, first, middle, third, high = zip(*(_tenths(group) for group in groups), strict=True)
+            groups = [
+                value[(visibility == level) & np.isfinite(value)] for level in _GROUPS.values()
+            ]
+            low, first, middle, third, high = zip(
+                *(_tenths(group) for group in groups), strict=True
+            )
             figure.add_box(
                 x=[f"{word}, n = {len(group)}" for word, group in zip(_GROUPS, groups, strict=True)],
                 lowerfence=low, q1=first, median=middle, q3=third, upperfence=high,
@@ -62,13 +76,17 @@ def visibility_boxes(
     return figure
 
 
-def visibility_means(found: Mapping[str, tuple[np.ndarray, np.ndarray]], visibility: np.ndarray) -> str:
+def visibility_means(
+    found: Mapping[str, tuple[np.ndarray, np.ndarray]], visibility: np.ndarray
+) -> str:
     """The means of `visibility_boxes` as lines of text, with two differences of occluded from visible: that of these
     means, and the mean of those taken keypoint by keypoint, which mistakes no hard keypoint for a hidden one."""
     lines = []
     for name, (scores, losses) in found.items():
         for what, values in (("score", scores), ("loss", losses)):
-            seen, hidden = (np.where(visibility == level, values, np.nan) for level in _GROUPS.values())
+            seen, hidden = (
+                np.where(visibility == level, values, np.nan) for level in _GROUPS.values()
+            )
             apart = [_mean(h) - _mean(s) for s, h in zip(seen.T, hidden.T, strict=True)]
             lines.append(
                 f"{name}  {what:5}  visible {_mean(seen):6.3f}  occluded {_mean(hidden):6.3f}  "
@@ -85,4 +103,6 @@ def _mean(values: np.ndarray) -> float:
 
 def _tenths(values: np.ndarray) -> tuple[float | None, ...]:
     """The 10th, 25th, 50th, 75th and 90th percentile; None of nothing."""
-    return tuple(np.percentile(values, (10, 25, 50, 75, 90)).tolist()) if len(values) else (None,) * 5
+    return (
+        tuple(np.percentile(values, (10, 25, 50, 75, 90)).tolist()) if len(values) else (None,) * 5
+    )

@@ -26,8 +26,13 @@ def groups() -> Callable:
         found = []
         for group in ET.fromstring(graph.svg()).iterfind(".//svg:g", _SVG):
             if kind in group.get("class", "").split():
-                tips = [a.get("{http://www.w3.org/1999/xlink}title") for a in group.iterfind(".//svg:a", _SVG)]
-                widths = [float(p.get("stroke-width", 1)) for p in group.iterfind(".//svg:path", _SVG)]
+                tips = [
+                    a.get("{http://www.w3.org/1999/xlink}title")
+                    for a in group.iterfind(".//svg:a", _SVG)
+                ]
+                widths = [
+                    float(p.get("stroke-width", 1)) for p in group.iterfind(".//svg:path", _SVG)
+                ]
                 found.append((group.find("svg:title", _SVG).text, tips, widths))
         return found
 
@@ -37,5 +42,9 @@ def groups() -> Callable:
 @pytest.fixture
 def rows() -> list[Outcome]:
     """Of Table II, in three strategies: three seeds each, but of first order one alone."""
-    found = [result(row, seed, score) for row, scores in SCORES.items() for seed, score in enumerate(scores)]
+    found = [
+        result(row, seed, score)
+        for row, scores in SCORES.items()
+        for seed, score in enumerate(scores)
+    ]
     return outcomes("table_2", PROFILES["smoke"], found[:-2])

@@ -22,7 +22,11 @@ def test_every_seed_is_a_dot(rows):
 def test_curves_of_every_run(rows):
     figure = run_curves(rows)
     assert len(figure.data) == 2 * 7
-    assert [trace.name for trace in figure.data if trace.showlegend] == ["random", "synchronous", "first order"]
+    assert [trace.name for trace in figure.data if trace.showlegend] == [
+        "random",
+        "synchronous",
+        "first order",
+    ]
     assert list(figure.data[0].y) == [4.0, 3.0]
     empty = run_curves([replace(own, results={}) for own in rows])
     assert not empty.data and empty.layout.title.text == "Every run: none yet"
@@ -31,12 +35,16 @@ def test_curves_of_every_run(rows):
 def test_cost_against_accuracy(rows):
     figure = accuracy_against_cost(rows)
     others, printed, ours = figure.data
-    assert [text.strip() for text in others.text] == [own.name for own in FRONTIER if own.pckh is not None]
+    assert [text.strip() for text in others.text] == [
+        own.name for own in FRONTIER if own.pckh is not None
+    ]
     assert list(printed.y) == [87.0] and printed.x[0] == pytest.approx(1.250, abs=5e-4)
     assert list(ours.x) == [0.024] * 3
     assert accuracy_against_cost(rows, "params").data[1].x[0] == pytest.approx(2.895, abs=5e-4)
     times = accuracy_against_cost(rows, "latency")
-    assert not times.data[0].x and times.data[1].x[0] > times.data[2].x[0] > 0  # the paper's size, then ours
+    assert (
+        not times.data[0].x and times.data[1].x[0] > times.data[2].x[0] > 0
+    )  # the paper's size, then ours
     with pytest.raises(ValueError, match="against gmac, params, latency; got 'time'"):
         accuracy_against_cost(rows, "time")
 

@@ -22,7 +22,11 @@ def test_every_area_holds_its_children():
     (areas,) = cost_treemap(costs).data
     sizes = dict(zip(areas.ids, areas["values"], strict=True))
     parents = dict(zip(areas.ids, areas.parents, strict=True))
-    assert sizes["network"] == costs[""].multiply_adds and parents["network"] == "" and parents["heads.0"] == "heads"
+    assert (
+        sizes["network"] == costs[""].multiply_adds
+        and parents["network"] == ""
+        and parents["heads.0"] == "heads"
+    )
     assert set(parents.values()) <= {*sizes, ""}
     for name in sizes:
         children = [sizes[child] for child, parent in parents.items() if parent == name]
@@ -34,9 +38,12 @@ def test_the_expected_cost_of_every_step():
     names = list(MODEL.fabrics())
     start, end = Architecture.zeros(spec), Architecture.random(spec, 2, 3)
     history = {
-        n: Architecture(torch.stack([start.alpha, end.alpha]), torch.stack([start.beta, end.beta])) for n in names
+        n: Architecture(torch.stack([start.alpha, end.alpha]), torch.stack([start.beta, end.beta]))
+        for n in names
     }
     figure = expected_cost_curve(np.array([0, 10]), history, cost, Cost(1, 10**9))
     (line,) = figure.data
-    assert line.y == pytest.approx([cost(dict.fromkeys(names, a)).item() / 1e9 for a in (start, end)])
+    assert line.y == pytest.approx(
+        [cost(dict.fromkeys(names, a)).item() / 1e9 for a in (start, end)]
+    )
     assert list(line.x) == [0, 10] and figure.layout.annotations[0].text == "soft network: 1.000"

@@ -42,7 +42,7 @@ def test_lines_and_bars_carry_the_differences(spec, groups):
             kind, tip, width = found.pop(f"0/{cell.layer - 1}/{row}->0/{cell.layer}/{cell.row}")
             assert tip.partition("\n")[0].endswith(f": {signed(value)}")
             pair = (a.source_weights(spec)[number, row].item() for a in (one, other))
-            assert tip.endswith("\n{:.4f} against {:.4f}".format(*pair))
+            assert tip.endswith("\n{:.4f} vs {:.4f}".format(*pair))
             if abs(value) < 1e-5:  # of a cell with one source all weight is on it
                 assert kind == "same"
                 continue
@@ -51,10 +51,12 @@ def test_lines_and_bars_carry_the_differences(spec, groups):
     assert not found
     bars = one.operation_weights - other.operation_weights
     tips = [tips[0].partition("\n")[0] for _, tips, _ in groups(graph, "operation")]
-    assert sorted(tip.rpartition(" ")[2] for tip in tips) == sorted(signed(value) for value in bars.flatten().tolist())
+    assert sorted(tip.rpartition(" ")[2] for tip in tips) == sorted(
+        signed(value) for value in bars.flatten().tolist()
+    )
     distance = one.distance(other, spec)
     svg = graph.svg()
-    assert f"apart from legs: operations {distance[0]:.2f}, sources {distance[1]:.2f}" in svg
+    assert f"distance to legs: operations {distance[0]:.2f}, sources {distance[1]:.2f}" in svg
     assert f"widest line = {largest:.3f}" in svg and "more weight than in legs" in svg
     assert f"longest bar = {bars.abs().max().item():.3f}" in svg
 
@@ -64,7 +66,11 @@ def test_bars_stand_on_the_side_of_their_sign(spec):
     one, other = Architecture.random(spec, 1), Architecture.random(spec, 2)
     graph = draw_difference(spec, one, other)
     drawn, middles = boxes(graph, r"[^\"]+/bar"), boxes(graph, r"[^\"]+/middle")
-    differences = (one.operation_weights - other.operation_weights).reshape(-1, *spec.alpha_shape[-2:]).tolist()
+    differences = (
+        (one.operation_weights - other.operation_weights)
+        .reshape(-1, *spec.alpha_shape[-2:])
+        .tolist()
+    )
     keys = [f"0/{c.layer}/{c.row}" for c in spec.cells] if spec.alpha_per_cell else ["0"]
     lengths = []
     for key, edges in zip(keys, differences, strict=True):
@@ -72,11 +78,15 @@ def test_bars_stand_on_the_side_of_their_sign(spec):
             for o, value in enumerate(values):
                 x, width = drawn.pop(f"{key}/{start}-{end}/{o}/bar")
                 middle = middles[f"{key}/{start}-{end}/middle"][0]
-                assert (x - middle) * value > 0 and abs(x - middle) == pytest.approx(width / 2, abs=0.02)
+                assert (x - middle) * value > 0 and abs(x - middle) == pytest.approx(
+                    width / 2, abs=0.02
+                )
                 lengths.append((abs(value), width))
     assert not drawn
     greatest, longest = max(lengths)
-    assert [width for _, width in lengths] == pytest.approx([v / greatest * longest for v, _ in lengths], abs=0.02)
+    assert [width for _, width in lengths] == pytest.approx(
+        [v / greatest * longest for v, _ in lengths], abs=0.02
+    )
 
 
 def test_copies_of_one_map_are_summed(groups):
@@ -86,19 +96,31 @@ def test_copies_of_one_map_are_summed(groups):
     one.beta[-1, 0], other.beta[-1, 1] = 2.0, 2.0  # of the last cell finer is a copy of same
     assert not groups(draw_difference(spec, one, other), "more")
     one.beta[-1, 2] = 3.0
-    assert [title for title, *_ in groups(draw_difference(spec, one, other), "more")] == ["0/4/1->0/5/0"]
-    assert [title for title, *_ in groups(draw_difference(spec, one, other), "less")] == ["0/4/0->0/5/0"]
+    assert [title for title, *_ in groups(draw_difference(spec, one, other), "more")] == [
+        "0/4/1->0/5/0"
+    ]
+    assert [title for title, *_ in groups(draw_difference(spec, one, other), "less")] == [
+        "0/4/0->0/5/0"
+    ]
 
 
 def test_each_with_its_own_other_on_one_scale(groups):
     spec = SPECS[0]
-    runs = [{name: Architecture.random(spec, 10 * run + n) for n, name in enumerate("abcd")} for run in (1, 2)]
+    runs = [
+        {name: Architecture.random(spec, 10 * run + n) for n, name in enumerate("abcd")}
+        for run in (1, 2)
+    ]
     graph = draw_differences(spec, runs[0], runs[1], "another run")
     largest = max(
-        (runs[0][n].source_weights(spec) - runs[1][n].source_weights(spec)).abs().max().item() for n in "abcd"
+        (runs[0][n].source_weights(spec) - runs[1][n].source_weights(spec)).abs().max().item()
+        for n in "abcd"
     )
-    widths = [w for kind in ("more", "less") for _, _, widths in groups(graph, kind) for w in widths]
-    assert max(widths) == pytest.approx(5, abs=6e-3) and f"widest line = {largest:.3f}" in graph.svg()
+    widths = [
+        w for kind in ("more", "less") for _, _, widths in groups(graph, kind) for w in widths
+    ]
+    assert (
+        max(widths) == pytest.approx(5, abs=6e-3) and f"widest line = {largest:.3f}" in graph.svg()
+    )
     assert len(groups(graph, "input")) == 4 * spec.input_rows
 
 
@@ -108,7 +130,11 @@ def test_no_difference(groups):
     graph = draw_difference(spec, same, same)
     svg = graph.svg()
     assert "no difference" in svg and not groups(graph, "more") and not groups(graph, "less")
-    assert not groups(graph, "signed") and not re.search(r">[+−-]0\.000<", svg) and svg.count(">0.000<") == 4
+    assert (
+        not groups(graph, "signed")
+        and not re.search(r">[+−-]0\.000<", svg)
+        and svg.count(">0.000<") == 4
+    )
 
 
 def test_what_does_not_fit_is_named():

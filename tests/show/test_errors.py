@@ -23,14 +23,18 @@ def errors(people):
 def test_curves(errors):
     figure = pck_curves({"a": errors, "b": errors / 2})
     first, second = figure.data
-    assert first.y[-1] == pytest.approx(pck(errors, 0.5)) and second.y[25] == pytest.approx(pck(errors, 0.5))
+    assert first.y[-1] == pytest.approx(pck(errors, 0.5)) and second.y[25] == pytest.approx(
+        pck(errors, 0.5)
+    )
     assert "area" in first.name
 
 
 def test_by_keypoint(errors, people):
     figure = errors_by_keypoint(errors, people, 0.5)
     boxes = figure.data
-    assert figure.layout.shapes[0].y0 == 0.5 and figure.layout.annotations[0].y == pytest.approx(np.log10(0.5))
+    assert figure.layout.shapes[0].y0 == 0.5 and figure.layout.annotations[0].y == pytest.approx(
+        np.log10(0.5)
+    )
     shown = {box.name: box for box in boxes}
     for k, name in enumerate(people.skeleton.keypoints):
         own = errors[np.isfinite(errors[:, k]), k]
@@ -43,10 +47,14 @@ def test_by_occlusion_and_size(errors, people):
     (bars,) = errors_by_group(errors, people, 0.3).data
     values = dict(zip((name.partition("<br>")[0] for name in bars.x), bars.y, strict=True))
     occluded = np.where(people.visibility == 1, errors, np.nan)
-    assert values["visible"] == pytest.approx(pck(np.where(people.visibility == 2, errors, np.nan), 0.3))
+    assert values["visible"] == pytest.approx(
+        pck(np.where(people.visibility == 2, errors, np.nan), 0.3)
+    )
     assert values["occluded"] == pytest.approx(pck(occluded, 0.3)) and len(values) == 5
     place = list(values).index("occluded")
-    assert bars.y[place] + bars.error_y.array[place] == pytest.approx(pck_interval(occluded, 0.3).high)
+    assert bars.y[place] + bars.error_y.array[place] == pytest.approx(
+        pck_interval(occluded, 0.3).high
+    )
     labels = sum(int(name.rpartition("<br>")[2].split()[0]) for name in bars.x[2:])
     assert labels == np.isfinite(errors).sum()
 
@@ -56,5 +64,8 @@ def test_calibration_of_scores_that_tell_and_of_scores_that_do_not(errors):
     assert probability.y == pytest.approx([0, 100 * line.x[-1]])
     assert line.y[0] == 0 and line.y[-1] == 100 and list(line.x) == sorted(line.x)
     flat, _ = calibration(np.random.default_rng(1).random(errors.shape), errors, 0.3).data
-    assert np.ptp(flat.y) < 60 and sum(int(t.split()[0]) for t in flat.text) == np.isfinite(errors).sum()
+    assert (
+        np.ptp(flat.y) < 60
+        and sum(int(t.split()[0]) for t in flat.text) == np.isfinite(errors).sum()
+    )
     assert len(calibration(errors, np.full(errors.shape, np.nan), 0.3).data[0].x) == 0

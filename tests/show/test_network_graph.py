@@ -14,7 +14,9 @@ pytestmark = pytest.mark.usefixtures("without_dot")
 
 def network(skeleton, count, backbone="mobilenet_v2", spec=None, **options):
     spec = spec or FabricSpec(width=2)
-    return PoseNFS(BACKBONES[backbone](None, Rules()), part_scheme(skeleton, count), spec, **options)
+    return PoseNFS(
+        BACKBONES[backbone](None, Rules()), part_scheme(skeleton, count), spec, **options
+    )
 
 
 @pytest.mark.parametrize(("skeleton", "count"), [(MPII, 1), (MPII, 3), (COCO, 5), (MPII, 8)])
@@ -25,13 +27,20 @@ def test_every_part_with_its_keypoints(skeleton, count, groups):
     titles = {p.name: p.name.removesuffix("_part").replace("_", " ") for p in model.parts}
     tips = {title: tips[0] for title, tips, _ in groups(graph, "part")}
     assert tips == {
-        f"{p.name}/frame": f"{titles[p.name]}: {', '.join(names[k] for k in p.keypoints)}" for p in model.parts
+        f"{p.name}/frame": f"{titles[p.name]}: {', '.join(names[k] for k in p.keypoints)}"
+        for p in model.parts
     }
     gathered = {title for title, *_ in groups(graph, "gather")}
     assert gathered == {f"{p.name}/scores->keypoint/{k}" for p in model.parts for k in p.keypoints}
     maps = {title: tips[0] for title, tips, _ in groups(graph, "keypoint")}
-    own = [" + ".join(titles[p.name] for p in model.parts if k in p.keypoints) for k in range(len(skeleton))]
-    assert maps == {f"keypoint/{k}": f"{name}: {parts}" for k, (name, parts) in enumerate(zip(names, own, strict=True))}
+    own = [
+        " + ".join(titles[p.name] for p in model.parts if k in p.keypoints)
+        for k in range(len(skeleton))
+    ]
+    assert maps == {
+        f"keypoint/{k}": f"{name}: {parts}"
+        for k, (name, parts) in enumerate(zip(names, own, strict=True))
+    }
     svg = graph.svg()
     assert all(f">{name}<" in svg for name in names)
     assert f">{len(skeleton)} score maps, 32 × 24 px<" in svg
@@ -45,20 +54,25 @@ def test_shapes_of_the_maps_and_of_the_entries(backbone, groups):
     graph = draw_network(model, MPII, (128, 96))
     channels, spec = model.backbone.channels, model.spec
     assert [tips[0] for _, tips, _ in groups(graph, "map")] == [
-        f"1/{s}, {c} ch\n{128 // s} × {96 // s} px" for s, c in zip(spec.strides, channels, strict=True)
+        f"1/{s}, {c} ch\n{128 // s} × {96 // s} px"
+        for s, c in zip(spec.strides, channels, strict=True)
     ]
     assert [tips[0].split("\n")[1] for _, tips, _ in groups(graph, "entry")] == 3 * [
         f"{c} → {spec.channels(row)} ch" for row, c in enumerate(channels)
     ]
     cells = {title for title, *_ in groups(graph, "cell")}
     assert cells == {
-        f"fabric/{name}/{cell.layer}/{cell.row}" for name, f in model.fabrics().items() for cell in f.spec.cells
+        f"fabric/{name}/{cell.layer}/{cell.row}"
+        for name, f in model.fabrics().items()
+        for cell in f.spec.cells
     }
     assert f">{type(model.backbone).__name__}<" in graph.svg()
 
 
 def test_a_cells_own_alpha_leaves_the_picture_as_it_is(groups):
-    graph = draw_network(network(MPII, 3, spec=FabricSpec(width=2, hidden_nodes=2, alpha_per_cell=True)), MPII)
+    graph = draw_network(
+        network(MPII, 3, spec=FabricSpec(width=2, hidden_nodes=2, alpha_per_cell=True)), MPII
+    )
     assert len(groups(graph, "cell")) == 18 and not groups(graph, "bar")
 
 

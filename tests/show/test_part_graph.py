@@ -18,9 +18,14 @@ def test_every_keypoint_has_its_number_and_name(skeleton):
 def test_every_scheme_shows_its_parts():
     schemes = {f"P = {count}": part_scheme(MPII, count) for count in (1, 3, 5, 8)}
     svg = draw_part_schemes(MPII, schemes).svg()
-    assert svg.count('class="node keypoint"') == 4 * 16 and svg.count('class="node part"') == 1 + 3 + 5 + 8
+    assert (
+        svg.count('class="node keypoint"') == 4 * 16
+        and svg.count('class="node part"') == 1 + 3 + 5 + 8
+    )
     for title, parts in schemes.items():
         assert f">{title}<" in svg
         for part in parts:
             assert f">{part.name.removesuffix('_part').replace('_', ' ')}<" in svg
-    assert "left shoulder: left upper arm part and head shoulder part" in svg  # shared: its maps are summed
+    assert (
+        "left shoulder: left upper arm part and head shoulder part" in svg
+    )  # shared: its maps are summed

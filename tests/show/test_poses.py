@@ -29,7 +29,9 @@ def drawn_whole(figure, path) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure.savefig(path / "figure.png")
-    return figure._repr_png_().startswith(b"\x89PNG") and (path / "figure.png").stat().st_size > 5000
+    return (
+        figure._repr_png_().startswith(b"\x89PNG") and (path / "figure.png").stat().st_size > 5000
+    )
 
 
 def test_truth_beside_prediction(crops, tmp_path):
@@ -55,12 +57,16 @@ def test_score_maps_lie_where_they_belong(crops, tmp_path):
     assert drawn_whole(figure, tmp_path)
     crop, overlay = figure.axes[0].images
     assert crop.get_extent() == pytest.approx([-0.5, 95.5, 63.5, -0.5])
-    assert overlay.get_extent() == pytest.approx([-0.5, 95.5, 63.5, -0.5])  # pixel edges fall on pixel edges
+    assert overlay.get_extent() == pytest.approx(
+        [-0.5, 95.5, 63.5, -0.5]
+    )  # pixel edges fall on pixel edges
     assert "head top, peak 1.00" in figure.axes[0].get_title()
 
 
 def test_one_score_map(crops, tmp_path):
-    figure = draw_score_map(crops[0][0], np.random.default_rng(0).random((16, 24)), "left_wrist", crops[1][0, 7])
+    figure = draw_score_map(
+        crops[0][0], np.random.default_rng(0).random((16, 24)), "left_wrist", crops[1][0, 7]
+    )
     assert drawn_whole(figure, tmp_path)
     assert figure.axes[-1].get_ylabel() == "score"
 
@@ -68,7 +74,9 @@ def test_one_score_map(crops, tmp_path):
 def test_shapes_that_do_not_fit_are_named(crops):
     with pytest.raises(ValueError, match=r"\[5, 3, 64, 96\].*\(4, 16, 2\)"):
         draw_skeletons(crops[0], MPII, crops[1][:4])
-    with pytest.raises(ValueError, match=r"MPII-16 needs score maps \[16, h, w\]; got \(15, 16, 24\)"):
+    with pytest.raises(
+        ValueError, match=r"MPII-16 needs score maps \[16, h, w\]; got \(15, 16, 24\)"
+    ):
         draw_score_maps(crops[0][0], np.zeros((15, 16, 24)), MPII)
 
 
@@ -89,9 +97,9 @@ def test_what_another_architecture_changes(tiny, drawn, tmp_path):
     figure = draw_map_change(model, changed, people, 0, shown, (64, 64))
     assert drawn_whole(figure, tmp_path) and changed.training and not model.training
     titles = [axes.get_title() for axes in figure.axes[:6]]
-    assert titles[0].startswith(f"{shown[0].replace('_', ' ')} before, peak") and titles[2].startswith(
-        "change, at most"
-    )
+    assert titles[0].startswith(f"{shown[0].replace('_', ' ')} before, peak") and titles[
+        2
+    ].startswith("change, at most")
     assert np.abs(figure.axes[2].images[0].get_array()).max() > 0
     same = draw_map_change(model, model, people, 0, shown[:1], (64, 64))
     assert same.axes[2].get_title() == "change, at most 0"

@@ -21,7 +21,10 @@ pytestmark = pytest.mark.usefixtures("without_dot")
 def network(spec, backbone=None, parts=1):
     model = PoseNFS(backbone or MobileNetV2(), part_scheme(MPII, parts), spec, 4)
     return model.with_architectures(
-        {name: Architecture.random(f.spec, seed, 2) for seed, (name, f) in enumerate(model.fabrics().items())}
+        {
+            name: Architecture.random(f.spec, seed, 2)
+            for seed, (name, f) in enumerate(model.fabrics().items())
+        }
     )
 
 
@@ -37,7 +40,7 @@ def test_what_stays_and_what_went(mode, per_cell, groups):
     pruned = prune(model, mode, 0.2 if mode == "threshold" else 0)
     graph = draw_pruned(model, pruned)
     lines = {"down", "same", "up"}
-    gone = drawn(graph, groups, "gone")
+    gone = drawn(graph, groups, "pruned")
     for number, fabric in enumerate(pruned.pruned_fabrics.values()):
         cells = {f"{number}/{c.layer}/{c.row}" for c in fabric.kept}
         assert cells == {t for t in drawn(graph, groups, "cell") if t.startswith(f"{number}/")}
@@ -47,7 +50,9 @@ def test_what_stays_and_what_went(mode, per_cell, groups):
             for c, kept in fabric.kept.items()
             for slot in kept.slots
         }
-        assert reads == {t for kind in lines for t in drawn(graph, groups, kind) if t.startswith(f"{number}/")}
+        assert reads == {
+            t for kind in lines for t in drawn(graph, groups, kind) if t.startswith(f"{number}/")
+        }
         assert {f"{number}/2/{row}" for row in range(4) if row not in fabric.inputs} == {
             t for t in gone if t.startswith(f"{number}/2/") and "->" not in t
         }
@@ -62,7 +67,7 @@ def test_a_line_stays_while_any_copy_does(groups):
     model = model.with_architectures({name: only})
     graph = draw_pruned(model, prune(model))
     assert "0/4/0->0/5/0" in drawn(graph, groups, "same")
-    assert {"0/4/1->0/5/0", "0/4/1"} <= drawn(graph, groups, "gone")
+    assert {"0/4/1->0/5/0", "0/4/1"} <= drawn(graph, groups, "pruned")
     assert prune(model).heads[0].fabric.kept[CellIndex(5, 0)].slots == (0,)
     tip = next(tips[0] for title, tips, _ in groups(graph, "same") if title == "0/4/0->0/5/0")
     assert tip.endswith(": 1.0000\nfiner 1.0000 + same 0.0000 pruned")
@@ -71,8 +76,8 @@ def test_a_line_stays_while_any_copy_does(groups):
 def test_zero_is_no_loss_and_the_words_count(groups):
     model = network(FabricSpec(width=1))
     graph = draw_pruned(model, prune(model))
-    assert not drawn(graph, groups, "gone")
-    assert "stay: 6 of 6 cells, 18 of 18 sources, 18 of 18 operations" in graph.svg()
+    assert not drawn(graph, groups, "pruned")
+    assert "kept: 6 of 6 cells, 18 of 18 sources, 18 of 18 operations" in graph.svg()
     assert not any("pruned" in tip for _, tips, _ in groups(graph, "bar") for tip in tips)
     sparse = prune(model, "one-hot")
     tips = [tip for _, tips, _ in groups(draw_pruned(model, sparse), "bar") for tip in tips]
@@ -103,9 +108,9 @@ def test_of_another_model():
     """Of a model with other parts or other fabrics nothing would seem to stay."""
     spec = FabricSpec(width=1)
     model = network(spec)
-    with pytest.raises(ValueError, match="is not one of this model"):
+    with pytest.raises(ValueError, match="is not derived from this model"):
         draw_pruned(model, prune(network(spec, parts=3)))
-    with pytest.raises(ValueError, match="is not one of this model"):
+    with pytest.raises(ValueError, match="is not derived from this model"):
         draw_pruned(model, prune(network(FabricSpec(width=2))))
 
 
@@ -115,6 +120,8 @@ def test_a_fabric_backbone_of_which_nothing_is_read(groups):
     nothing = model.heads[0].fabric.architecture.with_operation(spec, "zero", 1.0)
     model = model.with_architectures({model.parts[0].name: nothing})
     graph = draw_pruned(model, prune(model))
-    assert {f"0/{c.layer}/{c.row}" for c in model.backbone.fabric.spec.cells} <= drawn(graph, groups, "gone")
+    assert {f"0/{c.layer}/{c.row}" for c in model.backbone.fabric.spec.cells} <= drawn(
+        graph, groups, "pruned"
+    )
     assert drawn(graph, groups, "cell") == {"1/5/0"}
     assert torch.equal(model.heads[0].fabric.alpha.argmax(-1), torch.tensor([0]))

@@ -13,17 +13,36 @@ from posenfs.show.report import write_report
 def executed(tmp_path):
     figure = go.Figure().add_scatter(x=[1, 2], y=[3, 4], name="a curve")
     outputs = [
-        nbformat.v4.new_output("display_data", {"application/vnd.plotly.v1+json": figure.to_plotly_json()}),
+        nbformat.v4.new_output(
+            "display_data", {"application/vnd.plotly.v1+json": figure.to_plotly_json()}
+        ),
         nbformat.v4.new_output("stream", name="stderr", text="  0%|\r 50%|\r100%|done\n"),
     ]
-    cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("figure", outputs=outputs)]
+    cells = [
+        nbformat.v4.new_markdown_cell("# Title"),
+        nbformat.v4.new_code_cell("figure", outputs=outputs),
+    ]
     # as a kernel with widgets leaves it: their state, and pictures of them beside
-    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a", "version_major": 2, "version_minor": 0}}
-    cells[1].outputs.append(nbformat.v4.new_output("display_data", {**view, "text/html": "<b>a still</b>"}))
-    model = {"model_name": "LabelModel", "model_module": "@jupyter-widgets/controls", "state": {"value": "words"}}
+    view = {
+        "application/vnd.jupyter.widget-view+json": {
+            "model_id": "a",
+            "version_major": 2,
+            "version_minor": 0,
+        }
+    }
+    cells[1].outputs.append(
+        nbformat.v4.new_output("display_data", {**view, "text/html": "<b>a still</b>"})
+    )
+    model = {
+        "model_name": "LabelModel",
+        "model_module": "@jupyter-widgets/controls",
+        "state": {"value": "words"},
+    }
     state = {"state": {"a": model}, "version_major": 2, "version_minor": 0}
     widgets = {"application/vnd.jupyter.widget-state+json": state}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"widgets": widgets}), tmp_path / "run.ipynb")
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=cells, metadata={"widgets": widgets}), tmp_path / "run.ipynb"
+    )
     return tmp_path / "run.ipynb"
 
 
@@ -57,7 +76,9 @@ def test_what_is_not_there_or_not_executed_is_named(executed, tmp_path):
 def test_a_page_folds_parameters_and_leaves_out_what_is_about_buttons(executed, tmp_path):
     notebook = nbformat.read(executed, 4)
     notebook.cells[1:1] = [
-        nbformat.v4.new_code_cell("lr = 0.003\n\nname = 'a < b'", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(
+            "lr = 0.003\n\nname = 'a < b'", metadata={"tags": ["parameters"]}
+        ),
         nbformat.v4.new_code_cell("lr = 0.5", metadata={"tags": ["injected-parameters"]}),
         nbformat.v4.new_markdown_cell("Press *Run* here.", metadata={"tags": ["live"]}),
     ]
@@ -66,7 +87,9 @@ def test_a_page_folds_parameters_and_leaves_out_what_is_about_buttons(executed, 
     assert "Press <em>Run" not in page and "Press *Run*" not in page
     folded = re.findall(r"<details><summary>(.*?)</summary><pre>(.*?)</pre></details>", page, re.S)
     assert [title for title, _ in folded] == ["Parameters", "Parameters given to this run"]
-    assert html.unescape(folded[0][1]) == "lr = 0.003\n\nname = 'a < b'" and folded[1][1] == "lr = 0.5"
+    assert (
+        html.unescape(folded[0][1]) == "lr = 0.003\n\nname = 'a < b'" and folded[1][1] == "lr = 0.5"
+    )
 
 
 def test_the_notebook_of_a_run_begins_with_its_result(executed, tmp_path, tiny):

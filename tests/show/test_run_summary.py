@@ -22,8 +22,14 @@ def test_a_finished_run_is_summarised_from_its_folder(run, tiny):
     name = metrics["headline"]
     interval = metrics["intervals"][name]
     assert f"**{metrics['metrics'][name]:.1f}**" in text
-    assert f"{interval['low']:.1f} to {interval['high']:.1f}" in text and "95% interval over people" in text
-    assert f"on {metrics['people']} people" in text and f"reaches {metrics['mean_pose'][name]:.1f}" in text
+    assert (
+        f"{interval['low']:.1f} to {interval['high']:.1f}" in text
+        and "95% interval over people" in text
+    )
+    assert (
+        f"on {metrics['people']} people" in text
+        and f"reaches {metrics['mean_pose'][name]:.1f}" in text
+    )
     assert f"{metrics['multiply_adds'] / 1e9:.3f} GMAC" in text and "2 epochs, seed 0" in text
     assert re.search(r"training steps took [\d.]+ (s|min) on .* with 1 thread;", text)
     assert "not finished" not in text
@@ -34,11 +40,16 @@ def test_the_answer_names_the_greatest_mean_weights(run, tiny):
     text, furthest = run_summary(run), []
     for name, own in architectures.items():
         exponents = [np.exp(scores[-1].numpy().astype(float)) for scores in (own.alpha, own.beta)]
-        alpha, beta = ((e / e.sum(-1, keepdims=True)).reshape(-1, e.shape[-1]).mean(0) for e in exponents)
+        alpha, beta = (
+            (e / e.sum(-1, keepdims=True)).reshape(-1, e.shape[-1]).mean(0) for e in exponents
+        )
         operation = tiny.fabric.operations[alpha.argmax()].replace("_3x3", " 3×3")
         source = ("finer", "same", "coarser")[beta.argmax()]
         part = name.removesuffix("_part").replace("_", " ")
-        assert f"the {part} {operation} ({alpha.max():.1%}) and the {source} map ({beta.max():.1%})" in text
+        assert (
+            f"the {part} {operation} ({alpha.max():.1%}) and the {source} map ({beta.max():.1%})"
+            in text
+        )
         furthest += [abs(weights - 1 / len(weights)).max() for weights in (alpha, beta)]
     assert f"from them is {100 * max(furthest):.1f} percentage points" in text
 
@@ -48,4 +59,8 @@ def test_a_run_that_is_not_finished_says_so(tiny, tmp_path):
     search.step()
     search.snapshot()
     text = run_summary(search.run)
-    assert "not finished" in text and f"at step 1 of {search.steps}" in text and "**Result.**" not in text
+    assert (
+        "not finished" in text
+        and f"at step 1 of {search.steps}" in text
+        and "**Result.**" not in text
+    )

@@ -12,11 +12,18 @@ from tests.study.test_tables import SCORES
 def test_every_seed_and_its_interval(rows):
     scores, losses, epochs = draw_runs(rows).axes
     dots = [line for line in scores.lines if line.get_marker() == "o"]
-    assert [sorted(line.get_xdata()) for line in dots[:2]] == [sorted(SCORES["random"]), sorted(SCORES["synchronous"])]
+    assert [sorted(line.get_xdata()) for line in dots[:2]] == [
+        sorted(SCORES["random"]),
+        sorted(SCORES["synchronous"]),
+    ]
     (low, high), *_ = (line.get_xdata() for line in scores.lines if line.get_color() == "#222222")
     found = mean_interval(dict(enumerate(SCORES["random"])))
     np.testing.assert_allclose((low, high), (found.low, found.high))
-    assert [text.get_text() for text in losses.get_legend().get_texts()] == ["random", "synchronous", "first order"]
+    assert [text.get_text() for text in losses.get_legend().get_texts()] == [
+        "random",
+        "synchronous",
+        "first order",
+    ]
     assert len(losses.lines) == len(epochs.lines) == 7
 
 

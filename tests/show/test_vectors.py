@@ -26,14 +26,20 @@ def test_boxes_by_visibility():
     random = np.random.default_rng(0)
     visibility = random.integers(0, 3, (50, 16))
     scores = np.where(visibility == 0, np.nan, random.random((50, 16)) + visibility)
-    figure = visibility_boxes({"d = 8": (scores, 2 * scores), "d = 1": (scores + 1, scores)}, visibility)
+    figure = visibility_boxes(
+        {"d = 8": (scores, 2 * scores), "d = 1": (scores + 1, scores)}, visibility
+    )
     assert [box.name for box in figure.data] == ["d = 8", "d = 8", "d = 1", "d = 1"]
     box = figure.data[0]
     for n, level in enumerate((2, 1)):
         own = scores[visibility == level]
         assert box.x[n].endswith(f"n = {len(own)}")
-        assert (box.q1[n], box.median[n], box.q3[n]) == pytest.approx(tuple(np.percentile(own, (25, 50, 75))))
-        assert box.mean[n] == pytest.approx(own.mean()) and box.lowerfence[n] == pytest.approx(np.percentile(own, 10))
+        assert (box.q1[n], box.median[n], box.q3[n]) == pytest.approx(
+            tuple(np.percentile(own, (25, 50, 75)))
+        )
+        assert box.mean[n] == pytest.approx(own.mean()) and box.lowerfence[n] == pytest.approx(
+            np.percentile(own, 10)
+        )
     assert box.x == figure.data[1].x
 
 
@@ -46,13 +52,17 @@ def test_means_by_loops():
     numbers = [float(word) for word in re.findall(r"[+-]?\d\.\d+", line)]
     seen, hidden = scores[visibility == 2].mean(), scores[visibility == 1].mean()
     own = [
-        scores[visibility[:, k] == 1, k].mean() - scores[visibility[:, k] == 2, k].mean() for k in range(16) if k != 5
+        scores[visibility[:, k] == 1, k].mean() - scores[visibility[:, k] == 2, k].mean()
+        for k in range(16)
+        if k != 5
     ]
     assert numbers == pytest.approx([seen, hidden, hidden - seen, np.mean(own)], abs=6e-4)
 
 
 def test_nobody_occluded_is_an_empty_box():
-    assert "occluded    nan" in visibility_means({"d": (np.ones((3, 16)),) * 2}, np.full((3, 16), 2))
+    assert "occluded    nan" in visibility_means(
+        {"d": (np.ones((3, 16)),) * 2}, np.full((3, 16), 2)
+    )
     figure = visibility_boxes({"d = 8": (np.ones((3, 16)),) * 2}, np.full((3, 16), 2))
     assert figure.data[0].x[1] == "occluded, n = 0" and figure.data[0].median[1] is None
 
@@ -67,4 +77,10 @@ def test_vectors_of_a_shared_keypoint_have_a_row_for_each_part(tiny, drawn):
     assert model.training and len(figure._repr_png_()) > 10_000
     assert len(draw_vectors(model, people, 0, "pelvis", (64, 64)).axes) == 2 * 5 + 1  # its scale
     with pytest.raises(ValueError, match="vector_dim 1"):
-        draw_vectors(build(replace(tiny, vector_dim=1), progress=False).model, people, 0, MPII.keypoints[0], (64, 64))
+        draw_vectors(
+            build(replace(tiny, vector_dim=1), progress=False).model,
+            people,
+            0,
+            MPII.keypoints[0],
+            (64, 64),
+        )
