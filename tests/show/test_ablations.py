@@ -29,7 +29,7 @@ def test_curves_of_every_run(rows):
     ]
     assert list(figure.data[0].y) == [4.0, 3.0]
     empty = run_curves([replace(own, results={}) for own in rows])
-    assert not empty.data and empty.layout.title.text == "Every run: none yet"
+    assert not empty.data and empty.layout.title.text == "No runs yet"
 
 
 def test_cost_against_accuracy(rows):

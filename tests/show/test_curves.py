@@ -46,7 +46,7 @@ def test_scores_by_column_with_gaps():
     }
     assert figure.layout.shapes[0].y0 == 7
     judged = score_curve([{**row, "judged": 3.0} for row in history]).data[-1]
-    assert judged.name == "of those who judge" and list(judged.y) == [3, 3]
+    assert judged.name == "early stopping" and list(judged.y) == [3, 3]
 
 
 @pytest.mark.parametrize("skeleton", [MPII, LSP], ids=str)

@@ -18,7 +18,7 @@ from posenfs.evaluation.pictures import _detector, boxes_from_file, detected_peo
 from posenfs.evaluation.predict import predict
 from posenfs.search.engine import Search
 from posenfs.search.saved import load_model
-from posenfs.show.poses import draw_on_picture
+from posenfs.show.poses import draw_on_image
 from posenfs.show.predictions import DrawingRule, predict_pictures
 
 
@@ -220,7 +220,7 @@ def test_a_drawing_never_takes_a_pictures_place(output, model, pictures, tmp_pat
     ]
     with pytest.raises(
         SystemExit,
-        match=r"take the place of the picture .*me.png; choose another folder \(--output\)",
+        match=r"replace the image .*me.png; choose another folder \(--output\)",
     ):
         main(command)
     assert (tmp_path / "me.png").read_bytes() == before
@@ -314,7 +314,7 @@ def test_folders_broken_images_and_what_is_said_of_them(
     assert (
         "0 drawn; 3 with too few confident keypoints (fewer than 40% with scores above 99)" in said
     )
-    assert "nobody is drawn in a.JPG, b.jpg, b.png" in said
+    assert "no person is drawn in a.JPG, b.jpg, b.png" in said
     with Image.open("new/out/b.jpg.png") as drawing:  # nothing drawn: the image itself
         assert (
             np.asarray(drawing.convert("RGB"))
@@ -336,7 +336,7 @@ def test_a_marker_lies_at_its_keypoints_pixel(height, width):
     black = torch.zeros(3, height, width, dtype=torch.uint8)
     widths = []
     for x, y in ((20, 30), (width - 21, height - 31), (width // 2, height // 3)):
-        figure = draw_on_picture(
+        figure = draw_on_image(
             black, skeleton, np.array([[[x, y], [3.0, 3.0]]]), np.array([[True, False]])
         )
         buffer = io.BytesIO()
