@@ -86,7 +86,7 @@ def test_a_page_folds_parameters_and_leaves_out_what_is_about_buttons(executed, 
     page = write_report(executed, tmp_path / "page.html").read_text()
     assert "Press <em>Run" not in page and "Press *Run*" not in page
     folded = re.findall(r"<details><summary>(.*?)</summary><pre>(.*?)</pre></details>", page, re.S)
-    assert [title for title, _ in folded] == ["Parameters", "Parameters given to this run"]
+    assert [title for title, _ in folded] == ["Parameters", "Parameters of this run"]
     assert (
         html.unescape(folded[0][1]) == "lr = 0.003\n\nname = 'a < b'" and folded[1][1] == "lr = 0.5"
     )
