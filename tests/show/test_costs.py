@@ -1,4 +1,4 @@
-"""Cost figures: nothing lost between modules, and the expected cost of every step."""
+"""Cost figures: the treemap is consistent, and the curve has the cost of every step."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ from posenfs.show.costs import cost_treemap, expected_cost_curve
 MODEL = PoseNFS(MobileNetV2(), part_scheme(MPII, 3), FabricSpec(width=2))
 
 
-def test_every_area_holds_its_children():
+def test_treemap_areas_contain_their_children():
     costs = module_costs(MODEL, 64, 64)
     (areas,) = cost_treemap(costs).data
     sizes = dict(zip(areas.ids, areas["values"], strict=True))
@@ -33,7 +33,7 @@ def test_every_area_holds_its_children():
         assert sum(children) <= sizes[name]
 
 
-def test_the_expected_cost_of_every_step():
+def test_expected_cost_of_every_step():
     spec, cost = MODEL.spec, ExpectedCost(MODEL, 64, 64)
     names = list(MODEL.fabrics())
     start, end = Architecture.zeros(spec), Architecture.random(spec, 2, 3)

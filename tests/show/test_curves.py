@@ -1,3 +1,5 @@
+"""Curves of a search have the values of its history."""
+
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -23,7 +25,7 @@ def architectures(spec, steps=5):
     }
 
 
-def test_loss_keeps_every_step_and_its_mean_never_looks_ahead():
+def test_loss_curve_has_every_step_and_a_mean_of_earlier_steps():
     losses = np.random.default_rng(0).random(200)
     history = [{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)] + [
         {"step": 200, "pckh@0.5": 3.0}
@@ -34,7 +36,7 @@ def test_loss_keeps_every_step_and_its_mean_never_looks_ahead():
         assert smooth.y[i] == pytest.approx(losses[max(i - 4, 0) : i + 1].mean())
 
 
-def test_scores_by_column_with_gaps():
+def test_score_curve_has_every_column():
     history = [
         {"step": s, "pckh@0.5": 10.0 * s, "pckh@0.5/head": 5.0 * s, "pckh@0.5/knee": None}
         for s in (1, 2)
@@ -45,12 +47,12 @@ def test_scores_by_column_with_gaps():
         "mean": [10, 20],
     }
     assert figure.layout.shapes[0].y0 == 7
-    judged = score_curve([{**row, "judged": 3.0} for row in history]).data[-1]
-    assert judged.name == "early stopping" and list(judged.y) == [3, 3]
+    early_stopping = score_curve([{**row, "judged": 3.0} for row in history]).data[-1]
+    assert early_stopping.name == "early stopping" and list(early_stopping.y) == [3, 3]
 
 
 @pytest.mark.parametrize("skeleton", [MPII, LSP], ids=str)
-def test_every_column_has_its_colour(skeleton):
+def test_every_column_has_a_distinct_colour(skeleton):
     names = [*columns_of(skeleton), "hard"]
     figure = score_curve(
         [{"step": 1, "pckh@0.5": 1.0, **{f"pckh@0.5/{name}": 2.0 for name in names}}]
@@ -59,7 +61,7 @@ def test_every_column_has_its_colour(skeleton):
     assert set(looks) == {*names, "mean"} and len(set(looks.values())) == len(looks)
 
 
-def test_the_weight_that_warns_is_a_labelled_line():
+def test_warning_weight_is_a_labelled_line():
     sign = Signs(0.5, 0.3, 0.9, 0.9, 9.0)
     (line,) = (
         figure := collapse_curves([{"step": 1, "architecture": {"head": asdict(sign)}}])
@@ -73,11 +75,11 @@ def test_the_weight_that_warns_is_a_labelled_line():
     assert "warning above 0.9" in [note.text for note in figure.layout.annotations]
 
 
-def test_signs_of_collapse_by_fabric():
+def test_collapse_curves_by_fabric():
     signs = [Signs(0.1 * n, 0.2, 0.9 - 0.1 * n, 0.5, 9.0 - n) for n in range(3)]
     rows = [
-        {"step": n, "architecture": {"arms_part": asdict(own), "backbone": asdict(own)}}
-        for n, own in enumerate(signs)
+        {"step": n, "architecture": {"arms_part": asdict(sign), "backbone": asdict(sign)}}
+        for n, sign in enumerate(signs)
     ]
     figure = collapse_curves([{"step": 0, "loss": 1.0}, *rows])
     arms = [trace for trace in figure.data if trace.name == "arms"]
@@ -93,11 +95,11 @@ def test_signs_of_collapse_by_fabric():
 @pytest.mark.parametrize(
     "spec", [FabricSpec(), FabricSpec(hidden_nodes=2), FabricSpec(alpha_per_cell=True)]
 )
-def test_alpha_curves_hold_the_softmax(spec):
-    found, steps = architectures(spec), np.arange(5)
-    figure = alpha_curves(steps, found, spec)
+def test_alpha_curves_have_the_softmax(spec):
+    fabrics, steps = architectures(spec), np.arange(5)
+    figure = alpha_curves(steps, fabrics, spec)
     assert len(figure.data) == 2 * len(spec.edges) * 4
-    weights = np.exp(found["legs_part"].alpha.numpy())
+    weights = np.exp(fabrics["legs_part"].alpha.numpy())
     weights /= weights.sum(-1, keepdims=True)
     if spec.alpha_per_cell:
         weights = weights.mean(1)
@@ -106,31 +108,31 @@ def test_alpha_curves_hold_the_softmax(spec):
     np.testing.assert_allclose(last.y, weights[:, -1, -1], rtol=1e-5)
 
 
-def test_a_fabric_backbone_beside_the_parts():
+def test_curves_of_a_fabric_backbone():
     specs = {"backbone": FABRIC_1, "legs_part": FabricSpec()}
-    found = {
+    fabrics = {
         "backbone": architectures(FABRIC_1)["arms_part"],
         "legs_part": architectures(FabricSpec())["legs_part"],
     }
-    assert len(alpha_curves(np.arange(5), found, specs).data) == 3 * 6 + 4
+    assert len(alpha_curves(np.arange(5), fabrics, specs).data) == 3 * 6 + 4
     curves = [
-        trace for trace in beta_curves(np.arange(5), found, specs).data if trace.x[0] is not None
+        trace for trace in beta_curves(np.arange(5), fabrics, specs).data if trace.x[0] is not None
     ]
     assert len(curves) == 3 * (9 + 6)
     with pytest.raises(
         ValueError,
         match=r"alpha of fabric 'backbone' is \[n, …\] of \[3, 6\]; its spec needs \[1, 4\]",
     ):
-        alpha_curves(np.arange(5), found, FabricSpec())
+        alpha_curves(np.arange(5), fabrics, FabricSpec())
 
 
-def test_beta_curves_hold_every_cell_and_source():
+def test_beta_curves_have_every_cell_and_source():
     spec = FabricSpec()
-    found = architectures(spec)
-    figure = beta_curves(np.arange(5), found, spec)
+    fabrics = architectures(spec)
+    figure = beta_curves(np.arange(5), fabrics, spec)
     curves = [trace for trace in figure.data if trace.x[0] is not None]
     assert len(curves) == 2 * 6 * 3
-    weights = found["arms_part"].beta.softmax(-1).numpy()
+    weights = fabrics["arms_part"].beta.softmax(-1).numpy()
     for number in range(6):
         for source in range(3):
             np.testing.assert_allclose(
@@ -141,6 +143,6 @@ def test_beta_curves_hold_every_cell_and_source():
 @pytest.mark.parametrize(
     ("losses", "scale"), [([30.0, 9.0, 1.2], "log"), ([18.0, 16.5, 15.4], None), ([], None)]
 )
-def test_losses_always_have_ticks_to_be_read_by(losses, scale):
+def test_loss_axis_has_ticks(losses, scale):
     figure = loss_curve([{"step": n, "loss": loss} for n, loss in enumerate(losses)])
     assert figure.layout.yaxis.type == scale and "Eq. 6" in figure.layout.yaxis.title.text

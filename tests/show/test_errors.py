@@ -1,4 +1,4 @@
-"""Figures of errors show the numbers they are drawn from."""
+"""Figures of errors agree with the metrics."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def errors(people):
     return np.where(people.visibility > 0, errors, np.nan)
 
 
-def test_curves(errors):
+def test_pck_curves(errors):
     figure = pck_curves({"a": errors, "b": errors / 2})
     first, second = figure.data
     assert first.y[-1] == pytest.approx(pck(errors, 0.5)) and second.y[25] == pytest.approx(
@@ -29,7 +29,7 @@ def test_curves(errors):
     assert "area" in first.name
 
 
-def test_by_keypoint(errors, people):
+def test_errors_by_keypoint(errors, people):
     figure = errors_by_keypoint(errors, people, 0.5)
     boxes = figure.data
     assert figure.layout.shapes[0].y0 == 0.5 and figure.layout.annotations[0].y == pytest.approx(
@@ -37,13 +37,13 @@ def test_by_keypoint(errors, people):
     )
     shown = {box.name: box for box in boxes}
     for k, name in enumerate(people.skeleton.keypoints):
-        own = errors[np.isfinite(errors[:, k]), k]
-        assert (name in shown) == bool(len(own))
-        if len(own):
-            assert shown[name].median[0] == pytest.approx(np.median(own))
+        labelled = errors[np.isfinite(errors[:, k]), k]
+        assert (name in shown) == bool(len(labelled))
+        if len(labelled):
+            assert shown[name].median[0] == pytest.approx(np.median(labelled))
 
 
-def test_by_occlusion_and_size(errors, people):
+def test_errors_by_occlusion_and_size(errors, people):
     (bars,) = errors_by_group(errors, people, 0.3).data
     values = dict(zip((name.partition("<br>")[0] for name in bars.x), bars.y, strict=True))
     occluded = np.where(people.visibility == 1, errors, np.nan)
@@ -59,7 +59,7 @@ def test_by_occlusion_and_size(errors, people):
     assert labels == np.isfinite(errors).sum()
 
 
-def test_calibration_of_scores_that_tell_and_of_scores_that_do_not(errors):
+def test_calibration_of_informative_and_random_scores(errors):
     line, probability = calibration(1 / (1 + errors), errors, 0.3).data
     assert probability.y == pytest.approx([0, 100 * line.x[-1]])
     assert line.y[0] == 0 and line.y[-1] == 100 and list(line.x) == sorted(line.x)

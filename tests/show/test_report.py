@@ -1,3 +1,5 @@
+"""Pages of executed notebooks."""
+
 import html
 import re
 
@@ -22,7 +24,7 @@ def executed(tmp_path):
         nbformat.v4.new_markdown_cell("# Title"),
         nbformat.v4.new_code_cell("figure", outputs=outputs),
     ]
-    # as a kernel with widgets leaves it: their state, and pictures of them beside
+    # A kernel with widgets leaves their state and static images of them.
     view = {
         "application/vnd.jupyter.widget-view+json": {
             "model_id": "a",
@@ -46,23 +48,23 @@ def executed(tmp_path):
     return tmp_path / "run.ipynb"
 
 
-def test_the_page_holds_figures_and_plotly_and_fetches_nothing(executed, tmp_path):
+def test_page_is_self_contained(executed, tmp_path):
     page = write_report(executed, tmp_path / "new" / "page.html").read_text()
     assert "a curve" in page and "Plotly.newPlot" in page
     assert page.count("plotly.js v") == 1 and "a still" in page
-    ours = page.replace(get_plotlyjs(), "")  # some versions of plotly's program name unpkg
+    ours = page.replace(get_plotlyjs(), "")  # some versions of plotly's code contain unpkg
     assert len(ours) < len(page) and "html-manager" not in page and "unpkg" not in ours
     markup = re.sub(r"<script[^>]*>.*?</script>", "", page, flags=re.S)
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"(?:https?:)?//", page)
     assert not re.findall(r"@import|url\((?:\"|')?https?:", markup)
 
 
-def test_a_progress_bar_leaves_its_last_line_alone(executed, tmp_path):
+def test_progress_bars_leave_only_their_last_line(executed, tmp_path):
     page = write_report(executed, tmp_path / "page.html").read_text()
     assert "100%|done" in page and " 50%|" not in page
 
 
-def test_what_is_not_there_or_not_executed_is_named(executed, tmp_path):
+def test_missing_or_unexecuted_notebooks_are_refused(executed, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nothing.ipynb; run it first"):
         write_report(tmp_path / "nothing.ipynb", tmp_path / "page.html")
     notebook = nbformat.read(executed, 4)
@@ -73,7 +75,7 @@ def test_what_is_not_there_or_not_executed_is_named(executed, tmp_path):
     assert not (tmp_path / "page.html").exists()
 
 
-def test_a_page_folds_parameters_and_leaves_out_what_is_about_buttons(executed, tmp_path):
+def test_page_folds_parameters_and_removes_live_cells(executed, tmp_path):
     notebook = nbformat.read(executed, 4)
     notebook.cells[1:1] = [
         nbformat.v4.new_code_cell(
@@ -92,7 +94,7 @@ def test_a_page_folds_parameters_and_leaves_out_what_is_about_buttons(executed, 
     )
 
 
-def test_the_notebook_of_a_run_begins_with_its_result(executed, tmp_path, tiny):
+def test_page_of_a_run_begins_with_its_summary(executed, tmp_path, tiny):
     (tmp_path / "config.json").write_text(tiny.to_json())
     page = write_report(executed, tmp_path / "page.html").read_text()
     summary = page.index("This run is not finished")

@@ -1,4 +1,4 @@
-"""The sentences at the top of a run's page, against the files of its folder."""
+"""The summary of a run agrees with the files of its folder."""
 
 import re
 
@@ -17,7 +17,7 @@ def run(tiny, tmp_path_factory) -> Run:
     return search.run
 
 
-def test_a_finished_run_is_summarised_from_its_folder(run, tiny):
+def test_summary_of_a_finished_run(run, tiny):
     text, metrics = run_summary(run), run.metrics()
     name = metrics["headline"]
     interval = metrics["intervals"][name]
@@ -35,11 +35,13 @@ def test_a_finished_run_is_summarised_from_its_folder(run, tiny):
     assert "not finished" not in text
 
 
-def test_the_answer_names_the_greatest_mean_weights(run, tiny):
+def test_summary_names_the_greatest_mean_weights(run, tiny):
     _, architectures = run.architectures()
-    text, furthest = run_summary(run), []
-    for name, own in architectures.items():
-        exponents = [np.exp(scores[-1].numpy().astype(float)) for scores in (own.alpha, own.beta)]
+    text, distances = run_summary(run), []
+    for name, history in architectures.items():
+        exponents = [
+            np.exp(scores[-1].numpy().astype(float)) for scores in (history.alpha, history.beta)
+        ]
         alpha, beta = (
             (e / e.sum(-1, keepdims=True)).reshape(-1, e.shape[-1]).mean(0) for e in exponents
         )
@@ -50,11 +52,11 @@ def test_the_answer_names_the_greatest_mean_weights(run, tiny):
             f"the {part} {operation} ({alpha.max():.1%}) and the {source} map ({beta.max():.1%})"
             in text
         )
-        furthest += [abs(weights - 1 / len(weights)).max() for weights in (alpha, beta)]
-    assert f"from them is {100 * max(furthest):.1f} percentage points" in text
+        distances += [abs(weights - 1 / len(weights)).max() for weights in (alpha, beta)]
+    assert f"from them is {100 * max(distances):.1f} percentage points" in text
 
 
-def test_a_run_that_is_not_finished_says_so(tiny, tmp_path):
+def test_summary_of_an_unfinished_run(tiny, tmp_path):
     search = Search(tiny, tmp_path / "begun", device="cpu", progress=False)
     search.step()
     search.snapshot()
