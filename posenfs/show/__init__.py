@@ -1,1 +1,1 @@
-"""Pictures: graphs, curves, poses, reports."""
+"""Graphs, curves, poses and reports."""

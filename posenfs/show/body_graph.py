@@ -1,4 +1,4 @@
-"""Part fabrics round a body (Fig. 1)."""
+"""Part fabrics around a body (Fig. 1)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,12 @@ from posenfs.body.words import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
 from posenfs.show.canvas import Canvas, Point
-from posenfs.show.fabric_graph import SMALL, FabricGraph, place_legend
+from posenfs.show.fabric_graph import SMALL, FabricGraph
+from posenfs.show.legend import place_fabric_legend
 from posenfs.show.stick_body import front_pose, part_colours, place_body
+
+_SCALE = 60.0  # points to a head height
+_LEFT, _RIGHT = -1, 1  # columns of fabrics beside the body
 
 
 def draw_body(
@@ -20,32 +24,46 @@ def draw_body(
     architectures: Mapping[str, Architecture],
     pose: Mapping[str, Point] | None = None,
 ) -> Canvas:
-    """The paper's Fig. 1: a body seen from the front, and each part's fabric beside its keypoints.
+    """Draw a body seen from the front, and the fabric of each part beside its keypoints (Fig. 1).
 
-    `architectures` holds every part by name; others, such as a backbone's, are left out. `pose` places keypoints
-    that the drawn body does not know (`stick_body.front_pose`).
+    Args:
+        skeleton: The skeleton.
+        parts: The parts of the body.
+        spec: The spec of all part fabrics.
+        architectures: Architectures by part name; others, such as a backbone's, are ignored.
+        pose: Places of keypoints that the drawn body does not have (see `stick_body.front_pose`).
+
+    Raises:
+        ValueError: A part has no architecture, or a keypoint has no place.
     """
     if missing := [part.name for part in parts if part.name not in architectures]:
-        raise ValueError(f"no architecture of part {', '.join(missing)}; there are {', '.join(architectures)}")
-    canvas, scale = Canvas("body"), 60.0
-    places = [(scale * x, scale * y) for x, y in front_pose(skeleton, pose)]
-    fabrics = {p.name: FabricGraph(spec, architectures[p.name], SMALL, p.name, p.name) for p in parts}
-    width, height = next(iter(fabrics.values())).size
+        known = ", ".join(architectures)
+        raise ValueError(f"no architecture of part {', '.join(missing)}; there are {known}")
+    canvas = Canvas("body")
+    places = [(_SCALE * x, _SCALE * y) for x, y in front_pose(skeleton, pose)]
+    fabrics = {
+        part.name: FabricGraph(spec, architectures[part.name], SMALL, part.name, part.name)
+        for part in parts
+    }
+    width, height = fabrics[parts[0].name].size
     frame = width + 24, height + 40
-    edge = max(abs(x) for x, _ in places) + 50
+    pitch = frame[1] + 14
+    edge = max(abs(x) for x, _ in places) + 50  # from the body's axis to the frames
     colours = part_colours(parts)
-    sides = _sides(parts, places)
-    tallest = max(len(side) for side in sides.values()) * (frame[1] + 14) - 14
-    middle = (min(y for _, y in places) + max(y for _, y in places)) / 2
-    for side, column in sides.items():
-        wanted = [_centre(part, places)[1] for part in column]
-        tops = _stack([y - frame[1] / 2 for y in wanted], frame[1] + 14, middle - tallest / 2, middle + tallest / 2)
-        for part, top in zip(column, tops, strict=True):
-            left = edge if side > 0 else -edge - frame[0]
-            _place_part(canvas, part, fabrics[part.name], places, (left, top), frame, side, colours[part.name])
+    columns = _columns(parts, places)
+    column_height = max(len(column) for column in columns.values()) * pitch - 14
+    heights = [y for _, y in places]
+    middle = (min(heights) + max(heights)) / 2
+    top, bottom = middle - column_height / 2, middle + column_height / 2
+    for side, column in columns.items():
+        left = edge if side == _RIGHT else -edge - frame[0]
+        ideal_tops = [_centre(part, places)[1] - frame[1] / 2 for part in column]
+        for part, part_top in zip(column, _stack(ideal_tops, pitch, top, bottom), strict=True):
+            corner, fabric = (left, part_top), fabrics[part.name]
+            _place_part(canvas, part, fabric, places, corner, frame, side, colours[part.name])
     place_body(canvas, skeleton, parts, places)
-    bottom = max(max(y for _, y in places), middle + tallest / 2)
-    place_legend(canvas, (-edge - frame[0], bottom + 34), spec.operations, 2 * (edge + frame[0]))
+    corner = -edge - frame[0], max(*heights, bottom) + 34
+    place_fabric_legend(canvas, corner, spec.operations, 2 * (edge + frame[0]))
     return canvas
 
 
@@ -59,41 +77,71 @@ def _place_part(
     side: int,
     colour: str,
 ) -> None:
-    """A framed fabric, and a thin line to the nearest of the part's keypoints."""
+    """Draw a framed fabric, and a thin line to the nearest of the part's keypoints."""
     left, top = corner
+    centre_y = top + frame[1] / 2
+    node = f"{part.name}/frame"
     canvas.box(
-        f"{part.name}/frame", (left + frame[0] / 2, top + frame[1] / 2), frame, color=colour, penwidth="1.4",
-        style="rounded", tooltip=part.name.replace("_", " "), **{"class": "part"},
-    )  # fmt: skip
+        node,
+        (left + frame[0] / 2, centre_y),
+        frame,
+        color=colour,
+        penwidth="1.4",
+        style="rounded",
+        tooltip=part.name.replace("_", " "),
+        class_="part",
+    )
     canvas.text((left + 12, top + 13), plain_name(part.name), size=10, bold=True)
     fabric.place(canvas, (left + 12, top + 28))
-    start = (left if side > 0 else left + frame[0]), top + frame[1] / 2
-    nearest = min(part.keypoints, key=lambda k: math.dist(places[k], start))
-    canvas.curve(f"{part.name}/frame", f"keypoint/{nearest}", start, places[nearest], bend=0.4, color=colour,
-                 penwidth="1.2", **{"class": "link"})  # fmt: skip
+    start = (left if side == _RIGHT else left + frame[0]), centre_y
+    nearest = min(part.keypoints, key=lambda keypoint: math.dist(places[keypoint], start))
+    canvas.curve(
+        node,
+        f"keypoint/{nearest}",
+        start,
+        places[nearest],
+        bend=0.4,
+        color=colour,
+        penwidth="1.2",
+        class_="link",
+    )
 
 
 def _centre(part: Part, places: Sequence[Point]) -> Point:
-    x, y = zip(*(places[k] for k in part.keypoints), strict=True)
+    x, y = zip(*(places[keypoint] for keypoint in part.keypoints), strict=True)
     return sum(x) / len(x), sum(y) / len(y)
 
 
-def _sides(parts: PartScheme, places: Sequence[Point]) -> dict[int, list[Part]]:
-    """{-1: left column, 1: right column}, from top to bottom; parts in the middle go where there are fewer."""
-    sides: dict[int, list[Part]] = {-1: [], 1: []}
-    middle: list[Part] = []
+def _columns(parts: PartScheme, places: Sequence[Point]) -> dict[int, list[Part]]:
+    """Return the parts of the left and the right column, from top to bottom.
+
+    Central parts go to the shorter column.
+    """
+
+    def height(part: Part) -> float:
+        return _centre(part, places)[1]
+
+    columns: dict[int, list[Part]] = {_LEFT: [], _RIGHT: []}
+    central: list[Part] = []
     for part in parts:
         x = _centre(part, places)[0]
-        (sides[1] if x > 1 else sides[-1] if x < -1 else middle).append(part)
-    for part in sorted(middle, key=lambda p: _centre(p, places)[1]):
-        sides[1 if len(sides[1]) <= len(sides[-1]) else -1].append(part)
-    return {side: sorted(column, key=lambda p: _centre(p, places)[1]) for side, column in sides.items()}
+        if x > 1:
+            columns[_RIGHT].append(part)
+        elif x < -1:
+            columns[_LEFT].append(part)
+        else:
+            central.append(part)
+    for part in sorted(central, key=height):
+        side = _RIGHT if len(columns[_RIGHT]) <= len(columns[_LEFT]) else _LEFT
+        columns[side].append(part)
+    return {side: sorted(column, key=height) for side, column in columns.items()}
 
 
-def _stack(wanted: Sequence[float], pitch: float, top: float, bottom: float) -> list[float]:
-    """Places in one column, as near to the wanted ones as the pitch and the ends allow; `wanted` ascends."""
-    found: list[float] = []
-    for number, y in enumerate(wanted):
-        y = min(y, bottom - pitch * (len(wanted) - number))
-        found.append(max(y, found[-1] + pitch if found else top))
-    return found
+def _stack(ideal_tops: Sequence[float], pitch: float, top: float, bottom: float) -> list[float]:
+    """Return tops as near to the ideal ones (ascending) as the pitch and both ends allow."""
+    tops: list[float] = []
+    for index, ideal in enumerate(ideal_tops):
+        latest = bottom - pitch * (len(ideal_tops) - index)
+        earliest = tops[-1] + pitch if tops else top
+        tops.append(max(min(ideal, latest), earliest))
+    return tops

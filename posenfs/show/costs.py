@@ -1,4 +1,4 @@
-"""Where the multiply-adds of a network go, and how the expected ones move during a search (plotly)."""
+"""Multiply-adds by module, and expected multiply-adds during a search (plotly)."""
 
 from collections.abc import Mapping
 
@@ -10,25 +10,40 @@ from posenfs.model.cost import Cost
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.show.curves import layout
 
+_ROOT = "network"
 
-def cost_treemap(costs: Mapping[str, Cost], names: Mapping[str, str] | None = None, depth: int = 6) -> go.Figure:
-    """Multiply-adds of every module (from `module_costs`), each area a share of the whole, `depth` names deep; click to
-    go into one. `names` are words for some of the modules, e.g. {"heads.0": "upper limb"}."""
-    whole, names = costs[""], {"": "network", **(names or {})}
-    shown = {name: cost for name, cost in costs.items() if name.count(".") < depth and cost.multiply_adds}
-    labels = [names.get(name, name.rpartition(".")[2]) for name in shown]
-    words = [f"{name or 'network'}: {c} ({c.multiply_adds / whole.multiply_adds:.1%})" for name, c in shown.items()]
+
+def cost_treemap(
+    costs: Mapping[str, Cost], names: Mapping[str, str] | None = None, depth: int = 6
+) -> go.Figure:
+    """Draw the multiply-adds of every module as areas; a click zooms into a module.
+
+    Args:
+        costs: The cost of each module by its dotted name (see `module_costs`).
+        names: Printed names of some modules, e.g. {"heads.0": "upper limb"}.
+        depth: Greatest number of parts in the name of a drawn module.
+    """
+    total = costs[""].multiply_adds
+    printed_names = {"": _ROOT, **(names or {})}
+    shown = {
+        name: cost for name, cost in costs.items() if name.count(".") < depth and cost.multiply_adds
+    }
+    tooltips = [
+        f"{name or _ROOT}: {cost} ({cost.multiply_adds / total:.1%})"
+        for name, cost in shown.items()
+    ]
+    multiply_adds = [cost.multiply_adds for cost in shown.values()]
     figure = go.Figure(
         go.Treemap(
-            ids=[name or "network" for name in shown],
-            labels=labels,
+            ids=[name or _ROOT for name in shown],
+            labels=[printed_names.get(name, name.rpartition(".")[2]) for name in shown],
             parents=[_parent(name, shown) if name else "" for name in shown],
-            values=[cost.multiply_adds for cost in shown.values()],
+            values=multiply_adds,
             branchvalues="total",
-            hovertext=words,
+            hovertext=tooltips,
             hoverinfo="text",
             textinfo="label+percent root",
-            marker={"colorscale": "Blues", "colors": [c.multiply_adds for c in shown.values()]},
+            marker={"colorscale": "Blues", "colors": multiply_adds},
         )
     )
     figure.update_layout(layout("Multiply-adds by module"), height=460)
@@ -38,25 +53,36 @@ def cost_treemap(costs: Mapping[str, Cost], names: Mapping[str, str] | None = No
 def expected_cost_curve(
     steps: np.ndarray, architectures: Mapping[str, Architecture], cost: ExpectedCost, soft: Cost
 ) -> go.Figure:
-    """Expected multiply-adds by step of a search (alpha and beta carry a leading [n]), beside those that the soft
-    network really takes."""
-    expected = [
-        cost({name: Architecture(a.alpha[n], a.beta[n]) for name, a in architectures.items()}).item() / 1e9
-        for n in range(len(steps))
-    ]
-    figure = go.Figure(layout=layout("Expected multiply-adds of a discrete network drawn from alpha and beta"))
-    figure.add_scatter(x=steps, y=expected, mode="lines", line={"color": "#222222", "width": 2}, name="expected")
-    words = f"soft network: {soft.gmac:.3f}"
-    figure.add_hline(soft.gmac, line={"dash": "dash", "color": "#666666"}, annotation_text=words)
+    """Draw the expected multiply-adds by step of a search, and those of the soft network.
+
+    Args:
+        steps: The training steps [n].
+        architectures: The architectures by fabric name, alpha and beta with a leading [n].
+        cost: The expected cost as a function of the architectures.
+        soft: The cost of the network with all operations.
+    """
+    expected = []
+    for index in range(len(steps)):
+        step_architectures = {
+            name: Architecture(history.alpha[index], history.beta[index])
+            for name, history in architectures.items()
+        }
+        expected.append(cost(step_architectures).item() / 1e9)
+    title = "Expected multiply-adds of a discrete network drawn from alpha and beta"
+    figure = go.Figure(layout=layout(title))
+    line = {"color": "#222222", "width": 2}
+    figure.add_scatter(x=steps, y=expected, mode="lines", line=line, name="expected")
+    line, label = {"dash": "dash", "color": "#666666"}, f"soft network: {soft.gmac:.3f}"
+    figure.add_hline(soft.gmac, line=line, annotation_text=label)
     figure.update_yaxes(title="GMAC for one crop", range=[0, 1.1 * max(*expected, soft.gmac)])
     figure.update_xaxes(title="training step")
     return figure
 
 
 def _parent(name: str, shown: Mapping[str, Cost]) -> str:
-    """The nearest module around one that is shown itself."""
+    """Return the nearest enclosing module that is drawn."""
     while name:
         name = name.rpartition(".")[0]
         if name in shown:
-            return name or "network"
-    return "network"
+            return name or _ROOT
+    return _ROOT

@@ -1,4 +1,4 @@
-"""Where one architecture gives more or less weight than another, on the graph of its fabric."""
+"""Differences between the weights of two architectures, drawn on the graph of their fabric."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,31 +10,41 @@ from posenfs.body.words import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec
 from posenfs.show.canvas import GREY, INK, PALE, Canvas, Point, operation_colour
-from posenfs.show.fabric_graph import (
-    LARGE,
-    LARGE_PER_CELL,
-    FabricGraph,
-    check_fit,
-    operation_name,
-    operation_samples,
-    side_by_side,
-)
-from posenfs.show.legend import place_samples, stroke
+from posenfs.show.fabric_graph import LARGE, LARGE_PER_CELL, FabricGraph, check_fit, side_by_side
+from posenfs.show.legend import operation_swatches, place_swatches, stroke
+from posenfs.show.operation_bars import operation_name
 
-# Tol's green and purple: told apart without full colour vision, and neither means a transfer or an operation. Less is
-# dashed too, so that it is told in print without colour.
+# Tol's green and purple, safe for colour-blind readers and unlike all transfers and operations.
+# Less weight is also dashed, so that it is recognisable in print without colour.
 _MORE = {"color": "#117733", "style": "solid"}
 _LESS = {"color": "#AA4499", "style": "dashed"}
 _SAME = {"color": PALE, "penwidth": "0.5"}
-_LEAST = 0.00005  # a difference that four digits do not show
-_SWATCH, _NUMBER = 12, 30  # room left and right of the signed bars, where there are words
+_LEAST = 0.00005  # differences below are 0 in four digits
+_SWATCH, _NUMBER = 12, 30  # space left and right of labelled signed bars
 
 
 def draw_difference(
-    spec: FabricSpec, architecture: Architecture, other: Architecture, name: str = "", other_name: str = "the other"
+    spec: FabricSpec,
+    architecture: Architecture,
+    other: Architecture,
+    name: str = "",
+    other_name: str = "the other",
 ) -> Canvas:
-    """One architecture less another of the same fabric: lines are differences of scale weights (copies of one map
-    summed), bars those of operation weights. Raises ValueError where one does not fit the spec."""
+    """Draw one architecture minus another of the same fabric.
+
+    Lines are differences of scale weights (copies of one map are summed), bars are differences of
+    operation weights.
+
+    Args:
+        spec: The fabric's spec.
+        architecture: The first architecture.
+        other: The architecture that is subtracted.
+        name: Title.
+        other_name: Name of the subtracted architecture.
+
+    Raises:
+        ValueError: An architecture does not fit the spec.
+    """
     return draw_differences(spec, {name: architecture}, other, other_name)
 
 
@@ -45,141 +55,228 @@ def draw_differences(
     other_name: str = "the other",
     columns: int = 3,
 ) -> Canvas:
-    """Several architectures, each less the other, or less its own other: {name: Architecture}. `spec` is theirs in
-    common, or {name: spec}.
+    """Draw several architectures, each minus another one.
 
-    All lines have one scale, and all bars one: that of the greatest difference on the picture. Raises ValueError where
-    one does not fit the spec or has no other.
+    All lines share one scale, and all bars another, set by the greatest difference on the canvas.
+
+    Args:
+        spec: The spec of all fabrics, or one by fabric name.
+        architectures: The architectures by fabric name.
+        other: The subtracted architecture, or one by fabric name.
+        other_name: Name of the subtracted architectures.
+        columns: Fabrics in a row.
+
+    Raises:
+        ValueError: An architecture does not fit its spec or has no counterpart.
     """
     if not architectures:
         raise ValueError("no fabric to draw: architectures is empty")
-    if isinstance(other, Mapping) and (alone := [name for name in architectures if name not in other]):
-        raise ValueError(f"nothing to compare {', '.join(alone)} with; there are {', '.join(other)}")
+    if isinstance(other, Mapping) and (
+        missing := [name for name in architectures if name not in other]
+    ):
+        known = ", ".join(other)
+        raise ValueError(f"nothing to compare {', '.join(missing)} with; there are {known}")
     differences = []
-    for number, (name, architecture) in enumerate(architectures.items()):
-        own = spec[name] if isinstance(spec, Mapping) else spec
-        theirs = other[name] if isinstance(other, Mapping) else other
-        differences.append(_Difference(own, architecture, theirs, (name, other_name), str(number)))
-    lines, bars = (max(d.greatest[n] for d in differences) for n in range(2))
-    canvas, (corners, (right, bottom)) = Canvas("differences"), side_by_side([d.graph for d in differences], columns)
+    for index, (name, architecture) in enumerate(architectures.items()):
+        fabric_spec = spec[name] if isinstance(spec, Mapping) else spec
+        counterpart = other[name] if isinstance(other, Mapping) else other
+        names = name, other_name
+        difference = _Difference(fabric_spec, architecture, counterpart, names, str(index))
+        differences.append(difference)
+    lines = max(difference.greatest_source for difference in differences)
+    bars = max(difference.greatest_operation for difference in differences)
+    canvas = Canvas("differences")
+    graphs = [difference.graph for difference in differences]
+    corners, (right, bottom) = side_by_side(graphs, columns)
     for difference, corner in zip(differences, corners, strict=True):
         difference.place(canvas, corner, max(lines, _LEAST), max(bars, _LEAST))
-    operations = tuple(dict.fromkeys(o for d in differences for o in d.spec.operations))
-    _place_legend(canvas, (0.0, bottom + 34), operations, plain_name(other_name), (lines, bars), max(right, 430))
+    operations = tuple(dict.fromkeys(o for graph in graphs for o in graph.spec.operations))
+    corner, width = (0.0, bottom + 34), max(right, 430)
+    _place_legend(canvas, corner, operations, plain_name(other_name), lines, bars, width)
     return canvas
 
 
 class _Difference:
-    """One architecture less another, on the places where FabricGraph puts things."""
+    """One architecture minus another, drawn at the places of a FabricGraph."""
 
     def __init__(
-        self, spec: FabricSpec, architecture: Architecture, other: Architecture, names: tuple[str, str], key: str
+        self,
+        spec: FabricSpec,
+        architecture: Architecture,
+        other: Architecture,
+        names: tuple[str, str],
+        key: str,
     ):
-        count = len(spec.operations)
-        whole = LARGE_PER_CELL if spec.alpha_per_cell else LARGE
-        layout = replace(whole, bar=(135, 9 * count), columns=2, inside=3.5 * count)
-        self.spec, self.graph = spec, FabricGraph(spec, architecture, layout, key, names[0])
+        operations = len(spec.operations)
+        layout = replace(
+            LARGE_PER_CELL if spec.alpha_per_cell else LARGE,
+            bar=(135, 9 * operations),
+            columns=2,
+            inside=3.5 * operations,
+        )
+        self.spec = spec
+        self.graph = FabricGraph(spec, architecture, layout, key, names[0])
         check_fit(spec, other, names[1])
         pair = architecture.detach(), other.detach()
-        operations, sources = pair[0].distance(pair[1], spec)
-        self.graph.subtitle = f"apart from {plain_name(names[1])}: operations {operations:.2f}, sources {sources:.2f}"
-        self.sources = torch.stack([a.source_weights(spec) for a in pair])  # [2, N, R]
+        operation_distance, source_distance = pair[0].distance(pair[1], spec)
+        self.graph.subtitle = (
+            f"distance to {plain_name(names[1])}: "
+            f"operations {operation_distance:.2f}, sources {source_distance:.2f}"
+        )
         cells = len(spec.cells)
-        self.operations = torch.stack([a.operation_weights.expand(cells, -1, -1) for a in pair])  # [2, N, E, |O|]
+        self.sources = torch.stack([each.source_weights(spec) for each in pair])  # [2, N, R]
+        self.operations = torch.stack(
+            [each.operation_weights.expand(cells, -1, -1) for each in pair]
+        )  # [2, N, E, |O|]
 
     @property
-    def greatest(self) -> tuple[float, float]:
-        """The greatest difference of a source, and of an operation."""
-        return tuple((own - other).abs().max().item() for own, other in (self.sources, self.operations))
+    def greatest_source(self) -> float:
+        return _greatest(self.sources)
+
+    @property
+    def greatest_operation(self) -> float:
+        return _greatest(self.operations)
 
     def place(self, canvas: Canvas, corner: Point, lines: float, bars: float) -> None:
-        """Draw with the left upper corner there; a difference of `lines` is the widest, of `bars` the longest."""
-        self.graph.corner = corner
-        self.graph.place_words(canvas)
-        for number, cell in enumerate(self.spec.cells):
-            self._place_lines(canvas, cell, number, lines)
-        self.graph.place_inputs(canvas)
+        """Draw with the upper left corner there.
+
+        A difference of `lines` has the widest line, one of `bars` the longest bar.
+        """
+        graph = self.graph
+        graph.corner = corner
+        graph.place_labels(canvas)
+        for index, cell in enumerate(self.spec.cells):
+            self._place_lines(canvas, cell, index, lines)
+        graph.place_inputs(canvas)
         for cell in self.spec.cells:
             label = "" if self.spec.alpha_per_cell else f"{self.spec.channels(cell.row)} ch"
             canvas.box(
-                self.graph.node(*cell), self.graph.at(*cell), self.graph.cell, label, color=GREY, penwidth="0.8",
-                tooltip=f"layer {cell.layer}, 1/{self.spec.strides[cell.row]}", **{"class": "cell"},
-            )  # fmt: skip
-        self.graph.place_bars(canvas, partial(self._place_bars, scale=bars))
+                graph.node(*cell),
+                graph.at(*cell),
+                graph.cell,
+                label,
+                color=GREY,
+                penwidth="0.8",
+                tooltip=f"layer {cell.layer}, 1/{self.spec.strides[cell.row]}",
+                class_="cell",
+            )
+        graph.place_bars(canvas, partial(self._place_bars, scale=bars))
 
-    def _place_lines(self, canvas: Canvas, cell: CellIndex, number: int, scale: float) -> None:
-        strides, before = self.spec.strides, self.spec.rows(cell.layer - 1)
-        for row in dict.fromkeys(self.spec.sources(cell.row, before)):
-            own, other = self.sources[:, number, row].tolist()
+    def _place_lines(self, canvas: Canvas, cell: CellIndex, index: int, scale: float) -> None:
+        """Draw the differences of the sources of one cell."""
+        strides, rows_before = self.spec.strides, self.spec.rows(cell.layer - 1)
+        for row in dict.fromkeys(self.spec.sources(cell.row, rows_before)):
+            weight, other_weight = self.sources[:, index, row].tolist()
+            difference = weight - other_weight
             style = {"class": "same"} | _SAME
-            if abs(own - other) >= _LEAST:
-                style = {"class": "more"} | _MORE if own > other else {"class": "less"} | _LESS
-                style["penwidth"] = f"{0.6 + 4.4 * abs(own - other) / scale:.3f}"
+            if abs(difference) >= _LEAST:
+                style = {"class": "more"} | _MORE if difference > 0 else {"class": "less"} | _LESS
+                style["penwidth"] = f"{0.6 + 4.4 * abs(difference) / scale:.3f}"
             where = f"1/{strides[row]} to 1/{strides[cell.row]}, layer {cell.layer}"
-            self.graph.line(canvas, cell, row, tooltip=_words(where, own, other), **style)
+            tooltip = _tooltip(where, weight, other_weight)
+            self.graph.line(canvas, cell, row, tooltip=tooltip, **style)
 
     def _place_bars(
-        self, canvas: Canvas, name: str, cell: CellIndex | None, edge: int, corner: Point, size: Point, scale: float
+        self,
+        canvas: Canvas,
+        name: str,
+        cell: CellIndex | None,
+        edge: int,
+        corner: Point,
+        size: Point,
+        scale: float,
     ) -> None:
-        """A bar for each operation, one beneath another: to the right of the middle where it has more weight."""
-        number, words = 0 if cell is None else self.spec.cells.index(cell), cell is None
-        (start, end), (left, right) = self.spec.edges[edge], (_SWATCH, _NUMBER) if words else (0, 0)
+        """Draw a signed bar for each operation of an edge; more weight points to the right."""
+        index = 0 if cell is None else self.spec.cells.index(cell)
+        labels = cell is None
+        left, right = (_SWATCH, _NUMBER) if labels else (0, 0)
         half, height = (size[0] - left - right) / 2, size[1] / len(self.spec.operations)
         middle = corner[0] + left + half
-        pairs = self.operations[:, number, edge].T.tolist()
-        for o, (operation, (own, other)) in enumerate(zip(self.spec.operations, pairs, strict=True)):
-            y, colour = corner[1] + height * (o + 0.5), operation_colour(operation, self.spec.operations)
-            tooltip = _words(f"{start} to {end}, {operation_name(operation)}", own, other)
-            fill = {"style": "filled", "fillcolor": colour, "color": GREY, "penwidth": "0.3", "tooltip": tooltip}
-            ground = fill | {"fillcolor": "white", "penwidth": "0", "class": "operation"}  # shows the tooltip all along
-            canvas.box(f"{name}/{o}", (corner[0] + size[0] / 2, y), (size[0], height), **ground)
-            length = half * (own - other) / scale
-            if abs(own - other) >= _LEAST:
-                canvas.box(f"{name}/{o}/bar", (middle + length / 2, y), (abs(length), 0.72 * height), **fill,
-                           **{"class": "signed"})  # fmt: skip
-            if words:
+        tail, head = self.spec.edges[edge]
+        pairs = self.operations[:, index, edge].T.tolist()
+        for o, (operation, (weight, other_weight)) in enumerate(
+            zip(self.spec.operations, pairs, strict=True)
+        ):
+            difference, y = weight - other_weight, corner[1] + height * (o + 0.5)
+            where = f"{tail} to {head}, {operation_name(operation)}"
+            fill = {
+                "style": "filled",
+                "fillcolor": operation_colour(operation, self.spec.operations),
+                "color": GREY,
+                "penwidth": "0.3",
+                "tooltip": _tooltip(where, weight, other_weight),
+            }
+            # The background shows the tooltip along the whole bar.
+            background = fill | {"fillcolor": "white", "penwidth": "0", "class": "operation"}
+            centre = corner[0] + size[0] / 2, y
+            canvas.box(f"{name}/{o}", centre, (size[0], height), **background)
+            if abs(difference) >= _LEAST:
+                length = half * difference / scale
+                centre, bar_size = (middle + length / 2, y), (abs(length), 0.72 * height)
+                canvas.box(f"{name}/{o}/bar", centre, bar_size, class_="signed", **fill)
+            if labels:
                 canvas.box(f"{name}/{o}/swatch", (corner[0] + 3, y), (6, 6), **fill)
-                ink = INK if abs(own - other) >= 0.0005 else GREY
-                canvas.text((corner[0] + size[0], y), _signed(own - other, 3), size=8, colour=ink, align="r")
-        canvas.box(f"{name}/middle", (middle, corner[1] + size[1] / 2), (0.6, size[1]), style="filled", fillcolor=GREY,
-                   penwidth="0")  # fmt: skip
+                ink = INK if abs(difference) >= 0.0005 else GREY
+                anchor = corner[0] + size[0], y
+                canvas.text(anchor, _signed(difference, 3), size=8, colour=ink, align="r")
+        _place_axis(canvas, f"{name}/middle", (middle, corner[1] + size[1] / 2), size[1])
 
 
 def _place_legend(
-    canvas: Canvas, corner: Point, operations: Sequence[str], other_name: str, greatest: Point, width: float
+    canvas: Canvas,
+    corner: Point,
+    operations: Sequence[str],
+    other_name: str,
+    lines: float,
+    bars: float,
+    width: float,
 ) -> None:
-    lines, bars = greatest
+    """Draw the legend; `lines` and `bars` are the greatest differences."""
     scale = []
     if lines >= _LEAST:
         scale.append((stroke(**_MORE, penwidth="5"), f"widest line = {lines:.3f}"))
     if bars >= _LEAST:
-        scale.append((_place_pair, f"longest bar = {bars:.3f}: less to the left, more to the right"))
+        meaning = f"longest bar = {bars:.3f}: less to the left, more to the right"
+        scale.append((_place_pair, meaning))
     rows = {
         "sources": [
             (stroke(**_MORE, penwidth="3"), f"more weight than in {other_name}"),
             (stroke(**_LESS, penwidth="3"), "less"),
-            (stroke(**_SAME), "as much"),
+            (stroke(**_SAME), "equal"),
         ],
         "scale": scale or [(stroke(**_SAME), "no difference")],
-        "operations": operation_samples(operations),
+        "operations": operation_swatches(operations),
     }
-    place_samples(canvas, corner, rows, width)
+    place_swatches(canvas, corner, rows, width)
 
 
 def _place_pair(canvas: Canvas, name: str, centre: Point) -> None:
-    """Two bars round a middle line."""
+    """Draw a swatch of two bars beside an axis."""
     x, y = centre
+    style = {"style": "filled", "fillcolor": PALE, "color": GREY, "penwidth": "0.3"}
     for side, offset in (("less", -3.5), ("more", 3.5)):
-        canvas.box(f"{name}/{side}", (x + offset, y + offset * 0.7), (7, 4), style="filled", fillcolor=PALE, color=GREY,
-                   penwidth="0.3")  # fmt: skip
-    canvas.box(name, centre, (0.6, 10), style="filled", fillcolor=GREY, penwidth="0")
+        canvas.box(f"{name}/{side}", (x + offset, y + offset * 0.7), (7, 4), **style)
+    _place_axis(canvas, name, centre, 10)
+
+
+def _place_axis(canvas: Canvas, name: str, centre: Point, height: float) -> None:
+    """Draw a thin vertical line."""
+    style = {"style": "filled", "fillcolor": GREY, "penwidth": "0"}
+    canvas.box(name, centre, (0.6, height), **style)
+
+
+def _greatest(pair: torch.Tensor) -> float:
+    """Return the greatest difference between the two halves of a tensor [2, ...]."""
+    return (pair[0] - pair[1]).abs().max().item()
 
 
 def _signed(value: float, digits: int) -> str:
-    """With its sign; without one where only zeros would be seen."""
-    words = f"{abs(value):.{digits}f}"
-    return words if float(words) == 0 else ("+" if value > 0 else "−") + words
+    """Return a number with its sign, or without one where all digits are 0."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return f"+{text}" if value > 0 else f"−{text}"
 
 
-def _words(where: str, own: float, other: float) -> str:
-    return f"{where}: {_signed(own - other, 4)}\n{own:.4f} against {other:.4f}"
+def _tooltip(where: str, weight: float, other_weight: float) -> str:
+    return f"{where}: {_signed(weight - other_weight, 4)}\n{weight:.4f} vs {other_weight:.4f}"

@@ -1,4 +1,4 @@
-"""Fabrics as graphs: one, several side by side, and round a body (Fig. 1). They show themselves in a notebook."""
+"""Fabrics as graphs: one, several side by side, or pruned. A notebook displays them."""
 
 from collections.abc import Mapping
 
@@ -7,14 +7,23 @@ from posenfs.model.network import PoseNFS
 from posenfs.model.prune import PrunedNFS
 from posenfs.model.space import FabricSpec
 from posenfs.show.canvas import Canvas
-from posenfs.show.fabric_graph import LARGE, LARGE_PER_CELL, FabricGraph, Left, place_legend, side_by_side
+from posenfs.show.fabric_graph import LARGE, LARGE_PER_CELL, FabricGraph, Remaining, side_by_side
+from posenfs.show.legend import place_fabric_legend
 
 
 def draw_fabric(spec: FabricSpec, architecture: Architecture, name: str = "") -> Canvas:
-    """One fabric. Lines are softmax(beta), bars softmax(alpha); the exact numbers are in the tooltips.
+    """Draw one fabric: lines are softmax(beta), bars are softmax(alpha), with exact tooltips.
 
-    A map that stands in for a missing neighbour (footnote 2) has one line, with the sum of its weights. A cell's fill
-    tells its share of the scale paths that end in the output. Raises ValueError where alpha or beta does not fit.
+    A map that replaces a missing neighbour (footnote 2) has one line, with the sum of its weights.
+    The fill of a cell shows its share of the scale paths to the output.
+
+    Args:
+        spec: The fabric's spec.
+        architecture: Its alpha and beta.
+        name: Title.
+
+    Raises:
+        ValueError: alpha or beta does not fit the spec.
     """
     return draw_fabrics(spec, {name: architecture})
 
@@ -23,36 +32,61 @@ def draw_fabrics(
     spec: FabricSpec | Mapping[str, FabricSpec],
     architectures: Mapping[str, Architecture],
     columns: int = 3,
-    left: Mapping[str, Left] | None = None,
+    remaining: Mapping[str, Remaining] | None = None,
 ) -> Canvas:
-    """Several fabrics, `columns` side by side. `spec` is theirs in common, or {name: spec}; `left` is what pruning left
-    of each, all else being drawn as gone.
+    """Draw several fabrics side by side.
 
-    Of a model: `draw_fabrics({n: f.spec for n, f in model.fabrics().items()}, model.architectures())`.
+    For a model: `draw_fabrics({n: f.spec for n, f in model.fabrics().items()},
+    model.architectures())`.
+
+    Args:
+        spec: The spec of all fabrics, or one by fabric name.
+        architectures: The architectures by fabric name.
+        columns: Fabrics in a row.
+        remaining: What remains of each fabric after pruning; the rest is drawn as removed.
+
+    Raises:
+        ValueError: There is no fabric, or alpha or beta does not fit a spec.
     """
     if not architectures:
         raise ValueError("no fabric to draw: architectures is empty")
     fabrics = []
-    for number, (name, architecture) in enumerate(architectures.items()):
-        own = spec[name] if isinstance(spec, Mapping) else spec
-        layout, rest = LARGE_PER_CELL if own.alpha_per_cell else LARGE, None if left is None else left[name]
-        fabrics.append(FabricGraph(own, architecture, layout, str(number), name, rest))
-    canvas, (corners, (right, bottom)) = Canvas("fabrics"), side_by_side(fabrics, columns)
+    for index, (name, architecture) in enumerate(architectures.items()):
+        fabric_spec = spec[name] if isinstance(spec, Mapping) else spec
+        layout = LARGE_PER_CELL if fabric_spec.alpha_per_cell else LARGE
+        rest = None if remaining is None else remaining[name]
+        fabrics.append(FabricGraph(fabric_spec, architecture, layout, str(index), name, rest))
+    canvas = Canvas("fabrics")
+    corners, (right, bottom) = side_by_side(fabrics, columns)
     for fabric, corner in zip(fabrics, corners, strict=True):
         fabric.place(canvas, corner)
     operations = tuple(dict.fromkeys(o for fabric in fabrics for o in fabric.spec.operations))
-    place_legend(canvas, (0.0, bottom + 34), operations, max(right, 430), left is not None)
+    corner, width = (0.0, bottom + 34), max(right, 430)
+    place_fabric_legend(canvas, corner, operations, width, remaining is not None)
     return canvas
 
 
 def draw_pruned(model: PoseNFS, pruned: PrunedNFS, columns: int = 3) -> Canvas:
-    """Every fabric of a model, what pruning took away dashed, dotted or flat; its weights are those before.
+    """Draw every fabric of a model; what pruning removed is dashed, dotted or flat.
 
-    Raises ValueError where the second is not a pruned form of the first.
+    The weights are those before pruning.
+
+    Args:
+        model: The model before pruning.
+        pruned: The pruned model.
+        columns: Fabrics in a row.
+
+    Raises:
+        ValueError: The second is not a pruned form of the first.
     """
-    specs, rest = {name: fabric.spec for name, fabric in model.fabrics().items()}, pruned.pruned_fabrics
-    missing = specs.keys() - rest.keys() - {"backbone"}  # of a backbone perhaps nothing is read
-    if missing or any(fabric.spec != specs.get(name) for name, fabric in rest.items()):
-        raise ValueError(f"the pruned model, of {', '.join(rest)}, is not one of this model, of {', '.join(specs)}")
-    left = {name: Left(rest[name].kept, rest[name].inputs) if name in rest else Left({}, ()) for name in specs}
-    return draw_fabrics(specs, model.architectures(), columns, left)
+    specs = {name: fabric.spec for name, fabric in model.fabrics().items()}
+    fabrics = pruned.pruned_fabrics
+    missing = specs.keys() - fabrics.keys() - {"backbone"}  # a backbone may be wholly removed
+    if missing or any(fabric.spec != specs.get(name) for name, fabric in fabrics.items()):
+        raise ValueError(
+            f"the pruned model with {', '.join(fabrics)} is not derived from this model "
+            f"with {', '.join(specs)}"
+        )
+    remaining = {name: Remaining({}, ()) for name in specs}
+    remaining |= {name: Remaining(fabric.kept, fabric.inputs) for name, fabric in fabrics.items()}
+    return draw_fabrics(specs, model.architectures(), columns, remaining)

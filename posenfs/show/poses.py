@@ -1,4 +1,4 @@
-"""Poses on pictures (matplotlib): skeletons, truth beside prediction, and score maps laid over crops."""
+"""Poses on images (matplotlib): skeletons, truth beside prediction, and score maps over crops."""
 
 import io
 import math
@@ -23,19 +23,21 @@ from posenfs.evaluation.predict import keypoint_vectors, predict, score_maps
 from posenfs.model.network import evaluating
 from posenfs.show.stick_body import SIDE_COLOURS, side_of
 
-# Cased in white or black they read on any picture.
+# With a white or dark outline they are visible on any image.
 _COLOURS = SIDE_COLOURS | {"middle": "#F5F5F5"}
 
 _LINE_WIDTH = 2.4  # of limbs, in points
 _POINTS_PER_INCH, _EXACT_DPI = 72, 64
-_LINE_SHARE = 1 / 250  # on a whole image: width of a limb's line / longer side of the image
+_LINE_SHARE = 1 / 250  # width of a limb's line / longer side of a whole image
 _THINNEST_LINE = 1.5  # px
+_LEAST_SCORE = 1e-6  # top of the colour scale where all scores are 0
 
 
 class Picture(Figure):
-    """A figure that shows itself in a notebook without pyplot, whose global state threads would share."""
+    """A figure that a notebook displays without pyplot, whose global state is not thread-safe."""
 
     def png(self) -> bytes:
+        """Return the figure as a PNG file."""
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=110)
         return buffer.getvalue()
@@ -52,98 +54,151 @@ def draw_skeletons(
     titles: Sequence[str] | None = None,
     columns: int = 3,
 ) -> Picture:
-    """Crops uint8 [N, 3, H, W] with keypoints [N, K, 2] in crop px; with `truth` two panels a person, truth first.
+    """Draw skeletons on crops.
 
-    `visibility` [N, K] belongs to the truth, or to the keypoints where these are all there is: what is not labelled is
-    left out, what is occluded is drawn hollow.
+    Args:
+        images: Crops, uint8 [N, 3, H, W].
+        skeleton: The skeleton of the keypoints.
+        keypoints: [N, K, 2] crop px.
+        truth: Annotated keypoints [N, K, 2] crop px, drawn in a panel of their own.
+        visibility: [N, K] of the truth or, without truth, of the keypoints. Keypoints that are
+            not labelled are not drawn; occluded ones are hollow.
+        titles: Title of each crop.
+        columns: Crops in a row.
+
+    Raises:
+        ValueError: The shapes of images and keypoints do not match.
     """
     if images.ndim != 4 or keypoints.shape[:2] != (len(images), len(skeleton)):
-        raise ValueError(f"crops [N, 3, H, W] and keypoints [N, K, 2] do not fit: {images.shape} and {keypoints.shape}")
-    people, panels = len(images), 1 if truth is None else 2
-    rows = math.ceil(people / columns)
+        raise ValueError(
+            "crops [N, 3, H, W] and keypoints [N, K, 2] do not fit: "
+            f"{images.shape} and {keypoints.shape}"
+        )
+    panels = 1 if truth is None else 2
+    rows = math.ceil(len(images) / columns)
     height, width = images.shape[-2:]
-    figure = Picture((12, 0.5 + rows * (12 / (columns * panels) * height / width + 0.28)), layout="constrained")
-    grid = figure.subplots(rows, columns * panels, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for n in range(people):
-        row, column = divmod(n, columns)
-        title = titles[n] if titles else f"person {n}"
-        labelled = None if visibility is None else visibility[n]
-        left, right = grid[row, column * panels], grid[row, column * panels + panels - 1]
+    row_height = 12 / (columns * panels) * height / width + 0.28
+    figure = Picture((12, 0.5 + rows * row_height), layout="constrained")
+    grid = _hidden_axes(figure, rows, columns * panels)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        title = titles[index] if titles else f"person {index}"
+        labelled = None if visibility is None else visibility[index]
+        axes = grid[row, column * panels]
         if truth is None:
-            _panel(left, images[n], skeleton, keypoints[n], labelled, title)
+            _panel(axes, image, skeleton, keypoints[index], labelled, title)
         else:
-            _panel(left, images[n], skeleton, truth[n], labelled, f"{title}: truth")
-            _panel(right, images[n], skeleton, keypoints[n], None, f"{title}: predicted")
-    handles = [_line(colour, side) for side, colour in _COLOURS.items()]
-    if visibility is not None:
-        handles.append(Line2D([], [], marker="o", linestyle="", mfc="none", mec="#444444", label="occluded"))
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+            _panel(axes, image, skeleton, truth[index], labelled, f"{title}: truth")
+            axes = grid[row, column * panels + 1]
+            _panel(axes, image, skeleton, keypoints[index], None, f"{title}: predicted")
+    _add_side_legend(figure, visibility is not None)
+    return figure
+
+
+def _add_side_legend(figure: Picture, occluded: bool) -> None:
+    """Add a legend of the colours of the sides and, if asked, of occluded keypoints."""
+    handles = []
+    for side, colour in _COLOURS.items():
+        casing = [Stroke(linewidth=4.6, foreground=_outline(colour)), Normal()]
+        handles.append(Line2D([], [], color=colour, lw=2.6, label=side, path_effects=casing))
+    if occluded:
+        style = {"marker": "o", "linestyle": "", "mfc": "none", "mec": "#444444"}
+        handles.append(Line2D([], [], label="occluded", **style))
+    legend = figure.legend(
+        handles=handles, loc="outside lower center", ncols=4, fontsize=9, frameon=False
+    )
     for text in legend.get_texts():
         text.set_color("black")
-    return figure
 
 
 def draw_people(
     model: nn.Module, people: People, size: tuple[int, int], titles: Sequence[str] | None = None
 ) -> Picture:
-    """Truth beside the model's prediction (flip, quarter offset) for a few people, cropped to size (width, height)."""
+    """Draw the truth beside a model's prediction (flip, quarter offset).
+
+    Args:
+        model: The network.
+        people: The annotated people.
+        size: (width, height) of the crops in px.
+        titles: Title of each crop.
+    """
     batch = crop_people(people, size)
     predicted = image_to_crop(predict(model, people, size).keypoints_image, batch.crop)
     truth, visibility = batch.keypoints_crop.numpy(), batch.visibility.numpy()
     return draw_skeletons(batch.images, people.skeleton, predicted, truth, visibility, titles)
 
 
-def draw_on_picture(image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, shown: np.ndarray) -> Picture:
+def draw_on_image(
+    image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, shown: np.ndarray
+) -> Picture:
     """Draw the skeletons of N people on a whole image.
 
     Args:
         image: uint8 [3, H, W].
         skeleton: The skeleton of the keypoints.
         keypoints: [N, K, 2] image px.
-        shown: [N, K] bool: which keypoints are drawn. A limb is drawn where both of its ends are.
+        shown: [N, K] bool: which keypoints are drawn. A limb is drawn where both its ends are.
 
     Returns:
-        A figure that `savefig(path, dpi="figure")` writes with exactly W x H pixels, so that a keypoint (x, y) lies at
-        pixel (x, y). Lines grow with the longer side of the image.
+        A figure that `savefig(path, dpi="figure")` writes with exactly W x H pixels, so that a
+        keypoint (x, y) lies at pixel (x, y). Lines grow with the longer side of the image.
     """
     height, width = image.shape[-2:]
-    # A power of two as dpi: width / dpi * dpi is the width again, without rounding.
+    # With a power of two as dpi, width / dpi * dpi is the width again, without rounding.
     figure = Picture((width / _EXACT_DPI, height / _EXACT_DPI), dpi=_EXACT_DPI)
     axes = figure.add_axes((0, 0, 1, 1))
-    _image(axes, image, "")
+    _draw_image(axes, image, "")
     line_px = max(max(width, height) * _LINE_SHARE, _THINNEST_LINE)
+    line_width = line_px * _POINTS_PER_INCH / _EXACT_DPI
     for person, visible in zip(keypoints, shown, strict=True):
-        _skeleton_on(axes, skeleton, person, np.where(visible, 2, 0), line_px * _POINTS_PER_INCH / _EXACT_DPI)
+        _draw_skeleton(axes, skeleton, person, np.where(visible, 2, 0), line_width)
     return figure
 
 
-def draw_score_map(image: Tensor, score_map: np.ndarray, keypoint: str, true: np.ndarray | None = None) -> Picture:
-    """One keypoint's score map [h, w] over its crop uint8 [3, H, W]; `true` (x, y) crop px as a ring."""
+def draw_score_map(
+    image: Tensor, score_map: np.ndarray, keypoint: str, true: np.ndarray | None = None
+) -> Picture:
+    """Draw one keypoint's score map over its crop.
+
+    Args:
+        image: The crop, uint8 [3, H, W].
+        score_map: [h, w].
+        keypoint: Name of the keypoint.
+        true: Annotated place (x, y) in crop px, drawn as a ring.
+    """
     figure = Picture((8.4, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _image(left, image, "crop")
-    artist = _overlay(right, image, score_map, max(float(score_map.max()), 1e-6))
+    _draw_image(left, image, "crop")
+    artist = _overlay(right, image, score_map, _top(score_map))
     right.set_title(f"score of {plain_name(keypoint)}", fontsize=11)
-    for axes in (left, right):
-        if true is not None:
-            _ring(axes, true)
-    bar = figure.colorbar(artist, ax=right, fraction=0.046)
-    bar.set_label("score")
+    if true is not None:
+        _draw_ring(left, true)
+        _draw_ring(right, true)
+    figure.colorbar(artist, ax=right, fraction=0.046).set_label("score")
     return figure
 
 
-def draw_score_maps(image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns: int = 6) -> Picture:
-    """All score maps [K, h, w] over one crop uint8 [3, H, W], on one scale from 0 to the highest score."""
+def draw_score_maps(
+    image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns: int = 6
+) -> Picture:
+    """Draw all score maps over one crop, on one scale from 0 to the highest score.
+
+    Args:
+        image: The crop, uint8 [3, H, W].
+        maps: Score maps [K, h, w].
+        skeleton: The skeleton of the keypoints.
+        columns: Score maps in a row.
+
+    Raises:
+        ValueError: The numbers of score maps and keypoints differ.
+    """
     if maps.ndim != 3 or len(maps) != len(skeleton):
-        raise ValueError(f"{skeleton.name} needs score maps [{len(skeleton)}, h, w]; got {maps.shape}")
+        expected = f"[{len(skeleton)}, h, w]"
+        raise ValueError(f"{skeleton.name} needs score maps {expected}; got {maps.shape}")
     rows = math.ceil(len(maps) / columns)
     figure = Picture((12, 0.4 + rows * (12 / columns + 0.25)), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    top = max(float(maps.max()), 1e-6)
-    for axes in grid.flat:
-        axes.set_axis_off()
+    grid = _hidden_axes(figure, rows, columns)
+    top = _top(maps)
     for axes, keypoint, score_map in zip(grid.flat, skeleton.keypoints, maps, strict=False):
         artist = _overlay(axes, image, score_map, top)
         axes.set_title(f"{plain_name(keypoint)}, peak {score_map.max():.2f}", fontsize=9)
@@ -151,136 +206,236 @@ def draw_score_maps(image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns
     return figure
 
 
-def draw_person_maps(model: nn.Module, people: People, person: int, size: tuple[int, int]) -> Picture:
-    """Score maps of all keypoints of one person, without flip: what the network itself says."""
+def draw_person_maps(
+    model: nn.Module, people: People, person: int, size: tuple[int, int]
+) -> Picture:
+    """Draw the score maps of all keypoints of one person, predicted without flip.
+
+    Args:
+        model: The network.
+        people: The annotated people.
+        person: Index of the person.
+        size: (width, height) of the crop in px.
+    """
     batch = crop_people(people.select([person]), size)
-    return draw_score_maps(batch.images[0], _own_maps(model, batch.images)[0], people.skeleton)
+    maps = _predicted_maps(model, batch.images)[0]
+    return draw_score_maps(batch.images[0], maps, people.skeleton)
 
 
-def draw_person_map(model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]) -> Picture:
-    """The score map of one keypoint of one person, without flip; a ring marks the true place."""
+def draw_person_map(
+    model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]
+) -> Picture:
+    """Draw the score map of one keypoint of one person, predicted without flip.
+
+    A ring marks the annotated place.
+
+    Args:
+        model: The network.
+        people: The annotated people.
+        person: Index of the person.
+        keypoint: Name of the keypoint.
+        size: (width, height) of the crop in px.
+    """
     batch, index = crop_people(people.select([person]), size), people.skeleton.index(keypoint)
     true = batch.keypoints_crop[0, index].numpy() if batch.visibility[0, index] else None
-    return draw_score_map(batch.images[0], _own_maps(model, batch.images)[0, index], keypoint, true)
+    score_map = _predicted_maps(model, batch.images)[0, index]
+    return draw_score_map(batch.images[0], score_map, keypoint, true)
 
 
-def _own_maps(model: nn.Module, images: Tensor) -> np.ndarray:
-    """What the network itself says of crops uint8 [N, 3, H, W]: [N, K, h, w]. It is left in its mode."""
+def _predicted_maps(model: nn.Module, images: Tensor) -> np.ndarray:
+    """Return the score maps [N, K, h, w] of crops uint8 [N, 3, H, W]; the model keeps its mode."""
+    device = next(model.parameters()).device
     with evaluating(model):
-        return score_maps(model, images.to(next(model.parameters()).device)).cpu().numpy()
+        return score_maps(model, images.to(device)).cpu().numpy()
 
 
 def draw_map_change(
-    before: nn.Module, after: nn.Module, people: People, person: int, keypoints: Sequence[str], size: tuple[int, int]
+    before: nn.Module,
+    after: nn.Module,
+    people: People,
+    person: int,
+    keypoints: Sequence[str],
+    size: tuple[int, int],
 ) -> Picture:
-    """Score maps of one person by two networks, a row for each keypoint: before, after, and what changed, without flip.
-    A ring marks the true place."""
+    """Draw the score maps of one person by two networks and their difference, without flip.
+
+    Each keypoint has a row: before, after, change. A ring marks the annotated place.
+
+    Args:
+        before: The first network.
+        after: The second network.
+        people: The annotated people.
+        person: Index of the person.
+        keypoints: Names of the keypoints.
+        size: (width, height) of the crop in px.
+    """
     batch = crop_people(people.select([person]), size)
-    maps = [_own_maps(model, batch.images)[0] for model in (before, after)]
+    image = batch.images[0]
     indices = [people.skeleton.index(keypoint) for keypoint in keypoints]
+    maps = {
+        "before": _predicted_maps(before, batch.images)[0][indices],
+        "after": _predicted_maps(after, batch.images)[0][indices],
+    }
+    changes = maps["after"] - maps["before"]
     figure = Picture((9.6, 0.3 + len(indices) * 2.8), layout="constrained")
     grid = figure.subplots(len(indices), 3, squeeze=False)
-    top = max(float(maps[0][indices].max()), float(maps[1][indices].max()), 1e-6)
-    changes = maps[1][indices] - maps[0][indices]
+    top = max(_top(network_maps) for network_maps in maps.values())
     reach = max(float(np.abs(changes).max()), 1e-3)
-    for row, keypoint, index, change in zip(grid, keypoints, indices, changes, strict=True):
-        for axes, own, word in zip(row, maps, ("before", "after"), strict=False):
-            scores = _overlay(axes, batch.images[0], own[index], top)
-            axes.set_title(f"{plain_name(keypoint)} {word}, peak {own[index].max():.2f}", fontsize=9)
+    for row, (keypoint, index) in enumerate(zip(keypoints, indices, strict=True)):
+        for axes, (label, network_maps) in zip(grid[row], maps.items(), strict=False):
+            score_map = network_maps[row]
+            scores = _overlay(axes, image, score_map, top)
+            title = f"{plain_name(keypoint)} {label}, peak {score_map.max():.2f}"
+            axes.set_title(title, fontsize=9)
             if batch.visibility[0, index]:
-                _ring(axes, batch.keypoints_crop[0, index])
-        differences = row[2].imshow(change, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
-        row[2].set_title(f"change, at most {np.abs(change).max():.2g}", fontsize=9)
-        row[2].set_axis_off()
-    for artist, words in ((scores, "score"), (differences, "change of score")):
-        figure.colorbar(artist, ax=grid, fraction=0.03, shrink=0.8).set_label(words)
+                _draw_ring(axes, batch.keypoints_crop[0, index])
+        differences = _draw_signed(grid[row, 2], changes[row], reach)
+        greatest = np.abs(changes[row]).max()
+        grid[row, 2].set_title(f"change, at most {greatest:.2g}", fontsize=9)
+        grid[row, 2].set_axis_off()
+    for artist, label in ((scores, "score"), (differences, "change of score")):
+        figure.colorbar(artist, ax=grid, fraction=0.03, shrink=0.8).set_label(label)
     return figure
 
 
-def draw_vectors(model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]) -> Picture:
-    """One keypoint's vectors (Eq. 4): their length over the crop, and each component, a row for each part that has it.
+def draw_vectors(
+    model: nn.Module, people: People, person: int, keypoint: str, size: tuple[int, int]
+) -> Picture:
+    """Draw one keypoint's vectors (Eq. 4), a row for each part that has the keypoint.
 
-    Components lie between -1 and 1; the length is the score (Eq. 5), with a ring where the keypoint is. Raises
-    ValueError for a plain score map (d = 1).
+    A row has the length over the crop, which is the score (Eq. 5), and each component in [-1, 1].
+    A ring marks the annotated place.
+
+    Args:
+        model: The network.
+        people: The annotated people.
+        person: Index of the person.
+        keypoint: Name of the keypoint.
+        size: (width, height) of the crop in px.
+
+    Raises:
+        ValueError: The network has plain score maps (vector_dim 1).
     """
     index = people.skeleton.index(keypoint)
     batch = crop_people(people.select([person]), size)
-    own = keypoint_vectors(model, batch.images, index)
-    components = len(next(iter(own.values())))
+    vectors = keypoint_vectors(model, batch.images, index)
+    components = len(next(iter(vectors.values())))
     if components == 1:
-        raise ValueError(f"this network has plain score maps (vector_dim 1): {keypoint} has no vectors to draw")
+        raise ValueError(
+            f"this network has plain score maps (vector_dim 1): {keypoint} has no vectors to draw"
+        )
     columns = 1 + min(components, 4)
     rows_each = math.ceil(components / 4)
-    figure = Picture((12, 0.3 + len(own) * rows_each * (12 / columns + 0.25)), layout="constrained")
-    grid = figure.subplots(len(own) * rows_each, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    true = batch.keypoints_crop[0, index] if batch.visibility[0, index] else None
-    for (part, field), top in zip(own.items(), range(0, len(grid), rows_each), strict=True):
-        length = np.linalg.norm(field, axis=0)
-        _overlay(grid[top, 0], batch.images[0], length, max(float(length.max()), 1e-6))
-        grid[top, 0].set_title(f"{plain_name(part)}: length, peak {length.max():.2f}", fontsize=9)
+    rows = len(vectors) * rows_each
+    figure = Picture((12, 0.3 + rows * (12 / columns + 0.25)), layout="constrained")
+    grid = _hidden_axes(figure, rows, columns)
+    for number, (part, field) in enumerate(vectors.items()):
+        part_grid = grid[number * rows_each : (number + 1) * rows_each]
+        axes, length = part_grid[0, 0], np.linalg.norm(field, axis=0)
+        _overlay(axes, batch.images[0], length, _top(length))
+        axes.set_title(f"{plain_name(part)}: length, peak {length.max():.2f}", fontsize=9)
         reach = max(float(np.abs(field).max()), 1e-6)
-        for number, component in enumerate(field):
-            axes = grid[top + number // 4, 1 + number % 4]
-            shown = axes.imshow(component, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
-            axes.set_title(f"component {number + 1}", fontsize=9)
-        figure.colorbar(shown, ax=grid[top : top + rows_each, 1:], shrink=0.8, label="component")
-        if true is not None:
-            _ring(grid[top, 0], true)
+        for component, values in enumerate(field):
+            component_axes = part_grid[component // 4, 1 + component % 4]
+            artist = _draw_signed(component_axes, values, reach)
+            component_axes.set_title(f"component {component + 1}", fontsize=9)
+        figure.colorbar(artist, ax=part_grid[:, 1:], shrink=0.8, label="component")
+        if batch.visibility[0, index]:
+            _draw_ring(axes, batch.keypoints_crop[0, index])
     return figure
 
 
+def _hidden_axes(figure: Picture, rows: int, columns: int) -> np.ndarray:
+    """Return a grid [rows, columns] of axes without frames."""
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    return grid
+
+
+def _top(maps: np.ndarray) -> float:
+    """Return the highest score, or a small positive number."""
+    return max(float(maps.max()), _LEAST_SCORE)
+
+
 def _panel(
-    axes: Axes, image: Tensor, skeleton: Skeleton, keypoints: np.ndarray, visibility: np.ndarray | None, title: str
+    axes: Axes,
+    image: Tensor,
+    skeleton: Skeleton,
+    keypoints: np.ndarray,
+    visibility: np.ndarray | None,
+    title: str,
 ) -> None:
-    _image(axes, image, title)
-    _skeleton_on(axes, skeleton, keypoints, visibility)
+    _draw_image(axes, image, title)
+    _draw_skeleton(axes, skeleton, keypoints, visibility)
 
 
-def _skeleton_on(
+def _draw_skeleton(
     axes: Axes,
     skeleton: Skeleton,
     keypoints: np.ndarray,
     visibility: np.ndarray | None,
     line_width: float = _LINE_WIDTH,
 ) -> None:
-    """Draw one person: keypoints [K, 2], visibility [K] (0: not drawn, 1: hollow), the width of limbs in points."""
+    """Draw one person.
+
+    Args:
+        axes: The axes to draw on.
+        skeleton: The skeleton of the keypoints.
+        keypoints: [K, 2] px.
+        visibility: [K]; 0 is not drawn, 1 is hollow.
+        line_width: Width of limbs in points.
+    """
     scale = line_width / _LINE_WIDTH
     shown = np.ones(len(skeleton), bool) if visibility is None else visibility > 0
-    for a, b in skeleton.limbs:
-        if shown[a] and shown[b]:
-            colour = _COLOURS[_side(skeleton, a, b)]
-            casing = [Stroke(linewidth=4.2 * scale, foreground=_casing(colour)), Normal()]
-            ends = keypoints[[a, b]]
-            axes.plot(ends[:, 0], ends[:, 1], color=colour, lw=line_width, path_effects=casing, solid_capstyle="round")
-    for k in np.flatnonzero(shown):
-        colour = _COLOURS[_side(skeleton, k)]
-        occluded = visibility is not None and visibility[k] == 1
+    for start, end in skeleton.limbs:
+        if shown[start] and shown[end]:
+            colour = _COLOURS[_side(skeleton, start, end)]
+            ends = keypoints[[start, end]]
+            axes.plot(
+                ends[:, 0],
+                ends[:, 1],
+                color=colour,
+                lw=line_width,
+                path_effects=[Stroke(linewidth=4.2 * scale, foreground=_outline(colour)), Normal()],
+                solid_capstyle="round",
+            )
+    for index in np.flatnonzero(shown):
+        colour = _COLOURS[_side(skeleton, index)]
+        occluded = visibility is not None and visibility[index] == 1
         face = "none" if occluded else colour
-        edge = colour if occluded else _casing(colour)
-        # a marker of `plot` would be moved to a whole pixel
-        x, y = keypoints[k]
+        edge = colour if occluded else _outline(colour)
+        # Not a marker of `plot`, which would be moved to a whole pixel.
+        x, y = keypoints[index]
         place = axes.get_figure().dpi_scale_trans + ScaledTranslation(x, y, axes.transData)
-        radius = 2.2 * scale / _POINTS_PER_INCH
-        axes.add_artist(Circle((0, 0), radius, fc=face, ec=edge, lw=0.9 * scale, transform=place, zorder=2))
+        radius, width = 2.2 * scale / _POINTS_PER_INCH, 0.9 * scale
+        circle = Circle((0, 0), radius, fc=face, ec=edge, lw=width, transform=place, zorder=2)
+        axes.add_artist(circle)
 
 
-def _image(axes: Axes, image: Tensor, title: str) -> None:
-    height, width = image.shape[-2:]
+def _draw_image(axes: Axes, image: Tensor, title: str) -> None:
     axes.imshow(image.permute(1, 2, 0).numpy(), interpolation="bilinear")
-    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    _fit(axes, image)
     axes.set_title(title, fontsize=9, color="black")
+
+
+def _fit(axes: Axes, image: Tensor) -> None:
+    """Limit axes to an image [3, H, W] and hide their frame."""
+    height, width = image.shape[-2:]
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axes.set_axis_off()
 
 
 def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float) -> AxesImage:
-    """The map where it belongs: heatmap pixel i covers crop pixels stride * i to stride * (i + 1) - 1."""
-    height, width = image.shape[-2:]
+    """Draw a score map over its crop.
+
+    Heatmap pixel i covers crop pixels stride * i to stride * (i + 1) - 1.
+    """
     grey = image.float().mean(0).numpy()
-    axes.imshow(grey, cmap="gray", vmin=-60, vmax=330)  # a little flat, so that the map stands out
-    stride = width // score_map.shape[1]
-    low, high = heatmap_to_crop(-0.5, stride), heatmap_to_crop(np.array(score_map.shape[::-1]) - 0.5, stride)
+    axes.imshow(grey, cmap="gray", vmin=-60, vmax=330)  # low contrast, so that the map stands out
+    stride = image.shape[-1] // score_map.shape[1]
+    low = heatmap_to_crop(-0.5, stride)
+    high = heatmap_to_crop(np.array(score_map.shape[::-1]) - 0.5, stride)
     artist = axes.imshow(
         score_map,
         extent=(low, high[0], high[1], low),
@@ -289,27 +444,30 @@ def _overlay(axes: Axes, image: Tensor, score_map: np.ndarray, vmax: float) -> A
         vmin=0,
         vmax=vmax,
     )
-    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    axes.set_axis_off()
+    _fit(axes, image)
     return artist
 
 
-def _ring(axes: Axes, point: np.ndarray | Tensor) -> None:
-    """Round a true place (x, y), crop px."""
+def _draw_signed(axes: Axes, values: np.ndarray, reach: float) -> AxesImage:
+    """Draw a map [h, w] of values in [-reach, reach]."""
+    return axes.imshow(values, cmap="PuOr", vmin=-reach, vmax=reach, interpolation="nearest")
+
+
+def _draw_ring(axes: Axes, point: np.ndarray | Tensor) -> None:
+    """Draw a ring around a point (x, y), crop px."""
     axes.plot(*point, "o", ms=12, mfc="none", mec="white", mew=2.4)
     axes.plot(*point, "o", ms=12, mfc="none", mec="black", mew=1.1)
 
 
 def _side(skeleton: Skeleton, *keypoints: int) -> str:
-    """left or right if any of the keypoints is on that side, else middle."""
-    sides = [side_of(skeleton.keypoints[k]) for k in keypoints]
-    return next((side for side in sides if side != "middle"), "middle")
+    """Return left or right if any of the keypoints is on that side, else middle."""
+    for index in keypoints:
+        side = side_of(skeleton.keypoints[index])
+        if side != "middle":
+            return side
+    return "middle"
 
 
-def _casing(colour: str) -> str:
+def _outline(colour: str) -> str:
+    """Return the outline of a line: dark around the light colour of the middle, else white."""
     return "#202020" if colour == _COLOURS["middle"] else "white"
-
-
-def _line(colour: str, side: str) -> Line2D:
-    casing = [Stroke(linewidth=4.6, foreground=_casing(colour)), Normal()]
-    return Line2D([], [], color=colour, lw=2.6, label=side, path_effects=casing)

@@ -6,43 +6,80 @@ from posenfs.body.parts import PartScheme
 from posenfs.body.skeleton import Skeleton
 from posenfs.show.canvas import GREY, INK, Canvas, Point
 
-# Colours of parts, told apart without full colour vision too; a ninth part begins again.
-PART_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A2FA0", "#6B6B6B")
+# Colours of parts, safe for colour-blind readers; they repeat from the ninth part on.
+PART_COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#6A2FA0",
+    "#6B6B6B",
+)
 
-# Okabe and Ito's blue and vermilion differ in lightness too, so that sides are told apart on any ground.
+# Okabe and Ito's blue and vermilion, which differ in lightness too.
 SIDE_COLOURS = {"left": "#0072B2", "right": "#D55E00"}
 
-# A person seen from the front, so that their left is at the picture's right; x, y in head heights, y down.
-_MIDDLE = {"head_top": (0, 0), "upper_neck": (0, 1.2), "neck": (0, 1.3), "thorax": (0, 1.65), "pelvis": (0, 3.9),
-           "nose": (0, 0.95)}  # fmt: skip
-_LEFT = {"eye": (0.25, 0.25), "ear": (0.55, 0.6), "shoulder": (0.85, 1.65), "elbow": (1.45, 2.8), "wrist": (1.95, 3.85),
-         "hip": (0.5, 3.95), "knee": (0.65, 5.5), "ankle": (0.75, 7.1)}  # fmt: skip
+# A person seen from the front, their left at the right; (x, y) in head heights, y down.
+_MIDDLE: dict[str, Point] = {
+    "head_top": (0, 0),
+    "upper_neck": (0, 1.2),
+    "neck": (0, 1.3),
+    "thorax": (0, 1.65),
+    "pelvis": (0, 3.9),
+    "nose": (0, 0.95),
+}
+_LEFT: dict[str, Point] = {
+    "eye": (0.25, 0.25),
+    "ear": (0.55, 0.6),
+    "shoulder": (0.85, 1.65),
+    "elbow": (1.45, 2.8),
+    "wrist": (1.95, 3.85),
+    "hip": (0.5, 3.95),
+    "knee": (0.65, 5.5),
+    "ankle": (0.75, 7.1),
+}
 FRONT_POSE: dict[str, Point] = (
-    _MIDDLE | {f"left_{k}": p for k, p in _LEFT.items()} | {f"right_{k}": (-x, y) for k, (x, y) in _LEFT.items()}
+    _MIDDLE
+    | {f"left_{name}": place for name, place in _LEFT.items()}
+    | {f"right_{name}": (-x, y) for name, (x, y) in _LEFT.items()}
 )
 
 
 def side_of(keypoint: str) -> str:
-    """left, right or middle"""
-    return next((side for side in SIDE_COLOURS if keypoint.startswith(side)), "middle")
+    """Return the side of a keypoint by its name: left, right or middle."""
+    for side in SIDE_COLOURS:
+        if keypoint.startswith(side):
+            return side
+    return "middle"
 
 
 def front_pose(skeleton: Skeleton, pose: Mapping[str, Point] | None = None) -> list[Point]:
-    """Where each keypoint stands, y down; `pose` adds the places of keypoints of one's own, or moves others.
+    """Return the place of each keypoint in the drawn body.
 
-    Raises ValueError for a keypoint whose place is not known.
+    Args:
+        skeleton: The skeleton.
+        pose: Places of further keypoints, or other places of known ones, by keypoint name.
+
+    Returns:
+        A place (x, y) for each keypoint, in head heights, y down.
+
+    Raises:
+        ValueError: A keypoint has no place.
     """
     places = FRONT_POSE | dict(pose or {})
-    if unknown := [k for k in skeleton.keypoints if k not in places]:
+    if unknown := [name for name in skeleton.keypoints if name not in places]:
         raise ValueError(
-            f"no place in the drawn body for {', '.join(unknown)} of {skeleton.name}; "
-            "give them as pose={name: (x, y)}, in head heights, y down, (0, 0) at the top of the head"
+            f"no place in the drawn body for {', '.join(unknown)} of {skeleton.name}; give them as "
+            "pose={name: (x, y)}, in head heights, y down, (0, 0) at the top of the head"
         )
-    return [places[k] for k in skeleton.keypoints]
+    return [places[name] for name in skeleton.keypoints]
 
 
 def part_colours(parts: PartScheme) -> dict[str, str]:
-    return {part.name: PART_COLOURS[number % len(PART_COLOURS)] for number, part in enumerate(parts)}
+    """Return the colour of each part by name."""
+    return {part.name: PART_COLOURS[index % len(PART_COLOURS)] for index, part in enumerate(parts)}
 
 
 def place_body(
@@ -54,23 +91,41 @@ def place_body(
     diameter: float = 13,
     ringed: Collection[int] = (),
 ) -> None:
-    """Limbs and keypoints; `places` in points. A keypoint of several parts has a slice of each part's colour, one of no
-    part none.
+    """Draw limbs and keypoints.
 
-    `key` begins the names of its nodes, for pages with several bodies; `ringed` keypoints have a dark ring.
+    A keypoint of several parts has a sector of each part's colour; one of no part is white.
+
+    Args:
+        canvas: The canvas to draw on.
+        skeleton: The skeleton.
+        parts: The parts that colour it.
+        places: The place of each keypoint, in points.
+        key: Prefix of the names of its nodes, where a canvas has several bodies.
+        diameter: Diameter of a keypoint, in points.
+        ringed: Keypoints with a dark ring.
     """
     colours = part_colours(parts)
-    for a, b in skeleton.limbs:
-        own = [part.name for part in parts if a in part.keypoints and b in part.keypoints]
+    for start, end in skeleton.limbs:
+        limb_colours = [
+            colours[part.name]
+            for part in parts
+            if start in part.keypoints and end in part.keypoints
+        ]
         canvas.curve(
-            f"{key}keypoint/{a}", f"{key}keypoint/{b}", places[a], places[b], penwidth="7",
-            color=(colours[own[0]] if own else GREY) + ("66" if own else "40"), **{"class": "limb"},
-        )  # fmt: skip
-    for number, (name, place) in enumerate(zip(skeleton.keypoints, places, strict=True)):
-        own = [part.name for part in parts if number in part.keypoints]
-        words = f"{name}: {' and '.join(own) or 'in no part'}".replace("_", " ")
-        line = {"color": INK, "penwidth": "2"} if number in ringed else {"color": "white" if own else GREY}
-        canvas.dot(
-            f"{key}keypoint/{number}", place, diameter, [colours[n] for n in own] or ["white"], tooltip=words,
-            **{"penwidth": "1"} | line | {"class": "keypoint"},
-        )  # fmt: skip
+            f"{key}keypoint/{start}",
+            f"{key}keypoint/{end}",
+            places[start],
+            places[end],
+            penwidth="7",
+            color=limb_colours[0] + "66" if limb_colours else GREY + "40",
+            class_="limb",
+        )
+    for index, (name, place) in enumerate(zip(skeleton.keypoints, places, strict=True)):
+        part_names = [part.name for part in parts if index in part.keypoints]
+        tooltip = f"{name}: {' and '.join(part_names) or 'in no part'}".replace("_", " ")
+        outline = {"color": "white" if part_names else GREY, "penwidth": "1"}
+        if index in ringed:
+            outline = {"color": INK, "penwidth": "2"}
+        fills = [colours[part] for part in part_names] or ["white"]
+        node = f"{key}keypoint/{index}"
+        canvas.dot(node, place, diameter, fills, tooltip=tooltip, class_="keypoint", **outline)

@@ -1,4 +1,4 @@
-"""A table's page, with pictures: what the runs of each row came to, and the fabrics they found."""
+"""The page of a table with figures: the runs of each row, and the searched fabrics."""
 
 import itertools
 from collections.abc import Sequence
@@ -18,36 +18,65 @@ _INK = "#222222"
 
 
 def write_table_page(
-    table: str, profile_name: str, rows: Sequence[Outcome], paired: bool = False, publish: bool = False
+    table: str,
+    profile_name: str,
+    rows: Sequence[Outcome],
+    paired: bool = False,
+    publish: bool = False,
 ) -> list[Path]:
-    """As `write_table`, with a picture of every run, and one of the searched fabrics, where there are any."""
-    pictures = {"runs.png": draw_runs(rows).png()} if any(own.results for own in rows) else {}
-    specs, found = mean_architectures(rows)
-    if found:
-        pictures["fabrics.svg"] = draw_fabrics(specs, found, columns=4).svg()
-    return write_table(table, profile_name, rows, paired, pictures, publish)
+    """Write a table as `write_table` does, with figures of the runs and of the searched fabrics.
+
+    Args:
+        table: Name of the table.
+        profile_name: Name of the profile.
+        rows: The rows of the table.
+        paired: Whether rows are compared seed by seed.
+        publish: Whether to write to reports/tables, whose files are committed, or to reports/drafts.
+
+    Returns:
+        The files written.
+    """
+    figures = {}
+    if any(row.results for row in rows):
+        figures["runs.png"] = draw_runs(rows).png()
+    specs, architectures = mean_architectures(rows)
+    if architectures:
+        figures["fabrics.svg"] = draw_fabrics(specs, architectures, columns=4).svg()
+    return write_table(table, profile_name, rows, paired, figures, publish)
 
 
 def draw_runs(rows: Sequence[Outcome]) -> Picture:
-    """Three pictures side by side: scores by row, each seed and the mean with its 95 % interval over seeds; the loss of
-    every run; its score after each epoch."""
+    """Draw the scores by row, the loss of every run, and its score after each epoch.
+
+    The scores are those of each seed and their mean with its 95 % interval over seeds.
+
+    Args:
+        rows: The rows of a table.
+    """
     metric = headline_of(rows)
+    metric_label = f"{metric_title(metric)} (%)"
     figure = Picture((14, 2.2 + 0.32 * len(rows)), layout="constrained")
     scores, losses, epochs = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
-    for place, (own, colour) in enumerate(zip(rows, itertools.cycle(COLOURS), strict=False)):
-        _draw_scores(scores, own, metric, place, colour)
-        for number, result in enumerate(own.results.values()):
-            label = None if number else own.row.label
-            losses.plot(*zip(*result["losses"], strict=True), color=colour, linewidth=0.8, label=label)
-            epochs.plot(*zip(*result["epochs"], strict=True), "o-", color=colour, linewidth=0.8, markersize=3)
+    for place, (row, colour) in enumerate(zip(rows, itertools.cycle(COLOURS), strict=False)):
+        _draw_scores(scores, row, metric, place, colour)
+        style = {"color": colour, "linewidth": 0.8}
+        for index, result in enumerate(row.results.values()):
+            label = None if index else row.row.label
+            losses.plot(*zip(*result["losses"], strict=True), label=label, **style)
+            epochs.plot(*zip(*result["epochs"], strict=True), "o-", markersize=3, **style)
     scores.set(
-        yticks=range(len(rows)), yticklabels=[own.row.label for own in rows], ylim=(len(rows) - 0.4, -0.6),
-        xlabel=f"{metric_title(metric)} (%)", title="seeds, and their mean with its 95 % interval",
-    )  # fmt: skip
-    later = [loss for own in rows for r in own.results.values() for _, loss in r["losses"][len(r["losses"]) // 20 :]]
-    losses.set(xlabel="training step", ylabel="loss (Eq. 6, squared score x px)", title="training loss")
-    losses.set_ylim(min(later) * 0.95, max(later) * 1.05)  # the first steps lie far above, and would flatten all others
-    epochs.set(xlabel="training step", ylabel=f"{metric_title(metric)} (%)", title="after each epoch")
+        yticks=range(len(rows)),
+        yticklabels=[row.row.label for row in rows],
+        ylim=(len(rows) - 0.4, -0.6),
+        xlabel=metric_label,
+        title="seeds, and their mean with its 95 % interval",
+    )
+    losses.set(
+        xlabel="training step", ylabel="loss (Eq. 6, squared score x px)", title="training loss"
+    )
+    later_losses = _later_losses(rows)
+    losses.set_ylim(min(later_losses) * 0.95, max(later_losses) * 1.05)
+    epochs.set(xlabel="training step", ylabel=metric_label, title="after each epoch")
     losses.legend(fontsize=7, frameon=False)
     for axes in (scores, losses, epochs):
         axes.grid(alpha=0.25, linewidth=0.5)
@@ -55,12 +84,32 @@ def draw_runs(rows: Sequence[Outcome]) -> Picture:
     return figure
 
 
-def _draw_scores(axes: Axes, own: Outcome, metric: str, place: int, colour: str) -> None:
-    values = own.scores(metric)
-    axes.plot(list(values.values()), [place] * len(values), "o", color=colour, markersize=5, alpha=0.8)
-    if len(values) > 1:
-        found = mean_interval(values)
-        axes.plot([found.low, found.high], [place + 0.2] * 2, "-", color=_INK, linewidth=1.2)
-        axes.plot(found.value, place + 0.2, "|", color=_INK, markersize=9, markeredgewidth=2)
-    elif not values:
-        axes.text(0.02, place, "no run", transform=axes.get_yaxis_transform(), va="center", fontsize=8, color="#8C8C8C")
+def _later_losses(rows: Sequence[Outcome]) -> list[float]:
+    """Return the losses without the first twentieth of each run, which would flatten the rest."""
+    values = []
+    for row in rows:
+        for result in row.results.values():
+            losses = result["losses"]
+            values += [loss for _, loss in losses[len(losses) // 20 :]]
+    return values
+
+
+def _draw_scores(axes: Axes, row: Outcome, metric: str, place: int, colour: str) -> None:
+    """Draw the seeds of one row at a height, and below them the mean with its interval."""
+    scores = row.scores(metric)
+    dots = list(scores.values())
+    axes.plot(dots, [place] * len(dots), "o", color=colour, markersize=5, alpha=0.8)
+    if len(scores) > 1:
+        mean, y = mean_interval(scores), place + 0.2
+        axes.plot([mean.low, mean.high], [y] * 2, "-", color=_INK, linewidth=1.2)
+        axes.plot(mean.value, y, "|", color=_INK, markersize=9, markeredgewidth=2)
+    elif not scores:
+        axes.text(
+            0.02,
+            place,
+            "no run",
+            transform=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=8,
+            color="#8C8C8C",
+        )

@@ -1,4 +1,4 @@
-"""Figures of ablations: every seed is drawn, printed numbers stand where they were printed, missing rows stay empty."""
+"""Figures of ablations show every seed, the paper's scores, and empty rows."""
 
 from dataclasses import replace
 
@@ -10,38 +10,46 @@ from posenfs.study.rows import outcomes
 from tests.study.test_tables import SCORES
 
 
-def test_every_seed_is_a_dot(rows):
-    seeds, means, printed, lines = score_dots(rows).data
+def test_score_dots_show_every_seed(rows):
+    seeds, means, paper, lines = score_dots(rows).data
     assert sorted(seeds.x) == sorted([*SCORES["random"], *SCORES["synchronous"], 41.4])
     assert list(means.y) == ["random", "synchronous", "first order"]
     assert means.error_x.array[2] == 0.0 < means.error_x.array[0]
-    assert list(printed.x) == [87.0] and list(printed.y) == ["synchronous"]
+    assert list(paper.x) == [87.0] and list(paper.y) == ["synchronous"]
     assert lines.y == means.y and set(lines.x) == {None}
 
 
-def test_curves_of_every_run(rows):
+def test_run_curves_show_every_run(rows):
     figure = run_curves(rows)
     assert len(figure.data) == 2 * 7
-    assert [trace.name for trace in figure.data if trace.showlegend] == ["random", "synchronous", "first order"]
+    assert [trace.name for trace in figure.data if trace.showlegend] == [
+        "random",
+        "synchronous",
+        "first order",
+    ]
     assert list(figure.data[0].y) == [4.0, 3.0]
-    empty = run_curves([replace(own, results={}) for own in rows])
-    assert not empty.data and empty.layout.title.text == "Every run: none yet"
+    empty = run_curves([replace(row, results={}) for row in rows])
+    assert not empty.data and empty.layout.title.text == "No runs yet"
 
 
-def test_cost_against_accuracy(rows):
+def test_accuracy_against_cost(rows):
     figure = accuracy_against_cost(rows)
-    others, printed, ours = figure.data
-    assert [text.strip() for text in others.text] == [own.name for own in FRONTIER if own.pckh is not None]
-    assert list(printed.y) == [87.0] and printed.x[0] == pytest.approx(1.250, abs=5e-4)
+    others, paper, ours = figure.data
+    assert [text.strip() for text in others.text] == [
+        network.name for network in FRONTIER if network.pckh is not None
+    ]
+    assert list(paper.y) == [87.0] and paper.x[0] == pytest.approx(1.250, abs=5e-4)
     assert list(ours.x) == [0.024] * 3
     assert accuracy_against_cost(rows, "params").data[1].x[0] == pytest.approx(2.895, abs=5e-4)
     times = accuracy_against_cost(rows, "latency")
-    assert not times.data[0].x and times.data[1].x[0] > times.data[2].x[0] > 0  # the paper's size, then ours
+    assert (
+        not times.data[0].x and times.data[1].x[0] > times.data[2].x[0] > 0
+    )  # on the paper's image size, then on ours
     with pytest.raises(ValueError, match="against gmac, params, latency; got 'time'"):
         accuracy_against_cost(rows, "time")
 
 
-def test_the_list_of_runs(rows, tmp_path, monkeypatch):
+def test_run_list_has_every_run(rows, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = run_list(rows).to_html()
     assert page.count("results/smoke_") == 7 and "notebook" not in page and "abc" in page

@@ -1,3 +1,5 @@
+"""Curves of a search have the values of its history."""
+
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -16,64 +18,88 @@ from posenfs.show.curves import alpha_curves, beta_curves, collapse_curves, loss
 def architectures(spec, steps=5):
     torch.manual_seed(0)
     return {
-        name: Architecture(torch.randn(steps, *spec.alpha_shape), torch.randn(steps, *spec.beta_shape))
+        name: Architecture(
+            torch.randn(steps, *spec.alpha_shape), torch.randn(steps, *spec.beta_shape)
+        )
         for name in ("arms_part", "legs_part")
     }
 
 
-def test_loss_keeps_every_step_and_its_mean_never_looks_ahead():
+def test_loss_curve_has_every_step_and_a_mean_of_earlier_steps():
     losses = np.random.default_rng(0).random(200)
-    history = [{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)] + [{"step": 200, "pckh@0.5": 3.0}]
+    history = [{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)] + [
+        {"step": 200, "pckh@0.5": 3.0}
+    ]
     raw, smooth = loss_curve(history).data
     assert list(raw.y) == list(losses)
     for i in (0, 3, 77, 199):
         assert smooth.y[i] == pytest.approx(losses[max(i - 4, 0) : i + 1].mean())
 
 
-def test_scores_by_column_with_gaps():
-    history = [{"step": s, "pckh@0.5": 10.0 * s, "pckh@0.5/head": 5.0 * s, "pckh@0.5/knee": None} for s in (1, 2)]
+def test_score_curve_has_every_column():
+    history = [
+        {"step": s, "pckh@0.5": 10.0 * s, "pckh@0.5/head": 5.0 * s, "pckh@0.5/knee": None}
+        for s in (1, 2)
+    ]
     figure = score_curve(history, mean_pose=7)
-    assert {trace.name: list(trace.y) for trace in figure.data} == {"head": [5, 10], "mean": [10, 20]}
+    assert {trace.name: list(trace.y) for trace in figure.data} == {
+        "head": [5, 10],
+        "mean": [10, 20],
+    }
     assert figure.layout.shapes[0].y0 == 7
-    judged = score_curve([{**row, "judged": 3.0} for row in history]).data[-1]
-    assert judged.name == "of those who judge" and list(judged.y) == [3, 3]
+    early_stopping = score_curve([{**row, "judged": 3.0} for row in history]).data[-1]
+    assert early_stopping.name == "early stopping" and list(early_stopping.y) == [3, 3]
 
 
 @pytest.mark.parametrize("skeleton", [MPII, LSP], ids=str)
-def test_every_column_has_its_colour(skeleton):
+def test_every_column_has_a_distinct_colour(skeleton):
     names = [*columns_of(skeleton), "hard"]
-    figure = score_curve([{"step": 1, "pckh@0.5": 1.0, **{f"pckh@0.5/{name}": 2.0 for name in names}}])
+    figure = score_curve(
+        [{"step": 1, "pckh@0.5": 1.0, **{f"pckh@0.5/{name}": 2.0 for name in names}}]
+    )
     looks = {trace.name: trace.line.color for trace in figure.data}
     assert set(looks) == {*names, "mean"} and len(set(looks.values())) == len(looks)
 
 
-def test_the_weight_that_warns_is_a_labelled_line():
+def test_warning_weight_is_a_labelled_line():
     sign = Signs(0.5, 0.3, 0.9, 0.9, 9.0)
-    (line,) = (figure := collapse_curves([{"step": 1, "architecture": {"head": asdict(sign)}}])).layout.shapes
+    (line,) = (
+        figure := collapse_curves([{"step": 1, "architecture": {"head": asdict(sign)}}])
+    ).layout.shapes
     assert not warnings({"head": replace(sign, zero=line.y0 - 0.31)})
-    assert warnings({"head": replace(sign, zero=line.y0 - 0.29)}) and line.yref == "y" and line.y0 == line.y1
+    assert (
+        warnings({"head": replace(sign, zero=line.y0 - 0.29)})
+        and line.yref == "y"
+        and line.y0 == line.y1
+    )
     assert "warning above 0.9" in [note.text for note in figure.layout.annotations]
 
 
-def test_signs_of_collapse_by_fabric():
+def test_collapse_curves_by_fabric():
     signs = [Signs(0.1 * n, 0.2, 0.9 - 0.1 * n, 0.5, 9.0 - n) for n in range(3)]
     rows = [
-        {"step": n, "architecture": {"arms_part": asdict(own), "backbone": asdict(own)}} for n, own in enumerate(signs)
+        {"step": n, "architecture": {"arms_part": asdict(sign), "backbone": asdict(sign)}}
+        for n, sign in enumerate(signs)
     ]
     figure = collapse_curves([{"step": 0, "loss": 1.0}, *rows])
     arms = [trace for trace in figure.data if trace.name == "arms"]
     assert [list(trace.x) for trace in arms] == [[0, 1, 2]] * 4
     assert list(arms[0].y) == pytest.approx([0.2, 0.3, 0.4]) and list(arms[3].y) == [9, 8, 7]
-    assert list(arms[1].y) == pytest.approx([0.9, 0.8, 0.7]) and sum(bool(t.showlegend) for t in figure.data) == 2
+    assert (
+        list(arms[1].y) == pytest.approx([0.9, 0.8, 0.7])
+        and sum(bool(t.showlegend) for t in figure.data) == 2
+    )
     assert not collapse_curves([]).data
 
 
-@pytest.mark.parametrize("spec", [FabricSpec(), FabricSpec(hidden_nodes=2), FabricSpec(alpha_per_cell=True)])
-def test_alpha_curves_hold_the_softmax(spec):
-    found, steps = architectures(spec), np.arange(5)
-    figure = alpha_curves(steps, found, spec)
+@pytest.mark.parametrize(
+    "spec", [FabricSpec(), FabricSpec(hidden_nodes=2), FabricSpec(alpha_per_cell=True)]
+)
+def test_alpha_curves_have_the_softmax(spec):
+    fabrics, steps = architectures(spec), np.arange(5)
+    figure = alpha_curves(steps, fabrics, spec)
     assert len(figure.data) == 2 * len(spec.edges) * 4
-    weights = np.exp(found["legs_part"].alpha.numpy())
+    weights = np.exp(fabrics["legs_part"].alpha.numpy())
     weights /= weights.sum(-1, keepdims=True)
     if spec.alpha_per_cell:
         weights = weights.mean(1)
@@ -82,29 +108,41 @@ def test_alpha_curves_hold_the_softmax(spec):
     np.testing.assert_allclose(last.y, weights[:, -1, -1], rtol=1e-5)
 
 
-def test_a_fabric_backbone_beside_the_parts():
+def test_curves_of_a_fabric_backbone():
     specs = {"backbone": FABRIC_1, "legs_part": FabricSpec()}
-    found = {"backbone": architectures(FABRIC_1)["arms_part"], "legs_part": architectures(FabricSpec())["legs_part"]}
-    assert len(alpha_curves(np.arange(5), found, specs).data) == 3 * 6 + 4
-    curves = [trace for trace in beta_curves(np.arange(5), found, specs).data if trace.x[0] is not None]
+    fabrics = {
+        "backbone": architectures(FABRIC_1)["arms_part"],
+        "legs_part": architectures(FabricSpec())["legs_part"],
+    }
+    assert len(alpha_curves(np.arange(5), fabrics, specs).data) == 3 * 6 + 4
+    curves = [
+        trace for trace in beta_curves(np.arange(5), fabrics, specs).data if trace.x[0] is not None
+    ]
     assert len(curves) == 3 * (9 + 6)
-    with pytest.raises(ValueError, match=r"alpha of fabric 'backbone' is \[n, …\] of \[3, 6\]; its spec asks \[1, 4\]"):
-        alpha_curves(np.arange(5), found, FabricSpec())
+    with pytest.raises(
+        ValueError,
+        match=r"alpha of fabric 'backbone' is \[n, …\] of \[3, 6\]; its spec needs \[1, 4\]",
+    ):
+        alpha_curves(np.arange(5), fabrics, FabricSpec())
 
 
-def test_beta_curves_hold_every_cell_and_source():
+def test_beta_curves_have_every_cell_and_source():
     spec = FabricSpec()
-    found = architectures(spec)
-    figure = beta_curves(np.arange(5), found, spec)
+    fabrics = architectures(spec)
+    figure = beta_curves(np.arange(5), fabrics, spec)
     curves = [trace for trace in figure.data if trace.x[0] is not None]
     assert len(curves) == 2 * 6 * 3
-    weights = found["arms_part"].beta.softmax(-1).numpy()
+    weights = fabrics["arms_part"].beta.softmax(-1).numpy()
     for number in range(6):
         for source in range(3):
-            np.testing.assert_allclose(curves[3 * number + source].y, weights[:, number, source], rtol=1e-5)
+            np.testing.assert_allclose(
+                curves[3 * number + source].y, weights[:, number, source], rtol=1e-5
+            )
 
 
-@pytest.mark.parametrize(("losses", "scale"), [([30.0, 9.0, 1.2], "log"), ([18.0, 16.5, 15.4], None), ([], None)])
-def test_losses_always_have_ticks_to_be_read_by(losses, scale):
+@pytest.mark.parametrize(
+    ("losses", "scale"), [([30.0, 9.0, 1.2], "log"), ([18.0, 16.5, 15.4], None), ([], None)]
+)
+def test_loss_axis_has_ticks(losses, scale):
     figure = loss_curve([{"step": n, "loss": loss} for n, loss in enumerate(losses)])
     assert figure.layout.yaxis.type == scale and "Eq. 6" in figure.layout.yaxis.title.text

