@@ -207,7 +207,7 @@ def test_data_is_drawn_and_checked(here, capsys):
     refused(["data", "check", folder, "--quiet"], capsys)
     assert "holds no data set" in refused(["data", "check", str(here)], capsys)
     search = ["search", *SMALL, "--data.name", "mpii", "--data.root", folder]
-    assert "pictures cannot be used" in refused([*search, "--strict"], capsys)
+    assert "images cannot be used" in refused([*search, "--strict"], capsys)
     assert not (here / "reports").exists()
 
 
@@ -368,7 +368,7 @@ def test_drawn_people_are_called_so(here, capsys):
     drawn = ["--data.pictures", "8", "4", "--data.difficulty", "plain"]
     main(["search", *SMALL[:-1], *drawn])
     shown = capsys.readouterr().err
-    assert "keeping crops of drawn people (synthetic), train" in shown and "mpii" not in shown.lower()
+    assert "caching crops of drawn people (synthetic), train" in shown and "mpii" not in shown.lower()
     data = json.loads((here / "reports" / "runs" / "a" / "provenance.json").read_text())["data"]
     assert {name: row["title"] for name, row in data.items()} == {
         "mpii train": "drawn people (synthetic), train",

@@ -18,9 +18,9 @@ class Augmentation:
     flip: float = 0.5  # probability of mirroring a crop
     rotation_probability: float = 1.0  # probability of rotating a crop
     colour: float = 0.0  # a share: red, green, blue are each multiplied by 1 +- up to this
-    normal: bool = (
-        False  # Gaussian of that deviation, clipped at 2 (rotation), 1 (scale); else uniform
-    )
+    # Gaussian changes with these standard deviations, clipped at 2 (rotation) and 1 (scale)
+    # deviations; otherwise uniform changes
+    normal: bool = False
 
     def __post_init__(self):
         for name, is_valid, requirement in (

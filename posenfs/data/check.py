@@ -27,7 +27,9 @@ class SplitCheck:
     name: str
     annotation: str
     people: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)  # people of the file that no reader gives, by the reason
+    left_out: dict[str, int] = field(
+        default_factory=dict
+    )  # people of the file that no reader gives, by the reason
     keypoints: int = 0  # people times the skeleton's
     labelled: int = 0
     occluded: int = 0  # of the labelled ones
@@ -57,8 +59,12 @@ class SplitCheck:
                 f"  head sizes  {self.head_sizes}",
             ]
         if self.widths:
-            lines.append(f"  pictures    {_range(self.widths)} px wide, {_range(self.heights)} px high")
-        lines += [f"  note        {note}" for note in self.notes] + [f"  wrong       {fault}" for fault in self.wrong]
+            lines.append(
+                f"  pictures    {_range(self.widths)} px wide, {_range(self.heights)} px high"
+            )
+        lines += [f"  note        {note}" for note in self.notes] + [
+            f"  wrong       {fault}" for fault in self.wrong
+        ]
         return "\n".join(lines)
 
     def json(self) -> dict:
@@ -71,9 +77,13 @@ def check_data(root: Path, progress: bool = True) -> list[SplitCheck]:
     A split whose annotation cannot be read is there with the reason in `wrong`.
     """
     if not root.exists():
-        raise DataError(f"no folder {root}; give the one that holds a data set (see data/README.md)")
+        raise DataError(
+            f"no folder {root}; give the one that holds a data set (see data/README.md)"
+        )
     if root.is_file() and root.suffix != ".toml":
-        raise DataError(f"{root} is no data set: give the folder, or the TOML file of your own data")
+        raise DataError(
+            f"{root} is no data set: give the folder, or the TOML file of your own data"
+        )
     kinds = {name: source for name, source in DATASETS.items() if not source.drawn}
     found = [
         (name, source, split, annotation)
@@ -81,8 +91,12 @@ def check_data(root: Path, progress: bool = True) -> list[SplitCheck]:
         for split in ("train", "valid")
         if (annotation := source.find(root, split)) is not None
     ]
-    if (own := sorted(root.glob("*.toml"))) and all(annotation.parent == root for *_, annotation in found):
-        raise DataError(f"{root} holds data of your own: give the TOML file: posenfs data check {own[0]}")
+    if (own := sorted(root.glob("*.toml"))) and all(
+        annotation.parent == root for *_, annotation in found
+    ):
+        raise DataError(
+            f"{root} holds data of your own: give the TOML file: posenfs data check {own[0]}"
+        )
     if not found:
         raise DataError(
             f"{root} holds no data set: neither annot/train.json or mpii_human_pose_v1_u12_1.mat (MPII), "
@@ -114,7 +128,12 @@ def _look_at(paths: Iterable[Path], looks: dict[Path, _Look], name: str, progres
     fresh = [path for path in paths if path not in looks]
     with ThreadPoolExecutor() as pool:
         bar = tqdm(
-            pool.map(_look, fresh), f"{name}: decoding pictures", len(fresh), leave=False, delay=1, disable=not progress
+            pool.map(_look, fresh),
+            f"{name}: decoding pictures",
+            len(fresh),
+            leave=False,
+            delay=1,
+            disable=not progress,
         )
         looks.update(zip(fresh, bar, strict=True))
 
@@ -126,7 +145,8 @@ def _look(path: Path) -> _Look:
             unusual = {
                 "grey": image.mode in ("1", "L", "LA") or image.mode.startswith("I"),
                 "with an alpha channel": image.has_transparency_data,
-                "turned upright by an EXIF tag": image.getexif().get(ExifTags.Base.Orientation) in range(2, 9),
+                "turned upright by an EXIF tag": image.getexif().get(ExifTags.Base.Orientation)
+                in range(2, 9),
             }
             size = upright_size(image)
     except FileNotFoundError:
@@ -155,7 +175,9 @@ def _check(people: People, annotation: Path, looks: dict[Path, _Look]) -> SplitC
         heights=_spread(sizes[:, 1]),
         box_sides=_spread(people.boxes[:, 2:].max(1)),
         boxes=people.box_source,
-        head_sizes=f"{people.head_source}, of {heads} people" if heads else "none: no PCKh, but PCK by torso or box",
+        head_sizes=f"{people.head_source}, of {heads} people"
+        if heads
+        else "none: no PCKh, but PCK by torso or box",
         notes=(
             *(f"{many(notes.count(note), 'picture')} {note}" for note in dict.fromkeys(notes)),
             *([warning] if (warning := mirror_warning(people.skeleton)) else []),
@@ -170,14 +192,21 @@ def _wrong(people: People, paths: list[Path], looks: dict[Path, _Look]) -> list[
     count = f"{len(faults)} of {len(paths)} pictures"
     found = [f"{count} cannot be used: {named(faults)} (looked in {people.root})"] if faults else []
     if paths and list(faults.values()) == [_MISSING] * len(paths):
-        found[-1] += "; give the folder that holds the pictures with their annotations: for MPII images/ and annot/"
-    size = np.array([looks[path].size or (np.inf, np.inf) for path in paths])[people.image_index]  # [N, 2]
+        found[-1] += (
+            "; give the folder that holds the pictures with their annotations: for MPII images/ and annot/"
+        )
+    size = np.array([looks[path].size or (np.inf, np.inf) for path in paths])[
+        people.image_index
+    ]  # [N, 2]
     if people.image_sizes is not None:
         seen = np.array([looks[path].size or (np.nan, np.nan) for path in paths])
         other = (np.abs(seen - people.image_sizes) > 0).any(1)  # NaN, not known, is no difference
         if other.any():
             first = int(np.flatnonzero(other)[0])
-            sizes = [f"{width:.0f} x {height:.0f}" for width, height in (seen[first], people.image_sizes[first])]
+            sizes = [
+                f"{width:.0f} x {height:.0f}"
+                for width, height in (seen[first], people.image_sizes[first])
+            ]
             found.append(
                 f"{many(int(other.sum()), 'picture')} not of the annotated size: {people.images[first]} is "
                 f"{sizes[0]} px, annotated {sizes[1]}"
@@ -199,12 +228,18 @@ def _wrong(people: People, paths: list[Path], looks: dict[Path, _Look]) -> list[
         found.append(f"{many(nobody, 'person', 'people')} without a labelled keypoint")
     rows = np.concatenate([people.image_index[:, None], points.reshape(len(people), -1)], 1)
     if twice := len(people) - len(np.unique(rows[labelled.any(1)], axis=0)) - nobody:
-        found.append(f"{many(twice, 'person', 'people')} listed twice: same picture, same keypoints")
+        found.append(
+            f"{many(twice, 'person', 'people')} listed twice: same picture, same keypoints"
+        )
     return found
 
 
 def _spread(values: np.ndarray) -> tuple[float, float, float] | None:
-    return (float(values.min()), float(np.median(values)), float(values.max())) if len(values) else None
+    return (
+        (float(values.min()), float(np.median(values)), float(values.max()))
+        if len(values)
+        else None
+    )
 
 
 def _range(spread: tuple[float, float, float]) -> str:
