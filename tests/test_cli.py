@@ -196,7 +196,7 @@ def test_data_is_drawn_and_checked(here, capsys):
     folder = capsys.readouterr().out.strip()
     assert folder == str(here / "data" / "synthetic" / "plain_3_2_seed0")
     main(["data", "check", folder, "--strict", "--quiet"])
-    assert "3 in 3 pictures" in (text := capsys.readouterr().out) and "wrong" not in text
+    assert "3 in 3 images" in (text := capsys.readouterr().out) and "wrong" not in text
     (here / "data" / "synthetic" / "plain_3_2_seed0" / "images" / "train_000001.jpg").write_bytes(b"no picture")
     main(["data", "check", folder, "--quiet", "--json"])
     checks = {found["name"]: found for found in json.loads(capsys.readouterr().out)}

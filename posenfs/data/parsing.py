@@ -6,6 +6,7 @@ import os
 import struct
 import zlib
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 from pydantic_core import from_json
@@ -68,7 +69,7 @@ def _describe_shape(shape: tuple[int, ...]) -> str:
     return f"{' x '.join(map(str, shape))} numbers" if shape else "a number"
 
 
-def read_json(path: Path) -> object:
+def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Pydantic's parser, with Python's garbage collection off, reads COCO's annotations in less than

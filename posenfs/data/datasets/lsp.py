@@ -36,7 +36,9 @@ def read_lsp(root: Path, split: str) -> People:
     seen = labelled[numbers].any(1)
     empty, numbers = int((~seen).sum()), numbers[seen]
     if not len(numbers):
-        raise DataError(f"{path}: no labelled person for {split}; it has {len(points)} images, {_TRAIN} to train on")
+        raise DataError(
+            f"{path}: no labelled person for {split}; it has {len(points)} images, {_TRAIN} to train on"
+        )
     points, labelled = points[numbers], labelled[numbers]
     # what is not labelled holds garbage, negative mostly: it must reach no box, target or metric
     low = np.where(labelled[..., None], points, np.inf).min(1)
@@ -75,7 +77,9 @@ def read_joints(path: Path) -> tuple[np.ndarray, np.ndarray]:
             "lspet_dataset.zip (LSP-extended)"
         )
     if joints.ndim != 3 or joints.shape[:2] != (14, 3):
-        raise DataError(f"{path} holds joints of shape {joints.shape}, expected (14, 3, images): x, y, label")
+        raise DataError(
+            f"{path} holds joints of shape {joints.shape}, expected (14, 3, images): x, y, label"
+        )
     points, labelled = joints[:, :2].transpose(2, 0, 1), joints[:, 2].T > 0
     if (unsound := (labelled & ~np.isfinite(points).all(-1)).any(1)).any():
         image = np.flatnonzero(unsound)[0] + 1

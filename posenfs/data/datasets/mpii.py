@@ -16,7 +16,10 @@ _HEAD_OF_SCALE = 20
 
 def find_mpii(root: Path, split: str) -> Path | None:
     """The annotation file of a split, in annot/ or in the folder itself; None where there is none."""
-    return next((path for folder in ("annot", ".") if (path := root / folder / f"{split}.json").is_file()), None)
+    return next(
+        (path for folder in ("annot", ".") if (path := root / folder / f"{split}.json").is_file()),
+        None,
+    )
 
 
 def read_mpii(root: Path, split: str) -> People:
@@ -44,7 +47,9 @@ def people_of_json(path: Path, pictures: Path) -> People:
     if not isinstance(entries, list) or not entries:
         raise DataError(f"{path} must hold a list with at least one person")
     rows = [_entry(path, number, entry) for number, entry in enumerate(entries)]
-    joints, labelled, occluded, centers, scales = (np.array(column) for column in zip(*rows, strict=True))
+    joints, labelled, occluded, centers, scales = (
+        np.array(column) for column in zip(*rows, strict=True)
+    )
     visibility = np.where(labelled > 0, np.where(occluded > 0, 1, 2), 0)
     head_sizes, head_source = _HEAD_OF_SCALE * scales, f"{_HEAD_OF_SCALE} x scale"
     truth = path.with_name(f"gt_{path.stem}.mat")
@@ -81,13 +86,19 @@ def _entry(path: Path, number: int, entry: dict) -> tuple:
     """joints [16, 2], labelled [16], occluded [16], center [2], scale of one person, checked."""
     place = f"{path}, entry {number}"
     if not isinstance(entry, dict):
-        raise DataError(f"{place}: each entry needs image, center, scale, joints, joints_vis; this is {entry!r:.80}")
+        raise DataError(
+            f"{place}: each entry needs image, center, scale, joints, joints_vis; this is {entry!r:.80}"
+        )
     place += f" ({image_name(place, entry.get('image'))})"
     occluded = entry.get("joints_occluded", [0] * 16)
     shapes = {"joints": (16, 2), "joints_vis": (16,), "center": (2,), "scale": ()}
-    values = {name: finite_numbers(place, name, entry.get(name), shape) for name, shape in shapes.items()}
+    values = {
+        name: finite_numbers(place, name, entry.get(name), shape) for name, shape in shapes.items()
+    }
     if values["scale"] <= 0:
-        raise DataError(f"{place}: scale {values['scale']:g} gives a box of no size; correct or drop this person")
+        raise DataError(
+            f"{place}: scale {values['scale']:g} gives a box of no size; correct or drop this person"
+        )
     occluded = finite_numbers(place, "joints_occluded", occluded, (16,))
     return values["joints"], values["joints_vis"], occluded, values["center"], values["scale"]
 
@@ -102,12 +113,18 @@ def mpii_truth(path: Path, people: int | None = None) -> tuple[np.ndarray, np.nd
         raise FileNotFoundError(f"no ground truth at {path}; give MPII's gt_valid.mat")
     try:
         file = read_mat(path)
-        keypoints, heads = (file[name].astype(np.float64) for name in ("pos_gt_src", "headboxes_src"))
+        keypoints, heads = (
+            file[name].astype(np.float64) for name in ("pos_gt_src", "headboxes_src")
+        )
         missing = file["jnt_missing"] > 0
     except Exception as error:  # of a broken file the parser raises nearly anything
         raise DataError(f"{path} is not MPII's ground truth: {error}; copy it again") from None
     people = keypoints.shape[-1] if people is None else people
-    if keypoints.shape != (16, 2, people) or missing.shape != (16, people) or heads.shape != (2, 2, people):
+    if (
+        keypoints.shape != (16, 2, people)
+        or missing.shape != (16, people)
+        or heads.shape != (2, 2, people)
+    ):
         raise DataError(
             f"{path} has pos_gt_src {keypoints.shape}, jnt_missing {missing.shape}, headboxes_src {heads.shape}; "
             f"it should be of {people} people: the two files must belong together"
@@ -115,8 +132,14 @@ def mpii_truth(path: Path, people: int | None = None) -> tuple[np.ndarray, np.nd
     unsound = ~np.isfinite(keypoints).all(1) & ~missing
     if unsound.any():
         keypoint, person = np.argwhere(unsound)[0]
-        raise DataError(f"{path}: person {person}'s {MPII_FILE_KEYPOINTS[keypoint]} is labelled and no number")
+        raise DataError(
+            f"{path}: person {person}'s {MPII_FILE_KEYPOINTS[keypoint]} is labelled and no number"
+        )
     if not np.isfinite(heads).all():
         person = np.argwhere(~np.isfinite(heads).all((0, 1)))[0, 0]
         raise DataError(f"{path}: person {person}'s head box is no number")
-    return keypoints.transpose(2, 0, 1), missing.T, HEAD_SHARE * np.linalg.norm(heads[1] - heads[0], axis=0)
+    return (
+        keypoints.transpose(2, 0, 1),
+        missing.T,
+        HEAD_SHARE * np.linalg.norm(heads[1] - heads[0], axis=0),
+    )

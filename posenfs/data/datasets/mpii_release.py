@@ -29,12 +29,16 @@ class Release:
     path: Path
     pictures: np.ndarray  # [M] struct image, annorect, …
     training: np.ndarray  # [M] bool
-    single_person: np.ndarray  # [M] of the numbers, from 1, of rectangles of people who stand apart from others
+    single_person: (
+        np.ndarray
+    )  # [M] of the numbers, from 1, of rectangles of people who stand apart from others
 
 
 def find_release(root: Path, split: str = "train") -> Path | None:
     """The annotation file, which holds all splits, in annot/ or in the folder itself; None where there is none."""
-    return next((path for folder in ("annot", ".") if (path := root / folder / _FILE).is_file()), None)
+    return next(
+        (path for folder in ("annot", ".") if (path := root / folder / _FILE).is_file()), None
+    )
 
 
 def read_release(root: Path, split: str) -> People:
@@ -45,7 +49,9 @@ def read_release(root: Path, split: str) -> People:
     """
     path = find_release(root)
     if path is None:
-        raise DataError(f"no {_FILE} in {root} or its annot/; {ROOT} must hold it and images/ (see data/README.md)")
+        raise DataError(
+            f"no {_FILE} in {root} or its annot/; {ROOT} must hold it and images/ (see data/README.md)"
+        )
     return people_of_release(load_release(path), split)
 
 
@@ -55,10 +61,14 @@ def load_release(path: Path) -> Release:
     fields = ("annolist", "img_train", "single_person")
     if len(found) != 1 or not set(fields) <= set(found.dtype.names):
         names = ", ".join(found.dtype.names)
-        raise DataError(f"{path}: RELEASE has the fields {names:.200}; expected {', '.join(fields)}; copy it again")
+        raise DataError(
+            f"{path}: RELEASE has the fields {names:.200}; expected {', '.join(fields)}; copy it again"
+        )
     pictures, training, single = (np.ravel(found[0][name]) for name in fields)
     if not {"image", "annorect"} <= set(pictures.dtype.names or ()):
-        raise DataError(f"{path}: annolist has the fields {pictures.dtype.names}; expected image and annorect")
+        raise DataError(
+            f"{path}: annolist has the fields {pictures.dtype.names}; expected image and annorect"
+        )
     if not len(pictures) == len(training) == len(single) or single.dtype != object:
         raise DataError(
             f"{path}: annolist is of {len(pictures)} pictures, img_train of {len(training)}, single_person of "
@@ -79,7 +89,9 @@ def load_struct(path: Path, variable: str) -> np.ndarray:
             f"save('{path.name}', '{variable}', '-v7')"
         ) from None
     except Exception as error:  # of a broken file the parser raises nearly anything
-        raise DataError(f"{path} is no MAT-file that can be read ({error!s:.200}); copy it again") from None
+        raise DataError(
+            f"{path} is no MAT-file that can be read ({error!s:.200}); copy it again"
+        ) from None
     if not isinstance(found, np.ndarray) or found.dtype.names is None:
         raise DataError(f"{path} has no struct {variable}; is it the right file?")
     return found.ravel()
@@ -102,7 +114,9 @@ def people_of_release(release: Release, split: str) -> People:
         (found if isinstance(person, _Person) else absent).append(person)
     if split != "test":
         # by name, so that a picture which is listed twice is in one split
-        held = set(list(dict.fromkeys(person.image for person in found))[_VALID_EVERY - 1 :: _VALID_EVERY])
+        held = set(
+            list(dict.fromkeys(person.image for person in found))[_VALID_EVERY - 1 :: _VALID_EVERY]
+        )
         found = [person for person in found if (person.image in held) == (split == "valid")]
         absent = [person for person in absent if (person.image in held) == (split == "valid")]
     if not found:
@@ -111,7 +125,9 @@ def people_of_release(release: Release, split: str) -> People:
         )
     names = tuple(dict.fromkeys(person.image for person in found))
     position = {name: number for number, name in enumerate(names)}
-    centers, scales = (np.array([getattr(person, name) for person in found]) for name in ("center", "scale"))
+    centers, scales = (
+        np.array([getattr(person, name) for person in found]) for name in ("center", "scale")
+    )
     folder = release.path.parent
     return People(
         name=f"mpii_release {split}",
@@ -161,7 +177,9 @@ def _people(release: Release, training: bool) -> Iterator[_Person | _Absent]:
         place += f" ({image})"
         rectangles = struct_rows(place, "annorect", release.pictures[picture]["annorect"])
         if len(rectangles) >= _RECTANGLES:
-            raise DataError(f"{place}: {len(rectangles)} rectangles, but ids tell {_RECTANGLES - 1} apart; drop some")
+            raise DataError(
+                f"{place}: {len(rectangles)} rectangles, but ids tell {_RECTANGLES - 1} apart; drop some"
+            )
         apart = () if training else _numbers(place, "single_person", release.single_person[picture])
         for number, rectangle in enumerate(rectangles, 1):
             if not training and number not in apart:
@@ -171,20 +189,29 @@ def _people(release: Release, training: bool) -> Iterator[_Person | _Absent]:
                 yield _person(f"{place}, rectangle {number}", image, own, rectangle, training)
 
 
-def _person(place: str, image: str, number: int, rectangle: Mapping, training: bool) -> _Person | _Absent:
+def _person(
+    place: str, image: str, number: int, rectangle: Mapping, training: bool
+) -> _Person | _Absent:
     scale = _number(place, "scale", rectangle.get("scale"))
     position = struct_rows(place, "objpos", rectangle.get("objpos"))
-    x, y = (_number(place, f"objpos.{axis}", position[0].get(axis)) if position else None for axis in "xy")
+    x, y = (
+        _number(place, f"objpos.{axis}", position[0].get(axis)) if position else None
+        for axis in "xy"
+    )
     if scale is None or x is None or y is None:
         return _Absent(image, "no scale or position")
     if scale <= 0:
         return _Absent(image, "box of no size")
     if not training:
-        return _Person(image, number, (x, y), scale, np.zeros((16, 2)), np.zeros(16, np.uint8), np.nan)
+        return _Person(
+            image, number, (x, y), scale, np.zeros((16, 2)), np.zeros(16, np.uint8), np.nan
+        )
     keypoints, visibility = file_keypoints(place, rectangle)
     if not visibility.any():
         return _Absent(image, "no labelled keypoint")
-    left, top, right, bottom = (_number(place, side, rectangle.get(side)) for side in ("x1", "y1", "x2", "y2"))
+    left, top, right, bottom = (
+        _number(place, side, rectangle.get(side)) for side in ("x1", "y1", "x2", "y2")
+    )
     known = None not in (left, top, right, bottom)
     head_size = HEAD_SHARE * float(np.hypot(right - left, bottom - top)) if known else np.nan
     return _Person(image, number, (x, y), scale, keypoints, visibility, head_size)
@@ -196,13 +223,21 @@ def file_keypoints(place: str, rectangle: Mapping) -> tuple[np.ndarray, np.ndarr
     keypoints, visibility = np.zeros((len(MPII), 2)), np.zeros(len(MPII), np.uint8)
     for labels in struct_rows(place, "annopoints", rectangle.get("annopoints"))[:1]:
         for point in reversed(struct_rows(place, "point", labels.get("point"))):
-            keypoint, x, y, seen = (_number(place, name, point.get(name)) for name in ("id", "x", "y", "is_visible"))
+            keypoint, x, y, seen = (
+                _number(place, name, point.get(name)) for name in ("id", "x", "y", "is_visible")
+            )
             if keypoint not in range(len(MPII)):
-                raise DataError(f"{place}: a point has the id {keypoint}; MPII's are 0 to 15; correct or drop it")
+                raise DataError(
+                    f"{place}: a point has the id {keypoint}; MPII's are 0 to 15; correct or drop it"
+                )
             if x is None or y is None:
-                raise DataError(f"{place}: the {MPII_FILE_KEYPOINTS[int(keypoint)]} has no x or no y; drop the point")
+                raise DataError(
+                    f"{place}: the {MPII_FILE_KEYPOINTS[int(keypoint)]} has no x or no y; drop the point"
+                )
             if seen not in (None, 0, 1):
-                raise DataError(f"{place}: a point has is_visible {seen:g}; expected 0, 1 or nothing")
+                raise DataError(
+                    f"{place}: a point has is_visible {seen:g}; expected 0, 1 or nothing"
+                )
             keypoints[int(keypoint)] = x - 1, y - 1
             visibility[int(keypoint)] = 1 if seen == 0 else 2
     return keypoints, visibility
@@ -212,7 +247,9 @@ def picture_name(place: str, picture: np.void) -> str:
     """The file name of an entry of annolist; raises DataError, naming the place, unless it is one."""
     rows = struct_rows(place, "image", picture["image"])
     name = rows[0].get("name") if rows else None
-    return image_name(place, name.item() if isinstance(name, np.ndarray) and name.size == 1 else name)
+    return image_name(
+        place, name.item() if isinstance(name, np.ndarray) and name.size == 1 else name
+    )
 
 
 def struct_rows(place: str, name: str, value: object) -> list[dict[str, object]]:
@@ -228,7 +265,9 @@ def _number(place: str, name: str, value: object) -> float | None:
     """A MATLAB scalar, or a string that spells one; None where it is empty or not there."""
     found = _numbers(place, name, value)
     if len(found) > 1:
-        raise DataError(f"{place}: {name} is {_shown(value)}, not one number; correct or drop this person")
+        raise DataError(
+            f"{place}: {name} is {_shown(value)}, not one number; correct or drop this person"
+        )
     return found[0] if found else None
 
 
@@ -238,9 +277,13 @@ def _numbers(place: str, name: str, value: object) -> list[float]:
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"{place}: {name} is {_shown(value)}, not a number; correct or drop this person") from None
+        raise DataError(
+            f"{place}: {name} is {_shown(value)}, not a number; correct or drop this person"
+        ) from None
     if not np.isfinite(array).all():
-        raise DataError(f"{place}: {name} holds {array[~np.isfinite(array)][0]}; correct or drop this person")
+        raise DataError(
+            f"{place}: {name} holds {array[~np.isfinite(array)][0]}; correct or drop this person"
+        )
     return array.ravel().tolist()
 
 

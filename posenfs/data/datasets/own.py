@@ -53,7 +53,9 @@ class OwnData:
     @property
     def skeleton(self) -> Skeleton:
         index = {keypoint: number for number, keypoint in enumerate(self.keypoints)}
-        pairs, limbs = (tuple((index[a], index[b]) for a, b in names) for names in (self.mirrored, self.limbs))
+        pairs, limbs = (
+            tuple((index[a], index[b]) for a, b in names) for names in (self.mirrored, self.limbs)
+        )
         return Skeleton(self.name, self.keypoints, pairs, limbs, self.sigmas)
 
 
@@ -64,13 +66,17 @@ def _check_keys(path: Path, content: dict) -> None:
     known = [field.name for field in fields(OwnData)]
     for key in content:
         if key not in known:
-            raise DataError(f"{path}: unknown key {key!r}{suggestion(key, known)} The keys are {', '.join(known)}")
+            raise DataError(
+                f"{path}: unknown key {key!r}{suggestion(key, known)} The keys are {', '.join(known)}"
+            )
 
 
 def read_description(path: Path) -> OwnData:
     """Raises DataError for a missing or unsound file: the field, its value, and what it should be."""
     if not path.is_file():
-        raise DataError(f"no description of data at {path}; {ROOT} is a TOML file (see data/README.md)")
+        raise DataError(
+            f"no description of data at {path}; {ROOT} is a TOML file (see data/README.md)"
+        )
     try:
         content = tomllib.loads(path.read_text())
         _check_keys(path, content)
@@ -87,7 +93,9 @@ def read_description(path: Path) -> OwnData:
     for field in ("limbs", "mirrored"):
         for name in (name for pair in getattr(found, field) for name in pair):
             if name not in names:
-                raise DataError(f"{path}: {field} name {name!r}, which is no keypoint; there are {', '.join(names)}")
+                raise DataError(
+                    f"{path}: {field} name {name!r}, which is no keypoint; there are {', '.join(names)}"
+                )
     sides = [name for pair in found.mirrored for name in pair]
     if len(set(sides)) < len(sides):
         raise DataError(f"{path}: mirrored pairs name a keypoint twice: {', '.join(sides)}")
@@ -129,6 +137,10 @@ def read_own(root: Path, split: str) -> People:
     description = read_description(root)
     path, images = root.parent / getattr(description, split), root.parent / description.images
     if not path.is_file():
-        raise DataError(f"{root}: {split} = {getattr(description, split)!r}, but there is no {path}")
+        raise DataError(
+            f"{root}: {split} = {getattr(description, split)!r}, but there is no {path}"
+        )
     name = f"{description.name} {split}"
-    return people_of_file(path, description.skeleton, name, description.category, lambda names: images)
+    return people_of_file(
+        path, description.skeleton, name, description.category, lambda names: images
+    )
