@@ -196,7 +196,7 @@ def test_data_is_drawn_and_checked(here, capsys):
     folder = capsys.readouterr().out.strip()
     assert folder == str(here / "data" / "synthetic" / "plain_3_2_seed0")
     main(["data", "check", folder, "--strict", "--quiet"])
-    assert "3 in 3 pictures" in (text := capsys.readouterr().out) and "wrong" not in text
+    assert "3 in 3 images" in (text := capsys.readouterr().out) and "wrong" not in text
     (here / "data" / "synthetic" / "plain_3_2_seed0" / "images" / "train_000001.jpg").write_bytes(b"no picture")
     main(["data", "check", folder, "--quiet", "--json"])
     checks = {found["name"]: found for found in json.loads(capsys.readouterr().out)}
@@ -207,7 +207,7 @@ def test_data_is_drawn_and_checked(here, capsys):
     refused(["data", "check", folder, "--quiet"], capsys)
     assert "holds no data set" in refused(["data", "check", str(here)], capsys)
     search = ["search", *SMALL, "--data.name", "mpii", "--data.root", folder]
-    assert "pictures cannot be used" in refused([*search, "--strict"], capsys)
+    assert "images cannot be used" in refused([*search, "--strict"], capsys)
     assert not (here / "reports").exists()
 
 
@@ -370,7 +370,7 @@ def test_drawn_people_are_called_so(here, capsys):
     drawn = ["--data.pictures", "8", "4", "--data.difficulty", "plain"]
     main(["search", *SMALL[:-1], *drawn])
     shown = capsys.readouterr().err
-    assert "keeping crops of drawn people (synthetic), train" in shown and "mpii" not in shown.lower()
+    assert "caching crops of drawn people (synthetic), train" in shown and "mpii" not in shown.lower()
     data = json.loads((here / "reports" / "runs" / "a" / "provenance.json").read_text())["data"]
     assert {name: row["title"] for name, row in data.items()} == {
         "mpii train": "drawn people (synthetic), train",

@@ -1,1 +1,1 @@
-"""What a person is: keypoints, limbs and body parts."""
+"""Skeletons and body parts: the keypoints of a person, their limbs and their groups."""

@@ -1,4 +1,4 @@
-"""Names, counts and errors as they stand in a sentence or a picture; notes to the reader."""
+"""Helpers for messages: readable names, counts, errors and suggestions."""
 
 import difflib
 import errno
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-# What the operating system refuses: the reason, and what to do.
+# For each error number of the operating system: the reason, and what to do.
 _FILE_ERRORS = {
     errno.ENOENT: ("there is no such file or folder", "check its name"),
     errno.EACCES: ("permission denied", "choose another place, or change its permissions"),
@@ -22,48 +22,81 @@ _FILE_ERRORS = {
 
 
 def plain_name(name: str) -> str:
-    """left_elbow -> left elbow, lower_limb_part -> lower limb."""
+    """Return a readable name: left_elbow -> left elbow, lower_limb_part -> lower limb."""
     return name.removesuffix("_part").replace("_", " ")
 
 
-def many(count: int, one: str, several: str | None = None) -> str:
-    """1 box, 2 boxes."""
-    return f"{count} {one if count == 1 else several or one + 's'}"
+def many(count: int, singular: str, plural: str | None = None) -> str:
+    """Return a count with its noun: 1 box, 2 boxes.
+
+    Args:
+        count: The number.
+        singular: The noun for one.
+        plural: The noun for another number; None adds an s to the singular.
+    """
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
-def reason_of(error: BaseException, most: int = 200) -> str:
-    """The first line of an error's words, of at most so many characters; its kind where it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:most]
+def reason_of(error: BaseException, max_length: int = 200) -> str:
+    """Return the first line of an error's message, or its class name where the message is empty.
+
+    Args:
+        error: The error.
+        max_length: The greatest number of characters to return.
+    """
+    lines = str(error).strip().splitlines()
+    reason = lines[0] if lines else type(error).__name__
+    return reason[:max_length]
 
 
 def message_of(error: BaseException) -> str:
-    """An error's message; for one of the operating system a sentence with the path, the reason and the next step."""
+    """Return an error's message.
+
+    An error of the operating system becomes a sentence with the path, the reason and the next step.
+    """
     if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
         return str(error)
-    reason, step = _FILE_ERRORS.get(error.errno, (error.strerror, "check the disk, or choose another place"))
+    default = (error.strerror, "check the disk, or choose another place")
+    reason, step = _FILE_ERRORS.get(error.errno, default)
     if error.filename is None:
         return f"cannot read or write a file: {reason}; {step}"
     path = Path(str(error.filename))
-    blocking = next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), None)
-    if blocking is not None:
-        reason, step = f"{blocking} is a file where a folder is needed", "choose another place"
+    files_in_path = [parent for parent in path.parents if parent.exists() and not parent.is_dir()]
+    if files_in_path:
+        reason = f"{files_in_path[0]} is a file where a folder is needed"
+        step = "choose another place"
     elif error.errno == errno.ENOENT and not path.parent.exists():
-        reason, step = f"there is no folder {path.parent}", "make it, or correct its name"
+        reason = f"there is no folder {path.parent}"
+        step = "create it, or correct its name"
     return f"cannot read or write {path}: {reason}; {step}"
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return "; did you mean search?" with the known names that resemble this one, or "." where none does."""
+    """Return the end of a message about an unknown name.
+
+    Args:
+        name: The unknown name.
+        known: The known names.
+
+    Returns:
+        "; did you mean search?" with the similar known names, or "." where none is similar.
+    """
     similar = difflib.get_close_matches(name, list(known), n=2, cutoff=0.6)
     return f"; did you mean {' or '.join(similar)}?" if similar else "."
 
 
 def unknown_entry(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that is missing in one of the dicts that plugins add to."""
+    """Return the message for a name that is missing in a dict that plugins can extend.
+
+    Args:
+        kind: What the dict holds, such as backbone.
+        name: The missing name.
+        known: The names in the dict.
+    """
     known = list(known)
     return (
-        f"unknown {kind} {name!r}; known: {', '.join(known)}{suggestion(name, known)} One of your own comes from a "
-        "plugin: --plugin FILE, or POSENFS_PLUGINS (docs/extending.md)"
+        f"unknown {kind} {name!r}; known: {', '.join(known)}{suggestion(name, known)} A plugin can "
+        "add more: --plugin FILE, or POSENFS_PLUGINS (docs/extending.md)"
     )
 
 

@@ -1,1 +1,1 @@
-"""From files to batches."""
+"""Data: annotations, geometry, heatmaps, augmentation, the crop cache and the loader."""

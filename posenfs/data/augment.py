@@ -1,4 +1,4 @@
-"""Augmentation, and the random numbers behind it: pure functions of (seed, epoch, index)."""
+"""Augmentation of crops. All random numbers are pure functions of (seed, epoch, index)."""
 
 from dataclasses import dataclass, replace
 
@@ -6,74 +6,113 @@ import numpy as np
 
 from posenfs.data.geometry import Crop
 
-_CLIP = 2  # deviations at which a Gaussian rotation is cut off
+_CLIP = 2  # standard deviations at which a Gaussian rotation is clipped
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random changes of a crop; the defaults are the paper's."""
+    """Ranges of the random changes of a crop; the defaults are the paper's."""
 
     rotation: float = 45.0  # degrees: the range to either side
     scale: float = 0.3  # a share: the range to either side of 1
-    flip: float = 0.5  # how many are mirrored
-    rotation_probability: float = 1.0  # how many are turned at all
-    colour: float = 0.0  # a share: each of red, green, blue is multiplied by 1 +- up to this
-    normal: bool = False  # Gaussian of that deviation, clipped at 2 (rotation) and 1 (scale); else uniform
+    flip: float = 0.5  # probability of mirroring a crop
+    rotation_probability: float = 1.0  # probability of rotating a crop
+    colour: float = 0.0  # a share: red, green, blue are each multiplied by 1 +- up to this
+    # Gaussian changes with these standard deviations, clipped at 2 (rotation) and 1 (scale)
+    # deviations; otherwise uniform changes
+    normal: bool = False
 
     def __post_init__(self):
-        for name, sound, wanted in (
+        for name, is_valid, requirement in (
             ("rotation", self.rotation >= 0, "must not be negative"),
             ("scale", 0 <= self.scale < 1, "lies in [0, 1)"),
             ("flip", 0 <= self.flip <= 1, "lies in [0, 1]"),
             ("rotation_probability", 0 <= self.rotation_probability <= 1, "lies in [0, 1]"),
             ("colour", 0 <= self.colour < 1, "lies in [0, 1)"),
         ):
-            if not sound:
-                raise ValueError(f"augmentation.{name} {wanted}; got {getattr(self, name)}")
+            if not is_valid:
+                raise ValueError(f"augmentation.{name} {requirement}; got {getattr(self, name)}")
 
     @property
     def most_rotation(self) -> float:
-        """Degrees beyond which nothing is turned."""
+        """The largest possible rotation in degrees."""
         return self.rotation * (_CLIP if self.normal else 1)
 
 
 PAPER = Augmentation()
-# the authors' code
-RELEASED = Augmentation(rotation_probability=0.6, normal=True)
+RELEASED = Augmentation(rotation_probability=0.6, normal=True)  # the authors' code
 
-_ORDER = 2**63  # a counter no sample has
+_ORDER = 2**63  # counter of an epoch's order, larger than the index of any person
 
 
 def generator(seed: int, epoch: int, index: int, stream: int = 0) -> np.random.Generator:
-    """A counter-based generator: the same numbers in whatever process and order it is asked."""
-    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=[0, 0, stream, index]))
+    """Return a counter-based random generator.
+
+    It gives the same numbers in every process and in any order of calls.
+
+    Args:
+        seed: Seed of the run.
+        epoch: Epoch.
+        index: Index of the person.
+        stream: Number of an independent stream of the same person.
+    """
+    key = np.array([seed, epoch], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, stream, index]))
 
 
 def order(seed: int, epoch: int, people: int) -> np.ndarray:
-    """[people]: the order in which an epoch sees the people."""
+    """Return the random order [people] of an epoch.
+
+    Args:
+        seed: Seed of the run.
+        epoch: Epoch.
+        people: Number of people.
+    """
     return generator(seed, epoch, _ORDER).permutation(people)
 
 
-def augment(crop: Crop, augmentation: Augmentation, seed: int, epoch: int, index: np.ndarray) -> Crop:
-    """The crops [B] of the people with this index [B], each changed at random."""
-    draws = [generator(seed, epoch, person) for person in index.tolist()]
-    shares = augmentation.rotation_probability, augmentation.flip
-    turned, mirrored = (np.stack([draw.random(2) for draw in draws]) < shares).T
+def augment(
+    crop: Crop, augmentation: Augmentation, seed: int, epoch: int, index: np.ndarray
+) -> Crop:
+    """Change the scale, rotation and flip of crops at random.
+
+    Args:
+        crop: Crops, fields with a leading [B].
+        augmentation: Ranges of the changes.
+        seed: Seed of the run.
+        epoch: Epoch.
+        index: Indices [B] of the people.
+    """
+    generators = [generator(seed, epoch, person) for person in index.tolist()]
+    probabilities = augmentation.rotation_probability, augmentation.flip
+    draws = np.stack([rng.random(2) for rng in generators])
+    is_rotated, is_flipped = (draws < probabilities).T
     if augmentation.normal:
-        turn, zoom = np.stack([draw.standard_normal(2) for draw in draws]).T.clip([[-_CLIP], [-1]], [[_CLIP], [1]])
+        draws = np.stack([rng.standard_normal(2) for rng in generators])
+        rotation, zoom = draws.T.clip([[-_CLIP], [-1]], [[_CLIP], [1]])
     else:
-        turn, zoom = np.stack([draw.uniform(-1, 1, 2) for draw in draws]).T
+        rotation, zoom = np.stack([rng.uniform(-1, 1, 2) for rng in generators]).T
     return replace(
         crop,
         scale=crop.scale * (1 + augmentation.scale * zoom),
-        rotation=augmentation.rotation * turn * turned,
-        flip=mirrored,
+        rotation=augmentation.rotation * rotation * is_rotated,
+        flip=is_flipped,
     )
 
 
-def colour_gains(augmentation: Augmentation, seed: int, epoch: int, index: np.ndarray) -> np.ndarray:
-    """[B, 3]: what red, green and blue of the crops of the people with this index [B] are multiplied by."""
+def colour_gains(
+    augmentation: Augmentation, seed: int, epoch: int, index: np.ndarray
+) -> np.ndarray:
+    """Draw the factors [B, 3] for red, green and blue of crops.
+
+    Args:
+        augmentation: Range of the factors.
+        seed: Seed of the run.
+        epoch: Epoch.
+        index: Indices [B] of the people.
+    """
     if not augmentation.colour:
         return np.ones((len(index), 3), np.float32)
-    draws = np.stack([generator(seed, epoch, person, stream=1).uniform(-1, 1, 3) for person in index.tolist()])
+    generators = [generator(seed, epoch, person, stream=1) for person in index.tolist()]
+    draws = np.stack([rng.uniform(-1, 1, 3) for rng in generators])
     return (1 + augmentation.colour * draws).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Atomic writes: a file is written completely or not at all."""
 
 import contextlib
 import errno
@@ -8,59 +8,77 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_HALF = ".half"  # in the names of files that are not whole yet, and of no others
+_TEMPORARY = ".half"  # in the names of temporary files, and of no others
 
 
 def write_whole(path: Path, content: str | bytes, sync: bool = True) -> None:
-    """Write a file beside, sync, rename: readers see the old one or the new one. Without sync, for one of thousands,
-    that holds unless the machine fails."""
-    with beside(path, sync) as written:
-        written.write_bytes(content.encode() if isinstance(content, str) else content)
+    """Write a file atomically: readers see the old file or the new one.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        sync: Whether to flush the file to the disk. Without it (for thousands of files) a crash of
+            the machine can leave an incomplete file.
+    """
+    with beside(path, sync) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
 def beside(path: Path, sync: bool = True) -> Iterator[Path]:
-    """A file to write in the place of `path`: it takes that place once it is whole, and goes where writing fails."""
-    written = _temporary(path)
+    """Give a temporary file that replaces `path` at the end, or is deleted if writing fails.
+
+    Args:
+        path: The file to replace.
+        sync: Whether to flush the temporary file to the disk.
+    """
+    temporary = _create_temporary(path)
     try:
-        yield written
+        yield temporary
         if sync:
-            with open(written, "rb") as file:
+            with open(temporary, "rb") as file:
                 os.fsync(file.fileno())
-        os.replace(written, path)
-    except OSError as error:  # a full disk is reported without a path, or with that of the temporary file
-        if error.errno is None or error.filename not in (None, str(written)):
+        os.replace(temporary, path)
+    except OSError as error:  # a full disk gives no path, or that of the temporary file
+        if error.errno is None or error.filename not in (None, str(temporary)):
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from None
     finally:
-        written.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _temporary(path: Path) -> Path:
-    """A new empty file beside `path`, with the permissions of any new file in that folder."""
-    written = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{_HALF}{path.suffix}")
+def _create_temporary(path: Path) -> Path:
+    """Create an empty file beside `path`, with the permissions of any new file in that folder."""
+    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{_TEMPORARY}{path.suffix}")
     try:
-        written.touch(exist_ok=False)
+        temporary.touch(exist_ok=False)
     except OSError as error:
         raise type(error)(error.errno, error.strerror, str(path)) from None
-    return written
+    return temporary
 
 
 def check_writable(path: Path) -> None:
-    """Make the folder of a file that is written after hours of work, and raise OSError now if that cannot be."""
+    """Create the folder of a file and check, before long work, that the file can be written.
+
+    Args:
+        path: The file to write later.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _temporary(path).unlink()
+    _create_temporary(path).unlink()
 
 
 def left_half(folder: Path) -> Iterator[Path]:
-    """What a killed `beside` left in a folder."""
-    return folder.glob(f".*{_HALF}*")
+    """Return the temporary files that killed processes left in a folder."""
+    return folder.glob(f".*{_TEMPORARY}*")
 
 
 def check_output_folder(folder: Path, option: str = "--output") -> None:
-    """Check that files can be written into a folder; missing folders on the way to it count as sound.
+    """Check that files can be written into a folder. Missing folders can be created later.
 
     Nothing stays on disk.
 
@@ -71,19 +89,24 @@ def check_output_folder(folder: Path, option: str = "--output") -> None:
     Raises:
         ValueError: The folder or one above it is a file, or nothing can be written there.
     """
-    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    existing = folder
+    for existing in (folder, *folder.absolute().parents):
+        if os.path.lexists(existing):
+            break
     if not existing.is_dir():
-        place = "is a file" if existing == folder else f"cannot be made: {existing} is no folder"
-        raise ValueError(f"{folder} {place}; choose a folder ({option})")
+        fault = "is a file" if existing == folder else f"cannot be created: {existing} is no folder"
+        raise ValueError(f"{folder} {fault}; choose a folder ({option})")
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise ValueError(f"cannot write into {existing}: {error.strerror}; choose another folder ({option})") from None
+        raise ValueError(
+            f"cannot write into {existing}: {error.strerror}; choose another folder ({option})"
+        ) from None
 
 
 def check_output_file(path: Path, option: str = "--output") -> None:
-    """Check that a file can be written; missing folders on the way to it count as sound.
+    """Check that a file can be written. Missing folders can be created later.
 
     Args:
         path: The file, which may exist and would be replaced.

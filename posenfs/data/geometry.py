@@ -1,7 +1,8 @@
-"""Frames and the maps between them: image px, crop px, heatmap px. An integer coordinate is that pixel's centre.
+"""Coordinate frames (image px, crop px, heatmap px) and the maps between them.
 
-Everything is unbiased: pixel areas map to pixel areas, so that mirroring a crop and its keypoints commutes and no
-half pixel is ever added by hand. Points are (x, y); sizes are (width, height).
+An integer coordinate is the centre of that pixel. The maps are unbiased: pixel areas map to pixel
+areas, so mirroring a crop commutes with mirroring its keypoints, and no code adds half a pixel by
+hand. Points are (x, y); sizes are (width, height).
 """
 
 from dataclasses import dataclass
@@ -17,33 +18,37 @@ _Points = TypeVar("_Points", float, np.ndarray, Tensor)
 
 @dataclass(frozen=True)
 class Crop:
-    """Where a crop lies in its image; fields may carry leading dimensions [...] to hold a batch.
+    """Position of a crop in its image. Leading dimensions [...] hold a batch of crops.
 
-    center [..., 2]: the image px at the crop's centre; scale [...]: image px per crop px; rotation [...]: degrees by
-    which the picture is turned clockwise about that centre; flip [...]: mirrored left to right, last of all;
-    size: (width, height) of the crop in px.
+    The transform rotates the image about the crop's centre first and mirrors it last.
     """
 
-    center: np.ndarray
-    scale: np.ndarray
-    rotation: np.ndarray
-    flip: np.ndarray
-    size: tuple[int, int]
+    center: np.ndarray  # [..., 2] image px of the crop's centre
+    scale: np.ndarray  # [...] image px per crop px
+    rotation: np.ndarray  # [...] clockwise, degrees
+    flip: np.ndarray  # [...] whether the crop is mirrored left to right
+    size: tuple[int, int]  # (width, height) crop px
 
     def __getitem__(self, row: int) -> "Crop":
-        """One of a batch of crops."""
-        return Crop(self.center[row], self.scale[row], self.rotation[row], self.flip[row], self.size)
+        return Crop(
+            self.center[row], self.scale[row], self.rotation[row], self.flip[row], self.size
+        )
 
 
-PADDING = 1.25  # a crop's sides by those of the box in it
+PADDING = 1.25  # side of a crop / side of the box in it
 
 
 def crop_of_box(box: np.ndarray, size: tuple[int, int]) -> Crop:
-    """The upright crop of boxes [..., 4] (x, y, w, h in image px), grown to the crop's aspect and by the padding."""
+    """Return the upright crops of boxes, extended to the aspect ratio and by PADDING.
+
+    Args:
+        box: [..., 4] x, y, width, height in image px.
+        size: Width and height of the crops in px.
+    """
     box = np.asarray(box, np.float64)
     scale = PADDING * np.maximum(box[..., 2] / size[0], box[..., 3] / size[1])
-    still = np.zeros_like(scale)
-    return Crop(box[..., :2] + box[..., 2:] / 2, scale, still, still.astype(bool), size)
+    zeros = np.zeros_like(scale)
+    return Crop(box[..., :2] + box[..., 2:] / 2, scale, zeros, zeros.astype(bool), size)
 
 
 def image_to_crop(points: np.ndarray, crop: Crop) -> np.ndarray:
@@ -59,28 +64,45 @@ def crop_to_image(points: np.ndarray, crop: Crop) -> np.ndarray:
 
 
 def crop_to_heatmap(points: _Points, stride: int = 4) -> _Points:
-    """crop px -> heatmap px: a heatmap pixel covers stride x stride crop pixels."""
+    """Crop px -> heatmap px. A heatmap pixel covers stride x stride crop pixels."""
     return (points + 0.5) / stride - 0.5
 
 
 def heatmap_to_crop(points: _Points, stride: int = 4) -> _Points:
-    """heatmap px -> crop px."""
+    """Heatmap px -> crop px. A heatmap pixel covers stride x stride crop pixels."""
     return (points + 0.5) * stride - 0.5
 
 
 def mirror_keypoints(
     keypoints: np.ndarray, visibility: np.ndarray, flip_order: tuple[int, ...], width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints [..., K, 2] and visibility [..., K] of crops -> those of their mirror images: x -> width - 1 - x, sides
-    swapped."""
-    keypoints, visibility = keypoints[..., list(flip_order), :], visibility[..., list(flip_order)]
-    return np.stack([width - 1 - keypoints[..., 0], keypoints[..., 1]], -1), visibility
+    """Mirror keypoints left to right: x -> width - 1 - x, and left and right keypoints swap.
+
+    Args:
+        keypoints: [..., K, 2] crop px.
+        visibility: [..., K].
+        flip_order: The skeleton's flip order [K].
+        width: Width of the crops in px.
+
+    Returns:
+        The mirrored keypoints [..., K, 2] and their visibility [..., K].
+    """
+    keypoints = keypoints[..., list(flip_order), :]
+    mirrored = np.stack([width - 1 - keypoints[..., 0], keypoints[..., 1]], -1)
+    return mirrored, visibility[..., list(flip_order)]
 
 
 def cut_crop(image: Tensor, crop: Crop) -> Tensor:
-    """uint8 [3, H, W] -> uint8 [3, height, width] by bilinear sampling; black outside the image.
+    """Cut a crop out of an image by bilinear sampling, black outside the image.
 
-    Where the crop shrinks the image by two or more, blocks of pixels are averaged first, so that nothing aliases.
+    A crop that shrinks the image by two or more averages blocks of pixels first, against aliasing.
+
+    Args:
+        image: uint8 [3, H, W].
+        crop: One crop.
+
+    Returns:
+        uint8 [3, height, width].
     """
     width, height = crop.size
     upright = Crop(crop.center, crop.scale, crop.rotation, np.zeros_like(crop.flip), crop.size)
@@ -88,29 +110,40 @@ def cut_crop(image: Tensor, crop: Crop) -> Tensor:
     points = crop_to_image(np.stack([x, y], -1).reshape(-1, 2).astype(np.float64), upright)
     region, origin, block = _region(image, points, int(max(float(crop.scale), 1)))
     points = (points - origin - (block - 1) / 2) / block
-    # grid_sample counts from -1 at the first pixel's centre to 1 at the last's
+    # grid_sample's coordinates are -1 at the centre of the first pixel and 1 at that of the last.
     points = 2 * points / np.maximum(np.array([region.shape[2], region.shape[1]]) - 1, 1) - 1
     grid = torch.from_numpy(points.astype(np.float32)).view(1, height, width, 2)
-    pixels = F.grid_sample(region[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+    pixels = F.grid_sample(
+        region[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True
+    )[0]
     pixels = pixels.round_().clamp_(0, 255).to(torch.uint8)
     return pixels.flip(-1) if bool(crop.flip) else pixels
 
 
 def _region(image: Tensor, points: np.ndarray, block: int) -> tuple[Tensor, np.ndarray, int]:
-    """The part of the image [3, H, W] that the points [n, 2] need, averaged over blocks -> float, its origin, block.
+    """Cut out the region around points [n, 2] of an image [3, H, W], averaged over blocks.
 
-    It is padded with black to whole blocks, one block wider than the points on every side, and at least 2 px wide.
+    The region is padded with black to whole blocks, extends one block beyond the points on every
+    side, and is at least 2 px wide.
+
+    Returns:
+        The region (float), its origin (image px) and the side of a block (image px).
     """
+    image_size = np.array([image.shape[2], image.shape[1]])
     low = np.floor(points.min(0)).astype(int) - block
     high = np.ceil(points.max(0)).astype(int) + block + 1
-    low = np.minimum(np.maximum(low, -block), np.array([image.shape[2], image.shape[1]]))
-    high = np.maximum(np.minimum(high, np.array([image.shape[2], image.shape[1]]) + block), low + 2)
+    low = np.minimum(np.maximum(low, -block), image_size)
+    high = np.maximum(np.minimum(high, image_size + block), low + 2)
     high += -(high - low) % block
     inside_low = np.maximum(low, 0)
-    region = image[:, inside_low[1] : max(high[1], 0), inside_low[0] : max(high[0], 0)].float()
+    rows = slice(inside_low[1], max(high[1], 0))
+    columns = slice(inside_low[0], max(high[0], 0))
+    region = image[:, rows, columns].float()
     left, top = inside_low - low
     width, height = high - low
-    region = F.pad(region, (left, width - left - region.shape[2], top, height - top - region.shape[1]))
+    right = width - left - region.shape[2]
+    bottom = height - top - region.shape[1]
+    region = F.pad(region, (left, right, top, bottom))
     return (F.avg_pool2d(region, block) if block > 1 else region), low, block
 
 
@@ -119,11 +152,15 @@ def _middle(size: tuple[int, int]) -> np.ndarray:
 
 
 def _rotate(offset: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Rotate offsets [..., n, 2] clockwise by degrees [...]."""
     angle = np.deg2rad(degrees)[..., None]
-    x, y, cos, sin = offset[..., 0], offset[..., 1], np.cos(angle), np.sin(angle)
+    cos, sin = np.cos(angle), np.sin(angle)
+    x, y = offset[..., 0], offset[..., 1]
     return np.stack([cos * x - sin * y, sin * x + cos * y], -1)
 
 
 def _mirror(points: np.ndarray, crop: Crop) -> np.ndarray:
+    """Mirror the points [..., n, 2] of the crops that are flipped."""
     flip = np.asarray(crop.flip)[..., None]
-    return np.stack([np.where(flip, crop.size[0] - 1 - points[..., 0], points[..., 0]), points[..., 1]], -1)
+    x = np.where(flip, crop.size[0] - 1 - points[..., 0], points[..., 0])
+    return np.stack([x, points[..., 1]], -1)

@@ -1,4 +1,4 @@
-"""Keypoints to target maps, and score maps back to keypoints."""
+"""Heatmaps: encoding keypoints as target maps, decoding score maps to keypoints."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -9,63 +9,99 @@ from torch.nn import functional as F
 
 
 def encode(keypoints_heatmap: Tensor, height: int, width: int) -> Tensor:
-    """[B, K, 2] heatmap px -> target maps [B, K, height, width]: a Gaussian of peak 1 around the real-valued keypoint.
+    """Draw a Gaussian of peak 1 around each keypoint; its centre is not rounded to a pixel.
 
-    Its sigma is height / 32 px (2 px at 64, 3 px at 96); the centre is not rounded.
+    Args:
+        keypoints_heatmap: [B, K, 2] heatmap px.
+        height: Height of the maps. The Gaussian's sigma is height / 32 px (2 px at 64).
+        width: Width of the maps.
+
+    Returns:
+        Target maps [B, K, height, width].
     """
     sigma = height / 32
-    x = torch.arange(width, device=keypoints_heatmap.device, dtype=keypoints_heatmap.dtype)
-    y = torch.arange(height, device=keypoints_heatmap.device, dtype=keypoints_heatmap.dtype)
+    device, dtype = keypoints_heatmap.device, keypoints_heatmap.dtype
+    x = torch.arange(width, device=device, dtype=dtype)
+    y = torch.arange(height, device=device, dtype=dtype)
     dx = (x - keypoints_heatmap[..., :1]).square()
     dy = (y - keypoints_heatmap[..., 1:]).square()
-    # a Gaussian is the product of its two profiles: K * (h + w) exponentials instead of K * h * w
-    return (dy / (-2 * sigma**2)).exp()[..., :, None] * (dx / (-2 * sigma**2)).exp()[..., None, :]
+    # A Gaussian is the product of two profiles: K * (h + w) exponentials in place of K * h * w.
+    profile_x = (dx / (-2 * sigma**2)).exp()
+    profile_y = (dy / (-2 * sigma**2)).exp()
+    return profile_y[..., :, None] * profile_x[..., None, :]
 
 
 def argmax(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Score maps [B, K, h, w] -> the highest pixel [B, K, 2] heatmap px (x, y), and its score [B, K]."""
+    """Decode each score map to its highest pixel.
+
+    Args:
+        maps: Score maps [B, K, h, w].
+
+    Returns:
+        Keypoints [B, K, 2] heatmap px (x, y), and their scores [B, K].
+    """
     peak, index = maps.flatten(2).max(-1)
     width = maps.shape[-1]
     return torch.stack([index % width, index // width], -1), peak
 
 
 def quarter_offset(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """The highest pixel, moved a quarter of a pixel along each axis towards its higher neighbour: the paper's decoding.
+    """Decode by the paper's rule: the highest pixel, moved 0.25 px towards its higher neighbour.
 
-    At the border, where one neighbour is missing, that axis is left alone.
+    The rule applies to each axis. It does not move a keypoint along an axis on which the highest
+    pixel lies at the border.
+
+    Args:
+        maps: Score maps [B, K, h, w].
+
+    Returns:
+        Keypoints [B, K, 2] heatmap px (x, y), and their scores [B, K].
     """
-    place, peak = argmax(maps)
-    x, y = place.unbind(-1)
-    slope = torch.stack([_at(maps, x + 1, y) - _at(maps, x - 1, y), _at(maps, x, y + 1) - _at(maps, x, y - 1)], -1)
-    return place + 0.25 * slope.sign() * _inside(maps, place, 1), peak
+    pixel, peak = argmax(maps)
+    x, y = pixel.unbind(-1)
+    slope_x = _at(maps, x + 1, y) - _at(maps, x - 1, y)
+    slope_y = _at(maps, x, y + 1) - _at(maps, x, y - 1)
+    slope = torch.stack([slope_x, slope_y], -1)
+    return pixel + 0.25 * slope.sign() * _inside(maps, pixel, 1), peak
 
 
 def dark(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """DARK (Zhang et al. 2020): the peak of the Gaussian that the map's logarithm, smoothed, has at its highest pixel.
+    """Decode by DARK (Zhang et al. 2020): the peak of a Gaussian fitted at the highest pixel.
 
-    Smoothed with the targets' own sigma, height / 32 px, but not where the border would cut the smoothing off, which
-    draws peaks inwards. Where there is no such peak within a pixel (a flat or ragged map), and within two pixels of the
-    border, it is the quarter offset.
+    The fit is to the logarithm of the map, smoothed with the targets' sigma (height / 32 px).
+    There is no smoothing where the border would cut it off, because that moves peaks inwards. The
+    result is the quarter offset within two pixels of the border, and where the Gaussian has no
+    peak within one pixel (flat or ragged maps).
+
+    Args:
+        maps: Score maps [B, K, h, w].
+
+    Returns:
+        Keypoints [B, K, 2] heatmap px (x, y), and their scores [B, K].
     """
-    place, peak = argmax(maps)
+    pixel, peak = argmax(maps)
     fallback, _ = quarter_offset(maps)
-    x, y = place.unbind(-1)
+    x, y = pixel.unbind(-1)
     sigma = maps.shape[-2] / 32
     reach = math.ceil(2.5 * sigma)
-    whole = _inside(maps, place, reach + 2).all(-1)[..., None, None]
-    log = torch.where(whole, _smooth(maps, sigma, reach), maps).clamp(min=1e-10).log()
-    middle = _at(log, x, y)
-    gx, gy = ((_at(log, x + i, y + j) - _at(log, x - i, y - j)) / 2 for i, j in ((1, 0), (0, 1)))
-    gxx, gyy = ((_at(log, x + i, y + j) - 2 * middle + _at(log, x - i, y - j)) / 4 for i, j in ((2, 0), (0, 2)))
-    corners = [_at(log, x + i, y + j) for i, j in ((1, 1), (-1, -1), (1, -1), (-1, 1))]
-    gxy = (corners[0] + corners[1] - corners[2] - corners[3]) / 4
+    can_smooth = _inside(maps, pixel, reach + 2).all(-1)[..., None, None]
+    log = torch.where(can_smooth, _smooth(maps, sigma, reach), maps).clamp(min=1e-10).log()
+    center = _at(log, x, y)
+    gx = (_at(log, x + 1, y) - _at(log, x - 1, y)) / 2
+    gy = (_at(log, x, y + 1) - _at(log, x, y - 1)) / 2
+    gxx = (_at(log, x + 2, y) - 2 * center + _at(log, x - 2, y)) / 4
+    gyy = (_at(log, x, y + 2) - 2 * center + _at(log, x, y - 2)) / 4
+    rising = _at(log, x + 1, y + 1) + _at(log, x - 1, y - 1)
+    gxy = (rising - _at(log, x + 1, y - 1) - _at(log, x - 1, y + 1)) / 4
     determinant = gxx * gyy - gxy.square()
-    step = torch.stack([gxy * gy - gyy * gx, gxy * gx - gxx * gy], -1) / determinant[..., None]  # Newton's: -H^-1 g
-    sound = (determinant > 0) & (gxx < 0) & (step.abs() <= 1).all(-1) & _inside(maps, place, 2).all(-1)
-    return torch.where(sound[..., None], place + step, fallback), peak
+    # Newton's step, -H^-1 g
+    step = torch.stack([gxy * gy - gyy * gx, gxy * gx - gxx * gy], -1) / determinant[..., None]
+    has_peak = (determinant > 0) & (gxx < 0) & (step.abs() <= 1).all(-1)
+    refined = has_peak & _inside(maps, pixel, 2).all(-1)
+    return torch.where(refined[..., None], pixel + step, fallback), peak
 
 
-# Score maps [B, K, h, w] -> keypoints [B, K, 2] heatmap px and their peak scores [B, K]. To add one, add a line.
+# Decodings by name: score maps [B, K, h, w] -> keypoints [B, K, 2] heatmap px, scores [B, K].
 DECODINGS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
     "argmax": argmax,
     "quarter offset": quarter_offset,
@@ -74,28 +110,32 @@ DECODINGS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor]]] = {
 
 
 def _at(maps: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """[B, K, h, w] at [B, K] pixels; those outside are taken at the border."""
+    """The values of maps [B, K, h, w] at pixels [B, K], which are clamped to the map."""
     height, width = maps.shape[-2:]
     index = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
     return maps.flatten(2).gather(-1, index[..., None])[..., 0]
 
 
-def _inside(maps: Tensor, place: Tensor, margin: int) -> Tensor:
-    """[B, K, 2]: whether there are so many pixels to both sides, along x and along y."""
+def _inside(maps: Tensor, pixel: Tensor, margin: int) -> Tensor:
+    """[B, K, 2]: whether a pixel is at least `margin` pixels from the border, along x and y."""
     size = torch.tensor([maps.shape[-1], maps.shape[-2]], device=maps.device)
-    return (place >= margin) & (place < size - margin)
+    return (pixel >= margin) & (pixel < size - margin)
 
 
 def _smooth(maps: Tensor, sigma: float, reach: int) -> Tensor:
-    """By a Gaussian of so many px to either side, along one axis after the other."""
+    """Convolve maps with a Gaussian that extends `reach` px to each side."""
     steps = torch.arange(-reach, reach + 1, device=maps.device, dtype=maps.dtype)
     profile = (steps.square() / (-2 * sigma**2)).exp()
     profile = (profile / profile.sum()).view(1, 1, 1, -1)
-    flat = maps.flatten(0, 1)[:, None]
-    flat = F.conv2d(flat, profile, padding=(0, reach))
-    return F.conv2d(flat, profile.transpose(2, 3), padding=(reach, 0)).view_as(maps)
+    rows = F.conv2d(maps.flatten(0, 1)[:, None], profile, padding=(0, reach))
+    return F.conv2d(rows, profile.transpose(2, 3), padding=(reach, 0)).view_as(maps)
 
 
 def mirror_maps(maps: Tensor, flip_order: Sequence[int]) -> Tensor:
-    """[B, K, h, w] score maps of mirrored pictures -> as if of the pictures themselves (and the other way round)."""
+    """Turn score maps of mirrored images into those of the images, and the reverse.
+
+    Args:
+        maps: Score maps [B, K, h, w].
+        flip_order: The skeleton's flip order [K].
+    """
     return maps.flip(-1)[:, list(flip_order)]

@@ -1,4 +1,4 @@
-"""People to batches of crops, in an order and with an augmentation that depend on (seed, epoch, index) alone."""
+"""Batches of crops. Order and augmentation depend on (seed, epoch, index) only."""
 
 import signal
 from collections.abc import Iterator
@@ -16,7 +16,10 @@ from posenfs.data.sample import Batch, DataError, People, load_image
 
 @dataclass(frozen=True)
 class Crops(Dataset):
-    """Random access by (epoch, index) to one person's crop as a batch of one; no augmentation: upright crops."""
+    """The crops of people, indexed by (epoch, person); each is a batch of one.
+
+    Crops without augmentation are upright.
+    """
 
     people: People
     size: tuple[int, int]  # (width, height) crop px
@@ -24,13 +27,20 @@ class Crops(Dataset):
     seed: int = 0
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
-        epoch, index = key
-        placed = self.place(epoch, np.array([index]))
-        return replace(placed, images=cut_crop(load_image(self.people.image_path(index)), placed.crop[0])[None])
+        epoch, person = key
+        batch = self.place(epoch, np.array([person]))
+        image = load_image(self.people.image_path(person))
+        return replace(batch, images=cut_crop(image, batch.crop[0])[None])
 
     def place(self, epoch: int, index: np.ndarray) -> Batch:
-        """All of the batch of the people with this index [B] but its pixels: images are [B, 3, 0, 0]."""
-        crop, gains = crop_of_box(self.people.boxes[index], self.size), np.ones((len(index), 3), np.float32)
+        """Return a batch without pixels: its images are [B, 3, 0, 0].
+
+        Args:
+            epoch: The epoch, which determines the augmentation.
+            index: Indices [B] of the people.
+        """
+        crop = crop_of_box(self.people.boxes[index], self.size)
+        gains = np.ones((len(index), 3), np.float32)
         if self.augmentation is not None:
             crop = augment(crop, self.augmentation, self.seed, epoch, index)
             gains = colour_gains(self.augmentation, self.seed, epoch, index)
@@ -45,24 +55,34 @@ class Crops(Dataset):
         )
 
 
-def keypoints_of_crop(people: People, index: np.ndarray, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
-    """For the people with this index [B] and their crops: keypoints [B, K, 2] crop px and visibility [B, K]; a mirrored
-    crop swaps left and right.
+def keypoints_of_crop(
+    people: People, index: np.ndarray, crop: Crop
+) -> tuple[np.ndarray, np.ndarray]:
+    """Map annotated keypoints into crops. A flipped crop swaps left and right.
 
-    A keypoint outside the crop counts as not labelled; what is not labelled holds zeros.
+    Args:
+        people: The annotated people.
+        index: Indices [B] of people.
+        crop: Their crops, fields with a leading [B].
+
+    Returns:
+        Keypoints [B, K, 2] crop px and visibility [B, K]. Keypoints outside the crop are not
+        labelled; unlabelled keypoints are zero.
     """
     upright = replace(crop, flip=np.zeros_like(crop.flip))
-    keypoints, visibility = image_to_crop(people.keypoints_image[index], upright), people.visibility[index]
+    keypoints = image_to_crop(people.keypoints_image[index], upright)
     inside = ((keypoints > -0.5) & (keypoints < np.asarray(crop.size) - 0.5)).all(-1)
-    visibility = np.where(inside, visibility, 0).astype(np.uint8)
-    mirrored = mirror_keypoints(keypoints, visibility, people.skeleton.flip_order, crop.size[0])
-    keypoints = np.where(crop.flip[:, None, None], mirrored[0], keypoints)
-    visibility = np.where(crop.flip[:, None], mirrored[1], visibility)
+    visibility = np.where(inside, people.visibility[index], 0).astype(np.uint8)
+    mirrored_keypoints, mirrored_visibility = mirror_keypoints(
+        keypoints, visibility, people.skeleton.flip_order, crop.size[0]
+    )
+    keypoints = np.where(crop.flip[:, None, None], mirrored_keypoints, keypoints)
+    visibility = np.where(crop.flip[:, None], mirrored_visibility, visibility)
     return np.where(visibility[..., None] > 0, keypoints, 0.0), visibility
 
 
 def collate(samples: list[Batch]) -> Batch:
-    """Batches, one after the other -> one batch."""
+    """Concatenate batches to one batch."""
     crops = [sample.crop for sample in samples]
     names = ("center", "scale", "rotation", "flip")
     fields = {name: np.concatenate([getattr(crop, name) for crop in crops]) for name in names}
@@ -77,19 +97,25 @@ def collate(samples: list[Batch]) -> Batch:
 
 
 def crop_people(people: People, size: tuple[int, int]) -> Batch:
-    """All of these few people, cropped upright at their boxes, as one batch."""
+    """Return the upright crops of all people as one batch; meant for a few people.
+
+    Args:
+        people: The people.
+        size: Width and height of the crops in px.
+    """
     crops = Crops(people, size)
     return collate([crops[0, index] for index in range(len(people))])
 
 
-def _leave_interrupts_to_the_search(worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal
+def _ignore_interrupts(worker: int) -> None:
+    """Leave Ctrl-C, which reaches every process of the terminal, to the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class Loader:
-    """Batches of crops; the same ones whatever the number of worker processes.
+    """Loader of batches of crops, which do not depend on the number of worker processes.
 
-    With a cache crops come out of it, made on the device, and no picture is read.
+    With a cache the crops are warped out of it on the device, and no image is decoded.
     """
 
     def __init__(
@@ -101,47 +127,70 @@ class Loader:
         device: torch.device | str = "cpu",
         rows: slice = slice(None),
     ):
-        """`rows`: those of every training batch that are wanted here, where several processes share it."""
-        self.crops, self.batch_size, self.cache, self.device = crops, batch_size, cache, torch.device(device)
+        """Create a loader.
+
+        Args:
+            crops: The crops to load.
+            batch_size: Number of crops in a batch.
+            workers: Number of processes that decode images; 0 decodes in this process.
+            cache: The cached crops of the same people.
+            device: Device on which crops are warped out of the cache.
+            rows: The rows of every training batch that this process loads, where several
+                processes share a batch.
+        """
+        self.crops = crops
+        self.batch_size = batch_size
+        self.cache = cache
+        self.device = torch.device(device)
         self.rows = rows
-        self._keys: list[list[tuple[int, int]]] = []  # what the data loader reads next; refilled for every pass
+        self._keys: list[list[tuple[int, int]]] = []  # the DataLoader's batches of the current pass
         self._loader = DataLoader(
             crops,
             batch_sampler=self._keys,
             collate_fn=collate,
             num_workers=workers,
-            # forked workers of a process with threads can hang; a fork server starts clean ones
+            # Forked workers of a process with threads can hang; a fork server starts clean ones.
             multiprocessing_context="forkserver" if workers else None,
             persistent_workers=workers > 0,
-            worker_init_fn=_leave_interrupts_to_the_search,
+            worker_init_fn=_ignore_interrupts,
         )
 
     @property
     def steps(self) -> int:
-        """Batches in a training epoch: whole ones only, so that batch-norm never sees a remnant."""
+        """Number of full batches in a training epoch; a smaller rest is not used."""
         return len(self.crops.people) // self.batch_size
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of a training epoch in random order, from batch number `start` on."""
+        """Return the batches of a training epoch in random order.
+
+        Args:
+            epoch: The epoch.
+            start: Number of batches to skip.
+        """
         people = order(self.crops.seed, epoch, len(self.crops.people))
-        chunks = people[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)[:, self.rows]
-        return self._batches([[(epoch, int(i)) for i in chunk] for chunk in chunks[start:]])
+        batches = people[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
+        batches = batches[start:, self.rows]
+        return self._batches([[(epoch, int(person)) for person in batch] for batch in batches])
 
     def once(self) -> Iterator[Batch]:
-        """Everybody once, in order, the last batch perhaps smaller."""
+        """Return batches of all people in order; the last batch may be smaller."""
         people = range(len(self.crops.people))
-        keys = [(0, i) for i in people]
-        return self._batches([keys[i : i + self.batch_size] for i in people[:: self.batch_size]])
+        keys = [(0, person) for person in people]
+        starts = people[:: self.batch_size]
+        return self._batches([keys[start : start + self.batch_size] for start in starts])
 
     def _batches(self, keys: list[list[tuple[int, int]]]) -> Iterator[Batch]:
+        """The batches of (epoch, person) keys, from the cache or from the images."""
         if self.cache is not None:
-            for chunk in keys:
-                epoch, index = chunk[0][0], np.array([index for _, index in chunk])
-                placed = self.crops.place(epoch, index).to(self.device)
-                yield replace(placed, images=self.cache.warp(placed.index, placed.crop, self.device))
+            for batch_keys in keys:
+                epoch = batch_keys[0][0]
+                index = np.array([person for _, person in batch_keys])
+                batch = self.crops.place(epoch, index).to(self.device)
+                images = self.cache.warp(batch.index, batch.crop, self.device)
+                yield replace(batch, images=images)
             return
         self._keys[:] = keys
         try:
             yield from self._loader
-        except DataError as error:  # a worker process adds its traceback: keep the message alone
+        except DataError as error:  # a worker process adds its traceback to the message
             raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None

@@ -1,4 +1,4 @@
-"""Picture files that cannot be used: found before a search starts, named, and left out with their people."""
+"""Broken and missing images: find them before a search, name them, leave out their people."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,19 +12,23 @@ from tqdm import tqdm
 
 from posenfs.data.sample import PICTURE_ERRORS, DataError, People, load_image
 
-IMAGE_EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")  # of files taken from a folder
+# Extensions of the files that are taken from a folder.
+IMAGE_EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
-_JPEG_END = b"\xff\xd9"  # the last bytes of a whole file
-_NAMED = 5  # broken pictures in a message; the rest are counted
+_JPEG_END = b"\xff\xd9"  # the last bytes of a complete JPEG
+_MAX_NAMED = 5  # broken images that a message names; it counts the rest
 _REASON = "broken or missing picture"
 
 
 def picture_fault(path: Path) -> str | None:
-    """What is wrong with a picture file, or None.
+    """Return what is wrong with an image file, or None.
 
-    Whatever was cut off is found without decoding thousands of sound pictures: of a PNG the checksums are read, of a
-    JPEG its end, and where that is not as it should be the whole is decoded. Damage inside a JPEG is found by decoding
-    alone, which `posenfs data check` does.
+    Truncated files are found without decoding thousands of sound images: a PNG has checksums, a
+    JPEG has an end marker and is decoded only where that is missing. Damage inside a JPEG is found
+    by decoding only, as `posenfs data check` does.
+
+    Args:
+        path: The image file.
     """
     try:
         with Image.open(path) as image:
@@ -36,7 +40,7 @@ def picture_fault(path: Path) -> str | None:
         return "missing"
     except PICTURE_ERRORS as error:
         size = path.stat().st_size if path.is_file() else 0
-        return f"not a whole picture, {size} bytes ({str(error).replace(str(path), path.name)})"
+        return f"not a whole image, {size} bytes ({str(error).replace(str(path), path.name)})"
     return None
 
 
@@ -47,49 +51,78 @@ def _ends_with(path: Path, end: bytes) -> bool:
 
 
 def picture_faults(paths: Iterable[Path], progress: bool = True) -> dict[Path, str]:
-    """The broken and missing ones among picture files, with what is wrong."""
+    """Return the broken and missing image files, each with what is wrong.
+
+    Args:
+        paths: Image files.
+        progress: Whether to show a progress bar.
+    """
     paths = list(paths)
     with ThreadPoolExecutor() as pool:
-        found = tqdm(
+        bar = tqdm(
             pool.map(picture_fault, paths),
-            "looking at pictures",
+            "checking images",
             len(paths),
             leave=False,
             delay=1,
             disable=not progress,
         )
-        return {path: fault for path, fault in zip(paths, found, strict=True) if fault is not None}
+        return {path: fault for path, fault in zip(paths, bar, strict=True) if fault is not None}
 
 
 def without_broken_pictures(people: People, strict: bool = False, progress: bool = True) -> People:
-    """The people whose pictures are whole; the others are named on stderr and counted in `left_out`.
+    """Leave out people whose images are broken or missing.
 
-    Raises DataError where none is left and, if strict, where one is broken.
+    The images are named on stderr, and the people are counted in `left_out`.
+
+    Args:
+        people: The annotated people.
+        strict: Whether a broken image is an error.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        DataError: All images are broken or, if strict, one is.
     """
     paths = [people.root / name for name in people.images]
     faults = picture_faults(paths, progress)
     if not faults:
         return people
-    broken = np.array([path in faults for path in paths])
-    lost = broken[people.image_index]
-    count = f"{len(faults)} of {len(paths)} pictures cannot be used, with {lost.sum()} people"
-    message = f"{people.label}: {count}: {named(faults)}"
-    if lost.all():
-        raise DataError(f"{message}. None is left: is {people.root} the folder of the pictures?")
+    is_broken = np.array([path in faults for path in paths])
+    without_image = is_broken[people.image_index]
+    message = (
+        f"{people.label}: {len(faults)} of {len(paths)} images cannot be used, with "
+        f"{without_image.sum()} people: {named(faults)}"
+    )
+    if without_image.all():
+        raise DataError(f"{message}. None is left: is {people.root} the folder of the images?")
     if strict:
         raise DataError(f"{message}. Copy them again, or leave out --strict to go on without them")
     tqdm.write(f"note: {message}. Left out", file=sys.stderr)
-    return replace(people.select(~lost), left_out={**people.left_out, _REASON: int(lost.sum())})
+    left_out = {**people.left_out, _REASON: int(without_image.sum())}
+    return replace(people.select(~without_image), left_out=left_out)
 
 
 def picture_sizes(people: People, progress: bool = True) -> np.ndarray:
-    """[M, 2]: width and height px of the pictures, upright by their EXIF tags, NaN where nobody is in one; raises
-    DataError for what is no picture."""
-    sizes, shown = np.full((len(people.images), 2), np.nan), np.unique(people.image_index)
+    """Read the sizes of images, upright by their EXIF tags.
+
+    Args:
+        people: The people whose images are read.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        [M, 2] width and height in px; NaN for an image without people.
+
+    Raises:
+        DataError: A file is no image.
+    """
+    sizes = np.full((len(people.images), 2), np.nan)
+    used = np.unique(people.image_index)
     with ThreadPoolExecutor() as pool:
-        found = pool.map(_size, (people.root / people.images[image] for image in shown))
-        bar = tqdm(found, "measuring pictures", len(shown), leave=False, delay=1, disable=not progress)
-        sizes[shown] = list(bar)
+        results = pool.map(_size, (people.root / people.images[image] for image in used))
+        bar = tqdm(
+            results, "measuring images", len(used), leave=False, delay=1, disable=not progress
+        )
+        sizes[used] = list(bar)
     return sizes
 
 
@@ -98,27 +131,30 @@ def _size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return upright_size(image)
     except PICTURE_ERRORS as error:
-        raise DataError(f"{path} is no picture: {error}; copy it again or drop it") from None
+        raise DataError(f"{path} is no image: {error}; copy it again or drop it") from None
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height px of a picture turned as its EXIF tag says."""
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    return image.size[::-1] if turned else image.size
+    """Return the width and height in px of an image rotated as its EXIF tag says."""
+    is_rotated = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return image.size[::-1] if is_rotated else image.size
 
 
 def named(faults: Mapping[Path, str]) -> str:
-    """The first few with what is wrong, and how many more there are."""
-    first = "; ".join(f"{path.name}: {fault}" for path, fault in list(faults.items())[:_NAMED])
-    return first + (f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else "")
+    """Return the first few faults by file name, and the number of further ones."""
+    first = [f"{path.name}: {fault}" for path, fault in list(faults.items())[:_MAX_NAMED]]
+    if len(faults) > _MAX_NAMED:
+        first.append(f"and {len(faults) - _MAX_NAMED} more")
+    return "; ".join(first)
 
 
 def list_images(paths: Iterable[Path]) -> list[Path]:
     """List image files.
 
     Args:
-        paths: Image files of any name, and folders. Of a folder all files with one of IMAGE_EXTENSIONS are taken, in
-            the order of their names; hidden files and folders inside it are not read.
+        paths: Image files of any name, and folders. Of a folder all files with one of
+            IMAGE_EXTENSIONS are taken, in the order of their names; hidden files and folders
+            inside it are not read.
 
     Returns:
         Every file once.
@@ -133,20 +169,27 @@ def list_images(paths: Iterable[Path]) -> list[Path]:
                 raise DataError(f"no image at {path}; check its name and its folder")
             images.append(path)
             continue
-        files = [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
-        in_folder = [file for file in files if file.suffix.lower() in IMAGE_EXTENSIONS]
-        if not in_folder:
+        files = [
+            file
+            for file in sorted(path.iterdir())
+            if file.is_file() and not file.name.startswith(".")
+        ]
+        folder_images = [file for file in files if file.suffix.lower() in IMAGE_EXTENSIONS]
+        if not folder_images:
             raise DataError(
                 f"{path} is a folder without images: none of the {len(files)} files in it ends in "
-                f"{', '.join(IMAGE_EXTENSIONS)} (folders inside it are not read); name a folder of images"
+                f"{', '.join(IMAGE_EXTENSIONS)} (folders inside it are not read); "
+                "name a folder of images"
             )
-        images += in_folder
+        images += folder_images
     if not images:
         raise DataError("no images given; name at least one file or folder")
     return list(dict.fromkeys(images))
 
 
-def readable_images(images: Sequence[Path], progress: bool = True) -> tuple[list[Path], dict[Path, str]]:
+def readable_images(
+    images: Sequence[Path], progress: bool = True
+) -> tuple[list[Path], dict[Path, str]]:
     """Decode images to find the broken ones.
 
     Args:
@@ -154,14 +197,17 @@ def readable_images(images: Sequence[Path], progress: bool = True) -> tuple[list
         progress: Whether to show a progress bar.
 
     Returns:
-        The images that can be read, and for each of the others what is wrong with it.
+        The readable images, and what is wrong with each of the others.
+
 
     Raises:
         DataError: None of the images can be read.
     """
     readable: list[Path] = []
     broken: dict[Path, str] = {}
-    for image in tqdm(images, "reading images", unit="image", leave=False, delay=1, disable=not progress):
+    for image in tqdm(
+        images, "reading images", unit="image", leave=False, delay=1, disable=not progress
+    ):
         try:
             load_image(image)
         except DataError as error:
@@ -171,6 +217,6 @@ def readable_images(images: Sequence[Path], progress: bool = True) -> tuple[list
     if not readable:
         count = f"none of the {len(broken)} images" if len(broken) > 1 else "the image"
         reasons = list(broken.values())
-        further = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
-        raise DataError(f"{count} can be read: {'; '.join(reasons[:_NAMED])}{further}")
+        further = f"; and {len(reasons) - _MAX_NAMED} more" if len(reasons) > _MAX_NAMED else ""
+        raise DataError(f"{count} can be read: {'; '.join(reasons[:_MAX_NAMED])}{further}")
     return readable, broken

@@ -1,4 +1,4 @@
-"""People as arrays (what every reader returns), some of them cropped as a batch, and their pictures."""
+"""Annotated people as arrays, batches of their crops, and decoded images."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,8 @@ from torch import Tensor
 from posenfs.body.skeleton import HEAD_SOURCE, Skeleton
 from posenfs.data.geometry import Crop
 
-ROOT = "--data.root (of `ablate` and `submit` --root; in Python DataSpec(root=…))"  # in messages
+# The option for the data folder, as messages name it.
+ROOT = "--data.root (of `ablate` and `submit` --root; in Python DataSpec(root=…))"
 
 
 class DataError(Exception):
@@ -22,147 +23,206 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class CocoFile:
-    """The file in COCO's form that people come from: what AP is computed against."""
+    """The COCO annotation file that people were read from, against which AP is computed."""
 
     path: Path
-    image_ids: np.ndarray  # [M] of the people's pictures
+    image_ids: np.ndarray  # [M] ids of the people's images
     category: int
-    people: np.ndarray  # ids of everybody read from it: of a selection, those not chosen are not judged
-    every_image: bool = False  # whether all pictures of the file are judged, or those of these people alone
+    people: np.ndarray  # ids of all people read from the file; AP ignores those not selected
+    every_image: bool = False  # whether AP covers all images of the file, or only the people's
 
 
 @dataclass(frozen=True)
 class People:
-    """N annotated people in M images, in compact arrays.
+    """N annotated people in M images.
 
-    Coordinates are image px, 0-based, an integer being a pixel's centre. Unlabelled keypoints (visibility 0) hold
-    zeros. A box (x, y, w, h) is the person's own, before any padding. head_sizes are NaN where unknown. left_out counts
-    the people of the files that are not here, by the reason.
+    Coordinates are image px, 0-based; an integer is the centre of a pixel. Unlabelled keypoints
+    (visibility 0) are zero.
     """
 
     name: str
     skeleton: Skeleton
-    root: Path  # of the image paths
-    images: tuple[str, ...]  # [M]
+    root: Path  # folder of the image paths
+    images: tuple[str, ...]  # [M] paths
     image_index: np.ndarray  # [N] int
     keypoints_image: np.ndarray  # [N, K, 2] float64
     visibility: np.ndarray  # [N, K] uint8: 0 not labelled, 1 occluded, 2 visible
-    boxes: np.ndarray  # [N, 4] float64
-    head_sizes: np.ndarray  # [N] float64, px
+    boxes: np.ndarray  # [N, 4] float64: x, y, width, height, without padding
+    head_sizes: np.ndarray  # [N] float64, px; NaN where unknown
     person_ids: np.ndarray  # [N] int
-    box_source: str = "annotated"  # where the boxes come from: every result says so
-    head_source: str = HEAD_SOURCE  # what a head size is
-    image_sizes: np.ndarray | None = None  # [M, 2] width, height px as annotated, NaN where not; none: not annotated
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    box_scores: np.ndarray | None = None  # [N] of detected boxes; none: the boxes are given
+    box_source: str = "annotated"  # origin of the boxes, stored in every result
+    head_source: str = HEAD_SOURCE  # definition of the head size
+    image_sizes: np.ndarray | None = None  # [M, 2] annotated width, height px; NaN where missing
+    left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> number of people left out
+    box_scores: np.ndarray | None = None  # [N] scores of detected boxes
     coco: CocoFile | None = None
-    title: str | None = None  # what messages call it; None: its name, which results and runs store
+    title: str | None = None  # name in messages; None: `name`, which results and runs store
 
     @property
     def label(self) -> str:
-        """The name for messages."""
+        """The name in messages."""
         return self.title or self.name
 
     def __len__(self) -> int:
         return len(self.image_index)
 
     def select(self, index: np.ndarray | slice | Sequence[int]) -> "People":
-        """Some of these people, in the given order."""
-        rows = ["image_index", "keypoints_image", "visibility", "boxes", "head_sizes", "person_ids"]
-        rows += ["box_scores"] if self.box_scores is not None else []
-        return replace(self, **{row: getattr(self, row)[index] for row in rows})
+        """Return the people at these indices, in the order of the indices."""
+        names = [
+            "image_index",
+            "keypoints_image",
+            "visibility",
+            "boxes",
+            "head_sizes",
+            "person_ids",
+        ]
+        if self.box_scores is not None:
+            names.append("box_scores")
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
 
-    def with_skeleton(self, skeleton: Skeleton, called: Mapping[str, str] | None = None) -> "People":
-        """The same people by another skeleton, whose keypoints bear the same names here, or those that `called` gives
-        them. Raises ValueError where one is not labelled here."""
-        chosen = [self.skeleton.index((called or {}).get(name, name)) for name in skeleton.keypoints]
-        points, seen = self.keypoints_image[:, chosen], self.visibility[:, chosen]
-        return replace(self, skeleton=skeleton, keypoints_image=points, visibility=seen, coco=None)
+    def with_skeleton(
+        self, skeleton: Skeleton, source_names: Mapping[str, str] | None = None
+    ) -> "People":
+        """Return the same people with the keypoints of another skeleton.
+
+        Args:
+            skeleton: The other skeleton.
+            source_names: Names in this skeleton of keypoints that the other one names differently.
+
+        Raises:
+            ValueError: This skeleton lacks one of the keypoints.
+        """
+        source_names = source_names or {}
+        index = [self.skeleton.index(source_names.get(name, name)) for name in skeleton.keypoints]
+        return replace(
+            self,
+            skeleton=skeleton,
+            keypoints_image=self.keypoints_image[:, index],
+            visibility=self.visibility[:, index],
+            coco=None,
+        )
 
     def of_drawn_pictures(self, share: float, seed: int, after: float = 0.0) -> np.ndarray:
-        """[N]: whose picture is one of a share of the pictures, drawn at random `after` those of another share."""
-        pictures = np.unique(self.image_index)
-        drawn = np.random.Generator(np.random.Philox(key=seed)).permutation(pictures)
-        first, last = (round(end * len(pictures)) for end in (after, after + share))
-        return np.isin(self.image_index, drawn[first:last])
+        """Select the people of randomly drawn images.
+
+        Args:
+            share: Share of the images to draw.
+            seed: Seed of the random order of the images.
+            after: Share of the images to skip first, such as that of a disjoint earlier draw.
+
+        Returns:
+            bool [N]: whether a person's image is drawn.
+        """
+        images = np.unique(self.image_index)
+        shuffled = np.random.Generator(np.random.Philox(key=seed)).permutation(images)
+        first = round(after * len(images))
+        last = round((after + share) * len(images))
+        return np.isin(self.image_index, shuffled[first:last])
 
     def fingerprint(self) -> str:
-        """Twelve hexadecimal digits that change with any annotation or image name."""
+        """Return twelve hexadecimal digits that change with any annotation or image name."""
         digest = hashlib.sha256("\n".join(self.images).encode())
-        for array in (self.image_index, self.keypoints_image, self.visibility, self.boxes, self.head_sizes):
+        arrays = (self.image_index, self.keypoints_image, self.visibility)
+        for array in (*arrays, self.boxes, self.head_sizes):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
 
     def lengths(self, start: str, end: str) -> np.ndarray:
-        """[N] px from one keypoint to another; NaN unless both are labelled."""
-        ends = [self.skeleton.index(name) for name in (start, end)]
-        length = np.linalg.norm(np.diff(self.keypoints_image[:, ends], axis=1)[:, 0], axis=-1)
-        return np.where((self.visibility[:, ends] > 0).all(1), length, np.nan)
+        """Return the distance between two keypoints, [N] px; NaN unless both are labelled."""
+        ends = [self.skeleton.index(start), self.skeleton.index(end)]
+        offset = np.diff(self.keypoints_image[:, ends], axis=1)[:, 0]
+        labelled = (self.visibility[:, ends] > 0).all(1)
+        return np.where(labelled, np.linalg.norm(offset, axis=-1), np.nan)
 
     def image_path(self, person: int) -> Path:
+        """Return the path of a person's image."""
         return self.root / self.images[self.image_index[person]]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B people cropped: images uint8 [B, 3, H, W], keypoints_crop [B, K, 2] crop px, visibility [B, K], the index of
-    each in its People, the crops (fields with a leading [B]), and what colours are multiplied by [B, 3]."""
+    """The crops of B people."""
 
-    images: Tensor
-    keypoints_crop: Tensor
-    visibility: Tensor
-    index: np.ndarray
-    crop: Crop
-    gains: Tensor
+    images: Tensor  # uint8 [B, 3, H, W]
+    keypoints_crop: Tensor  # [B, K, 2] crop px
+    visibility: Tensor  # [B, K]
+    index: np.ndarray  # [B] indices into People
+    crop: Crop  # fields with a leading [B]
+    gains: Tensor  # [B, 3] factors for red, green and blue
 
     def to(self, device: torch.device) -> "Batch":
-        tensors = ("images", "keypoints_crop", "visibility", "gains")
-        return replace(self, **{name: send(getattr(self, name), device) for name in tensors})
+        """Return the batch with its tensors on a device."""
+        names = ("images", "keypoints_crop", "visibility", "gains")
+        return replace(self, **{name: send(getattr(self, name), device) for name in names})
 
 
 def load_image(path: Path) -> Tensor:
-    """uint8 RGB [3, H, W], upright by its EXIF tag; raises DataError naming a missing or broken file.
+    """Decode an image, upright by its EXIF tag.
 
-    Transparent pixels become white, as a page shows them; of sixteen bits of grey the upper eight are kept.
+    Transparent pixels become white. Of 16-bit grey values the upper eight bits are kept.
+
+    Args:
+        path: The image file.
+
+    Returns:
+        uint8 RGB [3, H, W].
+
+    Raises:
+        DataError: The file is missing or broken.
     """
     if not path.is_file():
         raise DataError(f"no image at {path}; check its name and its folder")
     try:
         with Image.open(path) as image:
-            pixels = np.array(_rgb(ImageOps.exif_transpose(image)))
+            pixels = np.array(_to_rgb(ImageOps.exif_transpose(image)))
     except PICTURE_ERRORS as error:
         size = path.stat().st_size
-        raise DataError(f"{path} ({size} bytes) is not a whole image: {error}; copy it again or drop it") from None
+        raise DataError(
+            f"{path} ({size} bytes) is not a whole image: {error}; copy it again or drop it"
+        ) from None
     return torch.from_numpy(pixels).permute(2, 0, 1)
 
 
-# What Pillow raises for a file that is no picture, or is not whole.
+# The exceptions that Pillow raises for a file that is not an image, or is incomplete.
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    if image.mode.startswith("I"):
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    if image.mode.startswith("I"):  # 16-bit grey
         image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     return image.convert("RGB")
 
 
-_COLOURS = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]  # ImageNet's mean and deviation
+_IMAGENET = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]  # mean, standard deviation (RGB)
 
 
 def send(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """To a device; to a GPU without waiting for what it is doing."""
+    """Copy a tensor to a device; a copy to a GPU does not wait for the GPU's work.
+
+    Args:
+        tensor: The tensor.
+        device: The device to copy to.
+    """
     if torch.device(device).type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def normalise(images: Tensor, gains: Tensor | None = None) -> Tensor:
-    """uint8 [B, 3, H, W] -> float32, ImageNet's mean 0 and deviation 1 per channel, channels last in memory; colours
-    multiplied by gains [B, 3] before, and cut off at white."""
-    mean, deviation = send(torch.tensor(_COLOURS), images.device)[..., None, None] * 255
+    """Normalise images to ImageNet's mean 0 and standard deviation 1 per channel.
+
+    Args:
+        images: uint8 [B, 3, H, W].
+        gains: Factors [B, 3] to multiply the colours by first; values are clamped at white.
+
+    Returns:
+        float32 [B, 3, H, W], channels last in memory.
+    """
+    mean, deviation = send(torch.tensor(_IMAGENET), images.device)[..., None, None] * 255
     images = images.to(memory_format=torch.channels_last).float()
     if gains is not None:
         images = images.mul_(gains[..., None, None]).clamp_(max=255)

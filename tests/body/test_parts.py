@@ -1,10 +1,12 @@
+"""Part schemes: custom parts, and the errors of parts that cannot be used."""
+
 import pytest
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import LSP, MPII
 
 
-def test_parts_of_ones_own():
+def test_custom_parts():
     names = {
         "left": [k for k in LSP.keypoints if "right" not in k],
         "right": [k for k in LSP.keypoints if "right" in k],
@@ -24,6 +26,7 @@ def test_parts_of_ones_own():
         ({"all": MPII.keypoints, "none": []}, "'none' has no keypoint"),
     ],
 )
-def test_bad_parts_are_refused_by_name(parts, message):
+def test_an_error_names_the_faulty_part(parts, message):
+
     with pytest.raises(ValueError, match=message):
         part_scheme(MPII, parts)

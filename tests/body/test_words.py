@@ -1,4 +1,4 @@
-"""Messages: errors of the operating system, and suggestions."""
+"""Messages: operating-system errors and suggestions."""
 
 import errno
 import os
@@ -18,26 +18,36 @@ from posenfs.body.words import message_of, suggestion, unknown_entry
         (errno.EIO, f"{os.strerror(errno.EIO)}; check the disk, or choose another place"),
     ],
 )
-def test_the_path_the_reason_and_the_next_step(tmp_path, number, message):
+def test_an_os_error_gives_path_reason_and_next_step(tmp_path, number, message):
     path = tmp_path / "file.json"
     error = OSError(number, os.strerror(number), str(path))
     assert message_of(error) == f"cannot read or write {path}: {message}"
-    assert message_of(OSError(number, os.strerror(number))) == f"cannot read or write a file: {message}"
+    assert (
+        message_of(OSError(number, os.strerror(number)))
+        == f"cannot read or write a file: {message}"
+    )
 
 
-def test_what_is_missing_or_in_the_way(tmp_path):
+def test_missing_files_and_folders_and_files_in_the_path(tmp_path):
     (tmp_path / "file").write_text("")
     for path, message in (
         (tmp_path / "none.json", "there is no such file or folder; check its name"),
-        (tmp_path / "none" / "a.json", f"there is no folder {tmp_path / 'none'}; make it, or correct its name"),
-        (tmp_path / "file" / "a" / "b.json", f"{tmp_path / 'file'} is a file where a folder is needed"),
+        (
+            tmp_path / "none" / "a.json",
+            f"there is no folder {tmp_path / 'none'}; create it, or correct its name",
+        ),
+        (
+            tmp_path / "file" / "a" / "b.json",
+            f"{tmp_path / 'file'} is a file where a folder is needed",
+        ),
     ):
         with pytest.raises(OSError) as error:
             path.read_text()
         assert message_of(error.value).startswith(f"cannot read or write {path}: {message}")
 
 
-def test_messages_of_our_own_are_left_alone():
+def test_other_messages_are_unchanged():
+
     assert message_of(FileNotFoundError("no notebook at a")) == "no notebook at a"
     assert message_of(ValueError("wrong")) == "wrong"
 
@@ -46,5 +56,6 @@ def test_suggestions():
     assert suggestion("serach", ["search", "status"]) == "; did you mean search?"
     assert suggestion("xyzzy", ["search", "status"]) == "."
     assert unknown_entry("backbone", "hrnt", ["hrnet", "vgg"]).startswith(
-        "unknown backbone 'hrnt'; known: hrnet, vgg; did you mean hrnet? One of your own comes from a plugin"
+        "unknown backbone 'hrnt'; known: hrnet, vgg; did you mean hrnet? "
+        "A plugin can add more: --plugin FILE"
     )

@@ -1,4 +1,4 @@
-"""Kept crops: the same as those cut from the picture, and never taken for whole when they are not."""
+"""Crop cache: equal to crops cut from images, and an incomplete cache is never used."""
 
 import io
 import json
@@ -32,26 +32,35 @@ def people(drawn):
 
 
 @pytest.fixture
-def kept(tmp_path, monkeypatch):
-    monkeypatch.setenv("POSENFS_CACHE", str(tmp_path / "kept"))
-    return tmp_path / "kept"
+def cache_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("POSENFS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
-def both(crops, epoch, density=1.0):
-    """Batches of one epoch, cut from the pictures and warped from what is kept."""
-    found = keep_crops([Wanted(crops.people, crops.size, crops.augmentation, density)], progress=False)[0]
-    return list(Loader(crops, 4).epoch(epoch)), list(Loader(crops, 4, cache=found).epoch(epoch))
+def open_cache(wanted):
+    return keep_crops([wanted], progress=False)[0]
 
 
-def difference(one, other):
-    return (one.images.int() - other.images.int()).abs()
+def plain_and_cached(crops, epoch, density=1.0):
+    """Batches of one epoch, cut from the images and warped from the cache."""
+    crop_cache = open_cache(Wanted(crops.people, crops.size, crops.augmentation, density))
+    plain_loader, cached_loader = Loader(crops, 4), Loader(crops, 4, cache=crop_cache)
+    return list(plain_loader.epoch(epoch)), list(cached_loader.epoch(epoch))
+
+
+def difference(plain, warped):
+    return (plain.images.int() - warped.images.int()).abs()
 
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 128), (256, 256)])
-def test_upright_crops_are_kept_exactly(people, size, kept):
+def test_upright_crops_are_cached_exactly(people, size, cache_folder):
     crops = Crops(people, size)
-    found = keep_crops([Wanted(people, size, density=0.5)], progress=False)[0]
-    for plain, warped in zip(Loader(crops, 5).once(), Loader(crops, 5, cache=found).once(), strict=True):
+    crop_cache = open_cache(Wanted(people, size, density=0.5))
+    plain_batches, cached_batches = (
+        Loader(crops, 5).once(),
+        Loader(crops, 5, cache=crop_cache).once(),
+    )
+    for plain, warped in zip(plain_batches, cached_batches, strict=True):
         assert torch.equal(plain.images, warped.images)
         assert torch.equal(plain.keypoints_crop, warped.keypoints_crop)
         assert np.array_equal(plain.index, warped.index)
@@ -61,158 +70,186 @@ boxes = st.tuples(st.floats(-250, 600), st.floats(-250, 600), st.floats(1, 180),
 
 
 @settings(max_examples=25)
-@given(st.lists(boxes, min_size=4, max_size=4), st.sampled_from([PAPER, RELEASED]), st.integers(0, 99))
-def test_what_the_picture_has_no_finer_is_the_same_to_a_grey_level(people, boxes, augmentation, seed):
-    """Boxes so small that no two pixels are averaged, wherever they lie, also outside the picture."""
-    crops = Crops(replace(people.select(slice(4)), boxes=np.array(boxes)), (160, 192), augmentation, seed)
-    for plain, warped in zip(*both(crops, 0), strict=True):
+@given(
+    st.lists(boxes, min_size=4, max_size=4), st.sampled_from([PAPER, RELEASED]), st.integers(0, 99)
+)
+def test_crops_of_full_resolution_differ_by_one_grey_level_at_most(
+    people, boxes, augmentation, seed
+):
+    """Small boxes, for which no pixels are averaged, also outside the image."""
+    four_people = replace(people.select(slice(4)), boxes=np.array(boxes))
+    crops = Crops(four_people, (160, 192), augmentation, seed)
+    for plain, warped in zip(*plain_and_cached(crops, 0), strict=True):
         assert difference(plain, warped).max() <= 1
         assert torch.equal(plain.keypoints_crop, warped.keypoints_crop)
         assert torch.equal(plain.visibility, warped.visibility)
 
 
 @pytest.mark.parametrize("augmentation", [PAPER, RELEASED])
-def test_shrunk_pictures_are_as_near_to_the_truth_as_plain_ones(people, augmentation, kept):
-    """The truth: four samples along each axis for every pixel of the crop, averaged."""
+def test_shrunk_cached_crops_are_as_accurate_as_plain_ones(people, augmentation, cache_folder):
+    """The reference averages four samples along each axis for every pixel of the crop."""
     crops, errors = Crops(people, (64, 64), augmentation), []
-    for plain, warped in zip(*both(crops, 3), strict=True):
+    for plain, warped in zip(*plain_and_cached(crops, 3), strict=True):
         fields = (plain.crop.center, plain.crop.scale, plain.crop.rotation, plain.crop.flip)
         for row, person in enumerate(plain.index):
             center, scale, rotation, flip = (field[row] for field in fields)
-            fine = cut_crop(load_image(people.image_path(person)), Crop(center, scale / 4, rotation, flip, (256, 256)))
+            fine_crop = Crop(center, scale / 4, rotation, flip, (256, 256))
+            fine = cut_crop(load_image(people.image_path(person)), fine_crop)
             truth = torch.nn.functional.avg_pool2d(fine.float(), 4)
             errors.append([(batch.images[row] - truth).abs().mean() for batch in (plain, warped)])
-    plain, warped = np.mean(errors, 0)
-    assert warped < 1.2 * plain and warped < 5
+    plain_error, warped_error = np.mean(errors, 0)
+    assert warped_error < 1.2 * plain_error and warped_error < 5
 
 
-def test_half_the_resolution_takes_a_quarter_of_the_room(people, kept):
-    whole, half = keep_crops([Wanted(people, (64, 64), PAPER, density) for density in (1.0, 0.5)], progress=False)
-    assert 0.2 < half.places.bytes / whole.places.bytes < 0.35
-    one, other = both(Crops(people, (64, 64), PAPER), 0, density=0.5)
-    assert 1 < torch.cat([difference(a, b) for a, b in zip(one, other, strict=True)]).float().mean() < 12
+def test_half_the_resolution_takes_a_quarter_of_the_space(people, cache_folder):
+    requests = [Wanted(people, (64, 64), PAPER, density) for density in (1.0, 0.5)]
+    full, half = keep_crops(requests, progress=False)
+    assert 0.2 < half.places.bytes / full.places.bytes < 0.35
+    batches = plain_and_cached(Crops(people, (64, 64), PAPER), 0, density=0.5)
+    differences = [difference(plain, warped) for plain, warped in zip(*batches, strict=True)]
+    assert 1 < torch.cat(differences).float().mean() < 12
 
 
-def test_colours_are_the_same_whichever_way_and_change_with_the_epoch(people, kept):
+def test_colour_gains_are_the_same_from_images_and_cache_and_change_with_the_epoch(
+    people, cache_folder
+):
     crops = Crops(people, (64, 64), Augmentation(0, 0, 0, colour=0.4), seed=5)
-    one, other = both(crops, 0)
-    assert torch.equal(one[0].gains, other[0].gains) and one[0].gains.std() > 0.1
-    assert (one[0].gains - 1).abs().max() <= 0.4
-    assert not torch.equal(one[0].gains, next(Loader(crops, 4).epoch(1)).gains[: len(one[0].gains)])
+    plain, warped = plain_and_cached(crops, 0)
+    gains = plain[0].gains
+    assert torch.equal(gains, warped[0].gains) and gains.std() > 0.1
+    assert (gains - 1).abs().max() <= 0.4
+    next_epoch = list(Loader(crops, 4).epoch(1))
+    assert not torch.equal(gains, next_epoch[0].gains[: len(gains)])
+
+
+def test_normalise_multiplies_by_gains_and_clamps_at_white():
     images = torch.full((1, 3, 2, 2), 200, dtype=torch.uint8)
-    plain = normalise(images, torch.tensor([[0.5, 1.0, 1.5]]))
-    by_hand = [(v - m) / d for v, m, d in zip((100, 200, 255), (123.675, 116.28, 103.53), (58.395, 57.12, 57.375))]  # noqa: B905
-    np.testing.assert_allclose(plain[0, :, 0, 0], by_hand, rtol=1e-5)
+    normalised = normalise(images, torch.tensor([[0.5, 1.0, 1.5]]))
+    pixel = np.array([100, 200, 255])
+    mean, deviation = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+    np.testing.assert_allclose(normalised[0, :, 0, 0], (pixel - mean) / deviation, rtol=1e-5)
     assert torch.equal(normalise(images, torch.ones(1, 3)), normalise(images))
 
 
-def test_processes_make_the_same_file(people, kept, monkeypatch):
+def test_several_processes_build_the_same_file(people, cache_folder, monkeypatch):
     wanted = Wanted(people, (64, 64), PAPER)
-    alone = keep_crops([wanted], progress=False)[0].pixels.clone()
-    shutil.rmtree(kept)
-    monkeypatch.setattr(cache, "_FEW", 2)
+    pixels = open_cache(wanted).pixels.clone()
+    shutil.rmtree(cache_folder)
+    monkeypatch.setattr(cache, "_MIN_PARALLEL", 2)
     monkeypatch.setattr(cache, "cpu_count", lambda: 2)
-    assert torch.equal(keep_crops([wanted], progress=False)[0].pixels, alone)
+    assert torch.equal(open_cache(wanted).pixels, pixels)
 
 
-def test_a_killed_process_is_no_traceback(people, kept, monkeypatch):
+def test_a_killed_process_raises_a_data_error(people, cache_folder, monkeypatch):
     def killed(*_):
         raise BrokenProcessPool("terminated abruptly")
 
     monkeypatch.setattr(cache, "_cut_all", killed)
-    with pytest.raises(DataError, match="a process that cut crops of mpii train was killed; begin again"):
-        keep_crops([Wanted(people, (64, 64))], progress=False)
+    with pytest.raises(
+        DataError, match="a process that cut crops of mpii train was killed; start again"
+    ):
+        open_cache(Wanted(people, (64, 64)))
 
 
-def half_written(folder):
+def remove_summary(folder):
     (folder / "crops.json").unlink()
 
 
-def of_another_version(folder):
-    said = json.loads((folder / "crops.json").read_text())
-    (folder / "crops.json").write_text(json.dumps(said | {"format": 0}))
+def change_format(folder):
+    summary = json.loads((folder / "crops.json").read_text())
+    (folder / "crops.json").write_text(json.dumps(summary | {"format": 0}))
 
 
-def cut_off(folder):
+def truncate_pixels(folder):
     os.truncate(folder / "pixels.u8", 1000)
 
 
-def without_places(folder):
+def damage_places(folder):
     (folder / "places.npz").write_bytes(b"PK nothing")
 
 
-@pytest.mark.parametrize("fault", [half_written, of_another_version, cut_off, without_places])
-def test_what_is_not_whole_is_made_anew(people, kept, fault):
+@pytest.mark.parametrize("damage", [remove_summary, change_format, truncate_pixels, damage_places])
+def test_a_damaged_cache_is_rebuilt(people, cache_folder, damage):
     wanted = Wanted(people, (64, 64), PAPER)
-    before = keep_crops([wanted], progress=False)[0].pixels.clone()
-    fault(wanted.folder)
-    assert torch.equal(keep_crops([wanted], progress=False)[0].pixels, before)
-    assert len(list(kept.glob("*/"))) == 1
+    pixels = open_cache(wanted).pixels.clone()
+    damage(wanted.folder)
+    assert torch.equal(open_cache(wanted).pixels, pixels)
+    assert len(list(cache_folder.glob("*/"))) == 1
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
-def test_an_interrupted_making_leaves_nothing_that_counts(people, kept, error, monkeypatch):
-    wanted, cut, done = Wanted(people, (64, 64), PAPER), cache._cut, []
+def test_an_interrupted_build_leaves_no_valid_cache(people, cache_folder, error, monkeypatch):
+    wanted, cut, jobs = Wanted(people, (64, 64), PAPER), cache._cut, []
 
-    def breaks(*job):
-        done.append(job)
-        if len(done) == 3:
+    def fail_at_third_job(*job):
+        jobs.append(job)
+        if len(jobs) == 3:
             raise error
         return cut(*job)
 
-    monkeypatch.setattr(cache, "_cut", breaks)
+    monkeypatch.setattr(cache, "_cut", fail_at_third_job)
     with pytest.raises(type(error) if isinstance(error, Exception) else error):
-        keep_crops([wanted], progress=False)
-    assert cache._read(wanted) is None and not (wanted.folder / "pixels.u8").exists()
+        open_cache(wanted)
+    assert cache._load_places(wanted) is None and not (wanted.folder / "pixels.u8").exists()
     monkeypatch.setattr(cache, "_cut", cut)
-    whole = keep_crops([wanted], progress=False)[0].pixels.clone()
-    shutil.rmtree(kept)
-    assert torch.equal(keep_crops([wanted], progress=False)[0].pixels, whole)
+    pixels = open_cache(wanted).pixels.clone()
+    shutil.rmtree(cache_folder)
+    assert torch.equal(open_cache(wanted).pixels, pixels)
 
 
-def test_two_at_once_make_one(people, kept, monkeypatch):
-    wanted, cut, done = Wanted(people, (64, 64), PAPER), cache._cut, []
-    monkeypatch.setattr(cache, "_cut", lambda *job: (done.append(job), cut(*job)))
-    threads = [threading.Thread(target=keep_crops, args=([wanted],), kwargs={"progress": False}) for _ in range(2)]
+def test_two_threads_build_one_cache(people, cache_folder, monkeypatch):
+    wanted, cut, jobs = Wanted(people, (64, 64), PAPER), cache._cut, []
+    monkeypatch.setattr(cache, "_cut", lambda *job: (jobs.append(job), cut(*job)))
+    threads = [threading.Thread(target=open_cache, args=(wanted,)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(done) == len(np.unique(people.image_index))
-    assert cache._read(wanted) is not None
+    assert len(jobs) == len(np.unique(people.image_index))
+    assert cache._load_places(wanted) is not None
 
 
-def test_changed_pictures_and_another_geometry_are_kept_apart(people, drawn, kept, tmp_path):
+def test_the_key_changes_with_images_and_geometry(people, drawn, cache_folder, tmp_path):
     data = shutil.copytree(drawn, tmp_path / "data")
-    own = read_mpii(data, "train")
-    first = Wanted(own, (64, 64), PAPER)
-    before = first.key
-    others = [replace(first, size=(64, 96)), replace(first, augmentation=RELEASED), replace(first, density=0.5),
-              replace(first, augmentation=None), replace(first, people=own.select(slice(5)))]  # fmt: skip
-    assert len({before, *(other.key for other in others)}) == 6
-    # what reaches no further needs no crops of its own
-    assert replace(first, augmentation=replace(PAPER, flip=0.0, colour=0.5)).key == before
-    os.utime(own.image_path(0), (1, 1))
-    assert replace(first).key != before
+    copied_people = read_mpii(data, "train")
+    wanted = Wanted(copied_people, (64, 64), PAPER)
+    key = wanted.key
+    changed = [
+        replace(wanted, size=(64, 96)),
+        replace(wanted, augmentation=RELEASED),
+        replace(wanted, density=0.5),
+        replace(wanted, augmentation=None),
+        replace(wanted, people=copied_people.select(slice(5))),
+    ]
+    assert len({key, *(other.key for other in changed)}) == 6
+    # Flip and colour do not change which pixels a crop can show.
+    assert replace(wanted, augmentation=replace(PAPER, flip=0.0, colour=0.5)).key == key
+    os.utime(copied_people.image_path(0), (1, 1))
+    assert replace(wanted).key != key
 
 
-def test_no_room(people, kept, monkeypatch, capsys):
+def test_the_budget_and_the_free_space_are_checked_before_writing(
+    people, cache_folder, monkeypatch
+):
     wanted = Wanted(people, (64, 64), PAPER)
-    with pytest.raises(ValueError, match=r"takes 0.0 GB, .*the budget is 1e-06 GB.*--cache-gb.*`half`.*`plain`"):
+    message = r"takes 0.0 GB, .*the budget is 1e-06 GB.*--cache-gb.*`half`.*`plain`"
+    with pytest.raises(ValueError, match=message):
         keep_crops([wanted], budget=1e-6, progress=False)
     with pytest.raises(OverBudget, match="the budget is nan GB"):
         keep_crops([wanted], budget=float("nan"), progress=False)
-    assert not list(kept.glob("*"))
+    assert not list(cache_folder.glob("*"))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
     with pytest.raises(DataError, match=r"has 0.0 GB free; set POSENFS_CACHE"):
-        keep_crops([wanted], progress=False)
-    assert not list(kept.glob("*"))
+        open_cache(wanted)
+    assert not list(cache_folder.glob("*"))
 
 
-@pytest.mark.parametrize(("answer", "kept_there"), [("plain", 0), ("yes", 2), ("no", 0), ("", 0)])
-def test_whoever_is_there_is_asked_before_the_budget_is_passed(answer, kept_there, tiny, kept, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("answer", "caches"), [("plain", 0), ("yes", 2), ("no", 0), ("", 0)])
+def test_at_a_terminal_the_user_is_asked_before_the_budget_is_exceeded(
+    answer, caches, tiny, cache_folder, tmp_path, monkeypatch
+):
     tiny = replace(tiny, run=replace(tiny.run, crops="cached"))
-    with pytest.raises(OverBudget):  # nobody is there
+    with pytest.raises(OverBudget):  # no terminal
         _open_search(tiny, 1e-6, folder=tmp_path / "run", progress=False)
     for stream in (terminal := io.StringIO(answer + "\n"), sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
@@ -225,34 +262,36 @@ def test_whoever_is_there_is_asked_before_the_budget_is_passed(answer, kept_ther
         search = _open_search(tiny, 1e-6, folder=tmp_path / "run", progress=False)
         assert search.config.crops == ("plain" if answer == "plain" else "cached")
         search.close()
-    assert len(list(kept.glob("*/"))) == kept_there
+    assert len(list(cache_folder.glob("*/"))) == caches
 
 
-def test_a_broken_picture_is_named(people, drawn, kept, tmp_path):
+def test_a_broken_image_is_named(people, drawn, cache_folder, tmp_path):
     data = shutil.copytree(drawn, tmp_path / "data")
-    own = read_mpii(data, "train")
-    own.image_path(0).write_bytes(own.image_path(0).read_bytes()[:900])
-    with pytest.raises(DataError, match=rf"{own.image_path(0).name} \(900 bytes\) is not a whole image"):
-        keep_crops([Wanted(own, (64, 64))], progress=False)
+    copied_people = read_mpii(data, "train")
+    path = copied_people.image_path(0)
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(DataError, match=rf"{path.name} \(900 bytes\) is not a whole image"):
+        open_cache(Wanted(copied_people, (64, 64)))
 
 
-def test_listed_and_deleted(people, kept, capsys):
+def test_caches_are_listed_and_deleted(people, cache_folder, capsys):
     folder = Wanted(people, (64, 64), PAPER).folder
-    keep_crops([Wanted(people, (64, 64), PAPER)], progress=False)
-    (folder.parent / "somebody_elses").mkdir()
+    open_cache(Wanted(people, (64, 64), PAPER))
+    (folder.parent / "unrelated").mkdir()
     main(["data", "cache"])
-    assert f"{folder.name} " in (said := capsys.readouterr().out) and "in 1 folders" in said
-    with pytest.raises(SystemExit, match="no kept crops '../data'"):
+    output = capsys.readouterr().out
+    assert f"{folder.name} " in output and "in 1 folders" in output
+    with pytest.raises(SystemExit, match="no cached crops '../data'"):
         main(["data", "cache", "--delete", "../data"])
-    with pytest.raises(SystemExit, match="no kept crops 'somebody_elses'"):
-        main(["data", "cache", "--delete", "somebody_elses"])
+    with pytest.raises(SystemExit, match="no cached crops 'unrelated'"):
+        main(["data", "cache", "--delete", "unrelated"])
     main(["data", "cache", "--delete", folder.name])
     assert not folder.exists() and "0.00 GB in 0 folders" in capsys.readouterr().out
 
 
-def test_looked_up_as_copied(people, kept):
-    """How a GPU takes kept pixels, and how a CPU does."""
-    found = keep_crops([Wanted(people, (64, 48), PAPER, 1.0)], progress=False)[0]
+def test_regions_are_read_equally_on_cpu_and_gpu(people, cache_folder):
+    """`gathered` is the way of a GPU, `padded` that of a CPU."""
+    crop_cache = open_cache(Wanted(people, (64, 48), PAPER, 1.0))
     index = np.array([3, 0, 7, 3])
-    size = found.places.sizes[index].max(0) + (2, 1)
-    assert torch.equal(found.padded(index, size), found.gathered(index, size))
+    size = crop_cache.places.sizes[index].max(0) + (2, 1)
+    assert torch.equal(crop_cache.padded(index, size), crop_cache.gathered(index, size))

@@ -1,4 +1,4 @@
-"""COCO's files: its protocol, and what is refused."""
+"""Reader of COCO's files: its protocol, and the errors of invalid files."""
 
 import json
 
@@ -14,9 +14,13 @@ from posenfs.data.sample import DataError
 def person(id=1, image=1, **fields):
     points = [[10.5 + 2 * k, 20 + k, 1 + k % 2] for k in range(17)]
     return {
-        "id": id, "image_id": image, "category_id": 1, "iscrowd": 0, "bbox": [8.25, 18.5, 40.0, 30.0],
+        "id": id,
+        "image_id": image,
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [8.25, 18.5, 40.0, 30.0],
         "keypoints": [n for point in points for n in point],
-    } | fields  # fmt: skip
+    } | fields
 
 
 def content(annotations, **fields):
@@ -31,19 +35,25 @@ def write(folder, value, name="annotations/person_keypoints_val2017.json"):
     return folder
 
 
-def test_the_protocols_people(tmp_path):
-    nobody = person(5, keypoints=[-3, -7, 0] * 17, bbox=None)
-    some = [n for k in range(17) for n in ([-1e9, 7, 0] if k % 3 else [12 + k, 30, 2 - k % 2])]
+def test_the_people_of_cocos_protocol_are_read(tmp_path):
+    points = [[-1e9, 7, 0] if k % 3 else [12 + k, 30, 2 - k % 2] for k in range(17)]
     annotations = [
-        person(9, 3), person(4, 1, iscrowd=1), nobody, person(7, 2, keypoints=some), person(6, 2, bbox=[1, 2, 0, 9]),
+        person(9, 3),
+        person(4, 1, iscrowd=1),
+        person(5, keypoints=[-3, -7, 0] * 17, bbox=None),
+        person(7, 2, keypoints=[value for point in points for value in point]),
+        person(6, 2, bbox=[1, 2, 0, 9]),
         person(8, 2, category_id=3),
-    ]  # fmt: skip
+    ]
     people = read_coco(write(tmp_path, content(annotations)), "valid")
-    assert people.person_ids.tolist() == [9, 7] and people.images == ("000000000002.jpg", "000000000003.jpg")
-    assert [people.image_path(n).name for n in range(2)] == ["000000000003.jpg", "000000000002.jpg"]
+    assert people.person_ids.tolist() == [9, 7]
+    assert people.images == ("000000000002.jpg", "000000000003.jpg")
+    assert [people.image_path(n).name for n in range(2)] == list(reversed(people.images))
     assert people.left_out == {"crowd": 1, "no labelled keypoint": 1, "box of no size": 1}
     np.testing.assert_array_equal(people.boxes[0], [8.25, 18.5, 40, 30])
-    np.testing.assert_array_equal(people.keypoints_image[0, 3], [16.5, 23])  # 0-based: as they stand in the file
+    np.testing.assert_array_equal(
+        people.keypoints_image[0, 3], [16.5, 23]
+    )  # 0-based, as in the file
     np.testing.assert_array_equal(people.visibility[0], [1 + k % 2 for k in range(17)])
     labelled = people.visibility[1] > 0
     assert labelled.sum() == 6 and (people.keypoints_image[1][~labelled] == 0).all()
@@ -51,17 +61,17 @@ def test_the_protocols_people(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["val2017", "images/val2017", "images", "."])
-def test_pictures_lie_where_cocos_or_a_copys_do(tmp_path, name):
+def test_the_image_folder_is_found(tmp_path, name):
+    """A folder that lacks the first image is still the folder of the images."""
     write(tmp_path, content([person(), person(2, 2)]))
     (tmp_path / name).mkdir(parents=True, exist_ok=True)
-    (tmp_path / name / "000000000002.jpg").write_bytes(
-        b""
-    )  # the first one is missing: that is no reason to look elsewhere
+    (tmp_path / name / "000000000002.jpg").write_bytes(b"")
     assert read_coco(tmp_path, "valid").root == tmp_path / name
 
 
 def test_small_copies_of_coco_are_found(tmp_path):
-    assert len(read_coco(write(tmp_path, content([person()]), "person_keypoints_train.json"), "train")) == 1
+    write(tmp_path, content([person()]), "person_keypoints_train.json")
+    assert len(read_coco(tmp_path, "train")) == 1
 
 
 @pytest.mark.parametrize(
@@ -69,17 +79,31 @@ def test_small_copies_of_coco_are_found(tmp_path):
     [
         ("[{", "is not JSON"),
         ([1], "must hold lists `images` and `annotations`"),
-        (content([person()], categories=[{"id": 1, "name": "person"}]), r"no category `person` with .*instances"),
         (
-            content([person()], categories=[{"id": 1, "name": "person", "keypoints": ["nose", "tail"]}]),
+            content([person()], categories=[{"id": 1, "name": "person"}]),
+            r"no category `person` with .*instances",
+        ),
+        (
+            content(
+                [person()], categories=[{"id": 1, "name": "person", "keypoints": ["nose", "tail"]}]
+            ),
             r"labels 2 keypoints \(nose, tail\), not COCO-17's 17",
         ),
-        (content([person(), person(2, keypoints=[1, 2, 2] * 16)]), "annotation 2 must have 51 numbers .* it has 48"),
-        (content([person(keypoints=[1, 2, 2] * 16)]), "annotation 1 must have 51 numbers .* it has 48"),
+        (
+            content([person(), person(2, keypoints=[1, 2, 2] * 16)]),
+            "annotation 2 must have 51 numbers .* it has 48",
+        ),
+        (
+            content([person(keypoints=[1, 2, 2] * 16)]),
+            "annotation 1 must have 51 numbers .* it has 48",
+        ),
         (content([person(keypoints=["x", 2, 2] * 17)]), "annotation 1 must have 51 numbers"),
         (content([person(3, keypoints=None)]), "annotation 3 must have 51 numbers .* it has None"),
         (content([person(keypoints=[1, 2, 3] * 17)]), "annotation 1 has visibility 3 at nose"),
-        (content([person(keypoints=[float("nan"), 2, 2] * 17)]), "annotation 1 has no number at its labelled nose"),
+        (
+            content([person(keypoints=[float("nan"), 2, 2] * 17)]),
+            "annotation 1 has no number at its labelled nose",
+        ),
         (content([person(bbox=[1, 2, 3])]), r"annotation 1 has bbox \[1, 2, 3\], not x, y, w, h"),
         (content([person(bbox=[1, 2, 3, float("inf")])]), "annotation 1 has bbox"),
         (content([person(2), person(2)]), "two annotations have the id 2"),
@@ -88,23 +112,41 @@ def test_small_copies_of_coco_are_found(tmp_path):
         (content([person(image=[1])]), r"annotation 1 is of image \[1\], which is not there"),
         (content([{"image_id": 1}]), "annotation number 0 needs a whole number as its id"),
         (content([person(1.0)]), "annotation number 0 needs a whole number as its id"),
-        (content([]), "no person with a labelled keypoint and a box among 0 annotations of category 1"),
+        (
+            content([]),
+            "no person with a labelled keypoint and a box among 0 annotations of category 1",
+        ),
         (content([person(category_id="1")]), "among 0 annotations of category 1"),
-        (content([person(keypoints=[0] * 51)]), "no person with a labelled keypoint and a box among 1"),
-        (content([person(keypoints=[None, None, 0] * 17), person(2, keypoints=[1] * 48)]), "annotation 2 must have 51"),
+        (
+            content([person(keypoints=[0] * 51)]),
+            "no person with a labelled keypoint and a box among 1",
+        ),
+        (
+            content([person(keypoints=[None, None, 0] * 17), person(2, keypoints=[1] * 48)]),
+            "annotation 2 must have 51",
+        ),
         (content([person(keypoints=[10**400, 2, 2] * 17)]), "annotation 1 must have 51 numbers"),
         (content([person(bbox=[10**400, 2, 2, 2])]), "annotation 1 has bbox"),
         (content([person()], categories=5), "no category `person`"),
         (
-            content([person(category_id=None)], categories=[{"name": "person", "keypoints": list(COCO.keypoints)}]),
+            content(
+                [person(category_id=None)],
+                categories=[{"name": "person", "keypoints": list(COCO.keypoints)}],
+            ),
             "category `person` needs a whole number as its id: None",
         ),
-        (content([person()], categories=[{"id": 1, "name": "person", "keypoints": 5}]), "no category `person`"),
-        (content([person()], images=[{"id": 1, "file_name": "../up.jpg"}]), "image 1 .*must stay inside"),
+        (
+            content([person()], categories=[{"id": 1, "name": "person", "keypoints": 5}]),
+            "no category `person`",
+        ),
+        (
+            content([person()], images=[{"id": 1, "file_name": "../up.jpg"}]),
+            "image 1 .*must stay inside",
+        ),
         (content([person()], images=[{"id": 1}]), "image 1: no image name"),
     ],
-)  # fmt: skip
-def test_unsound_files_are_refused_by_value(tmp_path, value, message):
+)
+def test_an_error_names_the_invalid_value_and_the_file(tmp_path, value, message):
     with pytest.raises(DataError, match=message) as error:
         read_coco(write(tmp_path, value), "valid")
     assert "person_keypoints_val2017.json" in str(error.value)
@@ -115,7 +157,8 @@ def test_a_missing_annotation_is_named(tmp_path):
         read_coco(tmp_path, "train")
 
 
-def test_garbage_of_unlabelled_points_reaches_no_target(drawn, tmp_path):
+def test_coordinates_of_unlabelled_keypoints_are_ignored(drawn, tmp_path):
+
     value = json.loads((drawn / "annotations" / "person_keypoints_val.json").read_text())
     for annotation in value["annotations"]:
         for k in range(17):
@@ -126,4 +169,6 @@ def test_garbage_of_unlabelled_points_reaches_no_target(drawn, tmp_path):
     np.testing.assert_array_equal(people.keypoints_image, clean.keypoints_image)
     np.testing.assert_array_equal(people.boxes, clean.boxes)
     batch = next(iter(Loader(Crops(people, (64, 64)), len(people)).once()))
-    assert (batch.keypoints_crop.abs() <= 64).all() and (batch.keypoints_crop[batch.visibility == 0] == 0).all()
+    assert (batch.keypoints_crop.abs() <= 64).all() and (
+        batch.keypoints_crop[batch.visibility == 0] == 0
+    ).all()

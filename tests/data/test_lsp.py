@@ -68,7 +68,7 @@ def test_unsound_files_are_named(joints, tmp_path):
     with pytest.raises(DataError, match=r"shape \(13, 3, 5003\), expected \(14, 3, images\)"):
         read_lsp(tmp_path, "train")
     savemat(tmp_path / "joints.mat", {"joints": joints.transpose(1, 0, 2)})
-    with pytest.raises(DataError, match="this is the original LSP, which is not read; take lspet_dataset.zip"):
+    with pytest.raises(DataError, match="this is the original LSP, which is not supported; take lspet_dataset.zip"):
         read_lsp(tmp_path, "train")
     savemat(tmp_path / "joints.mat", {"joints": joints[..., :100]})
     with pytest.raises(DataError, match="no labelled person for valid; it has 100 images"):

@@ -174,7 +174,7 @@ def test_the_test_split_is_of_people_who_stand_apart(tmp_path):
     assert not people.visibility.any() and not people.keypoints_image.any() and np.isnan(people.head_sizes).all()
     assert people.head_source == "none" and people.name == "mpii_release test"
     assert read_release(tmp_path, "train").person_ids.tolist() == [1001]
-    with pytest.raises(DataError, match=r"nobody to use for valid .*in 5 pictures"):
+    with pytest.raises(DataError, match=r"nobody to use for valid .*in 5 images"):
         read_release(tmp_path, "valid")
     with pytest.raises(ValueError, match="unknown split 'all'; known: train, valid, test"):
         read_release(tmp_path, "all")
@@ -232,7 +232,7 @@ def test_unsound_files_are_named(tmp_path):
             "fields annolist, img_train; expected annolist, img_train, single_person",
         ),
         (changed(whole, annolist=np.zeros(2)), "annolist has the fields None"),
-        (changed(whole, img_train=np.ones((1, 3))), "annolist is of 2 pictures, img_train of 3, single_person of 2"),
+        (changed(whole, img_train=np.ones((1, 3))), "annolist is of 2 images, img_train of 3, single_person of 2"),
         (changed(whole, img_train=np.array([[1.0, np.nan]])), "img_train must be 0 or 1"),
         (changed(whole, single_person=np.ones((1, 2))), "single_person of 2"),
     ):

@@ -55,18 +55,18 @@ def test_every_cut_is_found(tmp_path, format):
     assert picture_fault(path) is None
     for length in (0, 1, 10, len(whole) // 2, len(whole) - 200):
         path.write_bytes(whole[:length])
-        assert f"not a whole picture, {length} bytes" in picture_fault(path)
+        assert f"not a whole image, {length} bytes" in picture_fault(path)
         with pytest.raises(DataError, match="is not a whole image"):
             load_image(path)
     if format == "PNG":  # whose checksums tell of damage anywhere
         path.write_bytes(whole[: len(whole) // 2] + bytes(50) + whole[len(whole) // 2 + 50 :])
-        assert "not a whole picture" in picture_fault(path)
+        assert "not a whole image" in picture_fault(path)
     path.write_bytes(b"<html>404 not found</html>")
-    assert "not a whole picture" in picture_fault(path)
+    assert "not a whole image" in picture_fault(path)
     path.write_bytes(whole + b"what a camera writes after the end")
     assert picture_fault(path) is None
     assert picture_fault(tmp_path / "b") == "missing"
-    assert "not a whole picture" in picture_fault(tmp_path)  # a folder
+    assert "not a whole image" in picture_fault(tmp_path)  # a folder
 
 
 def test_only_broken_ones_are_found_among_many(tmp_path):
@@ -97,16 +97,16 @@ def test_people_of_broken_pictures_are_left_out_and_named(drawn, spoilt, capsys)
     for n in range(len(train)):
         load_image(train.image_path(n))
     words = capsys.readouterr().err
-    assert "drawn people (synthetic), train: 2 of 12 pictures cannot be used" in words
-    assert "train_000003.jpg: not a whole picture, 300 bytes" in words and "train_000005.jpg: missing" in words
+    assert "drawn people (synthetic), train: 2 of 12 images cannot be used" in words
+    assert "train_000003.jpg: not a whole image, 300 bytes" in words and "train_000005.jpg: missing" in words
 
 
 def test_strict_refuses_them(spoilt):
-    with pytest.raises(DataError, match=r"2 of 12 pictures cannot be used.*train_000003.jpg.*--strict"):
+    with pytest.raises(DataError, match=r"2 of 12 images cannot be used.*train_000003.jpg.*--strict"):
         open_data(DataSpec("mpii", str(spoilt)), progress=False, strict=True)
 
 
 def test_a_folder_without_any_picture_is_refused(drawn, tmp_path):
     people = replace(read_mpii(drawn, "valid"), root=tmp_path)
-    with pytest.raises(DataError, match=rf"6 of 6 pictures.*and 1 more. None is left: is {tmp_path} the folder"):
+    with pytest.raises(DataError, match=rf"6 of 6 images.*and 1 more. None is left: is {tmp_path} the folder"):
         without_broken_pictures(people, progress=False)

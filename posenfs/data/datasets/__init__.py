@@ -1,1 +1,1 @@
-"""Data sets: a reader each, and the catalogue of them. Imports nothing, so that processes that draw start at once."""
+"""Data sets: one reader each, and the catalogue. No imports, so drawing processes start fast."""

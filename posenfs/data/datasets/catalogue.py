@@ -52,11 +52,15 @@ class DataSpec:
 
     # synthetic (drawn, MPII's 16 keypoints), synthetic_coco, synthetic_lsp, mpii, mpii_release, coco, lsp, or own
     name: str = "synthetic"
-    root: str | None = None  # the data set's folder, of own data the TOML file; none: data/<name> of the project
+    root: str | None = (
+        None  # the data set's folder, of own data the TOML file; none: data/<name> of the project
+    )
     pictures: tuple[int, int] = (2000, 400)  # drawn for training and for validation
     difficulty: str = "default"  # of drawn people: plain, default or hard
     seed: int = 0  # of drawn people
-    detections: str | None = None  # a file of detected boxes to validate on, for COCO's form; none: annotated boxes
+    detections: str | None = (
+        None  # a file of detected boxes to validate on, for COCO's form; none: annotated boxes
+    )
 
 
 def home() -> Path:
@@ -93,7 +97,9 @@ def data_root(spec: DataSpec) -> Path:
     if spec.root is not None:
         return Path(spec.root)
     if spec.name == "own":
-        raise ValueError(f"data `own` need {ROOT}: the TOML file that describes them (see data/README.md)")
+        raise ValueError(
+            f"data `own` need {ROOT}: the TOML file that describes them (see data/README.md)"
+        )
     if source_of(spec).drawn:
         train, valid = spec.pictures
         return home() / "data" / "synthetic" / f"{spec.difficulty}_{train}_{valid}_seed{spec.seed}"

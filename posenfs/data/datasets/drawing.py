@@ -27,7 +27,17 @@ _FLESH = {
 }  # fmt: skip
 
 _UPRIGHT = ("standing", "walking", "arms_raised", "arms_out", "hands_on_hips", "waving", "reaching")
-_EVERYDAY = (*_UPRIGHT, "running", "sitting", "squatting", "arms_folded", "bending", "leaning", "kneeling", "lunging")
+_EVERYDAY = (
+    *_UPRIGHT,
+    "running",
+    "sitting",
+    "squatting",
+    "arms_folded",
+    "bending",
+    "leaning",
+    "kneeling",
+    "lunging",
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,9 @@ class Difficulty:
 
     people: tuple[int, int]
     poses: tuple[str, ...]
-    turn: float  # how far a person may turn away from straight to the viewer or straight away from it
+    turn: (
+        float  # how far a person may turn away from straight to the viewer or straight away from it
+    )
     camera: float  # how far above or below the camera may look
     tilt: float  # how far a person may be turned in the picture, beyond what the pose asks
     clutter: tuple[int, int]  # things and textures in the background
@@ -49,8 +61,12 @@ class Difficulty:
 
 DIFFICULTIES = {
     "plain": Difficulty((1, 1), _UPRIGHT, 40, 4, 0, (0, 0), (0, 0), 0.0, (0.95, 1.1), 0.0, 2.0),
-    "default": Difficulty((1, 3), _EVERYDAY, 90, 12, 5, (3, 12), (0, 2), 0.12, (0.75, 1.1), 0.7, 6.0),
-    "hard": Difficulty((2, 4), figures.POSES, 90, 25, 25, (8, 20), (1, 3), 0.25, (0.35, 0.85), 1.2, 12.0),
+    "default": Difficulty(
+        (1, 3), _EVERYDAY, 90, 12, 5, (3, 12), (0, 2), 0.12, (0.75, 1.1), 0.7, 6.0
+    ),
+    "hard": Difficulty(
+        (2, 4), figures.POSES, 90, 25, 25, (8, 20), (1, 3), 0.25, (0.35, 0.85), 1.2, 12.0
+    ),
 }
 
 
@@ -82,20 +98,30 @@ class DrawnPicture:
     people: tuple[DrawnPerson, ...]
 
 
-def draw_picture(index: int, split: str = "train", seed: int = 0, difficulty: str = "default") -> DrawnPicture:
+def draw_picture(
+    index: int, split: str = "train", seed: int = 0, difficulty: str = "default"
+) -> DrawnPicture:
     """Picture `index` of a set. An unknown difficulty, a negative index or seed raise ValueError."""
     size, light, cast, things, rng = _stage(index, split, seed, difficulty)
     canvas = _render(size, light, cast, things, rng("background"), DIFFICULTIES[difficulty])
-    people = tuple(_label(figure, canvas, n + 1, rng(f"annotator {n}")) for n, figure in enumerate(cast))
+    people = tuple(
+        _label(figure, canvas, n + 1, rng(f"annotator {n}")) for n, figure in enumerate(cast)
+    )
     settings = DIFFICULTIES[difficulty]
-    image = scenery.photograph(canvas.colour, rng("camera"), settings.contrast, settings.blur, settings.noise)
+    image = scenery.photograph(
+        canvas.colour, rng("camera"), settings.contrast, settings.blur, settings.noise
+    )
     return DrawnPicture(image, people)
 
 
 def _stage(
     index: int, split: str, seed: int, difficulty: str
 ) -> tuple[
-    tuple[int, int], np.ndarray, list[dict], list[tuple[float, figures.Shape]], Callable[[str], np.random.Generator]
+    tuple[int, int],
+    np.ndarray,
+    list[dict],
+    list[tuple[float, figures.Shape]],
+    Callable[[str], np.random.Generator],
 ]:
     """What stands in a picture: (width, height), light [3], people, things (level, shape); and its random streams."""
     settings = settings_of(difficulty)
@@ -105,7 +131,9 @@ def _stage(
     def rng(stream: str) -> np.random.Generator:
         # Each person and thing draws from a stream of its own, so that none depends on what another drew.
         counter = [0, zlib.crc32(stream.encode()), index, zlib.crc32(split.encode())]
-        return np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(difficulty.encode())], counter=counter))
+        return np.random.Generator(
+            np.random.Philox(key=[seed, zlib.crc32(difficulty.encode())], counter=counter)
+        )
 
     draw = rng("stage")
     size = _SIZES[draw.integers(len(_SIZES))]
@@ -114,10 +142,14 @@ def _stage(
     slots = draw.permutation(count)
     cast = [_figure(rng(f"person {n}"), size, (slots[n], count), n, settings) for n in range(count)]
     things: list[tuple[float, figures.Shape]] = [
-        (level, scenery.seat(figure)) for level, figure in enumerate(cast) if figure["pose"] == "sitting"
+        (level, scenery.seat(figure))
+        for level, figure in enumerate(cast)
+        if figure["pose"] == "sitting"
     ]
     for n in range(draw.integers(*settings.occluders, endpoint=True)):
-        level: float = draw.integers(count) + 0.5  # between levels: before one person and behind the next
+        level: float = (
+            draw.integers(count) + 0.5
+        )  # between levels: before one person and behind the next
         shapes = scenery.occluder(rng(f"thing {n}"), cast[int(level)], size[1], level * _STAGE)
         things += [(level, shape) for shape in shapes]
     return size, light / np.linalg.norm(light), cast, things, rng
@@ -126,16 +158,26 @@ def _stage(
 def settings_of(difficulty: str) -> Difficulty:
     """Raises ValueError for an unknown difficulty."""
     if difficulty not in DIFFICULTIES:
-        raise ValueError(f"Unknown difficulty {difficulty!r}; choose one of {', '.join(DIFFICULTIES)}")
+        raise ValueError(
+            f"Unknown difficulty {difficulty!r}; choose one of {', '.join(DIFFICULTIES)}"
+        )
     return DIFFICULTIES[difficulty]
 
 
 def _figure(
-    rng: np.random.Generator, size: tuple[int, int], slot: tuple[int, int], level: int, settings: Difficulty
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    slot: tuple[int, int],
+    level: int,
+    settings: Difficulty,
 ) -> dict:
     """A person placed in the picture: pose, height in pixels, joints and shapes in pixels with depth."""
     pose = settings.poses[rng.integers(len(settings.poses))]
-    angles, body, look = figures.sample_pose(rng, pose), figures.sample_body(rng), figures.sample_look(rng)
+    angles, body, look = (
+        figures.sample_pose(rng, pose),
+        figures.sample_body(rng),
+        figures.sample_look(rng),
+    )
     angles["roll"] += rng.uniform(-settings.tilt, settings.tilt)
     yaw = 180 * rng.integers(2) + rng.uniform(-settings.turn, settings.turn)
     joints, frames = figures.place_joints(
@@ -159,7 +201,9 @@ def _figure(
         "pose": pose,
         "height": height,
         "head": body["head"],
-        "joints": {name: place * [height, -height, height] + origin for name, place in joints.items()},
+        "joints": {
+            name: place * [height, -height, height] + origin for name, place in joints.items()
+        },
         "shapes": [figures.to_pixels(shape, height, origin) for shape in shapes],
     }
 
@@ -190,15 +234,23 @@ def _render(
     return canvas
 
 
-def _label(figure: dict, canvas: figures.Canvas, owner: int, annotator: np.random.Generator) -> DrawnPerson:
+def _label(
+    figure: dict, canvas: figures.Canvas, owner: int, annotator: np.random.Generator
+) -> DrawnPerson:
     keypoints, visibility = {}, {}
     for skeleton in (MPII, COCO):
         places = np.array([figure["joints"][name] for name in skeleton.keypoints])
         # Rounded once, here: what is in memory and what is in the files are then the same numbers.
         keypoints[skeleton.name] = places[:, :2].round(3)
-        flesh = [_FLESH[name.removeprefix("left_").removeprefix("right_")] for name in skeleton.keypoints]
-        visibility[skeleton.name] = _visibility(places, np.array(flesh) * figure["height"], canvas, owner)
-    face = np.array([name.removeprefix("left_").removeprefix("right_") in _FACE for name in COCO.keypoints])
+        flesh = [
+            _FLESH[name.removeprefix("left_").removeprefix("right_")] for name in skeleton.keypoints
+        ]
+        visibility[skeleton.name] = _visibility(
+            places, np.array(flesh) * figure["height"], canvas, owner
+        )
+    face = np.array(
+        [name.removeprefix("left_").removeprefix("right_") in _FACE for name in COCO.keypoints]
+    )
     visibility[COCO.name][face & (visibility[COCO.name] == 1)] = 0
     low, high = _bounds(figure["shapes"])
     low, high = np.maximum(low, -0.5), np.minimum(high, np.array(canvas.owner.shape)[::-1] - 0.5)
@@ -211,7 +263,9 @@ def _label(figure: dict, canvas: figures.Canvas, owner: int, annotator: np.rando
     return DrawnPerson(keypoints, visibility, head_box, box, area, tuple(center.round(3).tolist()))
 
 
-def _visibility(places: np.ndarray, flesh: np.ndarray, canvas: figures.Canvas, owner: int) -> np.ndarray:
+def _visibility(
+    places: np.ndarray, flesh: np.ndarray, canvas: figures.Canvas, owner: int
+) -> np.ndarray:
     """[K] 0, 1 or 2 of keypoints [K, 3]: seen where the person is, and no further out than the keypoint's own flesh."""
     x, y = np.rint(places[:, :2]).astype(int).T
     height, width = canvas.owner.shape
@@ -224,7 +278,9 @@ def _visibility(places: np.ndarray, flesh: np.ndarray, canvas: figures.Canvas, o
 def _head_box(figure: dict) -> np.ndarray:
     """[2, 2]: around skull, chin, head top and upper neck."""
     reach = figure["height"] * figure["head"] * np.array([0.062, 0.032, 0.0, 0.0])[:, None]
-    places = np.array([figure["joints"][name][:2] for name in ("skull", "chin", "head_top", "upper_neck")])
+    places = np.array(
+        [figure["joints"][name][:2] for name in ("skull", "chin", "head_top", "upper_neck")]
+    )
     return np.stack([(places - reach).min(0), (places + reach).max(0)]).round(3)
 
 

@@ -1,4 +1,4 @@
-"""LSP-extended in its original layout: images/im00001.jpg …, joints.mat."""
+"""Reader of LSP-extended in its original layout: images/im00001.jpg …, joints.mat."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,36 +9,53 @@ from posenfs.body.skeleton import LSP
 from posenfs.data.parsing import read_mat
 from posenfs.data.sample import ROOT, DataError, People
 
-_TRAIN = 5000  # images to train on; the rest validates. The set itself has no split.
-_MIN_BOX = 8.0  # px: what is left of a person labelled in one point
+_TRAIN_IMAGES = 5000  # the first images train, the others validate; the data set defines no split
+_MIN_BOX = 8.0  # px: the smallest side of a box, also around a single keypoint
 
 
 def find_lsp(root: Path, split: str) -> Path | None:
-    """The annotation file, which holds both splits; None where there is none."""
+    """Return the annotation file, which holds both splits, or None where it is missing.
+
+    Args:
+        root: The data folder.
+        split: train or valid.
+    """
     path = root / "joints.mat"
     return path if path.is_file() else None
 
 
 def read_lsp(root: Path, split: str) -> People:
-    """One person an image; train: images 1-5000, valid: those after. Raises DataError for a missing or unsound file.
+    """Read the people of a split, one per image: train is images 1-5000, valid the others.
 
-    Boxes are those of the labelled keypoints (the set has none of its own), and head sizes run from neck to head top.
-    People without any labelled keypoint are left out.
+    Boxes enclose the labelled keypoints, because the data set has no boxes. The head size is the
+    distance from neck to head top. People without a labelled keypoint are left out.
+
+    Args:
+        root: The data folder.
+        split: train or valid.
+
+    Raises:
+        DataError: The annotation file is missing or invalid.
     """
     path = find_lsp(root, split)
     if path is None:
         raise DataError(
-            f"no LSP annotation at {root / 'joints.mat'}; {ROOT} must hold images/ and joints.mat (see data/README.md)"
+            f"no LSP annotation at {root / 'joints.mat'}; {ROOT} must hold images/ and joints.mat "
+            "(see data/README.md)"
         )
     points, labelled = read_joints(path)
-    numbers = np.arange(len(points))
-    numbers = numbers[:_TRAIN] if split == "train" else numbers[_TRAIN:]
-    seen = labelled[numbers].any(1)
-    empty, numbers = int((~seen).sum()), numbers[seen]
-    if not len(numbers):
-        raise DataError(f"{path}: no labelled person for {split}; it has {len(points)} images, {_TRAIN} to train on")
-    points, labelled = points[numbers], labelled[numbers]
-    # what is not labelled holds garbage, negative mostly: it must reach no box, target or metric
+    split_rows = slice(None, _TRAIN_IMAGES) if split == "train" else slice(_TRAIN_IMAGES, None)
+    image_numbers = np.arange(1, len(points) + 1)[split_rows]
+    has_label = labelled[split_rows].any(1)
+    unlabelled = int((~has_label).sum())
+    image_numbers = image_numbers[has_label]
+    if not len(image_numbers):
+        raise DataError(
+            f"{path}: no labelled person for {split}; it has {len(points)} images, "
+            f"{_TRAIN_IMAGES} to train on"
+        )
+    points, labelled = points[image_numbers - 1], labelled[image_numbers - 1]
+    # Unlabelled coordinates are arbitrary, mostly negative; no box, target or metric may use them.
     low = np.where(labelled[..., None], points, np.inf).min(1)
     high = np.where(labelled[..., None], points, -np.inf).max(1)
     size = np.maximum(high - low, _MIN_BOX)
@@ -46,38 +63,48 @@ def read_lsp(root: Path, split: str) -> People:
         name=f"lsp {split}",
         skeleton=LSP,
         root=root / "images",
-        images=tuple(f"im{number + 1:05d}.jpg" for number in numbers),
-        image_index=np.arange(len(numbers)),
+        images=tuple(f"im{number:05d}.jpg" for number in image_numbers),
+        image_index=np.arange(len(image_numbers)),
         keypoints_image=np.where(labelled[..., None], points, 0.0),
         visibility=np.where(labelled, 2, 0).astype(np.uint8),
         boxes=np.concatenate([(low + high - size) / 2, size], -1),
-        head_sizes=np.full(len(numbers), np.nan),
-        person_ids=numbers + 1,
+        head_sizes=np.full(len(image_numbers), np.nan),
+        person_ids=image_numbers,
         box_source="labelled keypoints",
         head_source="neck to head top",
-        left_out={"no labelled keypoint": empty} if empty else {},
+        left_out={"no labelled keypoint": unlabelled} if unlabelled else {},
     )
     return replace(people, head_sizes=people.lengths("neck", "head_top"))
 
 
 def read_joints(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """joints.mat: keypoints [N, 14, 2] px and whether each is labelled [N, 14]; what is not labelled holds garbage.
+    """Read joints.mat.
 
-    Raises DataError for an unsound file.
+    Args:
+        path: The file.
+
+    Returns:
+        Keypoints [N, 14, 2] px, arbitrary where unlabelled, and whether each is labelled [N, 14].
+
+    Raises:
+        DataError: The file is invalid.
     """
     try:
         joints = read_mat(path)["joints"].astype(np.float64)
-    except Exception as error:  # of a broken file the parser raises nearly anything
+    except Exception as error:  # a broken file can raise nearly any exception
         raise DataError(f"{path} is not LSP's annotation: {error}; copy it again") from None
     if joints.ndim == 3 and joints.shape[:2] == (3, 14):
         raise DataError(
-            f"{path} holds joints of shape {joints.shape}: this is the original LSP, which is not read; take "
-            "lspet_dataset.zip (LSP-extended)"
+            f"{path} holds joints of shape {joints.shape}: this is the original LSP, which is not "
+            "supported; take lspet_dataset.zip (LSP-extended)"
         )
     if joints.ndim != 3 or joints.shape[:2] != (14, 3):
-        raise DataError(f"{path} holds joints of shape {joints.shape}, expected (14, 3, images): x, y, label")
+        raise DataError(
+            f"{path} holds joints of shape {joints.shape}, expected (14, 3, images): x, y, label"
+        )
     points, labelled = joints[:, :2].transpose(2, 0, 1), joints[:, 2].T > 0
-    if (unsound := (labelled & ~np.isfinite(points).all(-1)).any(1)).any():
-        image = np.flatnonzero(unsound)[0] + 1
+    invalid = (labelled & ~np.isfinite(points).all(-1)).any(1)
+    if invalid.any():
+        image = np.flatnonzero(invalid)[0] + 1
         raise DataError(f"{path}: image {image} has a labelled keypoint that is no number")
     return points, labelled

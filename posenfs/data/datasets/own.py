@@ -1,20 +1,21 @@
-"""Data of one's own: annotations in COCO's form with any keypoints, described by one small TOML file.
+"""Reader of custom data: annotations in COCO's form with any keypoints, described by a TOML file.
 
 name = "hands"
-category = "hand"            # of the annotations; person where it is left out
+category = "hand"            # of the annotations; the default is person
 train = "train.json"         # files and folders are relative to this one
 valid = "valid.json"
-images = "pictures"
+images = "images"
 keypoints = ["wrist", "left_thumb", "right_thumb"]
 limbs = [["wrist", "left_thumb"], ["wrist", "right_thumb"]]
-mirrored = [["left_thumb", "right_thumb"]]        # pairs that change places in a mirror
-sigmas = [0.08, 0.05, 0.05]  # of object keypoint similarity; may be left out
+mirrored = [["left_thumb", "right_thumb"]]        # pairs that swap in a mirrored image
+sigmas = [0.08, 0.05, 0.05]  # of object keypoint similarity; optional
 
-[parts]                      # may be left out: one part with every keypoint
+[parts]                      # optional; the default is one part with every keypoint
 root = ["wrist"]
 thumbs = ["left_thumb", "right_thumb"]
 """
 
+import itertools
 import json
 import tomllib
 from dataclasses import dataclass, fields
@@ -35,7 +36,7 @@ _Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class OwnData:
-    """What the TOML file says."""
+    """The content of the TOML file."""
 
     name: str
     train: str
@@ -52,9 +53,11 @@ class OwnData:
 
     @property
     def skeleton(self) -> Skeleton:
-        index = {keypoint: number for number, keypoint in enumerate(self.keypoints)}
-        pairs, limbs = (tuple((index[a], index[b]) for a, b in names) for names in (self.mirrored, self.limbs))
-        return Skeleton(self.name, self.keypoints, pairs, limbs, self.sigmas)
+        """The skeleton of the keypoints, pairs and limbs."""
+        index = self.keypoints.index
+        flip_pairs = tuple((index(left), index(right)) for left, right in self.mirrored)
+        limbs = tuple((index(start), index(end)) for start, end in self.limbs)
+        return Skeleton(self.name, self.keypoints, flip_pairs, limbs, self.sigmas)
 
 
 _ADAPTER = TypeAdapter(OwnData)
@@ -64,71 +67,113 @@ def _check_keys(path: Path, content: dict) -> None:
     known = [field.name for field in fields(OwnData)]
     for key in content:
         if key not in known:
-            raise DataError(f"{path}: unknown key {key!r}{suggestion(key, known)} The keys are {', '.join(known)}")
+            raise DataError(
+                f"{path}: unknown key {key!r}{suggestion(key, known)} The keys are "
+                f"{', '.join(known)}"
+            )
+
 
 
 def read_description(path: Path) -> OwnData:
-    """Raises DataError for a missing or unsound file: the field, its value, and what it should be."""
+    """Read and check the TOML file.
+
+    Args:
+        path: The file.
+
+    Raises:
+        DataError: The file is missing or invalid; the message has the field and its value.
+    """
     if not path.is_file():
-        raise DataError(f"no description of data at {path}; {ROOT} is a TOML file (see data/README.md)")
+        raise DataError(
+            f"no description of data at {path}; {ROOT} is a TOML file (see data/README.md)"
+        )
     try:
         content = tomllib.loads(path.read_text())
         _check_keys(path, content)
-        found = _ADAPTER.validate_python(content)
+        description = _ADAPTER.validate_python(content)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {place}: {first['msg']} (got {first['input']!r:.80})") from None
-    names = set(found.keypoints)
-    if len(names) < len(found.keypoints):
-        raise DataError(f"{path}: keypoints are named twice: {', '.join(found.keypoints)}")
-    for field in ("limbs", "mirrored"):
-        for name in (name for pair in getattr(found, field) for name in pair):
-            if name not in names:
-                raise DataError(f"{path}: {field} name {name!r}, which is no keypoint; there are {', '.join(names)}")
-    sides = [name for pair in found.mirrored for name in pair]
-    if len(set(sides)) < len(sides):
-        raise DataError(f"{path}: mirrored pairs name a keypoint twice: {', '.join(sides)}")
-    if found.sigmas is not None and len(found.sigmas) != len(found.keypoints):
-        raise DataError(f"{path}: {len(found.sigmas)} sigmas for {len(found.keypoints)} keypoints")
+        field = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {field}: {first['msg']} (got {first['input']!r:.80})") from None
+    _check_keypoints(path, description)
     try:
-        part_scheme(found.skeleton, found.parts or 1)
+        part_scheme(description.skeleton, description.parts or 1)
     except ValueError as error:
         raise DataError(f"{path}: parts: {error}") from None
-    return found
+    return description
+
+
+def _check_keypoints(path: Path, description: OwnData) -> None:
+    """Check that keypoints are unique, that limbs and pairs name them, and the number of sigmas."""
+    names, sigmas = description.keypoints, description.sigmas
+    if len(set(names)) < len(names):
+        raise DataError(f"{path}: keypoints are named twice: {', '.join(names)}")
+    for field, pairs in (("limbs", description.limbs), ("mirrored", description.mirrored)):
+        for name in itertools.chain.from_iterable(pairs):
+            if name not in names:
+                raise DataError(
+                    f"{path}: {field} name {name!r}, which is no keypoint; there are "
+                    f"{', '.join(names)}"
+                )
+    mirrored = list(itertools.chain.from_iterable(description.mirrored))
+    if len(set(mirrored)) < len(mirrored):
+        raise DataError(f"{path}: mirrored pairs name a keypoint twice: {', '.join(mirrored)}")
+    if sigmas is not None and len(sigmas) != len(names):
+        raise DataError(f"{path}: {len(sigmas)} sigmas for {len(names)} keypoints")
 
 
 def mirror_warning(skeleton: Skeleton) -> str | None:
-    """What is wrong where left and right keypoints, by their names, do not change places in a mirrored image.
+    """Return a warning about left and right keypoints that are no mirrored pair.
+
+    Args:
+        skeleton: The skeleton to check.
 
     Returns:
-        A sentence with the line to write into the description, or None.
+        A sentence with the line to write into the TOML file, or None.
     """
     missing = skeleton.unmirrored_pairs()
     if not missing:
         return None
-    names = [name for pair in missing for name in pair]
-    kept = [[skeleton.keypoints[k] for k in pair] for pair in skeleton.flip_pairs]
-    pairs = [pair for pair in kept if not set(pair) & set(names)] + [list(pair) for pair in missing]
+    names = list(itertools.chain.from_iterable(missing))
+    mirrored = [[skeleton.keypoints[k] for k in pair] for pair in skeleton.flip_pairs]
+    pairs = [pair for pair in mirrored if not set(pair) & set(names)]
+    pairs += [list(pair) for pair in missing]
     return (
-        f"{', '.join(names)} of {skeleton.name} are left and right by their names, but no mirrored pairs: mirrored "
-        "images (in training, and in the evaluation) have wrong labels. If they change places in a mirror, the "
-        f"data's TOML file needs the line: mirrored = {json.dumps(pairs, ensure_ascii=False)}"
+        f"{', '.join(names)} of {skeleton.name} are left and right by their names, but no mirrored "
+        "pairs: mirrored images (in training, and in the evaluation) have wrong labels. If they "
+        "swap in a mirrored image, the data's TOML file needs the line: mirrored = "
+        f"{json.dumps(pairs, ensure_ascii=False)}"
     )
 
 
 def find_own(root: Path, split: str) -> Path | None:
-    """The annotation file of a split; None where the description is not there."""
+    """Return the annotation file of a split, or None where the TOML file is missing.
+
+    Args:
+        root: The TOML file.
+        split: train or valid.
+    """
     return root.parent / getattr(read_description(root), split) if root.is_file() else None
 
 
 def read_own(root: Path, split: str) -> People:
-    """The people of a split; `root` is the TOML file. Raises DataError for missing or unsound files."""
+    """Read the people of a split.
+
+    Args:
+        root: The TOML file.
+        split: train or valid.
+
+    Raises:
+        DataError: A file is missing or invalid.
+    """
     description = read_description(root)
-    path, images = root.parent / getattr(description, split), root.parent / description.images
+    file_name = getattr(description, split)
+    path, images = root.parent / file_name, root.parent / description.images
     if not path.is_file():
-        raise DataError(f"{root}: {split} = {getattr(description, split)!r}, but there is no {path}")
+        raise DataError(f"{root}: {split} = {file_name!r}, but there is no {path}")
     name = f"{description.name} {split}"
-    return people_of_file(path, description.skeleton, name, description.category, lambda names: images)
+    return people_of_file(
+        path, description.skeleton, name, description.category, lambda names: images
+    )

@@ -24,7 +24,9 @@ from posenfs.body.words import message_of
 from posenfs.data.datasets.drawing import DrawnPerson, draw_picture, mpii_scale, settings_of
 from posenfs.data.files import write_whole
 
-_FORMAT = 2  # raised whenever the same arguments would write other files; an older set is drawn anew
+_FORMAT = (
+    2  # raised whenever the same arguments would write other files; an older set is drawn anew
+)
 _FINISHED, _UNFINISHED = "synthetic.json", "synthetic.unfinished.json"
 _ANNOTATIONS = (
     "annot/train.json", "annot/valid.json", "annot/gt_valid.mat",
@@ -53,10 +55,18 @@ def write_synthetic(
     root = Path(root)
     if root.exists() and not root.is_dir():
         raise FileExistsError(f"{root} is a file: people are drawn into a folder; choose another")
-    asked = {"format": _FORMAT, "train": train, "valid": valid, "seed": seed, "difficulty": difficulty}
+    asked = {
+        "format": _FORMAT,
+        "train": train,
+        "valid": valid,
+        "seed": seed,
+        "difficulty": difficulty,
+    }
     settings_of(difficulty)
     if min(train, valid) < 1:
-        raise ValueError(f"a set has at least 1 picture to train and 1 to validate on; got {train} and {valid}")
+        raise ValueError(
+            f"a set has at least 1 picture to train and 1 to validate on; got {train} and {valid}"
+        )
     if seed < 0:
         raise ValueError(f"the seed must not be negative; got {seed}")
     if _is_there(root, asked):
@@ -71,9 +81,14 @@ def write_synthetic(
         rows = _draw_all(root, jobs, asked, processes, progress)
         for split, coco_split in (("train", "train"), ("valid", "val")):
             pictures = [picture for (of, _), picture in zip(jobs, rows, strict=True) if of == split]
-            entries = [_entry(picture.name, person) for picture in pictures for person in picture.people]
+            entries = [
+                _entry(picture.name, person) for picture in pictures for person in picture.people
+            ]
             write_whole(root / "annot" / f"{split}.json", _to_json(entries))
-            write_whole(root / "annotations" / f"person_keypoints_{coco_split}.json", _to_json(_coco(pictures)))
+            write_whole(
+                root / "annotations" / f"person_keypoints_{coco_split}.json",
+                _to_json(_coco(pictures)),
+            )
             if split == "valid":
                 heads = [person.head_box for picture in pictures for person in picture.people]
                 write_whole(root / "annot" / "gt_valid.mat", _ground_truth(entries, heads))
@@ -96,7 +111,9 @@ def _is_there(root: Path, asked: dict) -> bool:
             if held.get("format", 0) < _FORMAT and held | {"format": _FORMAT} == asked:
                 return False
             if held != asked:
-                raise FileExistsError(f"{root} holds {_said(held)}; asked for is {_said(asked)}. {advice}")
+                raise FileExistsError(
+                    f"{root} holds {_said(held)}; asked for is {_said(asked)}. {advice}"
+                )
             return name == _FINISHED and _is_complete(root, asked)
     if any((root / name).exists() for name in ("images", "annot", "annotations")):
         raise FileExistsError(
@@ -118,7 +135,9 @@ def _said(made: dict) -> str:
     """How a set was made, in words."""
     if "damaged" in made:
         return f"a set whose {made['damaged']} is damaged"
-    words = "{train} + {valid} drawn pictures, difficulty {difficulty}, seed {seed}, format {format}"
+    words = (
+        "{train} + {valid} drawn pictures, difficulty {difficulty}, seed {seed}, format {format}"
+    )
     return words.format_map(defaultdict(lambda: "unknown", made))
 
 
@@ -146,11 +165,15 @@ class _Labels:
     people: tuple[DrawnPerson, ...]
 
 
-def _draw_all(root: Path, jobs: list, asked: dict, processes: int | None, progress: bool) -> list[_Labels]:
+def _draw_all(
+    root: Path, jobs: list, asked: dict, processes: int | None, progress: bool
+) -> list[_Labels]:
     """The labels of every picture, in order. Small sets are drawn here: starting processes would take longer."""
     processes = processes or max(1, min(os.cpu_count() or 1, len(jobs) // 64))
     work = partial(_write_picture, root / "images", asked["seed"], asked["difficulty"])
-    bar = partial(tqdm, total=len(jobs), desc="drawing people", unit="picture", disable=not progress)
+    bar = partial(
+        tqdm, total=len(jobs), desc="drawing people", unit="picture", disable=not progress
+    )
     if processes == 1:
         return list(bar(map(work, jobs)))
     # joblib starts clean processes: not forked, so that no thread of a notebook is copied in the middle of something,
@@ -188,9 +211,16 @@ def _entry(image: str, person: DrawnPerson) -> dict:
 def _coco(pictures: list[_Labels]) -> dict:
     """The content of a person_keypoints_*.json file: 0-based, COCO's order, (0, 0, 0) where nothing is labelled."""
     # from 1: to pycocotools a match with annotation 0 is no match
-    people = [(number, person) for number, picture in enumerate(pictures, 1) for person in picture.people]
+    people = [
+        (number, person) for number, picture in enumerate(pictures, 1) for person in picture.people
+    ]
     images = [
-        {"id": number, "file_name": picture.name, "width": picture.size[0], "height": picture.size[1]}
+        {
+            "id": number,
+            "file_name": picture.name,
+            "width": picture.size[0],
+            "height": picture.size[1],
+        }
         for number, picture in enumerate(pictures, 1)
     ]
     annotations = [
@@ -202,7 +232,13 @@ def _coco(pictures: list[_Labels]) -> dict:
         "keypoints": COCO.keypoints, "skeleton": [[a + 1, b + 1] for a, b in COCO.limbs],
     }  # fmt: skip
     info = {"description": "people drawn by posenfs"}
-    return {"info": info, "licenses": [], "images": images, "annotations": annotations, "categories": [person]}
+    return {
+        "info": info,
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": [person],
+    }
 
 
 def _coco_entry(person: DrawnPerson) -> dict:
@@ -220,7 +256,9 @@ def _coco_entry(person: DrawnPerson) -> dict:
 def _ground_truth(entries: list[dict], head_boxes: list[np.ndarray]) -> bytes:
     """gt_valid.mat: what PCKh is measured against, people last."""
     joints = np.array([entry["joints"] for entry in entries]).reshape(-1, 16, 2)
-    missing = 1 - np.array([entry["joints_vis"] for entry in entries], dtype=np.uint8).reshape(-1, 16)
+    missing = 1 - np.array([entry["joints_vis"] for entry in entries], dtype=np.uint8).reshape(
+        -1, 16
+    )
     boxes = np.array([box + 1 for box in head_boxes]).reshape(-1, 2, 2)
     names = np.empty((1, 16), dtype=object)
     names[0] = _FILE_NAMES
