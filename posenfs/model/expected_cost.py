@@ -14,10 +14,16 @@ from posenfs.model.space import FabricSpec
 
 
 class ExpectedCost:
-    """Multiply-adds for one image of height x width px of a network whose edges and cells choose one operation and one
-    source each, with the probabilities softmax(alpha) and softmax(beta): the mean over all such networks, exactly.
+    """Expected multiply-adds of a network for one image.
 
-    At a one-hot architecture it is the count of what `prune` leaves.
+    Every edge chooses one operation and every cell one source, with the probabilities
+    softmax(alpha) and softmax(beta); the value is the exact mean over all such networks. At a
+    one-hot architecture it is the count of what `prune` leaves.
+
+    Args:
+        model: The network.
+        height: The height of the image in px.
+        width: The width of the image in px.
     """
 
     def __init__(self, model: PoseNFS, height: int = 256, width: int = 256):
@@ -25,148 +31,214 @@ class ExpectedCost:
         self.heads: dict[str, tuple[_FabricCost, Tensor, int]] = {}
         for part, head in zip(model.parts, model.heads, strict=True):
             strides = head.fabric.spec.strides
-            entries = [_macs(e, pixels // s**2) for e, s in zip(head.entries, strides, strict=False)]
-            entries = _numbers(entries + [0] * (len(strides) - len(entries)))
-            vectors = _macs(head.vectors, pixels // strides[0] ** 2)
-            self.heads[part.name] = _FabricCost(head.fabric, pixels), entries, vectors
-        own = model.backbone.fabric if isinstance(model.backbone, FabricBackbone) else None
-        self.backbone_fabric = None if own is None else _FabricCost(own, pixels)
-        self.fixed = honest_cost(model.backbone if own is None else model.backbone.stem, height, width).multiply_adds
+            entry_costs = [0] * len(strides)
+            for row, entry in enumerate(head.entries):
+                entry_costs[row] = _multiply_adds(entry, pixels // strides[row] ** 2)
+            vector_cost = _multiply_adds(head.vectors, pixels // strides[0] ** 2)
+            fabric_cost = _FabricCost(head.fabric, pixels)
+            self.heads[part.name] = fabric_cost, _float64(entry_costs), vector_cost
+        always_run = model.backbone
+        self.backbone_fabric: _FabricCost | None = None
+        if isinstance(always_run, FabricBackbone):
+            self.backbone_fabric = _FabricCost(always_run.fabric, pixels)
+            always_run = always_run.stem
+        # The cost of the backbone, or of the stem of a fabric backbone.
+        self.fixed = honest_cost(always_run, height, width).multiply_adds
         self.sets = _Sets(len(model.spec.strides))
 
     def __call__(self, architectures: Mapping[str, Architecture]) -> Tensor:
-        """{fabric: Architecture} -> a scalar, float64 on the CPU."""
+        """Return the expected multiply-adds.
+
+        Args:
+            architectures: The architecture of every fabric by name.
+
+        Returns:
+            A scalar, float64 on the CPU.
+        """
         total, finest = torch.zeros((), dtype=torch.float64), self.sets.only(0)
-        within: Tensor | float = 1.0  # the chance that all rows that any head reads lie in a set, for each set
-        for name, (fabric, entries, vectors) in self.heads.items():
+        # For each set the probability that it contains all rows that any head reads.
+        within: Tensor | float = 1.0
+        for name, (fabric, entry_costs, vector_cost) in self.heads.items():
             cost, read = fabric(architectures[name], finest, self.sets)
-            total = total + cost + vectors + (read @ self.sets.members) @ entries
+            total = total + cost + vector_cost + (read @ self.sets.members) @ entry_costs
             within = within * self.sets.within(read)
         read = self.sets.of_within(within)
         if self.backbone_fabric is not None:
             cost, read = self.backbone_fabric(architectures["backbone"], read, self.sets)
             total = total + cost
-        return total + (1 - read[0]) * self.fixed  # the backbone, or its stem, runs if anything of it is read
+        return total + (1 - read[0]) * self.fixed  # it runs if any row of it is read
 
 
 class _Sets:
-    """Chances [2^R] over the sets of R rows; row r is in set number s where bit r of s is 1."""
+    """Probabilities [2^R] of the sets of R rows; row r is in set number s where bit r of s is 1."""
 
     def __init__(self, rows: int):
         numbers = torch.arange(2**rows)
         self.rows = rows
         self.members = ((numbers[:, None] >> torch.arange(rows)) & 1).double()  # [2^R, R]
-        self._inside = ((numbers[:, None] & ~numbers[None]) == 0).double()  # [s, t]: whether s lies in t
-        self._undo = torch.linalg.inv(self._inside).round()  # whole numbers: inclusion and exclusion
+        # [s, t]: whether set s lies in set t
+        self._subset = ((numbers[:, None] & ~numbers[None]) == 0).double()
+        # whole numbers: inclusion and exclusion
+        self._subset_inverse = torch.linalg.inv(self._subset).round()
 
     def only(self, row: int) -> Tensor:
+        """Return probability 1 for the set of one row."""
         return torch.eye(2**self.rows, dtype=torch.float64)[1 << row]
 
-    def within(self, chances: Tensor) -> Tensor:
-        """Chances of sets -> for each set the chance that the drawn one lies in it."""
-        return chances @ self._inside
+    def within(self, probabilities: Tensor) -> Tensor:
+        """Return for each set the probability that the drawn set lies in it."""
+        return probabilities @ self._subset
 
     def of_within(self, within: Tensor) -> Tensor:
-        """The inverse of `within`."""
-        return within @ self._undo
+        """Return the inverse of `within`."""
+        return within @ self._subset_inverse
 
     def step(self, used: Tensor, choices: list[Tensor]) -> Tensor:
-        """Chances of the sets of used cells of a layer -> of the sets of rows before it that they read. `choices`: for
-        each cell the chance of every row [R] that it reads that one; what lacks to 1 is the chance that it reads none.
+        """Return the probabilities of the sets of rows that the used cells of a layer read.
+
+        Args:
+            used: The probabilities of the sets of used cells.
+            choices: For each cell the probability [R] that it reads each row; the rest to 1 is the
+                probability that it reads none.
         """
-        table = torch.ones(1, 2**self.rows, dtype=torch.float64)  # of each set of cells: all they read lies in t
-        for chance in choices:
-            own = 1 - chance.sum() + self.members @ chance
-            table = torch.cat([table, table * own])
+        # For each set of cells the probabilities that all rows they read lie in set t.
+        table = torch.ones(1, 2**self.rows, dtype=torch.float64)
+        for choice in choices:
+            cell_within = 1 - choice.sum() + self.members @ choice
+            table = torch.cat([table, table * cell_within])
         return self.of_within(used[: len(table)] @ table)
 
 
 class _FabricCost:
-    """Multiply-adds of every candidate operation, transfer and projection of a fabric, for an image of so many px."""
+    """Multiply-adds of every operation, transfer and projection of a fabric.
+
+    Args:
+        fabric: The fabric.
+        pixels: The number of pixels of the image.
+    """
 
     def __init__(self, fabric: Fabric, pixels: int):
         self.spec = spec = fabric.spec
+        self.operations: list[Tensor] = []
+        self.transfers: list[Tensor] = []
+        self.projections: list[float] = []  # for each hidden node
         cells = [cell for layer in fabric.layers for cell in layer]
-        self.operations, self.transfers, self.projections = [], [], []
         for index, cell in zip(spec.cells, cells, strict=True):
-            own = pixels // spec.strides[index.row] ** 2
-            self.operations.append(_numbers([[_macs(o, own) for o in edge] for edge in cell.edges]))
-            self.transfers.append(_numbers(_transfer_costs(spec, cell, pixels, own)))
-            self.projections.append(_macs(cell.project, own) / spec.hidden_nodes)  # for each hidden node
+            cell_pixels = pixels // spec.strides[index.row] ** 2
+            operation_costs = [
+                [_multiply_adds(operation, cell_pixels) for operation in edge]
+                for edge in cell.edges
+            ]
+            self.operations.append(_float64(operation_costs))
+            self.transfers.append(_float64(_transfer_costs(spec, cell, pixels, cell_pixels)))
+            projection_cost = _multiply_adds(cell.project, cell_pixels)
+            self.projections.append(projection_cost / spec.hidden_nodes)
 
-    def __call__(self, architecture: Architecture, outputs: Tensor, sets: _Sets) -> tuple[Tensor, Tensor]:
-        """The expected sum, and the chances of the sets of input rows that are read; `outputs` are those of the sets of
-        rows of the last layer. Goes backward, as pruning does.
+    def __call__(
+        self, architecture: Architecture, outputs: Tensor, sets: _Sets
+    ) -> tuple[Tensor, Tensor]:
+        """Return the expected multiply-adds, and the probabilities of the sets of rows read.
 
-        Cells that share their alpha choose alike: they all read their input or none does, and where none does only the
-        cells of the last layer stand.
+        The traversal goes backward, as pruning does. Cells with a shared alpha make the same
+        choice: either all of them read their input or none does, and where none does only the
+        cells of the last layer remain.
+
+        Args:
+            architecture: The architecture of the fabric.
+            outputs: The probabilities of the sets of rows of the last layer that are read.
+            sets: The sets of rows.
         """
         spec, shared = self.spec, not self.spec.alpha_per_cell
         alpha = architecture.operation_weights.cpu().double().expand(len(spec.cells), -1, -1)
         beta = architecture.scale_weights.cpu().double()
-        reads = [_reads_input(spec, own) for own in (alpha[:1] if shared else alpha)] * (len(alpha) if shared else 1)
-        used, total, number = outputs, torch.zeros((), dtype=torch.float64), len(spec.cells)
+        if shared:
+            reads = [_reads_input(spec, alpha[0])] * len(alpha)
+        else:
+            reads = [_reads_input(spec, cell_alpha) for cell_alpha in alpha]
+        used, total = outputs, torch.zeros((), dtype=torch.float64)
+        first_number = len(spec.cells)
         for layer in reversed(spec.grid()):
-            number -= len(layer)
-            marginal, choices = used @ sets.members, []
-            for n, index in enumerate(layer, start=number):
-                inside = self._inside(n, alpha[n])
+            first_number -= len(layer)
+            row_used = used @ sets.members  # the probability that each cell is used
+            choices = []
+            for number, index in enumerate(layer, start=first_number):
+                inner_cost = self._inner_cost(number, alpha[number])
                 if shared and index.layer < spec.end - 1:
-                    inside = inside - (1 - reads[n]) * self._inside(n, _without_input(spec, alpha[n]))
-                own = inside + reads[n] * (beta[n] * self.transfers[n]).sum()
-                total = total + marginal[index.row] * own
-                sources = spec.sources(index.row, spec.rows(index.layer - 1))
-                rows = torch.zeros(sets.rows, dtype=torch.float64).index_add(0, torch.tensor(sources), beta[n])
-                choices.append(rows if shared else reads[n] * rows)
+                    without_input = _without_input(spec, alpha[number])
+                    inner_cost = inner_cost - (1 - reads[number]) * self._inner_cost(
+                        number, without_input
+                    )
+                transfer_cost = (beta[number] * self.transfers[number]).sum()
+                cell_cost = inner_cost + reads[number] * transfer_cost
+                total = total + row_used[index.row] * cell_cost
+                sources = torch.tensor(spec.sources(index.row, spec.rows(index.layer - 1)))
+                no_rows = torch.zeros(sets.rows, dtype=torch.float64)
+                rows = no_rows.index_add(0, sources, beta[number])
+                choices.append(rows if shared else reads[number] * rows)
             used = sets.step(used, choices)
         if shared:
             nothing = torch.zeros_like(used).index_fill(0, torch.tensor(0), 1.0)
             used = reads[0] * used + (1 - reads[0]) * nothing
         return total, used
 
-    def _inside(self, number: int, alpha: Tensor) -> Tensor:
-        """Expected multiply-adds of the operations and the projection of a cell that is used."""
-        return (alpha * self.operations[number]).sum() + _nodes_reached(self.spec, alpha) * self.projections[number]
+    def _inner_cost(self, number: int, alpha: Tensor) -> Tensor:
+        """Return the expected multiply-adds of the operations and the projection of a used cell."""
+        operations = (alpha * self.operations[number]).sum()
+        return operations + _nodes_reached(self.spec, alpha) * self.projections[number]
 
 
-def _transfer_costs(spec: FabricSpec, cell: Cell, pixels: int, own: int) -> list[int]:
-    """Of the three transfers of a cell whose maps have `own` px; one up is computed at the coarser map."""
-    pairs = zip(cell.transfers, cell.sources, strict=True)
-    return [_macs(t, own if isinstance(t, Down) else pixels // spec.strides[source] ** 2) for t, source in pairs]
+def _transfer_costs(spec: FabricSpec, cell: Cell, pixels: int, cell_pixels: int) -> list[int]:
+    """Return the multiply-adds of the three transfers of a cell.
+
+    An up transfer is computed at the size of the coarser map.
+    """
+    costs = []
+    for transfer, source in zip(cell.transfers, cell.sources, strict=True):
+        source_pixels = pixels // spec.strides[source] ** 2
+        transfer_pixels = cell_pixels if isinstance(transfer, Down) else source_pixels
+        costs.append(_multiply_adds(transfer, transfer_pixels))
+    return costs
 
 
 def _reads_input(spec: FabricSpec, alpha: Tensor) -> Tensor:
-    """The chance that an edge from the cell's input has another operation than zero."""
-    return _any_but_zero(spec, alpha, [e for e, (start, _) in enumerate(spec.edges) if start == 0])
+    """Return the probability that an edge from the cell's input is not zero."""
+    return _any_but_zero(spec, alpha, _input_edges(spec))
+
+
+def _input_edges(spec: FabricSpec) -> list[int]:
+    return [edge for edge, (start, _) in enumerate(spec.edges) if start == 0]
 
 
 def _nodes_reached(spec: FabricSpec, alpha: Tensor) -> Tensor:
-    """How many hidden nodes are reached by an edge with another operation than zero."""
-    nodes = range(1, spec.hidden_nodes + 1)
-    into = ([e for e, (_, end) in enumerate(spec.edges) if end == n] for n in nodes)
-    return sum((_any_but_zero(spec, alpha, edges) for edges in into), start=torch.zeros((), dtype=torch.float64))
+    """Return the expected number of hidden nodes that an edge other than zero reaches."""
+    total = torch.zeros((), dtype=torch.float64)
+    for node in range(1, spec.hidden_nodes + 1):
+        edges = [edge for edge, (_, end) in enumerate(spec.edges) if end == node]
+        total = total + _any_but_zero(spec, alpha, edges)
+    return total
 
 
 def _without_input(spec: FabricSpec, alpha: Tensor) -> Tensor:
-    """Alpha where every edge from the cell's input is zero."""
+    """Return alpha with zero on every edge from the cell's input."""
     if "zero" not in spec.operations:
-        return torch.zeros_like(alpha)  # never so: its factor is 0
-    edges = [e for e, (start, _) in enumerate(spec.edges) if start == 0]
+        return torch.zeros_like(alpha)  # this never happens: its factor is 0
+    edges = _input_edges(spec)
     zero = torch.eye(len(spec.operations), dtype=alpha.dtype)[spec.operations.index("zero")]
     return alpha.index_copy(0, torch.tensor(edges), zero.expand(len(edges), -1))
 
 
 def _any_but_zero(spec: FabricSpec, alpha: Tensor, edges: list[int]) -> Tensor:
-    """The chance that one of these edges has another operation than zero."""
+    """Return the probability that one of these edges has another operation than zero."""
     if "zero" not in spec.operations:
         return torch.ones((), dtype=torch.float64)
     return 1 - alpha[edges, spec.operations.index("zero")].prod()
 
 
-def _macs(module: nn.Module, pixels: int) -> int:
-    """Multiply-adds of all convolutions in a module that give maps of so many pixels."""
-    return sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Conv2d)) * pixels
+def _multiply_adds(module: nn.Module, pixels: int) -> int:
+    """Return the multiply-adds of all convolutions in a module that give maps of this size."""
+    convolutions = (m for m in module.modules() if isinstance(m, nn.Conv2d))
+    return sum(convolution.weight.numel() for convolution in convolutions) * pixels
 
 
-def _numbers(values: list) -> Tensor:
+def _float64(values: list) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)

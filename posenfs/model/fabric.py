@@ -1,4 +1,4 @@
-"""The Cell-based Neural Fabric: mixed operations (Eq. 1), fusion of scales (Eq. 2), cells (Eq. 3) and their grid."""
+"""The Cell-based Neural Fabric: mixed operations (Eq. 1), fusion (Eq. 2), cells (Eq. 3), grid."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,25 +14,39 @@ from posenfs.model.space import PAPER, CellIndex, FabricSpec, Rules
 
 
 def mix_operations(x: Tensor, operations: Iterable[nn.Module], weights: Iterable[Tensor]) -> Tensor:
-    """Eq. 1: the sum of weight * o(x) over the candidate operations of one edge."""
-    terms = [o(x, w) for o, w in zip(operations, weights, strict=True) if not isinstance(o, Zero)]
+    """Return the sum of weight * o(x) over the candidate operations of one edge (Eq. 1)."""
+    terms = [
+        operation(x, weight)
+        for operation, weight in zip(operations, weights, strict=True)
+        if not isinstance(operation, Zero)
+    ]
     return sum(terms[1:], start=terms[0]) if terms else torch.zeros_like(x)
 
 
-def fuse_scales(maps: Iterable[Tensor], transfers: Iterable[nn.Module], weights: Iterable[Tensor]) -> Tensor:
-    """Eq. 2: the sum of weight * T(map) over the sources finer, same, coarser, or those that stay of them; all
-    [B, C, h, w] once transferred.
+def fuse_scales(
+    maps: Iterable[Tensor], transfers: Iterable[nn.Module], weights: Iterable[Tensor]
+) -> Tensor:
+    """Return the sum of weight * T(map) over the sources of a cell (Eq. 2).
 
-    A source that is a copy of `same` (footnote 2) is added to its weight: the map is multiplied once.
+    A source that copies `same` (footnote 2) adds its weight to that of `same`, so that the map is
+    multiplied once.
+
+    Args:
+        maps: The source maps: finer, same, coarser, or those of them that pruning keeps.
+        transfers: The transfer T of each source; it gives a map [B, C, h, w].
+        weights: The scalar weight of each source.
     """
-    terms, own, total = [], None, None
-    for x, t, w in zip(maps, transfers, weights, strict=True):
-        if isinstance(t, Same):
-            own, total = x, w if total is None else total + w
+    terms: list[Tensor] = []
+    same_map: Tensor | None = None
+    same_weight: Tensor | None = None
+    for x, transfer_module, weight in zip(maps, transfers, weights, strict=True):
+        if isinstance(transfer_module, Same):
+            same_map = x
+            same_weight = weight if same_weight is None else same_weight + weight
         else:
-            terms.append(t(x, w))
-    if own is not None:
-        terms.append(own * total)
+            terms.append(transfer_module(x, weight))
+    if same_map is not None and same_weight is not None:
+        terms.append(same_map * same_weight)
     return sum(terms[1:], start=terms[0])
 
 
@@ -40,6 +54,7 @@ class Same(nn.Module):
     """Transfer between cells of one scale: the identity."""
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return weight * x."""
         return x * weight
 
 
@@ -53,12 +68,16 @@ class Down(nn.Module):
         self.relu = relu
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """[B, C_in, 2h, 2w], scalar -> weight * T(x) [B, C, h, w]."""
         x = self.norm(self.conv(x), weight)
         return F.relu(x, inplace=True) if self.relu else x
 
 
 class Up(nn.Module):
-    """Transfer from the coarser scale: 1x1 convolution and batch-norm at the low resolution, then bilinear to twice."""
+    """Transfer from the coarser scale: 1x1 convolution, batch-norm, bilinear upsampling by 2.
+
+    The convolution and the batch-norm run at the low resolution.
+    """
 
     def __init__(self, channels_in: int, channels: int, align_corners: bool):
         super().__init__()
@@ -67,12 +86,20 @@ class Up(nn.Module):
         self.align_corners = align_corners
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """[B, C_in, h, w], scalar -> weight * T(x) [B, C, 2h, 2w]."""
         x = self.norm(self.conv(x), weight)
         return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=self.align_corners)
 
 
 def transfer(spec: FabricSpec, source: int, row: int, rules: Rules) -> nn.Module:
-    """The transfer T of Eq. 2 from a row of the layer before to a cell's row (Fig. 4)."""
+    """Create the transfer T of Eq. 2 from a row of the previous layer to a cell (Fig. 4).
+
+    Args:
+        spec: The fabric.
+        source: The row of the source map.
+        row: The row of the cell.
+        rules: The rules of the network.
+    """
     channels_in, channels = spec.channels(source), spec.channels(row)
     if source < row:
         return Down(channels_in, channels, rules.relu_after_down)
@@ -82,8 +109,11 @@ def transfer(spec: FabricSpec, source: int, row: int, rules: Rules) -> nn.Module
 
 
 class Cell(nn.Module):
-    """Eq. 3: input by Eq. 2; every hidden node sums the mixed edges from all nodes before it; hidden nodes are
-    concatenated and projected by a 1x1 convolution to the cell's channels."""
+    """A cell (Eq. 3).
+
+    Its input is given by Eq. 2. Every hidden node sums the mixed edges from all nodes before it.
+    The hidden nodes are concatenated and projected to the cell's channels by a 1x1 convolution.
+    """
 
     edges: Sequence[Sequence[nn.Module]]  # ModuleLists
 
@@ -92,13 +122,29 @@ class Cell(nn.Module):
         channels = spec.channels(index.row)
         self.rules = rules
         self.sources = spec.sources(index.row, spec.rows(index.layer - 1))
-        self.transfers = nn.ModuleList(transfer(spec, source, index.row, rules) for source in self.sources)
-        self.edges = nn.ModuleList(nn.ModuleList(OPERATIONS[o](channels) for o in spec.operations) for _ in spec.edges)
+        self.transfers = nn.ModuleList(
+            transfer(spec, source, index.row, rules) for source in self.sources
+        )
+        self.edges = nn.ModuleList(
+            nn.ModuleList(OPERATIONS[name](channels) for name in spec.operations)
+            for _ in spec.edges
+        )
         self.hidden_nodes = spec.hidden_nodes
         self.project = nn.Conv2d(spec.hidden_nodes * channels, channels, 1)
 
-    def forward(self, maps: Sequence[Tensor], alpha: Sequence[Sequence[Tensor]], beta: Sequence[Tensor]) -> Tensor:
-        """Maps of the layer before, finest first; softmax weights [E][|O|] and [3] -> [B, C, h, w]."""
+    def forward(
+        self, maps: Sequence[Tensor], alpha: Sequence[Sequence[Tensor]], beta: Sequence[Tensor]
+    ) -> Tensor:
+        """Compute the map of the cell.
+
+        Args:
+            maps: The maps of the previous layer, finest first.
+            alpha: The weights of the operations, [E][|O|] scalars.
+            beta: The weights of the sources, [3] scalars.
+
+        Returns:
+            The map [B, C, h, w].
+        """
         x = fuse_scales([maps[source] for source in self.sources], self.transfers, beta)
         nodes = [F.relu(x) if self.rules.relu_after_fusion else x]
         edges = iter(zip(self.edges, alpha, strict=True))
@@ -109,19 +155,25 @@ class Cell(nn.Module):
 
 
 class Fabric(nn.Module):
-    """A grid of cells with its own alpha and beta: a part's head, or a backbone, by the layers its spec keeps."""
+    """A grid of cells with its alpha and beta: the head of a part, or a backbone.
+
+    The layers that the spec keeps decide which of the two it is.
+    """
 
     layers: Sequence[Sequence[Cell]]  # ModuleLists
 
     def __init__(self, spec: FabricSpec, rules: Rules = PAPER):
         super().__init__()
-        if unknown := [o for o in spec.operations if o not in OPERATIONS]:
-            raise ValueError(unknown_entry("candidate operation", unknown[0], OPERATIONS))
+        for name in spec.operations:
+            if name not in OPERATIONS:
+                raise ValueError(unknown_entry("candidate operation", name, OPERATIONS))
         self.spec, self.rules = spec, rules
-        self._drawn: Architecture | None = None
-        start = Architecture.zeros(spec)
-        self.alpha, self.beta = nn.Parameter(start.alpha), nn.Parameter(start.beta)
-        self.layers = nn.ModuleList(nn.ModuleList(Cell(spec, index, rules) for index in layer) for layer in spec.grid())
+        self._override: Architecture | None = None
+        initial = Architecture.zeros(spec)
+        self.alpha, self.beta = nn.Parameter(initial.alpha), nn.Parameter(initial.beta)
+        self.layers = nn.ModuleList(
+            nn.ModuleList(Cell(spec, index, rules) for index in layer) for layer in spec.grid()
+        )
 
     @property
     def architecture(self) -> Architecture:
@@ -130,27 +182,32 @@ class Fabric(nn.Module):
 
     @property
     def factors(self) -> tuple[int, int]:
-        """What the rules multiply the weights of edges and of sources by."""
-        return len(self.spec.operations) if self.rules.edge_factor else 1, 3 if self.rules.source_factor else 1
+        """The factors by which the rules multiply the weights of edges and of sources."""
+        edge_factor = len(self.spec.operations) if self.rules.edge_factor else 1
+        source_factor = 3 if self.rules.source_factor else 1
+        return edge_factor, source_factor
 
     @contextlib.contextmanager
     def mixed_by(self, architecture: Architecture) -> Iterator[None]:
-        """Meanwhile the cells mix by this one's weights, and gradients go where they came from."""
-        self._drawn = architecture
+        """Mix the cells by another architecture within the context.
+
+        Gradients flow to the tensors of that architecture.
+        """
+        self._override = architecture
         try:
             yield
         finally:
-            self._drawn = None
+            self._override = None
 
     def mixing_weights(self) -> tuple[Tensor, Tensor]:
-        """alpha [N, E, |O|] and beta [N, 3] as the cells use them: softmax, then the rules' factors."""
-        architecture = self._drawn or self.architecture
+        """Return alpha [N, E, |O|] and beta [N, 3] after softmax and the factors of the rules."""
+        architecture = self._override or self.architecture
         alpha, beta = architecture.operation_weights, architecture.scale_weights
-        edge, source = self.factors
-        return (alpha * edge).expand(len(self.spec.cells), -1, -1), beta * source
+        edge_factor, source_factor = self.factors
+        return (alpha * edge_factor).expand(len(self.spec.cells), -1, -1), beta * source_factor
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The maps before the first kept layer, finest first -> the maps of the last kept layer, finest first."""
+        """Map the inputs of the first kept layer to the outputs of the last one, finest first."""
         alpha, beta = self.mixing_weights()
         alphas = iter([[edge.unbind() for edge in cell.unbind()] for cell in alpha.unbind()])
         betas = iter([cell.unbind() for cell in beta.unbind()])

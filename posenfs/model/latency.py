@@ -1,4 +1,4 @@
-"""Latency: how long a model takes from images to score maps, measured where it stands."""
+"""Latency: the time that a model takes from images to score maps, measured on its device."""
 
 import time
 from collections.abc import Iterable
@@ -10,13 +10,20 @@ from torch import Tensor, nn
 
 from posenfs.model.network import evaluating
 
-_LEAST = 3  # runs to warm up, and runs measured however long they take
+_MINIMUM_RUNS = 3  # of the warm-up, and of the measurement whatever time it takes
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds that a batch of so many images takes: the median of `repeats` runs, and their 10 % (`low_s`) and 90 %
-    (`high_s`) quantiles."""
+    """The latency of a batch in seconds, over several runs.
+
+    Attributes:
+        batch_size: The number of images.
+        median_s: The median of the runs.
+        low_s: The 10 % quantile of the runs.
+        high_s: The 90 % quantile of the runs.
+        repeats: The number of runs.
+    """
 
     batch_size: int
     median_s: float
@@ -26,6 +33,7 @@ class Latency:
 
     @property
     def images_per_s(self) -> float:
+        """Images per second at the median."""
         return self.batch_size / self.median_s
 
 
@@ -37,49 +45,67 @@ def measure_latency(
     repeats: int = 50,
     seconds: float = 5.0,
 ) -> list[Latency]:
-    """The latency of each batch size on random images [B, 3, height, width], in eval mode without gradients.
+    """Measure the latency of each batch size in eval mode without gradients.
 
-    The images have the model's device, type and memory format, and stand there already; the threads are torch's. For
-    each batch size three runs warm up, then up to `repeats` are measured, until `seconds` have passed, though never
-    fewer than three (or `repeats`). The model is left in its mode. Raises ValueError for a number below 1, and what the
-    model raises for an image that it cannot take.
+    The images are random, with the device, type and memory format of the model. Three runs warm
+    up; then at most `repeats` runs are measured until `seconds` have passed, but at least three
+    (or `repeats`).
+
+    Args:
+        model: The network; it keeps its mode.
+        batch_sizes: The batch sizes.
+        height: The height of the images in px.
+        width: The width of the images in px.
+        repeats: The greatest number of measured runs for each batch size.
+        seconds: The time limit for each batch size.
+
+    Raises:
+        ValueError: A batch size or `repeats` is below 1, or the model rejects the image size.
     """
     batch_sizes = tuple(batch_sizes)
     if min((repeats, *batch_sizes)) < 1:
-        raise ValueError(f"batch sizes and repeats must be at least 1; got {batch_sizes} and {repeats}")
+        raise ValueError(
+            f"batch sizes and repeats must be at least 1; got {batch_sizes} and {repeats}"
+        )
     with evaluating(model):
-        return [_latency(model, _images(model, size, height, width), repeats, seconds) for size in batch_sizes]
+        return [
+            _latency(model, _images(model, size, height, width), repeats, seconds)
+            for size in batch_sizes
+        ]
 
 
 def _images(model: nn.Module, batch_size: int, height: int, width: int) -> Tensor:
-    """Random images as the model's weights are: their device, type and memory format."""
+    """Return random images with the device, type and memory format of the model's weights."""
     weights = list(model.parameters())
-    generator = torch.Generator().manual_seed(0)  # of its own: a search that runs goes on as if nothing had been
+    # A separate generator leaves the random numbers of a running search unchanged.
+    generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch_size, 3, height, width, generator=generator)
-    memory_format = torch.channels_last if any(map(_channels_last, weights)) else torch.contiguous_format
+    channels_last = any(_is_channels_last(weight) for weight in weights)
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
     return images.to(weights[0].device, weights[0].dtype, memory_format=memory_format)
 
 
-def _channels_last(weight: Tensor) -> bool:
-    """Whether it is in channels-last and nothing else; weights of 1x1 convolutions are in both formats at once."""
+def _is_channels_last(weight: Tensor) -> bool:
+    """Whether a weight is channels-last only; weights of 1x1 convolutions have both formats."""
     if weight.dim() != 4:
         return False
-    return weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    channels_last = weight.is_contiguous(memory_format=torch.channels_last)
+    return channels_last and not weight.is_contiguous()
 
 
 @torch.inference_mode()
 def _latency(model: nn.Module, images: Tensor, repeats: int, seconds: float) -> Latency:
-    for _ in range(_LEAST):
+    for _ in range(_MINIMUM_RUNS):
         _run(model, images)
     times: list[float] = []
-    while len(times) < repeats and (len(times) < _LEAST or sum(times) < seconds):
+    while len(times) < repeats and (len(times) < _MINIMUM_RUNS or sum(times) < seconds):
         times.append(_run(model, images))
     low, median, high = np.quantile(times, (0.1, 0.5, 0.9)).tolist()
     return Latency(len(images), median, low, high, len(times))
 
 
 def _run(model: nn.Module, images: Tensor) -> float:
-    """Seconds of one run; a GPU has finished what it was given before the clock starts and before it stops."""
+    """Return the seconds of one run; the device is idle at its start and at its end."""
     wait_for(images.device)
     started = time.perf_counter()
     model(images)
@@ -88,6 +114,6 @@ def _run(model: nn.Module, images: Tensor) -> float:
 
 
 def wait_for(device: torch.device) -> None:
-    """Until it has finished what it was given."""
+    """Wait until the device has finished all its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

@@ -4,13 +4,29 @@ from torch import Tensor
 
 
 def keypoint_losses(predicted: Tensor, target: Tensor) -> Tensor:
-    """Squared error summed over pixels: [B, K, h, w] twice -> [B, K], what each keypoint adds to Eq. 6."""
+    """Return the squared error summed over pixels, the share of each keypoint in Eq. 6.
+
+    Args:
+        predicted: The score maps, [B, K, h, w].
+        target: The target heatmaps, [B, K, h, w].
+
+    Returns:
+        The losses, [B, K].
+    """
     return (predicted - target).square().sum((2, 3))
 
 
 def heatmap_loss(predicted: Tensor, target: Tensor, visibility: Tensor) -> Tensor:
-    """Eq. 6: squared error summed over pixels, over labelled keypoints, divided by all K, mean over the batch.
+    """Return the loss of Eq. 6: the squared error summed over pixels and labelled keypoints.
 
-    predicted, target: [B, K, h, w]; visibility: [B, K], 0 not labelled. Returns a scalar.
+    The sum is divided by all K keypoints and averaged over the batch.
+
+    Args:
+        predicted: The score maps, [B, K, h, w].
+        target: The target heatmaps, [B, K, h, w].
+        visibility: The visibility of the keypoints, [B, K]; 0: not labelled.
+
+    Returns:
+        A scalar.
     """
     return (keypoint_losses(predicted, target) * (visibility > 0)).mean()

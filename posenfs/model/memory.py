@@ -1,5 +1,4 @@
-"""Memory of a training step, estimated beforehand (shapes alone are run, nothing is computed), and kept from step to
-step."""
+"""Memory of a training step: an estimate from shapes alone, and reuse of freed memory."""
 
 import copy
 import ctypes
@@ -18,9 +17,12 @@ from posenfs.model.losses import heatmap_loss
 class TrainingMemory:
     """Bytes that a training step holds at its peak.
 
-    `weights`: parameters and buffers. `gradients`: of the parameters that the loss depends on. `optimizer`: Adam's two
-    moments of each. `activations`: what autograd keeps for the backward pass, the images among it. `working`: what
-    comes and goes at the peak, gradients of activations and an operation's temporaries.
+    Attributes:
+        weights: Parameters and buffers.
+        gradients: Gradients of the parameters that the loss depends on.
+        optimizer: Adam's two moments of each of these parameters.
+        activations: What autograd stores for the backward pass, the images included.
+        working: Temporary tensors at the peak: gradients of activations and scratch memory.
     """
 
     weights: int
@@ -31,95 +33,125 @@ class TrainingMemory:
 
     @property
     def total(self) -> int:
+        """The sum of all parts."""
         return self.weights + self.gradients + self.optimizer + self.activations + self.working
 
     def __str__(self) -> str:
         parts = ("weights", "gradients", "optimizer", "activations", "working")
-        return f"{_text(self.total)}: " + ", ".join(f"{part} {_text(getattr(self, part))}" for part in parts)
+        sizes = ", ".join(f"{part} {_format_bytes(getattr(self, part))}" for part in parts)
+        return f"{_format_bytes(self.total)}: {sizes}"
 
 
 @torch.enable_grad()
-def training_memory(model: nn.Module, batch_size: int, height: int = 256, width: int = 256) -> TrainingMemory:
-    """The memory of one step of training by Adam (fused) on Eq. 6, with images [batch_size, 3, height, width], in
-    float32 and channels-last; the model, from images to score maps [B, K, h, w], is left as it is.
+def training_memory(
+    model: nn.Module, batch_size: int, height: int = 256, width: int = 256
+) -> TrainingMemory:
+    """Estimate the memory of one training step with fused Adam on Eq. 6.
 
-    Counted is the peak of every step after the first: the end of the forward pass, while the gradients of the step
-    before still stand, and the beginning of the backward pass. Of what comes and goes there it allows one map as large
-    as the largest (the gradient that goes backward), and one weight as large as the largest (the copy that a kernel
-    makes in an order of its own).
+    The images are [batch_size, 3, height, width] in float32 and channels-last.
 
-    Measured: the resident memory of a second step on a CPU (Linux, oneDNN, one thread), less that of the process before
-    there is a model (0.7 GiB with torch), is met within 5 % for MobileNet-V2 with P = 3, SimpleBaseline-50 and
-    HRNet-W32 with 4 to 16 images of 128 and 256 px. So it is where freed memory goes back to the system at once
-    (MALLOC_MMAP_THRESHOLD_=65536). glibc's allocator as it comes holds on to pieces: up to 8 % above the estimate at
-    that step, 14 % (HRNet) and 24 % (P = 3) after forty. Not measured on a GPU.
+    The estimate is the peak of every step after the first: the end of the forward pass, while the
+    gradients of the previous step still exist, and the start of the backward pass. As temporary
+    memory it allows one map as large as the largest (the gradient that flows backward), and one
+    weight as large as the largest (the copy that a kernel makes in its own layout).
 
-    Raises ValueError for a batch size below 1, and what the model raises for an image that it cannot take.
+    Measured: the estimate agrees within 5 % with the resident memory of a second step on a CPU
+    (Linux, oneDNN, one thread), minus that of the process without a model (0.7 GiB with torch),
+    for MobileNet-V2 with P = 3, SimpleBaseline-50 and HRNet-W32 with 4 to 16 images of 128 and
+    256 px, where freed memory goes back to the system at once (MALLOC_MMAP_THRESHOLD_=65536).
+    glibc's allocator keeps pieces by default: up to 8 % above the estimate at that step, 14 %
+    (HRNet) and 24 % (P = 3) after forty. It is not measured on a GPU.
+
+    Args:
+        model: A network from images to score maps [B, K, h, w]; it is left unchanged.
+        batch_size: The number of images.
+        height: The height of the images in px.
+        width: The width of the images in px.
+
+    Raises:
+        ValueError: The batch size is below 1, or the model rejects the image size.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1; got {batch_size}")
-    model = copy.deepcopy(model).to("meta", torch.float32, memory_format=torch.channels_last).train()
+    model = copy.deepcopy(model).to("meta", torch.float32, memory_format=torch.channels_last)
+    model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    stored = {t.untyped_storage() for t in (*model.parameters(), *model.buffers())}
-    kept = set()  # storages, since views of one tensor share theirs
+    model_storages = {t.untyped_storage() for t in (*model.parameters(), *model.buffers())}
+    saved_storages = set()  # storages, because views of one tensor share theirs
 
-    def keep(tensor: Tensor) -> Tensor:
-        kept.add(tensor.untyped_storage())
+    def save(tensor: Tensor) -> Tensor:
+        saved_storages.add(tensor.untyped_storage())
         return tensor
 
     images = torch.empty(batch_size, 3, height, width, device="meta")
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
         maps = model(images)
-        loss = heatmap_loss(maps, torch.empty_like(maps), torch.ones(maps.shape[:2], device="meta"))
-    gradients = sum(g.nbytes for g in torch.autograd.grad(loss, parameters, allow_unused=True) if g is not None)
-    activations = [storage.nbytes() for storage in kept - stored]
+        visibility = torch.ones(maps.shape[:2], device="meta")
+        loss = heatmap_loss(maps, torch.empty_like(maps), visibility)
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    gradient_bytes = sum(gradient.nbytes for gradient in gradients if gradient is not None)
+    activations = [storage.nbytes() for storage in saved_storages - model_storages]
     return TrainingMemory(
-        weights=sum(storage.nbytes() for storage in stored),
-        gradients=gradients,
-        optimizer=2 * gradients,
+        weights=sum(storage.nbytes() for storage in model_storages),
+        gradients=gradient_bytes,
+        optimizer=2 * gradient_bytes,
         activations=sum(activations),
         working=max(activations) + max(p.nbytes for p in parameters),
     )
 
 
-def largest_batch(model: nn.Module, available_bytes: int, height: int = 256, width: int = 256) -> int:
-    """The largest batch size whose `training_memory` is at most `available_bytes`; 0 where not even one image fits.
+def largest_batch(
+    model: nn.Module, available_bytes: int, height: int = 256, width: int = 256
+) -> int:
+    """Return the largest batch size whose `training_memory` fits; 0 where not one image fits.
 
-    `available_bytes` is what the process may take beyond what it holds before there is a model; an allocator's losses
-    (see `training_memory`) are for the caller to leave free.
+    Args:
+        model: A network from images to score maps [B, K, h, w]; it is left unchanged.
+        available_bytes: The memory that the process may take beyond what it holds without a
+            model. The caller subtracts the allocator's losses (see `training_memory`).
+        height: The height of the images in px.
+        width: The width of the images in px.
     """
-    two, four = (training_memory(model, batch_size, height, width).total for batch_size in (2, 4))
-    return max(0, 2 + 2 * (available_bytes - two) // (four - two))  # memory is affine in the batch size
+    two_images = training_memory(model, 2, height, width).total
+    four_images = training_memory(model, 4, height, width).total
+    # memory is affine in the batch size
+    return max(0, 2 + 2 * (available_bytes - two_images) // (four_images - two_images))
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most that this process has held so far; of a GPU, its tensors."""
+    """Return the peak memory of this process so far; on a GPU, that of its tensors."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    if sys.platform == "linux":  # where ru_maxrss is inherited from the process that began this one
-        lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-        return int(lines["VmHWM"].split()[0]) * 1024
+    if sys.platform == "linux":  # where ru_maxrss includes the peak of the parent process
+        status = Path("/proc/self/status").read_text()
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees for what it allocates next; where the C library is not glibc nothing happens.
+    """Let this process keep freed memory for its next allocations; without glibc, do nothing.
 
-    A step allocates the hundreds of megabytes again that the one before freed. glibc gives them back to the system in
-    between, and every page of them is then faulted in and cleared anew, which takes as long as much of the arithmetic
-    (benchmarks/README.md has the figures). The peak stays what it is; what is kept stays until the process ends.
+    A step allocates the hundreds of megabytes again that the previous step freed. In between,
+    glibc gives them back to the system, and every page is then faulted in and cleared again, which
+    takes as long as much of the arithmetic (benchmarks/README.md has the figures). The peak stays
+    the same; the memory stays with the process until it ends.
     """
-    if (library := _glibc()) is None:
+    library = _glibc()
+    if library is None:
         return
-    library.mallopt(_MMAP_MAX, 0)  # no block is mapped, and unmapped again, on its own
-    library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)  # nor the end of the heap given back
-    library.mallopt(_TOP_PAD, 2**26)  # which grows by this much more than is asked for
+    library.mallopt(_MMAP_MAX, 0)  # do not map and unmap single blocks
+    library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)  # do not give back the end of the heap
+    library.mallopt(_TOP_PAD, 2**26)  # grow the heap by this much more than is requested
 
 
 def give_back_memory() -> None:
-    """Give what was kept back to the system: a search that ends in a thread leaves its gigabyte where the next thread
-    may not look for it."""
-    if (library := _glibc()) is not None:
+    """Give freed memory back to the system.
+
+    A search that ends in a thread leaves memory in an arena that the next thread may not use.
+    """
+    library = _glibc()
+    if library is not None:
         library.malloc_trim(0)
 
 
@@ -131,5 +163,5 @@ def _glibc() -> ctypes.CDLL | None:
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 
 
-def _text(size: int) -> str:
+def _format_bytes(size: int) -> str:
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"

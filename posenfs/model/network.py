@@ -1,4 +1,4 @@
-"""The whole network (Fig. 3): a shared backbone, and for each body part a fabric that ends in vectors."""
+"""The whole network (Fig. 3): a shared backbone, and a fabric with vectors for each body part."""
 
 import contextlib
 import copy
@@ -18,31 +18,52 @@ from posenfs.model.vectors import gather_parts, scores
 
 
 class PartHead(nn.Module):
-    """Pyramid -> vectors of one part: 1x1 entries, a fabric, ReLU, a 1x1 convolution to J * d channels."""
+    """Pyramid -> vectors of one part.
 
-    def __init__(self, part: Part, channels: tuple[int, ...], spec: FabricSpec, vector_dim: int, rules: Rules = PAPER):
+    1x1 entries, a fabric, ReLU, and a 1x1 convolution to J * d channels.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        channels: tuple[int, ...],
+        spec: FabricSpec,
+        vector_dim: int,
+        rules: Rules = PAPER,
+    ):
         super().__init__()
         if spec.input_rows != len(channels):
-            raise ValueError(f"a head whose layer {spec.first} reads {spec.input_rows} maps got {len(channels)}")
+            raise ValueError(
+                f"a head whose layer {spec.first} reads {spec.input_rows} maps got {len(channels)}"
+            )
         self.keypoints, self.vector_dim = len(part.keypoints), vector_dim
-        self.entries = nn.ModuleList(nn.Conv2d(c, spec.channels(row), 1) for row, c in enumerate(channels))
+        self.entries = nn.ModuleList(
+            nn.Conv2d(channels_in, spec.channels(row), 1)
+            for row, channels_in in enumerate(channels)
+        )
         self.fabric = Fabric(spec, rules)
-        self.vectors = nn.Conv2d(spec.channels(0), self.keypoints * vector_dim, 1)  # channel = keypoint * d + component
+        # channel = keypoint * d + component
+        self.vectors = nn.Conv2d(spec.channels(0), self.keypoints * vector_dim, 1)
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
         """Four maps, finest first -> vectors [B, J, d, h, w] at the finest stride."""
-        finest = self.fabric([entry(x) for entry, x in zip(self.entries, pyramid, strict=True)])[0]
+        maps = [entry(x) for entry, x in zip(self.entries, pyramid, strict=True)]
+        finest = self.fabric(maps)[0]
         return self.vectors(F.relu(finest)).unflatten(1, (self.keypoints, self.vector_dim))
 
 
 class PoseNetwork(nn.Module):
-    """Images [B, 3, H, W] -> score maps [B, K, H/4, W/4]; what a search asks of a network, searched or not.
+    """Images [B, 3, H, W] -> score maps [B, K, H/4, W/4]; base class of all networks.
 
-    `initial_weights` says in words where its first weights come from.
+    Attributes:
+        initial_weights: The origin of the initial weights, as text.
+        stride: The largest stride; it must divide the height and the width of an image.
+        parts: The body parts.
+        keypoints: K, the number of keypoints.
     """
 
-    initial_weights = "random"
-    stride = 32  # the largest one: it must divide an image
+    initial_weights: str = "random"
+    stride = 32
 
     def __init__(self, parts: PartScheme):
         super().__init__()
@@ -50,36 +71,40 @@ class PoseNetwork(nn.Module):
         self.keypoints = 1 + max(k for part in parts for k in part.keypoints)
 
     def fabrics(self) -> dict[str, Fabric]:
-        """Every fabric by name; none where nothing is searched."""
+        """Return every fabric by name; empty where nothing is searched."""
         return {}
 
     def architectures(self) -> dict[str, Architecture]:
-        """The live alpha and beta of every fabric."""
+        """Return the live alpha and beta of every fabric."""
         return {name: fabric.architecture for name, fabric in self.fabrics().items()}
 
     def genotypes(self, zero: bool = True) -> dict[str, Genotype]:
-        """The discrete reading of every fabric; `zero` as in Architecture.genotype."""
-        return {name: fabric.architecture.genotype(fabric.spec, zero) for name, fabric in self.fabrics().items()}
+        """Return the genotype of every fabric; `zero` as in Architecture.genotype."""
+        return {
+            name: fabric.architecture.genotype(fabric.spec, zero)
+            for name, fabric in self.fabrics().items()
+        }
 
     def architecture_parameters(self) -> list[nn.Parameter]:
-        """All alpha and beta."""
+        """Return all alpha and beta."""
         return [p for fabric in self.fabrics().values() for p in (fabric.alpha, fabric.beta)]
 
     def weight_parameters(self) -> list[nn.Parameter]:
-        """All other parameters: the w of the paper."""
+        """Return all other parameters: the w of the paper."""
         architecture = {id(p) for p in self.architecture_parameters()}
         return [p for p in self.parameters() if id(p) not in architecture]
 
     def check(self, images: Tensor) -> None:
-        """Raise ValueError where the largest stride does not divide the images."""
+        """Raise ValueError where the largest stride does not divide the size of the images."""
         check_image_size(images.shape[-2], images.shape[-1], self.stride)
 
 
 class PoseNFS(PoseNetwork):
-    """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride of the fabrics.
+    """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride.
 
-    `recompute`: where there is a backward pass, what the backbone and each head computed is not kept for it, but
-    computed again: the same numbers from less memory, in more time.
+    Attributes:
+        recompute: Whether the activations of the backbone and of each head are recomputed in the
+            backward pass instead of stored: the same numbers with less memory in more time.
     """
 
     recompute = False
@@ -98,56 +123,94 @@ class PoseNFS(PoseNetwork):
         if vector_dim < 1:
             raise ValueError(f"vector_dim must be at least 1; got {vector_dim}")
         if spec.strides != backbone.strides:
-            raise ValueError(f"fabrics of strides {spec.strides} on a backbone of strides {backbone.strides}")
+            raise ValueError(
+                f"the fabrics have strides {spec.strides}, but the backbone has strides "
+                f"{backbone.strides}"
+            )
         self.backbone, self.spec, self.stride = backbone, spec, spec.strides[-1]
         self.initial_weights = backbone.initial_weights
-        self.heads = nn.ModuleList(PartHead(part, backbone.channels, spec, vector_dim, rules) for part in parts)
+        self.heads = nn.ModuleList(
+            PartHead(part, backbone.channels, spec, vector_dim, rules) for part in parts
+        )
 
     def forward(self, images: Tensor) -> Tensor:
-        """[B, 3, H, W] -> score maps [B, K, H/4, W/4]; raises ValueError where the largest stride does not divide."""
-        return gather_parts((scores(v) for v in self.part_vectors(images)), self.parts, self.keypoints)
+        """Compute the score maps.
+
+        Args:
+            images: The images, [B, 3, H, W].
+
+        Returns:
+            The score maps, [B, K, H/4, W/4].
+
+        Raises:
+            ValueError: The largest stride does not divide the size of the images.
+        """
+        part_scores = (scores(vectors) for vectors in self.part_vectors(images))
+        return gather_parts(part_scores, self.parts, self.keypoints)
 
     def part_vectors(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> the vectors [B, J, d, H/4, W/4] of each part."""
         self.check(images)
-        run: Callable[..., Any] = _recomputing if self.recompute and torch.is_grad_enabled() else nn.Module.__call__
+        run: Callable[..., Any] = nn.Module.__call__
+        if self.recompute and torch.is_grad_enabled():
+            run = _run_recomputed
         pyramid = run(self.backbone, images)
         return [run(head, pyramid) for head in self.heads]
 
     def with_architectures(self, architectures: Mapping[str, Architecture]) -> "PoseNFS":
-        """A copy whose fabrics of these names have this alpha and beta; raises ValueError for an unknown name."""
+        """Return a copy in which the named fabrics have other alpha and beta.
+
+        Args:
+            architectures: The architecture of each fabric by name.
+
+        Raises:
+            ValueError: There is no fabric of such a name.
+        """
         model = copy.deepcopy(self)
         model.set_architectures(architectures)
         return model
 
     @torch.no_grad()
     def set_architectures(self, architectures: Mapping[str, Architecture]) -> None:
-        """Give the fabrics of these names this alpha and beta; raises ValueError for an unknown name."""
+        """Set alpha and beta of the named fabrics.
+
+        Args:
+            architectures: The architecture of each fabric by name.
+
+        Raises:
+            ValueError: There is no fabric of such a name; nothing is changed.
+        """
         fabrics = self.fabrics()
-        if unknown := [name for name in architectures if name not in fabrics]:
-            raise ValueError(f"no fabric {unknown[0]!r}; there are {', '.join(fabrics)}")
+        for name in architectures:
+            if name not in fabrics:
+                raise ValueError(f"no fabric {name!r}; there are {', '.join(fabrics)}")
         for name, architecture in architectures.items():
             fabrics[name].alpha.copy_(architecture.alpha)
             fabrics[name].beta.copy_(architecture.beta)
 
     def fabrics(self) -> dict[str, Fabric]:
-        """Every fabric by name: the parts', and the backbone's own where it is one."""
-        named = {part.name: head.fabric for part, head in zip(self.parts, self.heads, strict=True)}
-        own = getattr(self.backbone, "fabric", None)
-        return named if own is None else {"backbone": own, **named}
+        """Return every fabric by name: those of the parts, and that of a fabric backbone."""
+        fabrics = {
+            part.name: head.fabric for part, head in zip(self.parts, self.heads, strict=True)
+        }
+        backbone_fabric = getattr(self.backbone, "fabric", None)
+        return fabrics if backbone_fabric is None else {"backbone": backbone_fabric, **fabrics}
 
 
-def _recomputing(module: nn.Module, *inputs: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
-    """module(*inputs), of which nothing is kept for the backward pass; batch-norms count what passes once."""
+def _run_recomputed(module: nn.Module, *inputs: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+    """Run module(*inputs) without storing activations; batch-norms count the inputs only once."""
     return checkpoint(
-        module, *inputs, use_reentrant=False, preserve_rng_state=False,
+        module,
+        *inputs,
+        use_reentrant=False,
+        preserve_rng_state=False,
         context_fn=lambda: (contextlib.nullcontext(), batch_norms_kept(module)),
-    )  # fmt: skip
+    )
 
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode meanwhile; whatever happens, it is left in its mode."""
+    """Put the model in eval mode within the context, and restore its mode afterwards."""
     training = model.training
     model.eval()
     try:
@@ -158,20 +221,30 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def batch_norms_kept(model: nn.Module) -> Iterator[None]:
-    """Whatever passes through the model meanwhile, its running means and variances are as before."""
-    kept = [buffer.clone() for buffer in model.buffers()]
+    """Restore all buffers of the model, such as running means and variances, after the context."""
+    saved_buffers = [buffer.clone() for buffer in model.buffers()]
     try:
         yield
     finally:
-        for buffer, before in zip(model.buffers(), kept, strict=True):
-            buffer.copy_(before)
+        for buffer, saved in zip(model.buffers(), saved_buffers, strict=True):
+            buffer.copy_(saved)
 
 
 def check_image_size(height: int, width: int, stride: int) -> None:
-    """Raise ValueError where the image is empty or the largest stride does not divide it."""
+    """Check that an image is not empty and that the largest stride divides its size.
+
+    Args:
+        height: The height of the image in px.
+        width: The width of the image in px.
+        stride: The largest stride of the network.
+
+    Raises:
+        ValueError: The size is wrong; the message names the nearest size that fits.
+    """
     if min(height, width) < 1 or height % stride or width % stride:
-        near = f"{max(round(height / stride), 1) * stride} x {max(round(width / stride), 1) * stride}"
+        nearest_height = max(round(height / stride), 1) * stride
+        nearest_width = max(round(width / stride), 1) * stride
         raise ValueError(
-            f"an image of {height} x {width} px (height x width) is not divisible by the largest stride {stride}; "
-            f"the nearest size that is: {near}"
+            f"an image of {height} x {width} px (height x width) is not divisible by the largest "
+            f"stride {stride}; the nearest size that is: {nearest_height} x {nearest_width}"
         )

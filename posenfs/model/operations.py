@@ -1,4 +1,4 @@
-"""Candidate operations. Each is a module called as operation(x, weight) that returns weight * o(x)."""
+"""Candidate operations; each is a module called as operation(x, weight) -> weight * o(x)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,58 +9,80 @@ from torch.nn import functional as F
 
 
 class ScaledBatchNorm(nn.BatchNorm2d):
-    """Batch-norm whose output is scaled by a given weight: the mixing weight costs nothing extra."""
+    """Batch-norm whose output is scaled by a weight, so that mixing costs no extra operation."""
+
+    momentum: float
+    running_mean: Tensor
 
     def __init__(self, channels: int, affine: bool = False):
         super().__init__(channels, affine=affine)
         self.ones: Tensor
         self.register_buffer("ones", self.running_mean.new_ones(channels), persistent=False)
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]  # it takes a weight
+    def forward(self, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]  # has a weight
         """[B, C, h, w], scalar -> weight * BN(x), same shape."""
         gamma = weight * (self.ones if self.weight is None else self.weight)
         bias = None if self.bias is None else weight * self.bias
-        # None for the count of batches: the momentum is fixed, so nothing reads it.
-        return F.batch_norm(x, self.running_mean, self.running_var, gamma, bias, self.training, self.momentum, self.eps)
+        # The count of batches is not updated: the momentum is fixed, so nothing reads it.
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            gamma,
+            bias,
+            self.training,
+            self.momentum,
+            self.eps,
+        )
 
 
 class DilatedDepthwise(torch.autograd.Function):
-    """A depthwise 3x3 convolution of dilation 2, [B, C, h, w] with weights [C, 1, 3, 3], h and w even; for a CPU.
+    """A depthwise 3x3 convolution of dilation 2 with a fast backward pass on a CPU.
 
-    oneDNN's backward pass takes five to ten times as long where there is a dilation as where there is none. So the
-    gradient of the input is a forward pass, with the weights turned round, and that of the weights is taken without
-    dilation from the four images of every other row and column.
+    The input is [B, C, h, w] with even h and w, the weights are [C, 1, 3, 3].
+
+    oneDNN's backward pass takes five to ten times as long with a dilation as without. Therefore
+    the gradient of the input is computed by a forward pass with flipped weights, and the gradient
+    of the weights without dilation from the four images of every other row and column.
     """
 
     @staticmethod
     def forward(context: Any, x: Tensor, weight: Tensor) -> Tensor:
+        """[B, C, h, w], [C, 1, 3, 3] -> [B, C, h, w]."""
         context.save_for_backward(x, weight)
         return F.conv2d(x, weight, padding=2, dilation=2, groups=x.shape[1])
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return the gradients of the input and of the weights."""
         x, weight = context.saved_tensors
-        groups, of_x, of_weight = x.shape[1], None, None
+        groups = x.shape[1]
+        input_gradient: Tensor | None = None
+        weight_gradient: Tensor | None = None
         if context.needs_input_grad[0]:
-            of_x = F.conv2d(gradient, weight.flip(2, 3), padding=2, dilation=2, groups=groups)
+            flipped = weight.flip(2, 3)
+            input_gradient = F.conv2d(gradient, flipped, padding=2, dilation=2, groups=groups)
         if context.needs_input_grad[1]:
             arguments = [1, 1], [1, 1], [1, 1], False, [0, 0], groups, [False, True, False]
-            every_other = _every_other(gradient), _every_other(x)
-            of_weight = torch.ops.aten.convolution_backward(*every_other, weight, None, *arguments)[1]
-        return of_x, of_weight
+            weight_gradient = torch.ops.aten.convolution_backward(
+                _every_other(gradient), _every_other(x), weight, None, *arguments
+            )[1]
+        return input_gradient, weight_gradient
 
 
 def _every_other(x: Tensor) -> Tensor:
     """[B, C, h, w] -> [4 B, C, h / 2, w / 2] in channels-last: even and odd rows and columns."""
     batch, channels, height, width = x.shape
-    parts = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels).permute(0, 2, 4, 1, 3, 5)
-    return parts.reshape(4 * batch, height // 2, width // 2, channels).permute(0, 3, 1, 2)
+    split = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels)
+    quarters = split.permute(0, 2, 4, 1, 3, 5)
+    return quarters.reshape(4 * batch, height // 2, width // 2, channels).permute(0, 3, 1, 2)
 
 
 class Zero(nn.Module):
-    """No connection. Never run: a mixed operation leaves it out, and its softmax weight is what the others lose."""
+    """No connection. Mixed operations skip it; its softmax weight reduces the other weights."""
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return zeros like x."""
         return x * 0.0
 
 
@@ -68,33 +90,47 @@ class Skip(nn.Module):
     """The identity."""
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return weight * x."""
         return x * weight
 
 
 class DepthwiseSeparable(nn.Module):
-    """Depthwise 3x3, pointwise 1x1, batch-norm, ReLU; scaled. weight >= 0, so weight * ReLU(y) = ReLU(weight * y)."""
+    """Depthwise 3x3, pointwise 1x1, batch-norm, ReLU; the weight scales the batch-norm.
+
+    The weight is at least 0, so weight * ReLU(y) = ReLU(weight * y).
+    """
 
     def __init__(self, channels: int, dilation: int = 1):
         super().__init__()
         self.depthwise = nn.Conv2d(
-            channels, channels, 3, padding=dilation, dilation=dilation, groups=channels, bias=False
+            channels,
+            channels,
+            3,
+            padding=dilation,
+            dilation=dilation,
+            groups=channels,
+            bias=False,
         )
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = ScaledBatchNorm(channels)
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.relu(self.norm(self.pointwise(self._filtered(x)), weight), inplace=True)
+        """[B, C, h, w], scalar -> weight * o(x), same shape."""
+        x = self.pointwise(self._filter(x))
+        return F.relu(self.norm(x, weight), inplace=True)
 
-    def _filtered(self, x: Tensor) -> Tensor:
-        even = x.shape[-2] % 2 == 0 and x.shape[-1] % 2 == 0
-        plain = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-        if self.depthwise.dilation == (2, 2) and plain and even and torch.is_grad_enabled():
+    def _filter(self, x: Tensor) -> Tensor:
+        """Run the depthwise convolution, on a CPU by DilatedDepthwise where it applies."""
+        even_size = x.shape[-2] % 2 == 0 and x.shape[-1] % 2 == 0
+        plain_cpu = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        dilated = self.depthwise.dilation == (2, 2)
+        if dilated and plain_cpu and even_size and torch.is_grad_enabled():
             return DilatedDepthwise.apply(x, self.depthwise.weight)
         return self.depthwise(x)
 
 
 class Separable(nn.Module):
-    """Two depthwise separable blocks, one after the other (the paper's costs show that there are two)."""
+    """Two depthwise separable blocks in sequence (the paper's costs show that there are two)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -102,11 +138,12 @@ class Separable(nn.Module):
         self.second = DepthwiseSeparable(channels)
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """[B, C, h, w], scalar -> weight * o(x), same shape."""
         return self.second(self.first(x, weight.new_ones(())), weight)
 
 
 class Pool(nn.Module):
-    """A 3x3 pool of stride 1, then batch-norm; the average leaves out the padding."""
+    """A 3x3 pool of stride 1 and a batch-norm; the average excludes the padding."""
 
     def __init__(self, channels: int, pool: nn.Module):
         super().__init__()
@@ -114,10 +151,12 @@ class Pool(nn.Module):
         self.norm = ScaledBatchNorm(channels)
 
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
+        """[B, C, h, w], scalar -> weight * o(x), same shape."""
         return self.norm(self.pool(x), weight)
 
 
-# Candidate operations by name: a function from the number of channels to a module. To add one, add a line.
+# Candidate operations by name: functions from the number of channels to a module. To add an
+# operation, add a line.
 OPERATIONS: dict[str, Callable[[int], nn.Module]] = {
     "zero": lambda channels: Zero(),
     "skip": lambda channels: Skip(),

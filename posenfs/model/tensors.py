@@ -1,4 +1,4 @@
-"""The tensors of a network in a file: safetensors, which holds numbers alone and runs no code when read."""
+"""The tensors of a network in a safetensors file, which runs no code when it is read."""
 
 from pathlib import Path
 
@@ -9,17 +9,28 @@ from torch import Tensor, nn
 
 
 def write_tensors(path: Path, model: nn.Module, dtype: torch.dtype | None = None) -> None:
-    """All parameters and buffers as they are, or floating-point ones in another precision, and the name of the model's
-    class."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    state = {name: t.to(dtype) if dtype and t.is_floating_point() else t for name, t in state.items()}
+    """Write all parameters and buffers, and the name of the model's class.
+
+    Args:
+        path: The file to write.
+        model: The network.
+        dtype: The precision of floating-point tensors in the file; None: as they are.
+    """
+    state = {}
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.detach().cpu().contiguous()
+        state[name] = tensor.to(dtype) if dtype and tensor.is_floating_point() else tensor
     save_file(state, path, {"network": type(model).__name__})
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The tensors by name, and the name of the class they are of; numbers of half precision as float32.
+    """Read the tensors by name, and the name of the class of the network.
 
-    Raises FileNotFoundError, and ValueError for a file that is no such one, or broken.
+    Numbers of half precision are converted to float32.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not a safetensors file, or it is damaged.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}; a run writes them when it finishes")
@@ -29,19 +40,39 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
             names = file.keys()
             state = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as safetensors ({error}); write it anew") from None
-    half = (torch.float16, torch.bfloat16)
-    return {name: tensor.float() if tensor.dtype in half else tensor for name, tensor in state.items()}, network
+        raise ValueError(
+            f"{path} cannot be read as safetensors ({error}); write it again"
+        ) from None
+    for name, tensor in state.items():
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            state[name] = tensor.float()
+    return state, network
 
 
 def fill(model: nn.Module, state: dict[str, Tensor], source: Path) -> None:
-    """Copy tensors into a model that has the same; one of double precision makes the model so. Raises ValueError naming
-    the first that differs."""
-    own = model.state_dict()
-    for name in [*own, *state]:
-        found, wanted = (tuple(s[name].shape) if name in s else "nothing" for s in (state, own))
-        if found != wanted:
-            raise ValueError(f"{source} is of another network: for {name} it has {found}; needed is {wanted}")
+    """Copy tensors into a model that has the same names and shapes.
+
+    A tensor of double precision turns the whole model into double precision.
+
+    Args:
+        model: The network to fill.
+        state: The tensors by name.
+        source: Their file, for the error message.
+
+    Raises:
+        ValueError: A tensor differs; the message names the first one.
+    """
+    model_state = model.state_dict()
+    for name in [*model_state, *state]:
+        shape, expected = _shape(state, name), _shape(model_state, name)
+        if shape != expected:
+            raise ValueError(
+                f"{source} is of another network: for {name} it has {shape}; needed is {expected}"
+            )
     if any(tensor.dtype == torch.float64 for tensor in state.values()):
         model.double()
     model.load_state_dict(state)
+
+
+def _shape(state: dict[str, Tensor], name: str) -> tuple[int, ...] | str:
+    return tuple(state[name].shape) if name in state else "nothing"

@@ -124,7 +124,7 @@ def test_one_source_of_one_cell():
     assert after.scale_weights[number, 2] == pytest.approx(0.4) and after.scale_weights.sum(1).allclose(torch.ones(6))
     edited = decided.with_operation(spec, "zero", 0.5, edge=(0, 1), cell=(4, 1))
     assert edited.operation_weights[spec.cells.index(CellIndex(4, 1)), 0, 0] == pytest.approx(0.5)
-    with pytest.raises(ValueError, match="name a cell where"):
+    with pytest.raises(ValueError, match="name a cell if, and only if"):
         decided.with_operation(spec, "zero", 0.5)
     with pytest.raises(ValueError, match=r"lies in \[0, 1\]; got 1.5"):
         decided.with_source(spec, "same", 1.5, (3, 1))
@@ -141,5 +141,5 @@ def test_what_no_fabric_has_is_named():
         found.with_source(spec, "same", 0.5, (9, 9))
     with pytest.raises(ValueError, match="no source 'up'; there are finer, same, coarser"):
         found.with_source(spec, "up", 0.5, spec.cells[0])
-    with pytest.raises(ValueError, match="the mean of no architecture"):
+    with pytest.raises(ValueError, match="the mean needs at least one architecture"):
         Architecture.mean([])
