@@ -86,7 +86,7 @@ def test_a_detectors_people(pictures, people, monkeypatch):
     assert found.boxes.tolist() == [[1, 2, 30, 60], [5, 5, 10, 20]] * 2 and found.image_index.tolist() == [0, 0, 1, 1]
     assert found.box_scores == pytest.approx([0.9, 0.6] * 2) and found.box_source == "detected (Faster R-CNN)"
     assert len(detected_people(pictures[:1], people.skeleton, threshold=0.7, progress=False)) == 1
-    with pytest.raises(DataError, match="no person found in 1 pictures with a score above 0.95"):
+    with pytest.raises(DataError, match="no person found in 1 images with a score above 0.95"):
         detected_people(pictures[:1], people.skeleton, threshold=0.95, progress=False)
 
 
