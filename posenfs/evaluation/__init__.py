@@ -1,1 +1,1 @@
-"""From score maps to keypoints and numbers."""
+"""From heatmaps to keypoints and metrics."""

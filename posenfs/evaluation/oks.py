@@ -1,4 +1,4 @@
-"""COCO's measure: object keypoint similarity, average precision by pycocotools, double poses removed, scores redone."""
+"""COCO metrics: object keypoint similarity (OKS), OKS-based suppression, rescoring and OKS-AP."""
 
 import contextlib
 import copy
@@ -16,9 +16,24 @@ AP_NAMES = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", 
 
 
 def pose_similarity(
-    pose: np.ndarray, others: np.ndarray, area: float, areas: np.ndarray, sigmas: Sequence[float] | np.ndarray
+    pose: np.ndarray,
+    others: np.ndarray,
+    area: float,
+    areas: np.ndarray,
+    sigmas: Sequence[float] | np.ndarray,
 ) -> np.ndarray:
-    """OKS [N] of a pose [K, 2] and others [N, K, 2] px, their areas [N] px²: each pair is measured by its mean area."""
+    """Return the OKS between one pose and N other poses.
+
+    Args:
+        pose: Keypoints [K, 2] px.
+        others: Keypoints [N, K, 2] px.
+        area: Area of the pose in px².
+        areas: Areas [N] of the other poses in px²; each pair uses the mean of its two areas.
+        sigmas: Sigmas [K] of the keypoints.
+
+    Returns:
+        OKS [N].
+    """
     distances = ((others - pose) ** 2).sum(-1)
     spread = 2 * (2 * np.asarray(sigmas)) ** 2 * ((area + areas[:, None]) / 2 + np.spacing(1))
     return np.exp(-distances / spread).mean(-1)
@@ -31,33 +46,66 @@ def oks_nms(
     sigmas: Sequence[float] | np.ndarray,
     threshold: float = 0.9,
 ) -> list[int]:
-    """The poses [N, K, 2] of one picture that stay, the highest score [N] first: one goes where a higher one that stays
-    is more similar to it than the threshold. Of equal scores the first stays."""
-    order, kept = np.argsort(-scores, kind="stable"), []
+    """Suppress duplicate poses of one image (non-maximum suppression by OKS).
+
+    Args:
+        poses: Keypoints [N, K, 2] px.
+        scores: Pose scores [N].
+        areas: Areas [N] of the poses in px².
+        sigmas: Sigmas [K] of the keypoints.
+        threshold: A pose is removed if its OKS with a remaining pose of higher score exceeds this.
+
+    Returns:
+        Indices of the remaining poses by decreasing score; the first of equal scores comes first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    remaining = []
     while len(order):
         best, rest = order[0], order[1:]
-        kept.append(int(best))
-        similar = pose_similarity(poses[best], poses[rest], areas[best], areas[rest], sigmas)
-        order = rest[similar <= threshold]
-    return kept
+        remaining.append(int(best))
+        similarities = pose_similarity(poses[best], poses[rest], areas[best], areas[rest], sigmas)
+        order = rest[similarities <= threshold]
+    return remaining
 
 
-def rescore(box_scores: np.ndarray, keypoint_scores: np.ndarray, threshold: float = 0.2) -> np.ndarray:
-    """Box score [N] times the mean of the keypoint scores [N, K] above a threshold; 0 where none is above it.
+def rescore(
+    box_scores: np.ndarray, keypoint_scores: np.ndarray, threshold: float = 0.2
+) -> np.ndarray:
+    """Return pose scores: box score times mean of the keypoint scores above a threshold.
 
-    Summed in float32, one keypoint after another, as HRNet's code does: ties fall as they fall there.
+    The sum runs in float32 over one keypoint after the other, as in HRNet's code, so that equal
+    scores stay equal.
+
+    Args:
+        box_scores: Scores of the boxes [N].
+        keypoint_scores: Scores of the keypoints [N, K].
+        threshold: Keypoints with a score up to this are excluded.
+
+    Returns:
+        Pose scores [N]; 0 if no keypoint is above the threshold.
     """
     scores = keypoint_scores.astype(np.float32)
     counted = scores > threshold
     total = np.zeros(len(scores), np.float32)
     for k in range(scores.shape[1]):
         total += np.where(counted[:, k], scores[:, k], np.float32(0))
-    return total / np.maximum(counted.sum(1), 1).astype(np.float32) * box_scores.astype(np.float32)
+    counts = np.maximum(counted.sum(1), 1).astype(np.float32)
+    return total / counts * box_scores.astype(np.float32)
 
 
 def nms_areas(boxes: np.ndarray, aspect: float = 0.75) -> np.ndarray:
-    """[N] px² by which suppression measures poses: that of the crop, a box [N, 4] (x, y, w, h) made as wide as `aspect`
-    times its height by growing its shorter side, then padded. HRNet's choice; others take w * h."""
+    """Return the areas that suppression uses for poses: those of the padded crops.
+
+    The shorter side of a box is extended until width / height equals the aspect, then the box is
+    padded. This follows HRNet; other implementations use width · height of the box.
+
+    Args:
+        boxes: Boxes [N, 4] as x, y, width, height in px.
+        aspect: Width / height of the crops.
+
+    Returns:
+        Areas [N] in px².
+    """
     width, height = boxes[:, 2], boxes[:, 3]
     return np.maximum(width, aspect * height) * np.maximum(height, width / aspect) * PADDING**2
 
@@ -68,20 +116,31 @@ def average_precision(
     sigmas: Sequence[float] | np.ndarray | None = None,
     images: Iterable[int] | None = None,
 ) -> dict[str, float]:
-    """pycocotools' ten numbers, as shares, of results {image_id, category_id, keypoints [x, y, score, …], score} by the
-    content of an annotation file; other sigmas than COCO's where given, and some of its pictures alone, by their ids.
-    -1 where there is nobody to find. No result: everything is 0, as it finds nobody. Annotations without area or
-    num_keypoints have the area of their box, and as many as are labelled; without keypoints nothing is labelled.
+    """Return the ten numbers of pycocotools' keypoint evaluation.
+
+    Annotations without area get the area of their box; without num_keypoints, the number of their
+    labelled keypoints; without keypoints, no labelled keypoint.
+
+    Args:
+        annotations: Content of a COCO annotation file; it is not modified.
+        results: Results {image_id, category_id, keypoints [x, y, score, …], score}.
+        sigmas: Sigmas of the keypoints; None for those of COCO.
+        images: Ids of the images to evaluate; None for all.
+
+    Returns:
+        Each of AP_NAMES as a share in [0, 1]; -1 if the images have no annotated person, 0 if there
+        are no results.
     """
     if not results:
         return dict.fromkeys(AP_NAMES, 0.0)
     with _silence():
         truth = coco.COCO()
-        truth.dataset = copy.deepcopy(dict(annotations))  # it writes into what it is given
+        truth.dataset = copy.deepcopy(dict(annotations))  # pycocotools modifies annotations
         for annotation in truth.dataset["annotations"]:
             _complete(annotation)
         truth.createIndex()
-        evaluation = cocoeval.COCOeval(truth, truth.loadRes([dict(result) for result in results]), "keypoints")
+        detections = truth.loadRes([dict(result) for result in results])
+        evaluation = cocoeval.COCOeval(truth, detections, "keypoints")
         if sigmas is not None:
             evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
         if images is not None:
@@ -93,30 +152,35 @@ def average_precision(
 
 
 def _complete(annotation: dict) -> None:
-    """Add what pycocotools asks of an annotation and a file may lack."""
-    labelled = sum(v > 0 for v in (annotation.get("keypoints") or ())[2::3])
-    added = {"iscrowd": 0, "num_keypoints": labelled} | ({} if labelled else {"keypoints": [], "bbox": [0, 0, 0, 0]})
-    annotation |= {name: value for name, value in added.items() if annotation.get(name) is None}
+    """Add the fields that pycocotools requires and a file may lack."""
+    labelled = sum(visibility > 0 for visibility in (annotation.get("keypoints") or ())[2::3])
+    defaults: dict[str, object] = {"iscrowd": 0, "num_keypoints": labelled}
+    if not labelled:
+        defaults |= {"keypoints": [], "bbox": [0, 0, 0, 0]}
+    for name, value in defaults.items():
+        if annotation.get(name) is None:
+            annotation[name] = value
     if annotation.get("area") is None:
         annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
 
 
-_SILENT = ContextVar("_SILENT", default=False)  # of a thread: the others print as ever
+# Whether pycocotools is silent in the current thread; other threads still print.
+_SILENT = ContextVar("_SILENT", default=False)
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """pycocotools, which prints what it does, says nothing."""
-    before = _SILENT.set(True)
+    """Suppress the output of pycocotools in this thread."""
+    token = _SILENT.set(True)
     try:
         yield
     finally:
-        _SILENT.reset(before)
+        _SILENT.reset(token)
 
 
-def _print(*words: Any, **options: Any) -> None:
+def _print(*values: Any, **options: Any) -> None:
     if not _SILENT.get():
-        print(*words, **options)
+        print(*values, **options)
 
 
-coco.print = cocoeval.print = _print  # what these modules call in the place of the built-in one
+coco.print = cocoeval.print = _print  # used by these modules in place of the built-in print

@@ -1,4 +1,4 @@
-"""How sure a number is: intervals over people, and two runs compared on the same people."""
+"""Statistics over people: bootstrap intervals of PCK, and two runs compared on the same people."""
 
 import warnings
 from collections.abc import Callable
@@ -11,7 +11,14 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the interval that holds it with the given confidence."""
+    """A value with its confidence interval.
+
+    Attributes:
+        value: The estimate.
+        low: Lower bound; NaN if there is no interval.
+        high: Upper bound; NaN if there is no interval.
+        confidence: Confidence level.
+    """
 
     value: float
     low: float
@@ -24,13 +31,19 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The second run less the first, on the same people, in percentage points."""
+    """The difference between two runs on the same people.
+
+    Attributes:
+        difference: Second run less first run, in percentage points.
+        people: Number of people with at least one labelled keypoint.
+    """
 
     difference: Interval
     people: int
 
     @property
     def distinguishable(self) -> bool:
+        """Whether the interval excludes 0."""
         return self.difference.low > 0 or self.difference.high < 0
 
     def __str__(self) -> str:
@@ -38,57 +51,103 @@ class Comparison:
         return f"difference {self.difference} points: {verdict} on {self.people} people"
 
 
-def pck_interval(errors: np.ndarray, threshold: float, confidence: float = 0.95, seed: int = 0) -> Interval:
-    """PCK in percent of errors [N, K] (NaN: not labelled), with a bootstrap interval over people (BCa): what other
-    people of the same kind would have given. It says nothing about other seeds of the training."""
-    right, labelled = _counts(errors, threshold)
-    return _interval((right, labelled), lambda r, n, axis: 100 * r.sum(axis) / n.sum(axis), confidence, seed)
+def pck_interval(
+    errors: np.ndarray, threshold: float, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return PCK with a bootstrap interval (BCa) over people.
+
+    The interval covers the choice of people; it does not cover the training seed (see seeds.py).
+
+    Args:
+        errors: Normalised errors [N, K]; NaN where not labelled.
+        threshold: Largest error of a correct keypoint.
+        confidence: Confidence level of the interval.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        PCK in percent. The bounds are NaN for one person, everything is NaN for none.
+    """
+    correct, labelled = _counts(errors, threshold)
+
+    def share(correct: np.ndarray, labelled: np.ndarray, axis: int) -> np.ndarray:
+        return 100 * correct.sum(axis) / labelled.sum(axis)
+
+    return _bootstrap((correct, labelled), share, confidence, seed)
 
 
 def compare_pck(
-    errors: np.ndarray, other: np.ndarray, threshold: float, confidence: float = 0.95, seed: int = 0
+    errors: np.ndarray,
+    other: np.ndarray,
+    threshold: float,
+    confidence: float = 0.95,
+    seed: int = 0,
 ) -> Comparison:
-    """PCK of `other` less that of `errors`, both [N, K] of the same people in the same order, with a bootstrap interval
-    over people. Raises ValueError where they are not of the same people."""
+    """Compare the PCK of two runs on the same people, with a bootstrap interval over people.
+
+    Args:
+        errors: Normalised errors [N, K] of the first run; NaN where not labelled.
+        other: Errors [N, K] of the second run, for the same people in the same order.
+        threshold: Largest error of a correct keypoint.
+        confidence: Confidence level of the interval.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        ValueError: The labelled keypoints of the two runs differ.
+    """
     if errors.shape != other.shape or (np.isfinite(errors) != np.isfinite(other)).any():
         raise ValueError(
             f"errors of {errors.shape} and {other.shape} are not of the same labelled keypoints; "
             "compare runs that were evaluated on the same people"
         )
-    right, labelled = _counts(errors, threshold)
-    others, _ = _counts(other, threshold)
+    correct, labelled = _counts(errors, threshold)
+    other_correct, _ = _counts(other, threshold)
 
-    def difference(one: np.ndarray, two: np.ndarray, n: np.ndarray, axis: int) -> np.ndarray:
-        return 100 * (two.sum(axis) - one.sum(axis)) / n.sum(axis)
+    def difference(
+        first: np.ndarray, second: np.ndarray, labelled: np.ndarray, axis: int
+    ) -> np.ndarray:
+        return 100 * (second.sum(axis) - first.sum(axis)) / labelled.sum(axis)
 
-    return Comparison(_interval((right, others, labelled), difference, confidence, seed), len(right))
+    samples = correct, other_correct, labelled
+    return Comparison(_bootstrap(samples, difference, confidence, seed), len(correct))
 
 
 def _counts(errors: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of each person with a labelled keypoint: how many are right, how many labelled."""
+    """Count correct and labelled keypoints of each person with a labelled keypoint."""
     labelled = np.isfinite(errors)
-    judged = labelled.any(1)
-    right = np.where(labelled, errors, np.inf) <= threshold
-    return right.sum(1)[judged], labelled.sum(1)[judged]
+    has_label = labelled.any(1)
+    correct = np.where(labelled, errors, np.inf) <= threshold
+    return correct.sum(1)[has_label], labelled.sum(1)[has_label]
 
 
-def _interval(
-    samples: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], confidence: float, seed: int
+def _bootstrap(
+    samples: tuple[np.ndarray, ...],
+    statistic: Callable[..., np.ndarray],
+    confidence: float,
+    seed: int,
 ) -> Interval:
+    """Return a statistic of paired samples with its BCa interval."""
     if not len(samples[0]):
         return Interval(float("nan"), float("nan"), float("nan"), confidence)
     value = float(statistic(*samples, axis=-1))
     if len(samples[0]) == 1:
         return Interval(value, float("nan"), float("nan"), confidence)
-    from scipy.stats import DegenerateDataWarning, bootstrap  # half a second that no other command need wait for
+    from scipy.stats import DegenerateDataWarning, bootstrap  # takes half a second to import
 
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):  # everybody alike: answered below
+    # Without any variation over people the bounds are NaN; they are set to the value below.
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         warnings.simplefilter("ignore", DegenerateDataWarning)
-        found = bootstrap(
-            samples, statistic, paired=True, vectorized=True, n_resamples=_RESAMPLES, batch=200,
-            confidence_level=confidence, method="BCa", rng=np.random.default_rng(seed),
-        )  # fmt: skip
-    low, high = found.confidence_interval
+        result = bootstrap(
+            samples,
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=_RESAMPLES,
+            batch=200,
+            confidence_level=confidence,
+            method="BCa",
+            rng=np.random.default_rng(seed),
+        )
+    low, high = result.confidence_interval
     if not np.isfinite([low, high]).all():
         low = high = value
     return Interval(value, float(low), float(high), confidence)

@@ -1,4 +1,4 @@
-"""Ground truth from a file, in the file's own order of people and keypoints: what anyone's predictions follow."""
+"""Readers of ground-truth files for scoring; people and keypoints keep the order of the file."""
 
 from pathlib import Path
 
@@ -15,10 +15,15 @@ _MPII = Skeleton("MPII-16 in file order", MPII_FILE_KEYPOINTS, (), ())
 
 
 def read_truth(path: Path) -> People:
-    """MPII's gt_*.mat or JSON, LSP's joints.mat (one person an image, from the first to the last), or a JSON file in
-    COCO's form (people that are no crowd and have a labelled keypoint). There are no pictures to it.
+    """Read the annotated people of a ground-truth file, without images.
 
-    Raises FileNotFoundError, or DataError for another or an unsound file.
+    Args:
+        path: MPII's gt_*.mat or JSON file, LSP's joints.mat (one person per image), or a JSON file
+            in COCO's format (people that are no crowd and have a labelled keypoint).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DataError: The file has another format or is broken.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no ground truth at {path}")
@@ -26,10 +31,13 @@ def read_truth(path: Path) -> People:
         content = read_json(path)
         return _coco(path, content) if isinstance(content, dict) else _mpii_json(path)
     if path.suffix != ".mat":
-        raise DataError(f"{path}: ground truth is gt_*.mat, joints.mat, or a JSON file of MPII's or COCO's form")
+        raise DataError(
+            f"{path}: ground truth is gt_*.mat, joints.mat, or a JSON file in MPII's or COCO's "
+            "format"
+        )
     try:
         names = set(read_mat(path, variable_names=["joints", "pos_gt_src"]))
-    except Exception as error:  # of a broken file the parser raises nearly anything
+    except Exception as error:  # the parser raises many types of errors for a broken file
         raise DataError(f"{path} cannot be read ({error}); copy it again") from None
     if "joints" in names:
         points, labelled = read_joints(path)
@@ -41,22 +49,28 @@ def read_truth(path: Path) -> People:
 def _mpii_json(path: Path) -> People:
     people = people_of_json(path, path.parent)
     order = [MPII.index(name) for name in MPII_FILE_KEYPOINTS]
-    return _people(path, _MPII, people.keypoints_image[:, order], people.visibility[:, order] > 0, people.head_sizes)
+    points = people.keypoints_image[:, order]
+    return _people(path, _MPII, points, people.visibility[:, order] > 0, people.head_sizes)
 
 
 def _coco(path: Path, content: dict) -> People:
-    found = keypoint_category(path, content)
-    skeleton = Skeleton(found["name"], tuple(map(str, found["keypoints"])), (), ())
-    return people_of_file(path, skeleton, path.name, found["name"], lambda names: path.parent)
+    category = keypoint_category(path, content)
+    skeleton = Skeleton(category["name"], tuple(map(str, category["keypoints"])), (), ())
+    return people_of_file(path, skeleton, path.name, category["name"], lambda names: path.parent)
 
 
 def _people(
-    path: Path, skeleton: Skeleton, points: np.ndarray, labelled: np.ndarray, heads: np.ndarray | None = None
+    path: Path,
+    skeleton: Skeleton,
+    points: np.ndarray,
+    labelled: np.ndarray,
+    heads: np.ndarray | None = None,
 ) -> People:
-    """Boxes are those of the labelled keypoints."""
+    """Return people whose boxes enclose their labelled keypoints."""
     low = np.where(labelled[..., None], points, np.inf).min(1)
     high = np.where(labelled[..., None], points, -np.inf).max(1)
-    boxes = np.where(labelled.any(1)[:, None], np.concatenate([low, high - low], 1), 0.0)
+    has_label = labelled.any(1, keepdims=True)
+    boxes = np.where(has_label, np.concatenate([low, high - low], 1), 0.0)
     return People(
         name=path.name,
         skeleton=skeleton,

@@ -56,5 +56,5 @@ def test_people_with_other_keypoints_are_refused(tiny, drawn):
     """Before anything is mirrored wrongly: a network of 16 keypoints, people of 14."""
     model = build(tiny).model
     people = open_data(DataSpec("synthetic_lsp", str(drawn), (12, 6)), progress=False)[1]
-    with pytest.raises(ValueError, match="finds 16 keypoints, these people have 14"):
+    with pytest.raises(ValueError, match="predicts 16 keypoints, but these people have 14"):
         predict(model, people, (64, 64))

@@ -288,7 +288,7 @@ def test_pck_of_every_form_of_truth(form, normalise, drawn, tmp_path, capsys):
     np.save(tmp_path / "preds.npy", truth.keypoints_image + 1)
     files = ["--predictions", str(tmp_path / "preds.npy"), "--ground-truth", str(drawn / folder / form)]
     if normalise == "head" and form.startswith("person"):
-        with pytest.raises(SystemExit, match="nobody in person_keypoints_val.json has a head with a size"):
+        with pytest.raises(SystemExit, match="no person in person_keypoints_val.json has a head with a size"):
             main(["evaluate", "pck", *files, "--normalise", normalise])
         return
     main(["evaluate", "pck", *files, "--normalise", normalise, "--one-based", "--json"])

@@ -123,7 +123,7 @@ def test_people_of_a_detector(image_paths, people, monkeypatch):
     assert (
         len(detected_people(image_paths[:1], people.skeleton, threshold=0.7, progress=False)) == 1
     )
-    with pytest.raises(DataError, match="no person found in 1 pictures with a score above 0.95"):
+    with pytest.raises(DataError, match="no person found in 1 images with a score above 0.95"):
         detected_people(image_paths[:1], people.skeleton, threshold=0.95, progress=False)
 
 
