@@ -19,6 +19,7 @@ from traitlets.config import Config
 
 from posenfs.body.words import reason_of
 from posenfs.data.datasets.catalogue import home
+from posenfs.search.signals import Terminated
 
 
 def _kernels(folder: str) -> Config:
@@ -122,8 +123,6 @@ def run_notebook(source: Path, target: Path, parameters: Mapping[str, Any], prog
         try:
             _wait(running)
         except PapermillExecutionError as error:
-            if error.ename == "KeyboardInterrupt":
-                raise KeyboardInterrupt(error.evalue) from None
             raise NotebookError(
                 f"{source} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\nWhat ran is in {target}"
             ) from None
@@ -138,11 +137,17 @@ def _wait(running: Future) -> None:
     """Wait for the notebook; pass an interrupt on to its kernel, which is our only child.
 
     In short waits: an interrupt that is no signal (Ray's) does not end a long one."""
+    kind = KeyboardInterrupt
     while True:
         try:
             while not wait([running], timeout=0.5).done:
                 pass
             return running.result()
-        except KeyboardInterrupt:
+        except PapermillExecutionError as error:
+            if error.ename in (KeyboardInterrupt.__name__, Terminated.__name__):
+                raise kind(error.evalue) from None
+            raise
+        except KeyboardInterrupt as interrupt:
+            kind = type(interrupt)
             for child in psutil.Process().children():
                 child.send_signal(signal.SIGINT)

@@ -569,7 +569,9 @@ def test_a_device_that_is_not_there_is_named(tiny, tmp_path):
 
 
 def test_a_folder_with_another_experiment_is_refused(undisturbed, tiny):
-    with pytest.raises(RunError, match="(?s)holds another experiment.*--vector-dim: 8 in the run, 4 asked for.*another name"):
+    with pytest.raises(
+        RunError, match="(?s)holds another experiment.*--vector-dim: 8 in the run, 4 asked for.*another name"
+    ):
         search(replace(tiny, vector_dim=4), undisturbed.run.folder)
 
 
