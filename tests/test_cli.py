@@ -185,7 +185,32 @@ def test_wrong_parts_and_strategy(here, drawn, capsys):
 def test_another_experiment_in_the_folder(here, drawn, capsys):
     base = ["search", *SMALL, "--data.name", "mpii", "--data.root", str(drawn)]
     main(base)
-    assert "holds another experiment" in refused([*base, "--vector-dim", "4"], capsys)
+    for more in ([], ["--detach"], ["--devices", "2"]):
+        message = refused([*base, "--vector-dim", "4", "--run.lr", "0.1", *more], capsys)
+        assert "a holds another experiment: --vector-dim: 8 in the run, 4 asked for --run.lr: 0.001 in the" in message
+        assert message.endswith("posenfs resume a")
+
+
+def test_resume_goes_on_with_the_settings_of_the_run(here, tiny, capsys):
+    """Begun in Python, stopped after a step; in the end it is the run that was never stopped."""
+    for name in ("whole", "stopped"):
+        running = Search(replace(tiny, name=name), device="cpu", progress=False)
+        running.step() if name == "stopped" else running.finish()
+        if name == "stopped":
+            running.snapshot()
+        running.close()
+    main(["resume", "stopped", "--device", "cpu", "--quiet"])
+    whole, stopped = (Run(here / "reports" / "runs" / name) for name in ("whole", "stopped"))
+    assert stopped.history() == whole.history() and stopped.state() == "finished"
+    score = f"PCKh@0.5 {whole.metrics()['metrics']['pckh@0.5']:.1f}"
+    assert score in capsys.readouterr().out
+    before = (stopped.folder / "status.json").read_bytes()
+    main(["resume", str(stopped.folder)])
+    assert f"stopped is finished: {score}; everything is in" in capsys.readouterr().out
+    main(["resume", "stopped", "--json"])
+    assert json.loads(capsys.readouterr().out) == stopped.metrics()["metrics"]
+    assert (stopped.folder / "status.json").read_bytes() == before
+    assert "no run 'unknown'" in refused(["resume", "unknown"], capsys)
 
 
 def test_data_is_drawn_and_checked(here, capsys):

@@ -203,8 +203,8 @@ def test_several_processes_save_as_one(number, code, data, run, tmp_path):
 )
 def test_other_commands_end_with_a_sentence(command, drawn, tmp_path):
     """Interrupted while they read, draw or predict, which takes a second an image here."""
-    places = {"IMAGES": str(drawn / "images"), "DATA": str(drawn)}
-    process = start([places.get(word, word) for word in command], tmp_path, slow=True)
+    places = {"IMAGES": sorted((drawn / "images").iterdir()), "DATA": [drawn]}
+    process = start([place for word in command for place in places.get(word, [word])], tmp_path, slow=True)
     wait_until((tmp_path / "begun").exists, process)
     os.killpg(process.pid, signal.SIGINT)
     assert ended(process, 130) == "posenfs: interrupted"
