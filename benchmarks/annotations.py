@@ -41,7 +41,10 @@ def main(options: Options) -> None:
         ]
         result = {"people": options.people, "megabytes": round(path.stat().st_size / 1e6)}
     for name in found[0]:
-        result[name] = {key: round(statistics.median(one[name][key] for one in found), 2) for key in found[0][name]}
+        result[name] = {
+            key: round(statistics.median(one[name][key] for one in found), 2)
+            for key in found[0][name]
+        }
     target = Path(__file__).parent / "results" / "annotations.json"
     target.write_text(json.dumps(result, indent=2) + "\n")
     print(target.read_text(), end="")
@@ -53,7 +56,9 @@ def _read(root: Path) -> dict[str, float]:
     people = read_coco(root, "train")
     times = {"seconds": time.perf_counter() - wall, "seconds of a core": time.process_time() - cpu}
     arrays = (getattr(people, field.name) for field in fields(people))
-    return times | {"megabytes of arrays": sum(a.nbytes for a in arrays if isinstance(a, np.ndarray)) / 1e6}
+    return times | {
+        "megabytes of arrays": sum(a.nbytes for a in arrays if isinstance(a, np.ndarray)) / 1e6
+    }
 
 
 def _parse(path: Path) -> dict[str, float]:
@@ -70,7 +75,10 @@ def _content(options: Options) -> dict:
     points[:, 0, 2] = 2
     points[options.people :] = 0
     points[points[..., 2] == 0] = 0
-    boxes, outlines = random.uniform(5, 200, (count, 4)).round(2), random.uniform(0, 640, (count, 40)).round(2)
+    boxes, outlines = (
+        random.uniform(5, 200, (count, 4)).round(2),
+        random.uniform(0, 640, (count, 40)).round(2),
+    )
     pictures = random.integers(1, options.pictures + 1, count)
     return {
         "images": [

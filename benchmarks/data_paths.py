@@ -62,11 +62,14 @@ def main(options: Options) -> None:
         "kilobytes a person": round(kept.places.bytes / len(train) / 1000),
         "images/s": {name: round(statistics.median(found), 1) for name, found in rates.items()},
         "cached / plain": round(
-            statistics.median(c / p for p, c in zip(rates["plain"], rates["cached"], strict=True)), 2
+            statistics.median(c / p for p, c in zip(rates["plain"], rates["cached"], strict=True)),
+            2,
         ),
         "share of a step that waits": {name: _waiting(options, name) for name in paths},
     }
-    target = Path(__file__).parent / "results" / f"data_paths_{options.data.name}_{options.size}.json"
+    target = (
+        Path(__file__).parent / "results" / f"data_paths_{options.data.name}_{options.size}.json"
+    )
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(result, indent=2) + "\n")
     for key, value in result.items():

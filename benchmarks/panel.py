@@ -84,7 +84,12 @@ editor"""
 
 
 def main(
-    rounds: int = 6, steps: int = 10, batch: int = 16, parts: int = 3, long: int = 10_000, passive: bool = False
+    rounds: int = 6,
+    steps: int = 10,
+    batch: int = 16,
+    parts: int = 3,
+    long: int = 10_000,
+    passive: bool = False,
 ) -> None:
     """`passive`: threads that wait leave their core to others, which where other work runs is the smaller evil."""
     policy = {"OMP_WAIT_POLICY": "passive"} if passive else {}
@@ -116,13 +121,17 @@ def _cost(lab: Lab, page: Page, rounds: int, steps: int, batch: int, parts: int)
     page.run_all()
     page.state()
     times = lab.folder / "notebooks" / "times.json"
-    end = time.monotonic() + 20 * rounds * len(_TABS) * (steps + 2)  # s: many times as long as it takes
+    end = time.monotonic() + 20 * rounds * len(_TABS) * (
+        steps + 2
+    )  # s: many times as long as it takes
     while not times.exists():
         page.state()  # in sight, as somebody has it who looks at it
         page.page.wait_for_timeout(2000)
         if time.monotonic() > end:
             page.page.screenshot(path="panel.png")
-            raise RuntimeError("the blocks of steps did not end; panel.png shows what the page said")
+            raise RuntimeError(
+                "the blocks of steps did not end; panel.png shows what the page said"
+            )
     rows = json.loads(times.read_text())
     page.page.close()
     longer = [(_TABS[tab], 100 * (shown[0] / bare[0] - 1)) for tab, bare, shown in rows]
@@ -130,7 +139,10 @@ def _cost(lab: Lab, page: Page, rounds: int, steps: int, batch: int, parts: int)
     found = {"step_s": round(statistics.median(bare[0] for _, bare, _ in rows), 3)}
     for kind, values in {"longer_percent": longer, "share_percent": share}.items():
         tabs = {name: [own for tab, own in values if tab == name] for name in _TABS}
-        found[kind] = {name: [round(v, 1) for v in (statistics.median(o), min(o), max(o))] for name, o in tabs.items()}
+        found[kind] = {
+            name: [round(v, 1) for v in (statistics.median(o), min(o), max(o))]
+            for name, o in tabs.items()
+        }
         found[kind]["all"] = round(statistics.median(own for _, own in values), 1)
     return found
 
@@ -169,8 +181,18 @@ def _memory(lab: Lab, page: Page, long: int) -> list[dict]:
         heap = session.send("Runtime.getHeapUsage")["usedSize"] / 1e6
         run = lab.folder / "reports" / "runs" / "long"
         kernel = json.loads((run / "status.json").read_text())["pid"]
-        memory = next(line for line in Path(f"/proc/{kernel}/status").read_text().splitlines() if "VmRSS" in line)
-        rows.append({"step": page.state()[1], "kernel_mb": int(memory.split()[1]) // 1000, "page_mb": round(heap, 1)})
+        memory = next(
+            line
+            for line in Path(f"/proc/{kernel}/status").read_text().splitlines()
+            if "VmRSS" in line
+        )
+        rows.append(
+            {
+                "step": page.state()[1],
+                "kernel_mb": int(memory.split()[1]) // 1000,
+                "page_mb": round(heap, 1),
+            }
+        )
         print(rows[-1], flush=True)
     page.press("Stop")
     page.until(lambda word, step: word == "stopped")

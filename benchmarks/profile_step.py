@@ -55,12 +55,18 @@ def main(
     for _ in range(6):
         run()
     whole = _seconds(run, steps, place)
-    seconds, calls = (_on_gpu if place.type == "cuda" else _on_cpu)(lambda: _seconds(run, steps, place))
-    print(f"{work.batch} x {size}², {dtype}, {place}: {whole / steps * 1e3:.1f} ms a step, unobserved")
+    seconds, calls = (_on_gpu if place.type == "cuda" else _on_cpu)(
+        lambda: _seconds(run, steps, place)
+    )
+    print(
+        f"{work.batch} x {size}², {dtype}, {place}: {whole / steps * 1e3:.1f} ms a step, unobserved"
+    )
     kinds = {operation: _kind(operation) for operation in seconds}
     for kind in sorted(set(kinds.values()), key=lambda own: -_of(own, kinds, seconds)):
         own, count = _of(kind, kinds, seconds), _of(kind, kinds, calls)
-        print(f"{kind:16} {own / whole:6.1%} {own / steps * 1e3:8.2f} ms {count / steps:8.0f} calls a step")
+        print(
+            f"{kind:16} {own / whole:6.1%} {own / steps * 1e3:8.2f} ms {count / steps:8.0f} calls a step"
+        )
     print(f"{'between them':16} {1 - seconds.total() / whole:6.1%}")
 
 
@@ -69,7 +75,11 @@ def _of(kind: str, kinds: Mapping[str, str], numbers: Counter) -> float:
 
 
 def _kind(operation: str) -> str:
-    named = (kind for kind, words in KINDS_OF_OPERATIONS.items() if any(word in operation.lower() for word in words))
+    named = (
+        kind
+        for kind, words in KINDS_OF_OPERATIONS.items()
+        if any(word in operation.lower() for word in words)
+    )
     return next(named, "other")
 
 

@@ -86,10 +86,14 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
     Returns:
         The other arguments.
     """
-    parser = argparse.ArgumentParser("posenfs", "posenfs COMMAND [--plugin FILE]", add_help=False, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        "posenfs", "posenfs COMMAND [--plugin FILE]", add_help=False, allow_abbrev=False
+    )
     parser.add_argument("--plugin", action="append", default=[])
     options, others = parser.parse_known_args(list(arguments))
-    if {"-h", "--help"}.isdisjoint(others) and others[:1] != ["doctor"]:  # which reports on plugins itself
+    if {"-h", "--help"}.isdisjoint(others) and others[:1] != [
+        "doctor"
+    ]:  # which reports on plugins itself
         load_plugins()
     for source in options.plugin:
         load_plugin(source)

@@ -56,11 +56,17 @@ def load_plugins() -> None:
 
 def loaded_plugins() -> dict[str, str]:
     """Name of each loaded plugin -> the first twelve digits of its file's SHA-256."""
-    return {Path(name).name if _is_file(name) else name: digest for name, digest in _loaded.items() if digest}
+    return {
+        Path(name).name if _is_file(name) else name: digest
+        for name, digest in _loaded.items()
+        if digest
+    }
 
 
 def _sources() -> list[str]:
-    return [_absolute(source) for source in os.environ.get(VARIABLE, "").split(os.pathsep) if source]
+    return [
+        _absolute(source) for source in os.environ.get(VARIABLE, "").split(os.pathsep) if source
+    ]
 
 
 def _absolute(source: str) -> str:
@@ -89,13 +95,17 @@ def _load_source(source: str) -> None:
         del _loaded[source]
         if isinstance(error, ModuleNotFoundError) and error.name == source.split(".")[0]:
             raise PluginError(f"no module named {source!r}; {_ADVICE}") from None
-        raise PluginError(f"plugin {source}{_line(error, source)} failed: {_reason(error)}") from error
+        raise PluginError(
+            f"plugin {source}{_line(error, source)} failed: {_reason(error)}"
+        ) from error
     _loaded[source] = _fingerprint(module)
 
 
 def _load_entry_point(entry_point: metadata.EntryPoint) -> None:
     distribution = entry_point.dist
-    package = f"{distribution.name} {distribution.version}" if distribution else "an installed package"
+    package = (
+        f"{distribution.name} {distribution.version}" if distribution else "an installed package"
+    )
     name = f"{package}: {entry_point.value}"
     if name in _loaded:
         return
@@ -112,7 +122,11 @@ def _load_entry_point(entry_point: metadata.EntryPoint) -> None:
 
 
 def _fingerprint(module: ModuleType) -> str:
-    return hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()[:12] if module.__file__ else "no file"
+    return (
+        hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()[:12]
+        if module.__file__
+        else "no file"
+    )
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -134,7 +148,11 @@ def _import_file(path: Path) -> ModuleType:
 
 def _line(error: Exception, file: str) -> str:
     """The line of the plugin's file in which it failed."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == file
+    ]
     if isinstance(error, SyntaxError) and error.filename == file:
         lines.append(error.lineno)
     return f", line {lines[-1]}," if lines else ""

@@ -15,7 +15,9 @@ from posenfs.data.datasets.synthetic import write_synthetic
 from posenfs.model.space import FabricSpec
 from posenfs.search.experiment import Experiment, RunConfig
 
-settings.register_profile("posenfs", deadline=None)  # no test is timed: other work may run on the machine
+settings.register_profile(
+    "posenfs", deadline=None
+)  # no test is timed: other work may run on the machine
 settings.load_profile("posenfs")
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 
@@ -31,7 +33,9 @@ def kept_crops(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory) -> Path:
     """A folder with a few drawn people in MPII's and COCO's files; treat as read-only."""
-    return write_synthetic(tmp_path_factory.mktemp("drawn"), train=12, valid=6, processes=1, progress=False)
+    return write_synthetic(
+        tmp_path_factory.mktemp("drawn"), train=12, valid=6, processes=1, progress=False
+    )
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +63,13 @@ def tiny(drawn) -> Experiment:
     )
 
 
-_NAMES = ["nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle"]  # of COCO's: 0, 9, 10, 15, 16
+_NAMES = [
+    "nose",
+    "left_wrist",
+    "right_wrist",
+    "left_ankle",
+    "right_ankle",
+]  # of COCO's: 0, 9, 10, 15, 16
 _TOML = """
 name = "tips"
 category = "acrobat"

@@ -75,7 +75,9 @@ def test_a_score_that_nobody_could_be_given(here, drawn, capsys, monkeypatch):
 def test_status_says_what_is_gone_and_what_failed(here, tiny, capsys):
     running = Search(replace(tiny, name="gone"), progress=False)
     status = running.run.status()
-    running.run.write_json("status.json", {**status, "state": "running", "heartbeat": status["heartbeat"] - 7200})
+    running.run.write_json(
+        "status.json", {**status, "state": "running", "heartbeat": status["heartbeat"] - 7200}
+    )
     main(["status", "gone"])
     assert "running" in capsys.readouterr().out  # the lock is held
     running.close()
@@ -83,7 +85,9 @@ def test_status_says_what_is_gone_and_what_failed(here, tiny, capsys):
     assert " gone  " in (out := capsys.readouterr().out) and "2 h ago" in out
     main(["status", "gone", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["state"] == "gone"
-    Run(running.run.folder).write_json("status.json", {**status, "state": "failed", "error": "the loss is nan"})
+    Run(running.run.folder).write_json(
+        "status.json", {**status, "state": "failed", "error": "the loss is nan"}
+    )
     main(["status", "gone"])
     assert "the loss is nan" in capsys.readouterr().out
 
@@ -92,7 +96,11 @@ def test_a_run_from_before_headlines_is_read_and_completed(here, tiny, capsys):
     running = Search(replace(tiny, name="old"), progress=False)
     score = running.finish()["pckh@0.5"]
     for name in ("status.json", "metrics.json"):
-        old = {k: v for k, v in json.loads((running.run.folder / name).read_text()).items() if k != "headline"}
+        old = {
+            k: v
+            for k, v in json.loads((running.run.folder / name).read_text()).items()
+            if k != "headline"
+        }
         Run(running.run.folder).write_json(name, old)
     running.close()
     main(["status", "old"])
@@ -109,16 +117,37 @@ def test_no_runs_yet(here, capsys):
     ("arguments", "message"),
     [
         (["search", "--backbone", "vgg"], "unknown backbone 'vgg'; known: mobilenet_v2"),
-        (["search", "--data.name", "mpii", "--data.root", "nowhere"], "no MPII annotation at nowhere/annot/train.json"),
+        (
+            ["search", "--data.name", "mpii", "--data.root", "nowhere"],
+            "no MPII annotation at nowhere/annot/train.json",
+        ),
         (["search", "--image-size", "100", "128"], "100 x 128 px"),
-        (["search", "--run.epochs", "0"], "posenfs: run.epochs must be above 0; got 0 (posenfs search --help)"),
-        (["search", "--run.lr", "-1"], "posenfs: run.lr must be above 0; got -1.0 (posenfs search --help)"),
-        (["search", "--fabric.width", "0"], "posenfs: a fabric needs width, hidden_nodes and layers of at least 1"),
-        (["search", "--augmentation.scale", "2"], "posenfs: augmentation.scale lies in [0, 1); got 2.0 (posenfs"),
-        (["search", "--run.crops", "foo"], "posenfs: unknown crops 'foo'; known: cached, half, plain (posenfs"),
+        (
+            ["search", "--run.epochs", "0"],
+            "posenfs: run.epochs must be above 0; got 0 (posenfs search --help)",
+        ),
+        (
+            ["search", "--run.lr", "-1"],
+            "posenfs: run.lr must be above 0; got -1.0 (posenfs search --help)",
+        ),
+        (
+            ["search", "--fabric.width", "0"],
+            "posenfs: a fabric needs width, hidden_nodes and layers of at least 1",
+        ),
+        (
+            ["search", "--augmentation.scale", "2"],
+            "posenfs: augmentation.scale lies in [0, 1); got 2.0 (posenfs",
+        ),
+        (
+            ["search", "--run.crops", "foo"],
+            "posenfs: unknown crops 'foo'; known: cached, half, plain (posenfs",
+        ),
         (["search", "--run.epochs", "many"], "Error parsing --run.epochs"),
         (["search", "--cache-gb", "-1"], "--cache-gb must not be negative; got -1"),
-        (["search", "--backbone", "hrnet_w32", "--backbone-weights", "imagenet"], "hrnet_w32-36af842e.pth"),
+        (
+            ["search", "--backbone", "hrnet_w32", "--backbone-weights", "imagenet"],
+            "hrnet_w32-36af842e.pth",
+        ),
         (
             ["data", "synthetic", "--pictures", "0", "6"],
             "at least 1 picture to train and 1 to validate on; got 0 and 6",
@@ -126,7 +155,10 @@ def test_no_runs_yet(here, capsys):
         (["search", "--data.difficulty", "mad"], "'mad'; choose one of plain, default, hard"),
         (["search", "--speed", "9"], "--speed"),
         (["report", "nothing"], "no run 'nothing'"),
-        (["status", "nothing"], "reports/runs/nothing holds a config.json; `posenfs status` lists the runs"),
+        (
+            ["status", "nothing"],
+            "reports/runs/nothing holds a config.json; `posenfs status` lists the runs",
+        ),
         (["run", "nothing.ipynb"], "no notebook at nothing.ipynb"),
     ],
 )
@@ -138,7 +170,9 @@ def test_wrong_input_ends_with_a_message(here, capsys, arguments, message):
 def test_a_search_is_refused_with_exit_code_1(here, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["search", "--run.epochs", "0"])
-    assert isinstance(stop.value.code, str) and not capsys.readouterr().err  # printed by Python, with exit code 1
+    assert (
+        isinstance(stop.value.code, str) and not capsys.readouterr().err
+    )  # printed by Python, with exit code 1
 
 
 def test_every_choice_is_in_the_help_of_search(capsys):
@@ -157,7 +191,9 @@ def test_a_models_folder_is_no_run(here, tiny, capsys):
     model = here / "model"
     save_model(model, build_model(tiny, parts_of(tiny.data, tiny.parts)), tiny)
     for command in ("status", "follow"):
-        assert "model is a model's folder, not a run: nothing was searched there" in refused([command, "model"], capsys)
+        assert "model is a model's folder, not a run: nothing was searched there" in refused(
+            [command, "model"], capsys
+        )
     (model / "model.safetensors").unlink()
     main(["status", "model"])
     assert capsys.readouterr().out.splitlines()[1].split()[-1] == "-"  # no heartbeat
@@ -175,20 +211,52 @@ def test_files_that_are_no_notebooks(here, capsys):
     (here / "notebooks").mkdir()
     (here / "pyproject.toml").write_text("")
     (here / "notebooks" / "00_tour.ipynb").write_text("")
-    assert f"the project's are in {here / 'notebooks'}: 00_tour" in refused(["run", "nofile.ipynb"], capsys)
+    assert f"the project's are in {here / 'notebooks'}: 00_tour" in refused(
+        ["run", "nofile.ipynb"], capsys
+    )
 
 
 def test_wrong_parts_and_strategy(here, drawn, capsys):
     base = ["search", *SMALL, "--data.name", "mpii", "--data.root", str(drawn)]
     assert "unknown part scheme P = 4" in refused([*base, "--parts", "4"], capsys)
-    assert "unknown strategy 'magic'; known: synchronous" in refused([*base, "--run.strategy", "magic"], capsys)
+    assert "unknown strategy 'magic'; known: synchronous" in refused(
+        [*base, "--run.strategy", "magic"], capsys
+    )
     assert not (here / "reports").exists()
 
 
 def test_another_experiment_in_the_folder(here, drawn, capsys):
     base = ["search", *SMALL, "--data.name", "mpii", "--data.root", str(drawn)]
     main(base)
-    assert "holds another experiment" in refused([*base, "--vector-dim", "4"], capsys)
+    for more in ([], ["--detach"], ["--devices", "2"]):
+        message = refused([*base, "--vector-dim", "4", "--run.lr", "0.1", *more], capsys)
+        assert (
+            "a holds another experiment: --vector-dim: 8 in the run, 4 asked for --run.lr: 0.001 in the"
+            in message
+        )
+        assert message.endswith("posenfs resume a")
+
+
+def test_resume_goes_on_with_the_settings_of_the_run(here, tiny, capsys):
+    """Begun in Python, stopped after a step; in the end it is the run that was never stopped."""
+    for name in ("whole", "stopped"):
+        running = Search(replace(tiny, name=name), device="cpu", progress=False)
+        running.step() if name == "stopped" else running.finish()
+        if name == "stopped":
+            running.snapshot()
+        running.close()
+    main(["resume", "stopped", "--device", "cpu", "--quiet"])
+    whole, stopped = (Run(here / "reports" / "runs" / name) for name in ("whole", "stopped"))
+    assert stopped.history() == whole.history() and stopped.state() == "finished"
+    score = f"PCKh@0.5 {whole.metrics()['metrics']['pckh@0.5']:.1f}"
+    assert score in capsys.readouterr().out
+    before = (stopped.folder / "status.json").read_bytes()
+    main(["resume", str(stopped.folder)])
+    assert f"stopped is finished: {score}; everything is in" in capsys.readouterr().out
+    main(["resume", "stopped", "--json"])
+    assert json.loads(capsys.readouterr().out) == stopped.metrics()["metrics"]
+    assert (stopped.folder / "status.json").read_bytes() == before
+    assert "no run 'unknown'" in refused(["resume", "unknown"], capsys)
 
 
 def test_data_is_drawn_and_checked(here, capsys):
@@ -197,10 +265,14 @@ def test_data_is_drawn_and_checked(here, capsys):
     assert folder == str(here / "data" / "synthetic" / "plain_3_2_seed0")
     main(["data", "check", folder, "--strict", "--quiet"])
     assert "3 in 3 images" in (text := capsys.readouterr().out) and "wrong" not in text
-    (here / "data" / "synthetic" / "plain_3_2_seed0" / "images" / "train_000001.jpg").write_bytes(b"no picture")
+    (here / "data" / "synthetic" / "plain_3_2_seed0" / "images" / "train_000001.jpg").write_bytes(
+        b"no picture"
+    )
     main(["data", "check", folder, "--quiet", "--json"])
     checks = {found["name"]: found for found in json.loads(capsys.readouterr().out)}
-    assert "train_000001.jpg" in checks["mpii train"]["wrong"][0] and not checks["coco valid"]["wrong"]
+    assert (
+        "train_000001.jpg" in checks["mpii train"]["wrong"][0] and not checks["coco valid"]["wrong"]
+    )
     refused(["data", "check", folder, "--quiet", "--strict"], capsys)
     for path in (here / "data" / "synthetic" / "plain_3_2_seed0" / "images").iterdir():
         path.unlink()
@@ -226,7 +298,12 @@ def test_matched_weights_are_logged(here, drawn, tmp_path, capsys):
     used = len(MobileNetV2().state_dict())
     said = f"{used} of {used} tensors matched, of {len(features)} in all.pth"
     assert said in capsys.readouterr().err
-    assert said in json.loads((here / "reports" / "runs" / "a" / "provenance.json").read_text())["initial_weights"]
+    assert (
+        said
+        in json.loads((here / "reports" / "runs" / "a" / "provenance.json").read_text())[
+            "initial_weights"
+        ]
+    )
 
 
 def test_import_prune_and_child(here, tiny, capsys):
@@ -236,25 +313,54 @@ def test_import_prune_and_child(here, tiny, capsys):
             parameter.normal_(std=3)
     search.finish()
     search.close()
-    main(["prune", "parent", "--output", "pruned", "--mode", "threshold", "--threshold", "0.1", "--quiet", "--json"])
+    main(
+        [
+            "prune",
+            "parent",
+            "--output",
+            "pruned",
+            "--mode",
+            "threshold",
+            "--threshold",
+            "0.1",
+            "--quiet",
+            "--json",
+        ]
+    )
     proof = json.loads(capsys.readouterr().out)
-    assert set(proof["differences"]) == {"random", "crops"} and proof["after"]["params"] < proof["before"]["params"]
-    assert json.loads((here / "pruned" / "proof.json").read_text()) == proof | {"mode": "threshold", "threshold": 0.1}
+    assert (
+        set(proof["differences"]) == {"random", "crops"}
+        and proof["after"]["params"] < proof["before"]["params"]
+    )
+    assert json.loads((here / "pruned" / "proof.json").read_text()) == proof | {
+        "mode": "threshold",
+        "threshold": 0.1,
+    }
     main(["prune", "parent", "--output", "one", "--mode", "one-hot", "--quiet", "--no-accuracy"])
     assert json.loads((here / "one" / "proof.json").read_text())["accuracy"] is None
     alphas = [fabric.alpha for fabric in search.model.fabrics().values()]
-    won, edges = sum(int((a.argmax(-1) == 0).sum()) for a in alphas), sum(a[..., 0].numel() for a in alphas)
+    won, edges = (
+        sum(int((a.argmax(-1) == 0).sum()) for a in alphas),
+        sum(a[..., 0].numel() for a in alphas),
+    )
     said = f"operation zero won on {won} of {edges} edges; `posenfs child` derives without zero"
     assert tiny.fabric.operations[0] == "zero" and (said in capsys.readouterr().err) == (won > 0)
-    assert "nothing to prune" in refused(["prune", "pruned", "--output", "twice", "--quiet"], capsys)
+    assert "nothing to prune" in refused(
+        ["prune", "pruned", "--output", "twice", "--quiet"], capsys
+    )
     assert "lies in [0, 1)" in refused(
-        ["prune", "parent", "--output", "b", "--mode", "threshold", "--threshold", "2", "--quiet"], capsys
+        ["prune", "parent", "--output", "b", "--mode", "threshold", "--threshold", "2", "--quiet"],
+        capsys,
     )
     assert not (here / "b").exists() and not (here / "twice").exists()
     before = (here / "reports" / "runs" / "parent" / "model.safetensors").read_bytes()
-    assert "choose another folder" in refused(["prune", "parent", "--output", "reports/runs/parent", "--quiet"], capsys)
+    assert "choose another folder" in refused(
+        ["prune", "parent", "--output", "reports/runs/parent", "--quiet"], capsys
+    )
     assert (here / "reports" / "runs" / "parent" / "model.safetensors").read_bytes() == before
-    assert "belongs to mode threshold" in refused(["prune", "parent", "--output", "c", "--threshold", "0.3"], capsys)
+    assert "belongs to mode threshold" in refused(
+        ["prune", "parent", "--output", "c", "--threshold", "0.3"], capsys
+    )
     main(["child", "parent", "--epochs", "1", "--quiet", "--json"])
     rows = json.loads(capsys.readouterr().out)
     runs = [row["run"] for row in rows if row["network"] != "child with zero, as derived"]
@@ -269,23 +375,46 @@ def test_pruned_where_its_people_are_gone(here, tiny, capsys):
     main(["prune", "mine", "--output", "pruned", "--json"])
     captured = capsys.readouterr()
     assert set(json.loads(captured.out)["differences"]) == {"random"}
-    assert "note: compared on random images alone, and no accuracy measured" in captured.err and "gone" in captured.err
+    assert (
+        "note: compared on random images alone, and no accuracy measured" in captured.err
+        and "gone" in captured.err
+    )
 
 
 def test_away_from_the_terminal(here, drawn, capsys):
-    main(["search", *SMALL, "--data.name", "mpii", "--data.root", str(drawn), "--device", "cpu", "--detach"])
-    assert re.search(r"process \d+ searches in \S+a; posenfs follow a shows how far it is", capsys.readouterr().out)
+    main(
+        [
+            "search",
+            *SMALL,
+            "--data.name",
+            "mpii",
+            "--data.root",
+            str(drawn),
+            "--device",
+            "cpu",
+            "--detach",
+        ]
+    )
+    assert re.search(
+        r"process \d+ searches in \S+a; posenfs follow a shows how far it is",
+        capsys.readouterr().out,
+    )
     main(["follow", "a"])
     assert Run(here / "reports" / "runs" / "a").status()["state"] == "finished"
 
 
 def test_out_of_memory_is_said_in_a_line(here, monkeypatch, capsys):
     def full(*asked, **options):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB\nSee the documentation")
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB\nSee the documentation"
+        )
 
     monkeypatch.setattr("posenfs.study.costs.cost_rows", full)
     said = refused(["cost", "t2_p3"], capsys)
-    assert said == "posenfs: out of memory on the device (CUDA out of memory. Tried to allocate 2.00 GiB)"
+    assert (
+        said
+        == "posenfs: out of memory on the device (CUDA out of memory. Tried to allocate 2.00 GiB)"
+    )
 
 
 def test_import_a_checkpoint_in_the_authors_layout(here, real, capsys):
@@ -294,15 +423,22 @@ def test_import_a_checkpoint_in_the_authors_layout(here, real, capsys):
     assert "MPII-16, 8 parts" in capsys.readouterr().out
     assert load_model("imported").experiment.parts == 8
     message = refused(["import", str(file), "--output", "other", "--operations", "skip"], capsys)
-    assert "weigh 4 operations, but 1 were named (skip)" in message and not (here / "other").exists()
+    assert (
+        "weigh 4 operations, but 1 were named (skip)" in message and not (here / "other").exists()
+    )
     (here / "bad.pth").write_bytes(b"nothing")
-    assert "bad.pth cannot be read as tensors" in refused(["import", "bad.pth", "--output", "other"], capsys)
+    assert "bad.pth cannot be read as tensors" in refused(
+        ["import", "bad.pth", "--output", "other"], capsys
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["serach", "--name", "a"], "unknown command 'serach'; did you mean search? The commands are search, resume"),
+        (
+            ["serach", "--name", "a"],
+            "unknown command 'serach'; did you mean search? The commands are search, resume",
+        ),
         (["data", "chek", "folder"], "unknown command 'data chek'; did you mean check"),
         (["xyzzy"], "unknown command 'xyzzy'. The commands are search, resume, control"),
         (["status", "--jsno"], "--json"),
@@ -318,15 +454,36 @@ def test_misspelt_commands(here, capsys, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["data", "synthetic", "--pictures", "1", "1", "--quiet", "--root", "file/drawn"], "file is a file where a"),
-        (["data", "synthetic", "--pictures", "1", "1", "--quiet", "--root", "/proc/none"], "/proc/none"),
-        (["prune", "model", "--quiet", "--output", "file/pruned"], "file is no folder; choose a folder (--output)"),
+        (
+            ["data", "synthetic", "--pictures", "1", "1", "--quiet", "--root", "file/drawn"],
+            "file is a file where a",
+        ),
+        (
+            ["data", "synthetic", "--pictures", "1", "1", "--quiet", "--root", "/proc/none"],
+            "/proc/none",
+        ),
+        (
+            ["prune", "model", "--quiet", "--output", "file/pruned"],
+            "file is no folder; choose a folder (--output)",
+        ),
         (["prune", "model", "--quiet", "--output", "/proc/none"], "cannot write into /proc"),
-        (["bench", "data", "--quick", "--output", "file/a.json"], "is a file where a folder is needed"),
-        (["bench", "data", "--quick", "--output", "folder"], "folder: it is a folder where a file is needed"),
-        (["run", "a.ipynb", "--quiet", "--output", "file/a.ipynb"], "is a file where a folder is needed"),
+        (
+            ["bench", "data", "--quick", "--output", "file/a.json"],
+            "is a file where a folder is needed",
+        ),
+        (
+            ["bench", "data", "--quick", "--output", "folder"],
+            "folder: it is a folder where a file is needed",
+        ),
+        (
+            ["run", "a.ipynb", "--quiet", "--output", "file/a.ipynb"],
+            "is a file where a folder is needed",
+        ),
         (["report", "done.ipynb", "--output", "file/a.html"], "is a file where a folder is needed"),
-        (["search", *SMALL, "--data.name", "mpii", "--data.root", "DRAWN"], "cannot write the run folder"),
+        (
+            ["search", *SMALL, "--data.name", "mpii", "--data.root", "DRAWN"],
+            "cannot write the run folder",
+        ),
     ],
 )
 def test_what_cannot_be_written_is_named(here, tiny, drawn, capsys, arguments, message):
@@ -342,7 +499,9 @@ def test_what_cannot_be_written_is_named(here, tiny, drawn, capsys, arguments, m
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
         cells = [nbformat.v4.new_code_cell("print(1)", outputs=[output], execution_count=1)]
         for name in ("a", "done"):
-            nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), here / f"{name}.ipynb")
+            nbformat.write(
+                nbformat.v4.new_notebook(cells=cells, metadata=kernel), here / f"{name}.ipynb"
+            )
     said = refused([str(drawn) if word == "DRAWN" else word for word in arguments], capsys)
     assert (
         message in said
@@ -362,7 +521,10 @@ def test_a_full_or_read_only_disk(here, tiny, capsys, monkeypatch, number):
 
     monkeypatch.setattr("pathlib.Path.write_bytes", fails)
     said = refused(["prune", "model", "--output", "pruned", "--quiet"], capsys)
-    assert re.search(r"cannot read or write pruned/\w+.json: .*; .*choose another place", said) and "Errno" not in said
+    assert (
+        re.search(r"cannot read or write pruned/\w+.json: .*; .*choose another place", said)
+        and "Errno" not in said
+    )
 
 
 def test_drawn_people_are_called_so(here, capsys):
@@ -370,7 +532,9 @@ def test_drawn_people_are_called_so(here, capsys):
     drawn = ["--data.pictures", "8", "4", "--data.difficulty", "plain"]
     main(["search", *SMALL[:-1], *drawn])
     shown = capsys.readouterr().err
-    assert "caching crops of drawn people (synthetic), train" in shown and "mpii" not in shown.lower()
+    assert (
+        "caching crops of drawn people (synthetic), train" in shown and "mpii" not in shown.lower()
+    )
     data = json.loads((here / "reports" / "runs" / "a" / "provenance.json").read_text())["data"]
     assert {name: row["title"] for name, row in data.items()} == {
         "mpii train": "drawn people (synthetic), train",

@@ -14,14 +14,26 @@ import torch
 from PIL import Image
 from tyro.extras import SubcommandApp
 
-from posenfs import BACKBONES, DATASETS, OPERATIONS, STRATEGIES, TABLES, DataSpec, FabricSpec, load_plugin
+from posenfs import (
+    BACKBONES,
+    DATASETS,
+    OPERATIONS,
+    STRATEGIES,
+    TABLES,
+    DataSpec,
+    FabricSpec,
+    load_plugin,
+)
 from posenfs.body.skeleton import LSP
 from posenfs.cli import _app
 from posenfs.search.engine import Search
 
 ROOT = Path(__file__).parent.parent
 EXTENDING = (ROOT / "docs" / "extending.md").read_text()
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "data/README.md", "benchmarks/README.md")]
+PAGES = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "data/README.md", "benchmarks/README.md")
+]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
 
@@ -32,7 +44,11 @@ def example():
     before = [dict(own) for own in dicts]
 
     def run(heading: str) -> dict:
-        (section,) = (text for text in re.split(r"^## ", EXTENDING, flags=re.M) if text.startswith(f"{heading}\n"))
+        (section,) = (
+            text
+            for text in re.split(r"^## ", EXTENDING, flags=re.M)
+            if text.startswith(f"{heading}\n")
+        )
         (code,) = re.findall(r"```python\n(.*?)```", section, re.S)
         defined: dict = {}
         exec(compile(code, f"docs/extending.md, {heading}", "exec"), defined)
@@ -46,7 +62,9 @@ def example():
 
 def searched(experiment, tiny, tmp_path) -> Search:
     """Two steps of an example's search, as small as the tests' other ones where the example leaves it open."""
-    search = Search(replace(experiment, image_size=(64, 64), parts=3), tmp_path / "run", progress=False)
+    search = Search(
+        replace(experiment, image_size=(64, 64), parts=3), tmp_path / "run", progress=False
+    )
     before = {name: p.clone() for name, p in search.model.named_parameters()}
     search.step()
     search.step()
@@ -68,7 +86,9 @@ def test_an_operation(example, small, tiny, tmp_path):
     model = searched(small(own), tiny, tmp_path).model
     operation = OPERATIONS["separable_5x5"](4).eval()
     x = torch.randn(2, 4, 8, 8)
-    torch.testing.assert_close(operation(x, torch.tensor(0.3)), 0.3 * operation(x, torch.tensor(1.0)))
+    torch.testing.assert_close(
+        operation(x, torch.tensor(0.3)), 0.3 * operation(x, torch.tensor(1.0))
+    )
     assert sum(type(module).__name__ == "Separable5x5" for module in model.modules()) == 3 * 6
 
 
@@ -79,14 +99,21 @@ def test_a_block_is_a_plugin(example, tmp_path, monkeypatch):
     (tmp_path / "my_layers.py").write_text(section)
     assert "separable_5x5" not in OPERATIONS
     load_plugin(tmp_path / "my_layers.py")
-    assert "separable_5x5" in OPERATIONS and os.environ["POSENFS_PLUGINS"] == str(tmp_path / "my_layers.py")
+    assert "separable_5x5" in OPERATIONS and os.environ["POSENFS_PLUGINS"] == str(
+        tmp_path / "my_layers.py"
+    )
 
 
 def test_a_backbone(example, small, tiny, tmp_path):
     own = replace(example("A backbone")["experiment"], fabric=FabricSpec(width=2))
     search = searched(small(own), tiny, tmp_path)
     maps = search.model.backbone(torch.zeros(1, 3, 64, 64))
-    assert [tuple(m.shape[1:]) for m in maps] == [(24, 16, 16), (116, 8, 8), (232, 4, 4), (464, 2, 2)]
+    assert [tuple(m.shape[1:]) for m in maps] == [
+        (24, 16, 16),
+        (116, 8, 8),
+        (232, 4, 4),
+        (464, 2, 2),
+    ]
 
 
 def test_a_data_set(example, tiny, tmp_path):
@@ -100,19 +127,26 @@ def test_a_data_set(example, tiny, tmp_path):
             Image.fromarray(random.integers(0, 255, (80, 60, 3), dtype=np.uint8)).save(root / name)
             row = {"image": name}
             for keypoint in LSP.keypoints:
-                row |= {f"x_{keypoint}": random.uniform(5, 55), f"y_{keypoint}": random.uniform(5, 75)}
+                row |= {
+                    f"x_{keypoint}": random.uniform(5, 55),
+                    f"y_{keypoint}": random.uniform(5, 75),
+                }
             rows.append(row)
         rows[0]["x_neck"] = np.nan  # not labelled
         pd.DataFrame(rows).to_csv(root / f"{split}.csv", index=False)
     own = replace(experiment, data=DataSpec("tables", str(root)), fabric=FabricSpec(width=2))
     search = searched(replace(own, run=replace(tiny.run, epochs=1, batch_size=3)), tiny, tmp_path)
-    assert search.train.visibility[0, LSP.index("neck")] == 0 and search.train.visibility.sum() == 2 * (9 * 14 - 1)
+    assert search.train.visibility[
+        0, LSP.index("neck")
+    ] == 0 and search.train.visibility.sum() == 2 * (9 * 14 - 1)
 
 
 def test_a_strategy(example, small, tiny, tmp_path):
     own = replace(example("A strategy")["experiment"], fabric=FabricSpec(width=2))
     search = searched(small(own), tiny, tmp_path)
-    assert search.model.fabrics()["upper_limb_part"].alpha.abs().max() > 0  # the second step moved it
+    assert (
+        search.model.fabrics()["upper_limb_part"].alpha.abs().max() > 0
+    )  # the second step moved it
 
 
 def test_a_table(example):
@@ -152,7 +186,9 @@ def offered(app: SubcommandApp, above: str = "") -> dict[str, set[str]]:
         for parameter in inspect.signature(spec.target).parameters.values():
             if "Positional" not in str(parameter.annotation) and parameter.name != "experiment":
                 option = "json" if parameter.name == "as_json" else parameter.name.replace("_", "-")
-                options.add(f"no-{option}" if parameter.default is True else option)  # what a user would type
+                options.add(
+                    f"no-{option}" if parameter.default is True else option
+                )  # what a user would type
         found[above + name] = options
     return found
 
@@ -163,10 +199,17 @@ def test_every_command_and_option_is_described():
 
 def test_the_example_of_the_readme(tiny, tmp_path, monkeypatch):
     """Every line of it, on a search of seconds."""
-    (block,) = re.findall(r"^## In Python\n\n((?:    .*\n|\n)+)", (ROOT / "README.md").read_text(), re.M)
+    (block,) = re.findall(
+        r"^## In Python\n\n((?:    .*\n|\n)+)", (ROOT / "README.md").read_text(), re.M
+    )
     asked = 'Experiment(name="mine", image_size=(128, 128), run=RunConfig(epochs=20))'
     assert asked in block and "120" in block
-    code = textwrap.dedent(block).replace(asked, "tiny").replace("120", "2").replace('"mine"', '"tiny"')
+    code = (
+        textwrap.dedent(block)
+        .replace(asked, "tiny")
+        .replace("120", "2")
+        .replace('"mine"', '"tiny"')
+    )
     monkeypatch.chdir(tmp_path)
     defined = {"tiny": tiny}
     exec(compile(code, "README.md", "exec"), defined)

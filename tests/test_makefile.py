@@ -19,7 +19,9 @@ def plan(tmp_path):
         shutil.copy(ROOT / name, tmp_path / name)
 
     def run(*arguments: str) -> str:
-        return subprocess.run(["make", *arguments], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["make", *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
 
     return run
 

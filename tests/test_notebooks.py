@@ -64,7 +64,12 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
         (
             "03_vectors",
             SMALL,
-            (r"= score 0\.628", r"d = 1: PCKh@0.5 \d", "Occlusion", r"d = 8  loss .* within keypoints [+-]\d"),
+            (
+                r"= score 0\.628",
+                r"d = 1: PCKh@0.5 \d",
+                "Occlusion",
+                r"d = 8  loss .* within keypoints [+-]\d",
+            ),
         ),
         (
             "05_architectures",
@@ -92,7 +97,11 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
                 r"quarter offset",
             ),
         ),
-        ("one_run", {}, (r"one_run: synchronous, seed 0", r"PCKh@0\.5 \d+\.\d on \d+ people", "Training loss")),
+        (
+            "one_run",
+            {},
+            (r"one_run: synchronous, seed 0", r"PCKh@0\.5 \d+\.\d on \d+ people", "Training loss"),
+        ),
         pytest.param(
             "table_2",
             {"profile": "smoke"},
@@ -105,7 +114,11 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
             ("Lite-HRNet-30", "ms, batch of 1"),
             marks=pytest.mark.slow,
         ),
-        ("are_parts_different", {"profile": "smoke"}, ("no row has two searched parts and two seeds yet",)),
+        (
+            "are_parts_different",
+            {"profile": "smoke"},
+            ("no row has two searched parts and two seeds yet",),
+        ),
         pytest.param(
             "parent_and_child",
             {"train_pictures": 24, "valid_pictures": 8, "width": 2, "epochs": 1},
@@ -121,17 +134,25 @@ def test_notebooks_tell_their_story(name, parameters, seen, tmp_path, monkeypatc
     main(["run", str(NOTEBOOKS / f"{name}.ipynb"), *given, "--quiet", "--output", "done.ipynb"])
     main(["report", "done.ipynb"])
     page = (tmp_path / "done.html").read_text()
-    outputs = [o for cell in nbformat.read(tmp_path / "done.ipynb", 4).cells for o in cell.get("outputs", ())]
+    outputs = [
+        o
+        for cell in nbformat.read(tmp_path / "done.ipynb", 4).cells
+        for o in cell.get("outputs", ())
+    ]
     printed = "".join(output.get("text", "") for output in outputs)
     shown = printed + "".join(json.dumps(o.get("data", {}), ensure_ascii=False) for o in outputs)
     for words in seen:
         assert re.search(words, shown, re.DOTALL), words
     pictures = sum("image/png" in output.get("data", {}) for output in outputs)
-    assert page.count('src="data:image/png') >= pictures and page.count("<svg") >= shown.count("<svg")
+    assert page.count('src="data:image/png') >= pictures and page.count("<svg") >= shown.count(
+        "<svg"
+    )
     assert "Warning" not in printed
 
 
-@pytest.mark.parametrize("text", [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.parent.glob("reports/tables/*.md")], ids=str)
+@pytest.mark.parametrize(
+    "text", [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.parent.glob("reports/tables/*.md")], ids=str
+)
 def test_nothing_looks_like_an_e_mail_address(text):
     """JupyterLab's Markdown makes a link of one (GitHub's rule): PCKh@0.5 is written with a backslash before the @."""
     address = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
@@ -147,14 +168,19 @@ def test_a_table_reports_itself(tmp_path, monkeypatch, capsys):
     """Its notebook is executed and becomes a page, and the index lists it; without results all is missing."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").write_text("")
-    (tmp_path / "notebooks" / "figure_6.ipynb").write_bytes((NOTEBOOKS / "figure_6.ipynb").read_bytes())
+    (tmp_path / "notebooks" / "figure_6.ipynb").write_bytes(
+        (NOTEBOOKS / "figure_6.ipynb").read_bytes()
+    )
     monkeypatch.chdir(tmp_path)
     main(["report", "figure_6"])
     assert capsys.readouterr().out.strip().endswith("reports/figure_6.html")
     index = (tmp_path / "reports" / "index.html").read_text()
     assert "<a href='figure_6.html'>Figure 6: loss with and without vectors" in index
     assert "| missing |" in (tmp_path / "reports" / "drafts" / "figure_6_study.md").read_text()
-    with pytest.raises(SystemExit, match=r"no notebook .*table_3.ipynb; reports are written in the project's folder"):
+    with pytest.raises(
+        SystemExit,
+        match=r"no notebook .*table_3.ipynb; reports are written in the project's folder",
+    ):
         main(["report", "table_3"])
 
 
@@ -162,17 +188,26 @@ def test_a_run_without_a_notebook_is_reported_from_its_folder(tiny, tmp_path, mo
     """The page is made in the run's folder, and the run is left as it is; without weights it is refused in words."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").write_text("")
-    (tmp_path / "notebooks" / "run_page.ipynb").write_bytes((NOTEBOOKS / "run_page.ipynb").read_bytes())
+    (tmp_path / "notebooks" / "run_page.ipynb").write_bytes(
+        (NOTEBOOKS / "run_page.ipynb").read_bytes()
+    )
     monkeypatch.chdir(tmp_path)
     search = Search(tiny, device="cpu", progress=False)
     search.epoch()  # half of it: an unfinished run is shown as far as it is
     search.snapshot()
     folder = search.run.folder
     del search
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+    before = {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
     main(["report", "tiny"])
     printed = capsys.readouterr()
-    assert printed.out.strip().endswith("reports/runs/tiny/report.html") and "half a minute" in printed.err
+    assert (
+        printed.out.strip().endswith("reports/runs/tiny/report.html")
+        and "half a minute" in printed.err
+    )
     page = (folder / "report.html").read_text()
     for seen in (
         "This run is not finished",
@@ -206,9 +241,18 @@ def test_04_search(drawn, tmp_path, monkeypatch, capsys):
     main(["run", str(NOTEBOOKS / "04_search.ipynb"), *given, "--quiet"])
     main(["report", "small"])
     folder = tmp_path / "reports" / "runs" / "small"
-    assert str(folder / "notebook.html") in capsys.readouterr().out.replace("reports/runs", f"{tmp_path}/reports/runs")
+    assert str(folder / "notebook.html") in capsys.readouterr().out.replace(
+        "reports/runs", f"{tmp_path}/reports/runs"
+    )
     page = (folder / "notebook.html").read_text()
-    for seen in ("Training loss", "PCKh@0.5 on people", "softmax(alpha)", "softmax(beta)", "upper limb", "ratio"):
+    for seen in (
+        "Training loss",
+        "PCKh@0.5 on people",
+        "softmax(alpha)",
+        "softmax(beta)",
+        "upper limb",
+        "ratio",
+    ):
         assert seen in page, seen
     assert page.count("<svg") >= 2 and page.count("data:image/png") >= 3
     assert len(page) < 9e6  # plotly itself is 5 MB; a live figure's state would be 5 MB each
@@ -227,16 +271,36 @@ def test_04_search(drawn, tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_interrupting_a_notebook_saves_its_search(drawn, tmp_path):
     """Ctrl-C on `posenfs run` lets the search in the notebook finish its step and save."""
-    small = {"dataset": "mpii", "root": drawn, "image_size": 64, "width": 2, "epochs": 1000, "batch_size": 6}
+    small = {
+        "dataset": "mpii",
+        "root": drawn,
+        "image_size": 64,
+        "width": 2,
+        "epochs": 1000,
+        "batch_size": 6,
+    }
     given = [word for name, value in small.items() for word in ("-p", f"{name}={value}")]
-    command = [sys.executable, "-m", "posenfs.cli", "run", str(NOTEBOOKS / "04_search.ipynb"), *given]
-    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "posenfs.cli",
+        "run",
+        str(NOTEBOOKS / "04_search.ipynb"),
+        *given,
+    ]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     status = tmp_path / "reports" / "runs" / "search" / "status.json"
     end = time.monotonic() + 120
-    while time.monotonic() < end and not (status.exists() and json.loads(status.read_text())["state"] == "running"):
+    while time.monotonic() < end and not (
+        status.exists() and json.loads(status.read_text())["state"] == "running"
+    ):
         time.sleep(0.2)
     running.send_signal(signal.SIGINT)
-    out, _ = running.communicate(timeout=180)  # 2 s on idle cores, 16 s where two others keep them busy
+    out, _ = running.communicate(
+        timeout=180
+    )  # 2 s on idle cores, 16 s where two others keep them busy
     assert running.returncode == 130, out
     assert "goes on from here" in out and "Traceback" not in out
     found = json.loads(status.read_text())
@@ -247,11 +311,21 @@ def test_interrupting_a_notebook_saves_its_search(drawn, tmp_path):
 @pytest.mark.slow
 def test_a_killed_kernel_loses_nothing(drawn, tmp_path, monkeypatch):
     """As a restart or a time-out kills it, in the middle of a search: the same command ends in the same history."""
-    small = {"dataset": "mpii", "root": drawn, "image_size": 64, "width": 2, "epochs": 12, "batch_size": 6}
+    small = {
+        "dataset": "mpii",
+        "root": drawn,
+        "image_size": 64,
+        "width": 2,
+        "epochs": 12,
+        "batch_size": 6,
+    }
     given = [word for name, value in small.items() for word in ("-p", f"{name}={value}")]
     command = ["run", str(NOTEBOOKS / "04_search.ipynb"), *given, "--quiet"]
     running = subprocess.Popen(
-        [sys.executable, "-m", "posenfs.cli", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "posenfs.cli", *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     run, end = Run(tmp_path / "reports" / "runs" / "search"), time.monotonic() + 120
     while time.monotonic() < end and not run.snapshots():
@@ -270,4 +344,6 @@ def test_a_killed_kernel_loses_nothing(drawn, tmp_path, monkeypatch):
         whole.finish()
     finally:
         torch.set_num_threads(threads)
-    assert (run.folder / "history.jsonl").read_bytes() == (whole.run.folder / "history.jsonl").read_bytes()
+    assert (run.folder / "history.jsonl").read_bytes() == (
+        whole.run.folder / "history.jsonl"
+    ).read_bytes()

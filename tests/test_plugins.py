@@ -42,9 +42,17 @@ def run(tmp_path):
     (tmp_path / "my_ops.py").write_text(OPERATION)
 
     def run(*arguments: str, plugins: str = "", path: str = "") -> tuple[int, str, str]:
-        environment = {**os.environ, "POSENFS_PLUGINS": plugins, "PYTHONPATH": f"{ROOT}{os.pathsep}{path}"}
+        environment = {
+            **os.environ,
+            "POSENFS_PLUGINS": plugins,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{path}",
+        }
         process = subprocess.run(
-            [sys.executable, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         assert "Traceback" not in process.stderr
         return process.returncode, process.stdout, process.stderr
@@ -73,35 +81,54 @@ def test_a_file_through_search_and_predict(posenfs, search, drawn, tmp_path):
     code, _, error = posenfs("--plugin", "my_ops.py", "search", "--name", "a", *search)
     assert code == 0, error
     provenance = json.loads((tmp_path / "reports/runs/a/provenance.json").read_text())
-    assert list(provenance["plugins"]) == ["my_ops.py"] and len(provenance["plugins"]["my_ops.py"]) == 12
+    assert (
+        list(provenance["plugins"]) == ["my_ops.py"]
+        and len(provenance["plugins"]["my_ops.py"]) == 12
+    )
     picture = str(next((drawn / "images").glob("valid*.jpg")))
     code, _, error = posenfs("predict", picture, "--model", "a", "--device", "cpu", "--quiet")
-    assert code == 1 and "unknown candidate operation 'pointwise'" in error and "--plugin FILE" in error
-    code, _, error = posenfs("predict", picture, "--model", "a", "--device", "cpu", "--quiet", "--plugin=my_ops.py")
+    assert (
+        code == 1
+        and "unknown candidate operation 'pointwise'" in error
+        and "--plugin FILE" in error
+    )
+    code, _, error = posenfs(
+        "predict", picture, "--model", "a", "--device", "cpu", "--quiet", "--plugin=my_ops.py"
+    )
     assert code == 0 and (tmp_path / "predictions/predictions.json").is_file(), error
 
 
 def test_a_detached_search_and_a_notebook(posenfs, search, tmp_path):
-    code, output, error = posenfs("search", "--name", "b", *search, "--detach", "--plugin", "my_ops.py")
+    code, output, error = posenfs(
+        "search", "--name", "b", *search, "--detach", "--plugin", "my_ops.py"
+    )
     assert code == 0 and ("searches in" in output or "finished" in output), error
     posenfs("follow", "b")
     code, output, _ = posenfs("status", "b", "--json")
-    assert json.loads(output)[0]["state"] == "finished", (tmp_path / "reports/runs/b/search.log").read_text()
+    assert json.loads(output)[0]["state"] == "finished", (
+        tmp_path / "reports/runs/b/search.log"
+    ).read_text()
     cell = nbformat.v4.new_code_cell(
         "from posenfs import OPERATIONS, load_model\nprint(load_model('b').experiment.name)"
     )
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "known.ipynb")
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[cell], metadata=kernel), tmp_path / "known.ipynb"
+    )
     code, _, error = posenfs("run", "known.ipynb", "--output", "done.ipynb", "--quiet")
     assert code == 1 and "unknown candidate operation 'pointwise'" in error
-    code, _, error = posenfs("run", "known.ipynb", "--output", "done.ipynb", "--quiet", "--plugin", "my_ops.py")
+    code, _, error = posenfs(
+        "run", "known.ipynb", "--output", "done.ipynb", "--quiet", "--plugin", "my_ops.py"
+    )
     assert code == 0, error
     assert nbformat.read(tmp_path / "done.ipynb", 4).cells[0].outputs[0].text == "b\n"
 
 
 @pytest.mark.slow
 def test_processes_that_share_every_batch(posenfs, search):
-    code, _, error = posenfs("search", "--name", "c", *search, "--devices", "2", "--plugin", "my_ops.py")
+    code, _, error = posenfs(
+        "search", "--name", "c", *search, "--devices", "2", "--plugin", "my_ops.py"
+    )
     assert code == 0, error
 
 
@@ -115,23 +142,34 @@ def test_a_file_and_a_module_in_python(run, tmp_path, plugin):
     code = f"from posenfs import load_plugin; load_plugin({plugin!r}); {KNOWN}"
     code += "; import os; print(os.environ['POSENFS_PLUGINS'])"
     known, variable = run("-c", code, path=str(tmp_path))[1].splitlines()
-    assert known == "True True" and variable == (str(tmp_path / "my_ops.py") if plugin.endswith(".py") else plugin)
+    assert known == "True True" and variable == (
+        str(tmp_path / "my_ops.py") if plugin.endswith(".py") else plugin
+    )
 
 
 @pytest.mark.parametrize("value", ["layers_of_mine", "layers_of_mine:register"])
 def test_an_entry_point(run, posenfs, tmp_path, value):
     site = tmp_path / "site"
     (site / "mine-1.0.dist-info").mkdir(parents=True)
-    (site / "mine-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (site / "mine-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n"
+    )
     entry = site / "mine-1.0.dist-info" / "entry_points.txt"
     entry.write_text(f"[posenfs.plugins]\nlayers = {value}\n")
-    body = OPERATION if ":" not in value else f"def register():{OPERATION.replace(chr(10), chr(10) + '    ')}"
+    body = (
+        OPERATION
+        if ":" not in value
+        else f"def register():{OPERATION.replace(chr(10), chr(10) + '    ')}"
+    )
     (site / "layers_of_mine.py").write_text(body)
     assert run("-c", KNOWN, path=str(site))[1] == "True True\n"
     assert posenfs("status", path=str(site))[0] == 0
     (site / "layers_of_mine.py").write_text("raise ValueError('not today')\n")
     code, _, error = posenfs("status", path=str(site))
-    assert code == 1 and f"plugin 'layers' of mine 1.0 ({value}) failed: ValueError: not today" in error
+    assert (
+        code == 1
+        and f"plugin 'layers' of mine 1.0 ({value}) failed: ValueError: not today" in error
+    )
     assert posenfs("status", "--help", path=str(site))[0] == 0
     code, output, _ = posenfs("doctor", path=str(site))
     assert code == 1 and "plugin 'layers' of mine 1.0" in output
@@ -140,10 +178,26 @@ def test_an_entry_point(run, posenfs, tmp_path, value):
 @pytest.mark.parametrize(
     ("plugin", "text", "message"),
     [
-        ("none.py", None, "no plugin at {folder}/none.py; a plugin is a Python file or an importable module"),
-        ("no_such_module", None, "no module named 'no_such_module'; a plugin is a Python file or an importable module"),
-        ("bad.py", "x = 1\nx.y\n", "plugin {folder}/bad.py, line 2, failed: AttributeError: 'int' object has no attr"),
-        ("bad.py", "x = 1\ndef\n", "plugin {folder}/bad.py, line 2, failed: SyntaxError: invalid syntax"),
+        (
+            "none.py",
+            None,
+            "no plugin at {folder}/none.py; a plugin is a Python file or an importable module",
+        ),
+        (
+            "no_such_module",
+            None,
+            "no module named 'no_such_module'; a plugin is a Python file or an importable module",
+        ),
+        (
+            "bad.py",
+            "x = 1\nx.y\n",
+            "plugin {folder}/bad.py, line 2, failed: AttributeError: 'int' object has no attr",
+        ),
+        (
+            "bad.py",
+            "x = 1\ndef\n",
+            "plugin {folder}/bad.py, line 2, failed: SyntaxError: invalid syntax",
+        ),
         (
             "bad.py",
             "import not_there\n",
@@ -156,7 +210,11 @@ def test_a_plugin_that_cannot_be_loaded(posenfs, tmp_path, plugin, text, message
         (tmp_path / plugin).write_text(text)
     for arguments in (("status", "--plugin", plugin), ("--plugin", plugin, "status")):
         code, output, error = posenfs(*arguments)
-        assert code == 1 and not output and error.startswith(f"posenfs: {message.format(folder=tmp_path)}")
+        assert (
+            code == 1
+            and not output
+            and error.startswith(f"posenfs: {message.format(folder=tmp_path)}")
+        )
 
 
 def test_an_option_without_its_file(posenfs):

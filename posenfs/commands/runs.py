@@ -87,7 +87,9 @@ def follow(run: Positional[str]) -> None:
         status = show(shown)
     except KeyboardInterrupt as interrupt:
         way = f"no longer followed; the search goes on: posenfs follow {shown.argument}"
-        raise type(interrupt)(way if shown.in_use() else "no longer followed; the search has ended") from None
+        raise type(interrupt)(
+            way if shown.in_use() else "no longer followed; the search has ended"
+        ) from None
     print(f"{shown.state(status)} at step {status.get('step')} of {status.get('steps')}")
 
 
@@ -111,12 +113,16 @@ def run(
 
     values = parse_parameters(notebook, parameter)
     name = {**notebook_parameters(notebook), **values}.get("name")
-    target = output or (runs_home() / name / "notebook.ipynb" if name else runs_home().parent / notebook.name)
+    target = output or (
+        runs_home() / name / "notebook.ipynb" if name else runs_home().parent / notebook.name
+    )
     run_notebook(notebook, target, values, progress=not quiet)
     print(f"executed notebook: {target}")
 
 
-def report(source: Positional[str], parameter: _Parameters = [], output: Path | None = None) -> None:  # noqa: B006
+def report(
+    source: Positional[str], parameter: _Parameters = [], output: Path | None = None
+) -> None:  # noqa: B006
     """Turn an executed notebook, a run or a table into one HTML page that needs no internet.
 
     Args:
@@ -134,16 +140,25 @@ def report(source: Positional[str], parameter: _Parameters = [], output: Path | 
         print(report_table(source, output, parameter))
         return
     if parameter:
-        raise ValueError(f"-p {parameter[0]}: only the notebooks of tables take parameters here: {', '.join(PAGES)}")
-    notebook = Path(source) if source.endswith(".ipynb") else find_run(source).folder / "notebook.ipynb"
+        raise ValueError(
+            f"-p {parameter[0]}: only the notebooks of tables take parameters here: {', '.join(PAGES)}"
+        )
+    notebook = (
+        Path(source) if source.endswith(".ipynb") else find_run(source).folder / "notebook.ipynb"
+    )
     if source.endswith(".ipynb") or notebook.is_file():
         print(write_report(notebook, output or notebook.with_suffix(".html")))
         return
-    print(f"{source} has no executed notebook: one is made from its folder (about half a minute)", file=sys.stderr)
+    print(
+        f"{source} has no executed notebook: one is made from its folder (about half a minute)",
+        file=sys.stderr,
+    )
     print(report_run(find_run(source), output))
 
 
-def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(name="json")] = False) -> None:
+def status(
+    source: Positional[str | None] = None, as_json: Annotated[bool, arg(name="json")] = False
+) -> None:
     """Show where one run stands, or all of them.
 
     Args:
@@ -154,7 +169,10 @@ def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(n
 
     runs = list_runs() if source is None else [_searched(source)]
     if as_json:
-        found = [{"name": run.name, "folder": str(run.folder), **run.status(), "state": run.state()} for run in runs]
+        found = [
+            {"name": run.name, "folder": str(run.folder), **run.status(), "state": run.state()}
+            for run in runs
+        ]
         print(json.dumps(found, indent=2))
         return
     if not runs:
@@ -165,7 +183,9 @@ def status(source: Positional[str | None] = None, as_json: Annotated[bool, arg(n
         print(_status_line(run.name, run.status(), run.state()))
 
 
-def compare(run: Positional[str], other: Positional[str], as_json: Annotated[bool, arg(name="json")] = False) -> None:
+def compare(
+    run: Positional[str], other: Positional[str], as_json: Annotated[bool, arg(name="json")] = False
+) -> None:
     """Compare two finished runs on the same people, person by person: the difference, its interval, a verdict.
 
     Args:
@@ -180,7 +200,11 @@ def compare(run: Positional[str], other: Positional[str], as_json: Annotated[boo
     found, metric = compare_runs(find_run(run), find_run(other))
     if as_json:
         verdict = {"distinguishable": found.distinguishable, "people": found.people}
-        print(json.dumps({"metric": metric, **without_nan(asdict(found.difference)), **verdict}, indent=2))
+        print(
+            json.dumps(
+                {"metric": metric, **without_nan(asdict(found.difference)), **verdict}, indent=2
+            )
+        )
     else:
         print(
             f"{metric} of {other} less that of {run}: {found}\n(bootstrap over people; of other seeds it says nothing)"

@@ -84,7 +84,9 @@ def run_search(
     running = _open_search(experiment, folder, cache_gb, **options)
     metrics = running.finish()
     if running.ranks.first:
-        print(json.dumps(metrics) if as_json else result_line(running.run, running.headline, metrics))
+        print(
+            json.dumps(metrics) if as_json else result_line(running.run, running.headline, metrics)
+        )
 
 
 def result_line(run: Run, headline: str, metrics: Mapping[str, float | None]) -> str:
@@ -93,7 +95,9 @@ def result_line(run: Run, headline: str, metrics: Mapping[str, float | None]) ->
     return f"{metric_title(headline)} {'-' if score is None else f'{score:.1f}'}; everything is in {run.folder}"
 
 
-def _open_search(experiment: Experiment, folder: Path | None, cache_gb: float, **options: str | int) -> Search:
+def _open_search(
+    experiment: Experiment, folder: Path | None, cache_gb: float, **options: str | int
+) -> Search:
     """Open the search. Where its crops take more room than the budget, the user at the terminal is asked."""
     try:
         return Search(experiment, folder, cache_gb=cache_gb, **options)
@@ -101,7 +105,10 @@ def _open_search(experiment: Experiment, folder: Path | None, cache_gb: float, *
         if among_others() or not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
         print(f"posenfs: {error}", file=sys.stderr)
-    print("Keep them all the same (yes), half the resolution (half), nothing (plain), or stop (no)?", file=sys.stderr)
+    print(
+        "Keep them all the same (yes), half the resolution (half), nothing (plain), or stop (no)?",
+        file=sys.stderr,
+    )
     answer = sys.stdin.readline().strip().lower()
     if answer in ("half", "plain"):
         experiment = replace(experiment, run=replace(experiment.run, crops=answer))

@@ -44,9 +44,13 @@ class SimpleBaseline(PoseNetwork):
         """
         super().__init__(parts)
         if depth not in _RESNETS:
-            raise ValueError(f"no ResNet of depth {depth}; there are {', '.join(map(str, _RESNETS))}")
+            raise ValueError(
+                f"no ResNet of depth {depth}; there are {', '.join(map(str, _RESNETS))}"
+            )
         net, self.initial_weights = load_resnet(_RESNETS[depth], weights)
-        self.backbone = nn.Sequential(*(module for name, module in net.named_children() if name != "avgpool"))
+        self.backbone = nn.Sequential(
+            *(module for name, module in net.named_children() if name != "avgpool")
+        )
         self.upsample = nn.Sequential(*(_enlarge(channels) for channels in (2048, 256, 256)))
         self.head = ScoreHead(256, self.keypoints, vector_dim)
 
@@ -92,7 +96,14 @@ class Branchnet(PoseNetwork):
     """The hand-designed part-based baseline of Table VI: a backbone's four maps at stride 4, joined, and for every part
     a branch of `depth` bottlenecks of `width` channels."""
 
-    def __init__(self, backbone: nn.Module, parts: PartScheme, width: int = 400, depth: int = 8, vector_dim: int = 1):
+    def __init__(
+        self,
+        backbone: nn.Module,
+        parts: PartScheme,
+        width: int = 400,
+        depth: int = 8,
+        vector_dim: int = 1,
+    ):
         super().__init__(parts)
         self.backbone, self.initial_weights = backbone, backbone.initial_weights
         joined = sum(backbone.channels)
@@ -110,7 +121,13 @@ class Branchnet(PoseNetwork):
         self.check(images)
         finest, *coarser = self.backbone(images)
         size = finest.shape[-2:]
-        x = torch.cat([finest, *(F.interpolate(m, size, mode="bilinear", align_corners=False) for m in coarser)], 1)
+        x = torch.cat(
+            [
+                finest,
+                *(F.interpolate(m, size, mode="bilinear", align_corners=False) for m in coarser),
+            ],
+            1,
+        )
         return gather_parts((branch(x) for branch in self.branches), self.parts, self.keypoints)
 
 

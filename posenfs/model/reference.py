@@ -18,7 +18,12 @@ class ReferenceNFS(nn.Module):
     """PoseNFS, plainly: images [B, 3, H, W] -> score maps [B, K, H/4, W/4]."""
 
     def __init__(
-        self, backbone: nn.Module, parts: PartScheme, spec: FabricSpec, vector_dim: int = 8, rules: Rules = PAPER
+        self,
+        backbone: nn.Module,
+        parts: PartScheme,
+        spec: FabricSpec,
+        vector_dim: int = 8,
+        rules: Rules = PAPER,
     ):
         super().__init__()
         self.backbone, self.parts, self.vector_dim = backbone, parts, vector_dim
@@ -46,10 +51,19 @@ class ReferenceNFS(nn.Module):
 
 
 class _Head(nn.Module):
-    def __init__(self, keypoints: int, channels: tuple[int, ...], spec: FabricSpec, vector_dim: int, rules: Rules):
+    def __init__(
+        self,
+        keypoints: int,
+        channels: tuple[int, ...],
+        spec: FabricSpec,
+        vector_dim: int,
+        rules: Rules,
+    ):
         super().__init__()
         self.keypoints, self.vector_dim = keypoints, vector_dim
-        self.entries = nn.ModuleList(nn.Conv2d(c, spec.channels(row), 1) for row, c in enumerate(channels))
+        self.entries = nn.ModuleList(
+            nn.Conv2d(c, spec.channels(row), 1) for row, c in enumerate(channels)
+        )
         self.fabric = ReferenceFabric(spec, rules)
         self.vectors = nn.Conv2d(spec.channels(0), keypoints * vector_dim, 1)
 
@@ -90,13 +104,19 @@ class _Cell(nn.Module):
         channels = spec.channels(index.row)
         self.rules, self.hidden_nodes = rules, spec.hidden_nodes
         self.sources = spec.sources(index.row, spec.rows(index.layer - 1))
-        self.transfers = nn.ModuleList(_transfer(spec, source, index.row, rules) for source in self.sources)
-        self.edges = nn.ModuleList(nn.ModuleList(_operation(o, channels) for o in spec.operations) for _ in spec.edges)
+        self.transfers = nn.ModuleList(
+            _transfer(spec, source, index.row, rules) for source in self.sources
+        )
+        self.edges = nn.ModuleList(
+            nn.ModuleList(_operation(o, channels) for o in spec.operations) for _ in spec.edges
+        )
         self.project = nn.Conv2d(spec.hidden_nodes * channels, channels, 1)
 
     def forward(self, maps: list[Tensor], alpha: Tensor, beta: Tensor) -> Tensor:
         x = 0.0
-        for source, transfer, weight in zip(self.sources, self.transfers, beta, strict=True):  # Eq. 2
+        for source, transfer, weight in zip(
+            self.sources, self.transfers, beta, strict=True
+        ):  # Eq. 2
             x = x + weight * transfer(maps[source])
         if self.rules.source_factor:
             x = 3 * x
@@ -124,14 +144,20 @@ class _Transfer(nn.Module):
     def __init__(self, channels_in: int, channels: int, down: bool, rules: Rules):
         super().__init__()
         self.down, self.rules = down, rules
-        self.conv = nn.Conv2d(channels_in, channels, 3, 2, 1) if down else nn.Conv2d(channels_in, channels, 1)
+        self.conv = (
+            nn.Conv2d(channels_in, channels, 3, 2, 1)
+            if down
+            else nn.Conv2d(channels_in, channels, 1)
+        )
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(self.conv(x))
         if self.down:
             return F.relu(x) if self.rules.relu_after_down else x
-        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=self.rules.align_corners)
+        return F.interpolate(
+            x, scale_factor=2, mode="bilinear", align_corners=self.rules.align_corners
+        )
 
 
 def _operation(name: str, channels: int) -> nn.Module:
@@ -159,7 +185,9 @@ class _Zero(nn.Module):
 class _Depthwise(nn.Module):
     def __init__(self, channels: int, dilation: int = 1):
         super().__init__()
-        self.depthwise = nn.Conv2d(channels, channels, 3, 1, dilation, dilation, channels, bias=False)
+        self.depthwise = nn.Conv2d(
+            channels, channels, 3, 1, dilation, dilation, channels, bias=False
+        )
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels, affine=False)
 

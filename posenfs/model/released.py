@@ -45,8 +45,15 @@ def load_released(
     state = _read(path)
     try:
         return _model(path, state, operations, backbone_operations, skeleton)
-    except (KeyError, IndexError, StopIteration, RuntimeError) as error:  # a tensor that is not there, or of no sense
-        raise ReleasedError(f"{path} is not laid out as the authors' checkpoints are: {error!r:.150}") from None
+    except (
+        KeyError,
+        IndexError,
+        StopIteration,
+        RuntimeError,
+    ) as error:  # a tensor that is not there, or of no sense
+        raise ReleasedError(
+            f"{path} is not laid out as the authors' checkpoints are: {error!r:.150}"
+        ) from None
 
 
 def _model(
@@ -56,9 +63,13 @@ def _model(
     backbone_operations: Sequence[str] | None,
     skeleton: Skeleton | None,
 ) -> PoseNFS:
-    names = list(dict.fromkeys(key.split(".")[0] for key in state if key.endswith(".final_layer.1.weight")))
+    names = list(
+        dict.fromkeys(key.split(".")[0] for key in state if key.endswith(".final_layer.1.weight"))
+    )
     if not names:
-        raise ReleasedError(f"{path} holds no part (`<part>.final_layer.1.weight`); it is no released checkpoint")
+        raise ReleasedError(
+            f"{path} holds no part (`<part>.final_layer.1.weight`); it is no released checkpoint"
+        )
     spec = _spec(path, state, names[0], operations)
     parts, vector_dim = _parts(path, state, names, skeleton)
     backbone = _backbone(path, state, tuple(backbone_operations or operations))
@@ -81,7 +92,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # of a foreign file torch raises nearly anything, and advises what is not safe
+    except (
+        Exception
+    ):  # of a foreign file torch raises nearly anything, and advises what is not safe
         raise ReleasedError(
             f"{path} cannot be read as tensors alone: it is no file of torch.save, or holds other things too. A file "
             "that would run code when loaded is refused: ask its author for a state dict"
@@ -95,7 +108,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         for key, value in content.items()
         if isinstance(value, Tensor) and str(key).split(".")[-1] not in _STRAY
     }
-    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    return {
+        key: value.float() if value.is_floating_point() else value for key, value in state.items()
+    }
 
 
 def _spec(path: Path, state: dict[str, Tensor], name: str, operations: Sequence[str]) -> FabricSpec:
@@ -104,7 +119,9 @@ def _spec(path: Path, state: dict[str, Tensor], name: str, operations: Sequence[
     if alpha is None or not cells:
         raise ReleasedError(f"{path}: {name} has no alphas or no cells")
     width = state[f"{name}.final_layer.1.weight"].shape[1] // 4
-    return _fabric_spec(path, name, alpha, cells, operations, width, layers=max(layer for layer, _ in cells) + 1)
+    return _fabric_spec(
+        path, name, alpha, cells, operations, width, layers=max(layer for layer, _ in cells) + 1
+    )
 
 
 def _fabric_spec(
@@ -144,7 +161,9 @@ def _cells(state: dict[str, Tensor], name: str) -> set[tuple[int, int]]:
     return {(int(match[1]), int(match[2])) for match in found if match}
 
 
-def _parts(path: Path, state: dict[str, Tensor], names: list[str], skeleton: Skeleton | None) -> tuple[PartScheme, int]:
+def _parts(
+    path: Path, state: dict[str, Tensor], names: list[str], skeleton: Skeleton | None
+) -> tuple[PartScheme, int]:
     """The part scheme in the order of the file, and d: of the skeletons the one whose keypoints divide the channels."""
     channels = [len(state[f"{name}.final_layer.1.weight"]) for name in names]
     fitting = {}
@@ -153,7 +172,9 @@ def _parts(path: Path, state: dict[str, Tensor], names: list[str], skeleton: Ske
             known = {part.name: part for part in part_scheme(candidate, len(names))}
             scheme = tuple(known[name] for name in names)
         except (ValueError, KeyError):
-            raise ReleasedError(f"{path}: the parts {', '.join(names)} are not those of Table I") from None
+            raise ReleasedError(
+                f"{path}: the parts {', '.join(names)} are not those of Table I"
+            ) from None
         dims = {divmod(c, len(part.keypoints)) for c, part in zip(channels, scheme, strict=True)}
         if len(dims) == 1 and (found := next(iter(dims)))[1] == 0:
             fitting[candidate.name] = scheme, found[0]
@@ -164,12 +185,16 @@ def _parts(path: Path, state: dict[str, Tensor], names: list[str], skeleton: Ske
         raise ReleasedError(
             f"{path} fits {' and '.join(fitting)} ({counts}); say which: skeleton=MPII or skeleton=COCO"
         )
-    raise ReleasedError(f"{path}: channels of the parts ({counts}) are no multiple of the keypoints of any skeleton")
+    raise ReleasedError(
+        f"{path}: channels of the parts ({counts}) are no multiple of the keypoints of any skeleton"
+    )
 
 
 def _backbone(path: Path, state: dict[str, Tensor], operations: Sequence[str]) -> nn.Module:
     """Known by its names: features (MobileNet-V2), stage2 (HRNet), layer4 (ResNet-50), cells (a fabric)."""
-    keys = {key.removeprefix("backbone.").split(".")[0] for key in state if key.startswith("backbone.")}
+    keys = {
+        key.removeprefix("backbone.").split(".")[0] for key in state if key.startswith("backbone.")
+    }
     if "features" in keys:
         return MobileNetV2()
     if "stage2" in keys:
@@ -182,9 +207,14 @@ def _backbone(path: Path, state: dict[str, Tensor], operations: Sequence[str]) -
             f"{path}: no known backbone; its tensors begin with {', '.join(sorted(keys)[:8]) or 'nothing'}"
         )
     end = max(layer for layer, _ in cells) + 1
-    width = next(v.shape[0] for k, v in state.items() if k.endswith("cell_0_0.channel_keep.weight")) // 4
+    width = (
+        next(v.shape[0] for k, v in state.items() if k.endswith("cell_0_0.channel_keep.weight"))
+        // 4
+    )
     layers = end + 3  # where the narrowing begins that a backbone leaves out
-    spec = _fabric_spec(path, "backbone", state["backbone.alphas"], cells, operations, width, layers, last=end)
+    spec = _fabric_spec(
+        path, "backbone", state["backbone.alphas"], cells, operations, width, layers, last=end
+    )
     return FabricBackbone(spec, RELEASED)
 
 
@@ -228,16 +258,24 @@ class _Loader:
             place = f"{key}.propress_list.{slot}"
             if isinstance(transfer, Same):
                 continue
-            conv, norm = ("operation.0", "operation.1") if isinstance(transfer, Down) else ("conv_1x1", "bn")
+            conv, norm = (
+                ("operation.0", "operation.1") if isinstance(transfer, Down) else ("conv_1x1", "bn")
+            )
             self.copy(transfer.conv, f"{place}.{conv}")
             self.copy(transfer.norm, f"{place}.{norm}")
         for edge, candidates in enumerate(cell.edges):
             for number, operation in enumerate(candidates):
                 self._operation(operation, f"{key}.cell_arch.{edge}.ops.{number}")
         self.copy(cell.project, f"{key}.channel_keep")
-        live = tuple(f"{key}.cell_arch.{edge}." for edge in range(len(cell.edges)))  # those beyond are a dead node's
+        live = tuple(
+            f"{key}.cell_arch.{edge}." for edge in range(len(cell.edges))
+        )  # those beyond are a dead node's
         for name in self.state:
-            if name.startswith(live) and name not in self.read and not name.endswith("num_batches_tracked"):
+            if (
+                name.startswith(live)
+                and name not in self.read
+                and not name.endswith("num_batches_tracked")
+            ):
                 raise ReleasedError(
                     f"{self.path}: {name} belongs to none of the operations that were named ({', '.join(operations)}); "
                     "give them in the order of its configuration"
@@ -253,7 +291,9 @@ class _Loader:
             self.copy(operation.norm, f"{key}.operation.1")
 
     def _depthwise(self, block: DepthwiseSeparable, key: str, first: int) -> None:
-        for number, module in enumerate((block.depthwise, block.pointwise, block.norm), start=first):
+        for number, module in enumerate(
+            (block.depthwise, block.pointwise, block.norm), start=first
+        ):
             self.copy(module, f"{key}.{number}")
 
     def backbone(self, backbone: nn.Module) -> None:
@@ -269,7 +309,9 @@ class _Loader:
         else:
             keys = [k for k in self.state if k.startswith("backbone.")]
         keys = [k for k in keys if not k.endswith("num_batches_tracked")]
-        own = {k: t for k, t in backbone.state_dict().items() if not k.endswith("num_batches_tracked")}
+        own = {
+            k: t for k, t in backbone.state_dict().items() if not k.endswith("num_batches_tracked")
+        }
         for (name, tensor), key in zip(own.items(), keys, strict=False):
             if self.state[key].shape != tensor.shape:
                 raise ReleasedError(
@@ -278,7 +320,9 @@ class _Loader:
                 )
             self._copy(tensor, key)
         if len(keys) < len(own):
-            raise ReleasedError(f"{self.path}: the backbone has {len(keys)} tensors, fewer than our {len(own)}")
+            raise ReleasedError(
+                f"{self.path}: the backbone has {len(keys)} tensors, fewer than our {len(own)}"
+            )
 
 
 def _of_fabric(key: str) -> bool:

@@ -58,9 +58,13 @@ def detach(
             text = (run.folder / LOG).read_text()
             if fresh and _REFUSED in text and not (run.folder / "config.json").exists():
                 shutil.rmtree(run.folder)  # which holds nothing but these words
-                raise RunError(text.split(_REFUSED)[1].strip())  # of several processes the first knows
+                raise RunError(
+                    text.split(_REFUSED)[1].strip()
+                )  # of several processes the first knows
             words = text.splitlines()[-_LAST:]
-            raise RunError(f"the search ended with exit code {code}: {' / '.join(words)} ({run.folder / LOG})")
+            raise RunError(
+                f"the search ended with exit code {code}: {' / '.join(words)} ({run.folder / LOG})"
+            )
         time.sleep(0.1)
     return run
 
@@ -85,7 +89,9 @@ def send(
     number, end = run.command(command, steps), time.monotonic() + patience
     while run.status().get("command", 0) < number:
         if not under_way():
-            raise RunError(f"the search in {run.folder} ended: {run.status().get('error') or run.state()}")
+            raise RunError(
+                f"the search in {run.folder} ended: {run.status().get('error') or run.state()}"
+            )
         if time.monotonic() > end:
             raise RunError(
                 f"the search in {run.folder} has not heeded {command!r} in {patience:g} s; is it in a long step?"
@@ -116,9 +122,20 @@ def main() -> None:
     try:
         load_plugins()
         asked = Experiment.from_json(experiment)
-        search = Search(asked, folder, device, int(workers), strict=bool(int(strict)), cache_gb=float(cache_gb))
+        search = Search(
+            asked, folder, device, int(workers), strict=bool(int(strict)), cache_gb=float(cache_gb)
+        )
         search.finish(held=bool(int(held)))
-    except (ValueError, OSError, DataError, RunError, PluginError, NonFiniteLoss, OutOfMemory, Lost) as error:
+    except (
+        ValueError,
+        OSError,
+        DataError,
+        RunError,
+        PluginError,
+        NonFiniteLoss,
+        OutOfMemory,
+        Lost,
+    ) as error:
         sys.exit(f"{_REFUSED}{message_of(error)}")
     except KeyboardInterrupt as interrupt:
         sys.exit(say_interrupted(interrupt))

@@ -625,6 +625,16 @@ class Search:
         kind = Terminated if self._steering.terminated else KeyboardInterrupt
         return kind(*([message] if self.ranks.first else []))
 
+    def _broken_off(self, error: BaseException) -> BaseException:
+        """What a step raises that was broken off; the status names the last checkpoint, where the run goes on."""
+        step, metrics = self._saved
+        with contextlib.suppress(OSError):
+            self._status("interrupted", step=step, epoch=step // self.steps_per_epoch, metrics=metrics)
+        if isinstance(error, KeyboardInterrupt) and error.args:
+            return error
+        saved = f"step {step} of {self.steps}, saved in {self.run.folder}"
+        return self._interrupt(f"broken off after step {self.step_number}. {self._way_on}, goes on from {saved}")
+
     def _headline(self) -> str:
         words = [f"step {self.step_number}"]
         if self._loss is not None:
@@ -653,22 +663,16 @@ class Search:
             yield
         except NonFiniteLoss:
             raise
-        except KeyboardInterrupt as interrupt:
-            step, metrics = self._saved
-            with contextlib.suppress(OSError):
-                self._status("interrupted", step=step, epoch=step // self.steps_per_epoch, metrics=metrics)
-            if interrupt.args:
-                raise
-            saved = f"step {step} of {self.steps}, saved in {self.run.folder}"
-            message = f"broken off after step {self.step_number}. {self._way_on}, goes on from {saved}"
-            raise self._interrupt(message) from None
         except BaseException as error:
-            state, words = "failed", str(error)
+            words = str(error)
+            # a scheduler's SIGTERM reaches worker processes too, and without them the step cannot end
+            if isinstance(error, KeyboardInterrupt) or (self._steering.stop and "DataLoader worker" in words):
+                raise self._broken_off(error) from None
             if short := is_out_of_memory(error):
                 words = memory_message(self.model, self.experiment, self.device, self.ranks.count)
                 words = f"{words}; what was saved is in {self.run.folder}"
             with contextlib.suppress(OSError):  # a full disk must not hide what went wrong first
-                self._status(state, error=f"{type(error).__name__}: {words}")
+                self._status("failed", error=f"{type(error).__name__}: {words}")
             if short:
                 raise OutOfMemory(words) from error
             raise

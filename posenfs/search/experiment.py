@@ -37,35 +37,72 @@ class RunConfig:
     epochs: int = 200
     batch_size: int = 24
     lr: float = 1e-3  # Adam's learning rate at the start
-    lr_drops: tuple[float, ...] = (0.45, 0.6, 0.75)  # where it drops, as shares of the epochs (90, 120, 150 of 200)
+    lr_drops: tuple[float, ...] = (
+        0.45,
+        0.6,
+        0.75,
+    )  # where it drops, as shares of the epochs (90, 120, 150 of 200)
     lr_factor: float = 0.25  # what it is multiplied by at each drop
-    architecture_lr: float | None = None  # that of alpha and beta; none: the strategy's (w's; 3e-3 on people held out)
-    architecture_lr_drops: bool | None = None  # whether it drops too; none: the strategy's (yes; no on people held out)
-    architecture_weight_decay: float | None = None  # none: the strategy's (0; 1e-3 on people held out)
+    architecture_lr: float | None = (
+        None  # that of alpha and beta; none: the strategy's (w's; 3e-3 on people held out)
+    )
+    architecture_lr_drops: bool | None = (
+        None  # whether it drops too; none: the strategy's (yes; no on people held out)
+    )
+    architecture_weight_decay: float | None = (
+        None  # none: the strategy's (0; 1e-3 on people held out)
+    )
     warmup: int = 0  # epochs for which alpha and beta are frozen
-    temperature: tuple[float, float] = (1.0, 1.0)  # of softmax(alpha), softmax(beta): in the first and the last epoch
-    cost_budget: float | None = None  # expected GMAC an image, above which the loss of alpha and beta grows
+    temperature: tuple[float, float] = (
+        1.0,
+        1.0,
+    )  # of softmax(alpha), softmax(beta): in the first and the last epoch
+    cost_budget: float | None = (
+        None  # expected GMAC an image, above which the loss of alpha and beta grows
+    )
     cost_weight: float = 10.0  # by how much, where the cost is twice the budget
-    held_out: float | None = None  # share of the training pictures kept from w; none: the strategy's (0, or a half)
-    patience: int | None = None  # epochs without a better score after which it ends; the best epoch is what it found
+    held_out: float | None = (
+        None  # share of the training pictures kept from w; none: the strategy's (0, or a half)
+    )
+    patience: int | None = (
+        None  # epochs without a better score after which it ends; the best epoch is what it found
+    )
     judged: float = 0.0  # share of the training pictures, not trained on, whose score that is; 0: validation people
     accumulate: int = 1  # parts in which a batch goes through the network, where memory is short
     seed: int = 0  # of initial weights, order and augmentation
     crops: str = "cached"  # kept on disk once and warped from there; at half the resolution; or plain: nothing is kept
     precision: str = "auto"  # float32, bfloat16, or auto: bfloat16 on CUDA, float32 elsewhere
-    compile: str = "no"  # or by torch.compile: default, or reduce-overhead (CUDA graphs); last digits differ
-    recompute: bool = False  # what backbone and heads computed, again on the way back: less memory, more time
+    compile: str = (
+        "no"  # or by torch.compile: default, or reduce-overhead (CUDA graphs); last digits differ
+    )
+    recompute: bool = (
+        False  # what backbone and heads computed, again on the way back: less memory, more time
+    )
     log_every: int = 10  # steps between looks at the loss, and between records of alpha and beta
     snapshot_every: int | None = None  # steps between snapshots; one follows each epoch in any case
-    keep_snapshots: int = 5  # how many of the last ones stay; besides the best, and that of every tenth epoch
-    snapshot_gb: float = 10.0  # how much room they may take: the oldest go first, the last and the best stay
+    keep_snapshots: int = (
+        5  # how many of the last ones stay; besides the best, and that of every tenth epoch
+    )
+    snapshot_gb: float = (
+        10.0  # how much room they may take: the oldest go first, the last and the best stay
+    )
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "log_every", "keep_snapshots", "lr", "lr_factor", "snapshot_gb"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "log_every",
+            "keep_snapshots",
+            "lr",
+            "lr_factor",
+            "snapshot_gb",
+        ):
             if getattr(self, name) <= 0:
                 raise ValueError(f"run.{name} must be above 0; got {getattr(self, name)}")
         if self.accumulate < 1 or self.accumulate > self.batch_size:
-            raise ValueError(f"run.accumulate is from 1 to the batch size {self.batch_size}; got {self.accumulate}")
+            raise ValueError(
+                f"run.accumulate is from 1 to the batch size {self.batch_size}; got {self.accumulate}"
+            )
         for name in ("architecture_lr", "cost_budget", "snapshot_every", "patience"):
             if (value := getattr(self, name)) is not None and not value > 0:
                 raise ValueError(f"run.{name} must be above 0; got {value}")
@@ -76,9 +113,13 @@ class RunConfig:
             raise ValueError(f"run.temperature must be above 0; got {self.temperature}")
         for name in ("held_out", "judged"):
             if (value := getattr(self, name)) is not None and not 0 <= value < 1:
-                raise ValueError(f"run.{name} is a share of the training pictures, below 1; got {value}")
+                raise ValueError(
+                    f"run.{name} is a share of the training pictures, below 1; got {value}"
+                )
         if self.judged and self.patience is None:
-            raise ValueError(f"run.judged is for a search with run.patience, which has none; got {self.judged}")
+            raise ValueError(
+                f"run.judged is for a search with run.patience, which has none; got {self.judged}"
+            )
         if self.seed < 0:
             raise ValueError(f"run.seed must not be negative; got {self.seed}")
         if self.crops not in CROPS:
@@ -86,18 +127,26 @@ class RunConfig:
         if self.compile not in COMPILE:
             raise ValueError(f"unknown run.compile {self.compile!r}; known: {', '.join(COMPILE)}")
         if self.recompute and self.compile != "no":
-            raise ValueError(f"run.recompute does not go together with run.compile; got compile {self.compile!r}")
-        if self.compile == "reduce-overhead" and (self.accumulate > 1 or self.strategy == "second_order"):
+            raise ValueError(
+                f"run.recompute does not go together with run.compile; got compile {self.compile!r}"
+            )
+        if self.compile == "reduce-overhead" and (
+            self.accumulate > 1 or self.strategy == "second_order"
+        ):
             raise ValueError(  # what a CUDA graph leaves, gradients too, the next one writes over
                 "run.compile reduce-overhead takes one forward and backward pass a step: not run.accumulate above 1, "
                 f"not second_order; got {self.accumulate} and {self.strategy}"
             )
         if self.precision not in ("auto", "float32", "bfloat16"):
-            raise ValueError(f"unknown precision {self.precision!r}; known: auto, float32, bfloat16")
+            raise ValueError(
+                f"unknown precision {self.precision!r}; known: auto, float32, bfloat16"
+            )
 
     def lr_at(self, epoch: int) -> float:
         """The learning rate of an epoch (0 first)."""
-        return self.lr * self.lr_factor ** sum(epoch >= max(1, round(share * self.epochs)) for share in self.lr_drops)
+        return self.lr * self.lr_factor ** sum(
+            epoch >= max(1, round(share * self.epochs)) for share in self.lr_drops
+        )
 
     def temperature_at(self, epoch: int) -> float:
         """The temperature of an epoch (0 first): geometric from the first to the last."""
@@ -118,20 +167,30 @@ class Experiment:
     model: str = "pose_nfs"
     backbone: str = "mobilenet_v2"  # or resnet50, hrnet_w32, fabric_1, fabric_2, fabric_3
     backbone_fabric: FabricSpec | None = None  # a fabric of one's own in the place of that backbone
-    backbone_weights: str | None = None  # a file with pretrained weights, or "imagenet": torchvision downloads them
-    parts: int | dict[str, tuple[str, ...]] = 3  # P of Table I (1, 3, 5, 8), or parts of one's own: keypoints by name
+    backbone_weights: str | None = (
+        None  # a file with pretrained weights, or "imagenet": torchvision downloads them
+    )
+    parts: int | dict[str, tuple[str, ...]] = (
+        3  # P of Table I (1, 3, 5, 8), or parts of one's own: keypoints by name
+    )
     vector_dim: int = 8  # d, the components of the vector in each pixel; 1: a plain score map
     fabric: FabricSpec = field(default_factory=FabricSpec)
     rules: Rules = PAPER
-    genotype: dict[str, Genotype] | None = None  # by fabric: the network is this discrete child; nothing is searched
-    start: str | None = None  # a run's or saved model's folder, whose weights the network starts with
+    genotype: dict[str, Genotype] | None = (
+        None  # by fabric: the network is this discrete child; nothing is searched
+    )
+    start: str | None = (
+        None  # a run's or saved model's folder, whose weights the network starts with
+    )
     run: RunConfig = field(default_factory=RunConfig)
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     def __post_init__(self):
         if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
-            raise ValueError(f"an experiment's name is a folder's name, without slashes; got {self.name!r}")
+            raise ValueError(
+                f"an experiment's name is a folder's name, without slashes; got {self.name!r}"
+            )
         if self.backbone not in BACKBONES:
             raise ValueError(unknown_entry("backbone", self.backbone, BACKBONES))
         if self.model not in MODELS:
@@ -139,7 +198,9 @@ class Experiment:
         check_image_size(*self.image_size, self.fabric.strides[-1])
 
     def to_json(self) -> str:
-        return _ADAPTER.dump_json(self, indent=2, warnings=False).decode()  # lists become tuples when read
+        return _ADAPTER.dump_json(
+            self, indent=2, warnings=False
+        ).decode()  # lists become tuples when read
 
     @staticmethod
     def from_json(text: str, source: str = "experiment") -> "Experiment":
@@ -149,13 +210,17 @@ class Experiment:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{source}: {place or 'JSON'}: {first['msg']} (got {first['input']!r:.80})") from None
+            raise ValueError(
+                f"{source}: {place or 'JSON'}: {first['msg']} (got {first['input']!r:.80})"
+            ) from None
 
 
 _ADAPTER = TypeAdapter(Experiment)
 
 
-def differences(before: object, after: object, place: str = "") -> Iterator[tuple[str, object, object]]:
+def differences(
+    before: object, after: object, place: str = ""
+) -> Iterator[tuple[str, object, object]]:
     """Compare two experiments field by field.
 
     Yields:
@@ -206,7 +271,9 @@ def child(model: PoseNetwork, genotypes: Mapping[str, Genotype]) -> PrunedNFS:
     """The discrete network that a soft one becomes by the genotype of each of its fabrics; with its weights."""
     fabrics = model.fabrics()
     if set(fabrics) != set(genotypes) or not isinstance(model, PoseNFS):
-        raise ValueError(f"genotypes of {', '.join(genotypes)} for fabrics {', '.join(fabrics) or '(none)'}")
+        raise ValueError(
+            f"genotypes of {', '.join(genotypes)} for fabrics {', '.join(fabrics) or '(none)'}"
+        )
     discrete = {name: genotypes[name].architecture(fabric.spec) for name, fabric in fabrics.items()}
     return prune(model.with_architectures(discrete), "one-hot")
 
@@ -220,11 +287,21 @@ def _backbone(experiment: Experiment) -> nn.Module:
 # Networks by name: a function of the experiment and its parts. To add one, add a line.
 MODELS: dict[str, Callable[[Experiment, PartScheme], PoseNetwork]] = {
     "pose_nfs": lambda e, parts: PoseNFS(_backbone(e), parts, e.fabric, e.vector_dim, e.rules),
-    "simple_baseline_50": lambda e, parts: SimpleBaseline(parts, 50, e.vector_dim, e.backbone_weights),
-    "simple_baseline_101": lambda e, parts: SimpleBaseline(parts, 101, e.vector_dim, e.backbone_weights),
-    "simple_baseline_152": lambda e, parts: SimpleBaseline(parts, 152, e.vector_dim, e.backbone_weights),
+    "simple_baseline_50": lambda e, parts: SimpleBaseline(
+        parts, 50, e.vector_dim, e.backbone_weights
+    ),
+    "simple_baseline_101": lambda e, parts: SimpleBaseline(
+        parts, 101, e.vector_dim, e.backbone_weights
+    ),
+    "simple_baseline_152": lambda e, parts: SimpleBaseline(
+        parts, 152, e.vector_dim, e.backbone_weights
+    ),
     "hrnet_w32": lambda e, parts: HRNetPose(parts, 32, e.vector_dim, e.backbone_weights),
     "hrnet_w48": lambda e, parts: HRNetPose(parts, 48, e.vector_dim, e.backbone_weights),
-    "branchnet_1": lambda e, parts: Branchnet(_backbone(e), parts, 400, 8, e.vector_dim),  # of Table VI: P = 3, HRNet
-    "branchnet_2": lambda e, parts: Branchnet(_backbone(e), parts, 296, 8, e.vector_dim),  # of Table VI: P = 5, HRNet
+    "branchnet_1": lambda e, parts: Branchnet(
+        _backbone(e), parts, 400, 8, e.vector_dim
+    ),  # of Table VI: P = 3, HRNet
+    "branchnet_2": lambda e, parts: Branchnet(
+        _backbone(e), parts, 296, 8, e.vector_dim
+    ),  # of Table VI: P = 5, HRNet
 }

@@ -20,10 +20,14 @@ class OutOfMemory(RuntimeError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch or Python said so: on the CPU torch has no exception of its own for it."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    return isinstance(
+        error, torch.OutOfMemoryError | MemoryError
+    ) or "can't allocate memory" in str(error)
 
 
-def memory_message(model: PoseNetwork, experiment: Experiment, device: torch.device, processes: int = 1) -> str:
+def memory_message(
+    model: PoseNetwork, experiment: Experiment, device: torch.device, processes: int = 1
+) -> str:
     """What a training step takes by the estimate, what there is, and what would fit; of a batch that is shared by so
     many processes, each with a device."""
     (height, width), size = experiment.image_size, experiment.run.batch_size // processes

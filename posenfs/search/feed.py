@@ -41,7 +41,9 @@ class Feed:
         run, kind = experiment.run, STRATEGIES[experiment.run.strategy]
         share = kind.held_out if run.held_out is None else run.held_out
         if kind.held_out and not share:
-            raise ValueError(f"strategy {run.strategy} needs people held out; run.held_out is {share:g}")
+            raise ValueError(
+                f"strategy {run.strategy} needs people held out; run.held_out is {share:g}"
+            )
         self._reads_held_out = kind.held_out > 0
         self.experiment, self.ranks, self.device, self.workers = experiment, ranks, device, workers
         self.people, self.valid, self.cache_gb, self.progress = people, valid, cache_gb, progress
@@ -54,7 +56,9 @@ class Feed:
         if share:
             self.held_out = self._named(held, f"{share:.0%} of {people.name} by picture, held out")
         if run.judged:
-            self.judges = self._named(judging, f"{run.judged:.0%} of {people.name} by picture, not trained on")
+            self.judges = self._named(
+                judging, f"{run.judged:.0%} of {people.name} by picture, not trained on"
+            )
         for own in self.parts:
             if len(own) < run.batch_size:
                 apart = f" left of {len(people)}, {share + run.judged:.0%} of the pictures being held out"
@@ -63,9 +67,13 @@ class Feed:
                     f"{people.label} has {found}, fewer than one batch of {run.batch_size}; lower --run.batch-size"
                 )
         if run.batch_size % ranks.count:
-            raise ValueError(f"a batch of {run.batch_size} cannot be shared by {ranks.count} processes evenly")
+            raise ValueError(
+                f"a batch of {run.batch_size} cannot be shared by {ranks.count} processes evenly"
+            )
         if min(len(self.judges), len(valid)) < ranks.count:
-            raise ValueError(f"{len(self.judges)} and {len(valid)} people to evaluate on, for {ranks.count} processes")
+            raise ValueError(
+                f"{len(self.judges)} and {len(valid)} people to evaluate on, for {ranks.count} processes"
+            )
         self.steps_per_epoch = len(self.train) // run.batch_size
         self.seconds = 0.0
         self.valid_cache: CropCache | None = None
@@ -87,7 +95,10 @@ class Feed:
         run, change = self.experiment.run, self.experiment.augmentation
         density, cache = CROPS[run.crops], None
         if density is not None:
-            wanted = [Wanted(self.people, (width, height), change, density), Wanted(self.valid, (width, height))]
+            wanted = [
+                Wanted(self.people, (width, height), change, density),
+                Wanted(self.valid, (width, height)),
+            ]
             if run.judged:
                 wanted.append(Wanted(self.judges, (width, height)))
             cache, self.valid_cache, *others = keep_crops(wanted, self.cache_gb, self.progress)
@@ -100,7 +111,11 @@ class Feed:
             rows = self.ranks.rows(run.batch_size)
             return Loader(crops, run.batch_size, self.workers, own, self.device, rows)
 
-        held = loader(self.held_out, "held out", run.seed + _HELD_OUT) if self._reads_held_out else None
+        held = (
+            loader(self.held_out, "held out", run.seed + _HELD_OUT)
+            if self._reads_held_out
+            else None
+        )
         self._loaders = loader(self.train, "train", run.seed), held
 
     def seek(self, step: int) -> None:
@@ -113,12 +128,17 @@ class Feed:
         if self._loaders is None:
             self.open()
         started = time.perf_counter()
-        batches = [None if loader is None else self._next(n, loader) for n, loader in enumerate(self._loaders)]
+        batches = [
+            None if loader is None else self._next(n, loader)
+            for n, loader in enumerate(self._loaders)
+        ]
         self._step += 1
         self.seconds += time.perf_counter() - started
         stride = self.experiment.fabric.strides[0]
         train, held_out = batches
-        return examples_of(train, stride), None if held_out is None else examples_of(held_out, stride)
+        return examples_of(train, stride), None if held_out is None else examples_of(
+            held_out, stride
+        )
 
     def _next(self, number: int, loader: Loader) -> Batch:
         epoch, within = divmod(self._step, loader.steps)

@@ -21,7 +21,9 @@ class Forward:
 
     def __init__(self, model: PoseNetwork, run: RunConfig, device: torch.device):
         self.model, self.device, self.compiled = model, device, run.compile
-        self.bfloat16 = run.precision == "bfloat16" or (run.precision == "auto" and device.type == "cuda")
+        self.bfloat16 = run.precision == "bfloat16" or (
+            run.precision == "auto" and device.type == "cuda"
+        )
         self._compiled = None if run.compile == "no" else _compile(model, run.compile)
         self._known: set[tuple] = set()  # what it has been compiled for
 
@@ -30,15 +32,27 @@ class Forward:
 
     def __call__(self, images: Tensor) -> Tensor:
         with self.autocast():
-            maps = self.model(images) if self._compiled is None else self._run_compiled(self._compiled, images)
+            maps = (
+                self.model(images)
+                if self._compiled is None
+                else self._run_compiled(self._compiled, images)
+            )
         return maps.float()
 
     def _run_compiled(self, compiled: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """Says whenever it takes long; goes on without where the compiler fails, and says so."""
-        wanted = tuple(images.shape), tuple(p.requires_grad for p in self.model.parameters()), torch.is_grad_enabled()
+        wanted = (
+            tuple(images.shape),
+            tuple(p.requires_grad for p in self.model.parameters()),
+            torch.is_grad_enabled(),
+        )
         if wanted in self._known:
             return compiled(images)
-        again = "again, for what changed" if self._known else "the next search of this network finds it done"
+        again = (
+            "again, for what changed"
+            if self._known
+            else "the next search of this network finds it done"
+        )
         note(f"compiling the network (minutes; {again})")
         started = time.perf_counter()
         try:
@@ -46,7 +60,9 @@ class Forward:
         except Exception as error:
             if not type(error).__module__.startswith(_COMPILER):
                 raise
-            note(f"the compiler failed ({type(error).__name__}: {reason_of(error)}); going on without it")
+            note(
+                f"the compiler failed ({type(error).__name__}: {reason_of(error)}); going on without it"
+            )
             self._compiled, self.compiled = None, "no"
             return self.model(images)
         self._known.add(wanted)

@@ -20,15 +20,21 @@ def find_device(name: str) -> torch.device:
     """The device of that name; auto: the first GPU, else the CPU. Raises ValueError where it cannot be used."""
     try:
         name = local_device(name)
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        device = torch.device(
+            ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+        )
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         gpus = ", ".join(f"cuda:{n}" for n in range(torch.cuda.device_count())) or "no GPU"
-        raise ValueError(f"device {name!r} cannot be used ({reason_of(error)}); there are: cpu, {gpus}") from None
+        raise ValueError(
+            f"device {name!r} cannot be used ({reason_of(error)}); there are: cpu, {gpus}"
+        ) from None
     return device
 
 
-def provenance(device: torch.device, ranks: Ranks, data: Iterable[People], initial_weights: str) -> dict:
+def provenance(
+    device: torch.device, ranks: Ranks, data: Iterable[People], initial_weights: str
+) -> dict:
     """The content of provenance.json."""
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -66,7 +72,9 @@ def heed(before: Mapping, device: torch.device, ranks: Ranks) -> None:
         )
     then = {**before["versions"], **before.get("plugins", {}), "device": before["device"]}
     now = {**_versions(), **loaded_plugins(), "device": _device_name(device)}
-    if changed := [f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]]:
+    if changed := [
+        f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]
+    ]:
         notes.append(f"note: not as the run began, last digits may differ: {', '.join(changed)}")
     for text in notes if ranks.first else []:
         note(text)
@@ -74,7 +82,10 @@ def heed(before: Mapping, device: torch.device, ranks: Ranks) -> None:
 
 def _versions() -> dict[str, str]:
     packages = ("posenfs", "torch", "torchvision", "numpy")
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
 
 
 def _device_name(device: torch.device) -> str:
@@ -86,11 +97,15 @@ def _commit() -> str | None:
     here = Path(__file__)
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", *words], cwd=here.parent, capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", here.name)  # installed, it may lie in a checkout of something else
+        git(
+            "ls-files", "--error-unmatch", here.name
+        )  # installed, it may lie in a checkout of something else
         return git("describe", "--always", "--dirty=+", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -22,7 +22,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from posenfs.body.words import reason_of
 
-_PATIENCE = timedelta(days=1)  # the first may have to keep crops for long; whoever launched us ends us if one dies
+_PATIENCE = timedelta(
+    days=1
+)  # the first may have to keep crops for long; whoever launched us ends us if one dies
 
 
 class Lost(RuntimeError):
@@ -44,7 +46,9 @@ class Ranks:
             torch.cuda.set_device(device)
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-        self._talk = dist.new_group(backend="gloo", timeout=_PATIENCE)  # for words, which are on the CPU
+        self._talk = dist.new_group(
+            backend="gloo", timeout=_PATIENCE
+        )  # for words, which are on the CPU
 
     @property
     def first(self) -> bool:
@@ -63,7 +67,9 @@ class Ranks:
         with _all_there():
             dist.all_reduce(flat)
         flat /= self.count
-        for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        for tensor, mean in zip(
+            tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True
+        ):
             tensor.copy_(mean.view_as(tensor))
 
     def agree(self, value: Any) -> Any:
@@ -100,15 +106,23 @@ def _all_there() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise Lost(f"no word from another process of this search; has it ended? ({reason_of(error)})") from error
+        raise Lost(
+            f"no word from another process of this search; has it ended? ({reason_of(error)})"
+        ) from error
 
 
 def local_device(name: str) -> str:
     """The device of that name for this process: each has a GPU of its own; ValueError where all would have one."""
     number = os.environ.get("LOCAL_RANK") if among_others() else None
     if number and name.startswith("cuda:") and os.environ.get("LOCAL_WORLD_SIZE", "1") != "1":
-        raise ValueError(f"each process needs a GPU of its own; choose device cuda or auto, not {name}")
-    return f"cuda:{number}" if number and (name == "cuda" or (name == "auto" and torch.cuda.is_available())) else name
+        raise ValueError(
+            f"each process needs a GPU of its own; choose device cuda or auto, not {name}"
+        )
+    return (
+        f"cuda:{number}"
+        if number and (name == "cuda" or (name == "auto" and torch.cuda.is_available()))
+        else name
+    )
 
 
 def among_others() -> bool:
@@ -122,10 +136,20 @@ def launch(processes: int, module: str, arguments: Sequence[str]) -> int:
     if processes < 1:
         raise ValueError(f"a search runs in at least 1 process; got {processes}")
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // processes, 1)))
-    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "86400")  # a step may end in an evaluation; then they save
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # each process says what went wrong
+    os.environ.setdefault(
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "86400"
+    )  # a step may end in an evaluation; then they save
+    logging.getLogger("torch.distributed.elastic").setLevel(
+        logging.CRITICAL
+    )  # each process says what went wrong
     config = LaunchConfig(
-        1, 1, processes, run_id=uuid.uuid4().hex, rdzv_backend="c10d", rdzv_endpoint="127.0.0.1:0", max_restarts=0
+        1,
+        1,
+        processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        max_restarts=0,
     )
     try:
         elastic_launch(config, sys.executable)("-m", module, *arguments)

@@ -48,7 +48,8 @@ def result(
     trivial = {} if train is None else evaluate(mean_pose(train, valid), valid)[0]
     cost = honest_cost(model, *image_size)
     intervals = {
-        name: without_nan(asdict(pck_interval(own, t))) | {"people": int(np.isfinite(own).any(1).sum())}
+        name: without_nan(asdict(pck_interval(own, t)))
+        | {"people": int(np.isfinite(own).any(1).sum())}
         for m, t in REPORTED
         if (name := metric_name(m, t)) in metrics
         for own in (errors(m)[:, counted_keypoints(valid.skeleton, m)],)
@@ -58,7 +59,11 @@ def result(
         "headline": headline(valid),
         "metrics": dict(metrics),
         "people": len(valid),
-        "left_out": {people.name: dict(people.left_out) for people in (train, valid) if people and people.left_out},
+        "left_out": {
+            people.name: dict(people.left_out)
+            for people in (train, valid)
+            if people and people.left_out
+        },
         "boxes": valid.box_source,
         "head_size": valid.head_source,
         "flip": flip,

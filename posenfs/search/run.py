@@ -88,7 +88,11 @@ class Run:
     @property
     def argument(self) -> str:
         """What names this run on the command line: its name, or its folder where that is not in reports/runs."""
-        return self.name if self.folder.resolve() == (runs_home() / self.name).resolve() else str(self.folder)
+        return (
+            self.name
+            if self.folder.resolve() == (runs_home() / self.name).resolve()
+            else str(self.folder)
+        )
 
     def check_holds(self, experiment: Experiment) -> None:
         """Compare an experiment with the one of the run; a run that is not begun yet holds any.
@@ -116,23 +120,31 @@ class Run:
                 pass
 
     def _in_use(self) -> "RunError":
-        return RunError(f"{self.folder} is in use by {self.holder()}; wait for it, or stop it first")
+        return RunError(
+            f"{self.folder} is in use by {self.holder()}; wait for it, or stop it first"
+        )
 
     def holder(self) -> str:
         """The process that wrote the status last, e.g. "a Jupyter kernel (process 123 on host)"."""
         status = self.status()
-        process = f"process {status.get('pid', 'unknown')} on {status.get('host', 'an unknown host')}"
+        process = (
+            f"process {status.get('pid', 'unknown')} on {status.get('host', 'an unknown host')}"
+        )
         kind = status.get("process")  # unknown to older versions
         return f"{kind} ({process})" if kind else process
 
     def is_finished(self) -> bool:
         """Whether the run has its whole result, so that it can be opened without writing anything."""
-        return self.status().get("state") == "finished" and {"headline", "interval"} <= set(self.metrics())
+        return self.status().get("state") == "finished" and {"headline", "interval"} <= set(
+            self.metrics()
+        )
 
     def check_searched(self) -> None:
         """Raise RunError for a model's folder."""
         if not self.status() and (self.folder / TENSORS).is_file():
-            raise RunError(f"{self.folder} is a model's folder, not a run: nothing was searched there")
+            raise RunError(
+                f"{self.folder} is a model's folder, not a run: nothing was searched there"
+            )
 
     def check_opens(self) -> None:
         """Raise RunError where no search can begin or go on: in a model's folder, and in that of a finished run without
@@ -170,7 +182,9 @@ class Run:
         """[N, K]: the last evaluation's error of every person and keypoint, in a measure (pckh, pck_torso, …) or in
         that of its headline; NaN where there is none."""
         if not (self.folder / "errors.npz").is_file():
-            raise RunError(f"{self.folder} has no errors of people yet: the end of an epoch makes them")
+            raise RunError(
+                f"{self.folder} has no errors of people yet: the end of an epoch makes them"
+            )
         with np.load(self.folder / "errors.npz") as file:
             return file[measure or "errors"]
 
@@ -180,8 +194,12 @@ class Run:
 
     def architectures(self) -> tuple[np.ndarray, dict[str, Architecture]]:
         """The logged steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]."""
-        since = read_architectures(self.folder / "architecture" / _SINCE)  # first: it goes once a chunk has the same
-        return join_architectures([*(read_architectures(path) for path in sorted(self._chunks())), since])
+        since = read_architectures(
+            self.folder / "architecture" / _SINCE
+        )  # first: it goes once a chunk has the same
+        return join_architectures(
+            [*(read_architectures(path) for path in sorted(self._chunks())), since]
+        )
 
     def architecture_files(self) -> list[Path]:
         """Where those are: a file for each snapshot, and one of those logged since, which a search can delete any
@@ -197,7 +215,9 @@ class Run:
         try:
             return torch.load(path, map_location=device, weights_only=True)
         except Exception as error:  # of a broken file torch raises nearly anything
-            raise RunError(f"{path} cannot be read: {error}; delete its folder to go on from the one before") from error
+            raise RunError(
+                f"{path} cannot be read: {error}; delete its folder to go on from the one before"
+            ) from error
 
     def _snapshot(self, step: int) -> Path:
         return self.folder / "snapshots" / f"{step:08d}"
@@ -220,10 +240,14 @@ class Run:
                 self.write_json("provenance.json", provenance)
                 write_whole(config, experiment.to_json())
         except OSError as error:
-            raise RunError(f"cannot write the run folder {self.folder}: {message_of(error)}") from error
+            raise RunError(
+                f"cannot write the run folder {self.folder}: {message_of(error)}"
+            ) from error
         self.check_holds(experiment)
         if _fingerprints(self.provenance()) != _fingerprints(provenance):
-            raise RunError(f"the data are not those that {self.folder} began with; give this run another name")
+            raise RunError(
+                f"the data are not those that {self.folder} began with; give this run another name"
+            )
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -271,7 +295,11 @@ class Run:
 
     def write_status(self, **fields: object) -> None:
         """Write state, step, … with this process and the time as heartbeat."""
-        process = {"process": _kind_of_process(os.getpid()), "pid": os.getpid(), "host": socket.gethostname()}
+        process = {
+            "process": _kind_of_process(os.getpid()),
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+        }
         self.write_json("status.json", {**fields, **process, "heartbeat": time.time()})
 
     @_writing
@@ -287,19 +315,25 @@ class Run:
             file.writelines(json.dumps(row) + "\n" for row in rows)
 
     @_writing
-    def write_architectures(self, steps: list[int], architectures: list[dict[str, Architecture]]) -> None:
+    def write_architectures(
+        self, steps: list[int], architectures: list[dict[str, Architecture]]
+    ) -> None:
         """Append a chunk, named by its last step, in the place of those logged since the last chunk."""
         if steps:
             self._write_chunk(f"{steps[-1]:08d}.npz", steps, architectures)
             (self.folder / "architecture" / _SINCE).unlink(missing_ok=True)
 
     @_writing
-    def write_architectures_since(self, steps: list[int], architectures: list[dict[str, Architecture]]) -> None:
+    def write_architectures_since(
+        self, steps: list[int], architectures: list[dict[str, Architecture]]
+    ) -> None:
         """All that were logged since the last chunk, for whoever looks on; the next chunk has them for good."""
         if steps:
             self._write_chunk(_SINCE, steps, architectures)
 
-    def _write_chunk(self, name: str, steps: list[int], architectures: list[dict[str, Architecture]]) -> None:
+    def _write_chunk(
+        self, name: str, steps: list[int], architectures: list[dict[str, Architecture]]
+    ) -> None:
         chunk = {"step": np.array(steps)}
         for fabric in architectures[0]:
             chunk[f"{fabric}.alpha"] = np.stack([a[fabric].alpha.numpy() for a in architectures])
@@ -336,7 +370,9 @@ class Run:
         for step in self.snapshots():
             if step not in worth | dear:
                 self._drop(step)
-        sizes = {step: (self._snapshot(step) / "state.pt").stat().st_size for step in self.snapshots()}
+        sizes = {
+            step: (self._snapshot(step) / "state.pt").stat().st_size for step in self.snapshots()
+        }
         for step in sorted(set(sizes) - dear):
             if sum(sizes.values()) <= budget * 1e9:
                 break
@@ -354,14 +390,19 @@ class Run:
 
         Whatever interrupts this, the run goes on from one of its snapshots.
         """
-        others = (int(path.name.partition("_")[0]) for path in (self.folder / "branches").glob("[0-9]*_after_*"))
+        others = (
+            int(path.name.partition("_")[0])
+            for path in (self.folder / "branches").glob("[0-9]*_after_*")
+        )
         number = max(others, default=-1) + 1
         target = self.folder / "branches" / f"{number:03d}_after_{step:08d}"
         unfinished = target.with_name(f".{target.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
         for name, rows in (("history.jsonl", self.history()), ("timing.jsonl", self.timing())):
-            (unfinished / name).write_text("".join(json.dumps(row) + "\n" for row in rows if row["step"] > step))
+            (unfinished / name).write_text(
+                "".join(json.dumps(row) + "\n" for row in rows if row["step"] > step)
+            )
         for name in ("metrics.json", "errors.npz", "model.safetensors"):
             if (self.folder / name).is_file():
                 shutil.copy2(self.folder / name, unfinished / name)
@@ -371,21 +412,29 @@ class Run:
         (unfinished / "snapshots").mkdir()
         os.replace(unfinished, target)
         (self.folder / "metrics.json").unlink(missing_ok=True)  # the run is no longer finished
-        if any("loss" not in row for row in self.history() if row["step"] > step):  # an evaluation's
+        if any(
+            "loss" not in row for row in self.history() if row["step"] > step
+        ):  # an evaluation's
             (self.folder / "errors.npz").unlink(missing_ok=True)
         for later in reversed([own for own in self.snapshots() if own > step]):
             os.replace(self._snapshot(later), target / "snapshots" / f"{later:08d}")
         (self.folder / "model.safetensors").unlink(missing_ok=True)
         return target
 
-    def fork(self, folder: Path, experiment: Experiment, snapshots: Iterable[int], branch: Mapping) -> "Run":
+    def fork(
+        self, folder: Path, experiment: Experiment, snapshots: Iterable[int], branch: Mapping
+    ) -> "Run":
         """A new run, whole or not at all, that has what this one had at the last of these snapshots (none: at its
         beginning); `branch` goes into its provenance. Raises RunError where the folder is taken, or where the search
         under way here deletes one of these snapshots meanwhile."""
         if folder.exists():
             raise RunError(f"{folder} is there already; give the branch another name")
         snapshots = list(snapshots)
-        wanted = [path for name in ("history", "timing") if (path := self.folder / f"{name}.jsonl").is_file()]
+        wanted = [
+            path
+            for name in ("history", "timing")
+            if (path := self.folder / f"{name}.jsonl").is_file()
+        ]
         wanted += self._chunks(last=max(snapshots, default=-1))
         wanted += [self._snapshot(step) / "state.pt" for step in snapshots]
         unfinished = Run(folder.with_name(f".{folder.name}"))
@@ -406,13 +455,19 @@ class Run:
 
     def _chunks(self, after: float = -math.inf, last: float = math.inf) -> list[Path]:
         """Files of alpha and beta, each named by its last step, which is later than `after`, and not than `last`."""
-        return [path for path in (self.folder / "architecture").glob("[0-9]*.npz") if after < int(path.stem) <= last]
+        return [
+            path
+            for path in (self.folder / "architecture").glob("[0-9]*.npz")
+            if after < int(path.stem) <= last
+        ]
 
     @_writing
     def truncate(self, step: int, history_rows: int) -> None:
         """Forget what was written after a snapshot, so that going on from it writes the same files again."""
         history = self.history()[:history_rows]
-        write_whole(self.folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+        write_whole(
+            self.folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in history)
+        )
         timing = [row for row in self.timing() if row["step"] <= step]
         write_whole(self.folder / "timing.jsonl", "".join(json.dumps(row) + "\n" for row in timing))
         for chunk in (*self._chunks(after=step), *self.folder.glob(f"architecture/{_SINCE}")):
@@ -434,7 +489,9 @@ def read_architectures(path: Path) -> dict[str, np.ndarray]:
         return {}
 
 
-def join_architectures(chunks: Iterable[Mapping[str, np.ndarray]]) -> tuple[np.ndarray, dict[str, Architecture]]:
+def join_architectures(
+    chunks: Iterable[Mapping[str, np.ndarray]],
+) -> tuple[np.ndarray, dict[str, Architecture]]:
     """One after the other: the steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]. What
     an earlier chunk has already is left out."""
     later, last = [], -1
@@ -447,7 +504,9 @@ def join_architectures(chunks: Iterable[Mapping[str, np.ndarray]]) -> tuple[np.n
     whole = {key: np.concatenate([chunk[key] for chunk in later]) for key in later[0]}
     fabrics = dict.fromkeys(key.rpartition(".")[0] for key in whole if key != "step")
     return whole["step"], {
-        name: Architecture(*(torch.from_numpy(whole[f"{name}.{part}"]) for part in ("alpha", "beta")))
+        name: Architecture(
+            *(torch.from_numpy(whole[f"{name}.{part}"]) for part in ("alpha", "beta"))
+        )
         for name in fabrics
     }
 
@@ -485,4 +544,6 @@ def read_lines(path: Path) -> list[dict]:
     if not path.is_file():
         return []
     lines = path.read_text().split("\n")
-    return [json.loads(line) for line in lines[:-1]]  # what follows the last newline is torn, or empty
+    return [
+        json.loads(line) for line in lines[:-1]
+    ]  # what follows the last newline is torn, or empty

@@ -62,7 +62,9 @@ def load_model(source: str | Path | Run) -> Saved:
     if path.is_file():
         state, network = read_tensors(path)
         if network == PrunedNFS.__name__ and isinstance(model, PoseNFS):
-            model = PrunedNFS(model, {name: _weights(path, state, model, name) for name in model.fabrics()})
+            model = PrunedNFS(
+                model, {name: _weights(path, state, model, name) for name in model.fabrics()}
+            )
     elif snapshots := run.snapshots():
         state, path = run.load_snapshot(snapshots[-1])["model"], run.folder
     else:
@@ -72,7 +74,9 @@ def load_model(source: str | Path | Run) -> Saved:
     return Saved(experiment, model.eval())
 
 
-def _weights(path: Path, state: Mapping[str, Tensor], model: PoseNFS, name: str) -> tuple[Tensor, Tensor]:
+def _weights(
+    path: Path, state: Mapping[str, Tensor], model: PoseNFS, name: str
+) -> tuple[Tensor, Tensor]:
     """operation_weights [N, E, |O|] and scale_weights [N, 3] of a pruned fabric; zeros where nothing of it is left."""
     names, spec = [part.name for part in model.parts], model.fabrics()[name].spec
     place = "backbone.fabric" if name not in names else f"heads.{names.index(name)}.fabric"
@@ -80,7 +84,9 @@ def _weights(path: Path, state: Mapping[str, Tensor], model: PoseNFS, name: str)
         "operation_weights": (len(spec.cells), len(spec.edges), len(spec.operations)),
         "scale_weights": spec.beta_shape,
     }
-    alpha, beta = (state.get(f"{place}.{kind}", torch.zeros(shape)) for kind, shape in shapes.items())
+    alpha, beta = (
+        state.get(f"{place}.{kind}", torch.zeros(shape)) for kind, shape in shapes.items()
+    )
     if [tuple(weight.shape) for weight in (alpha, beta)] != list(shapes.values()):
         found = [list(weight.shape) for weight in (alpha, beta)]
         raise ValueError(f"{path} is of another network: {place} has weights of {found}")

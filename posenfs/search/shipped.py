@@ -25,7 +25,13 @@ def ship(run: Run, target: Path = SHIPPED, before: str = "") -> Path:
         raise ValueError(f"{run.name} is not finished: there are no numbers for its card")
     saved = load_model(run)
     asked = saved.experiment
-    bare = replace(asked, name=target.name, data=replace(asked.data, root=None), backbone_weights=None, start=None)
+    bare = replace(
+        asked,
+        name=target.name,
+        data=replace(asked.data, root=None),
+        backbone_weights=None,
+        start=None,
+    )
     target.mkdir(parents=True, exist_ok=True)
     with beside(target / TENSORS) as path:
         write_tensors(path, saved.model, torch.float16)

@@ -11,7 +11,10 @@ from posenfs.search.ranks import Ranks
 from posenfs.search.run import Run, RunError
 from posenfs.search.signals import handlers
 
-_PATIENCE, _HEARTBEAT = 0.05, 5.0  # s between looks at the commands while paused, and between signs of life
+_PATIENCE, _HEARTBEAT = (
+    0.05,
+    5.0,
+)  # s between looks at the commands while paused, and between signs of life
 
 
 class Steering:
@@ -34,7 +37,12 @@ class Steering:
         self.hold()
         self.heeded = self.ranks.agree(self.run.asked()["number"])
 
-    def heed(self, save: Callable[[], None], say: Callable[[str, str], None], rewind: Callable[[int], None]) -> bool:
+    def heed(
+        self,
+        save: Callable[[], None],
+        say: Callable[[str, str], None],
+        rewind: Callable[[int], None],
+    ) -> bool:
         """Do as the last command says, waiting here while paused; whether to go on with a step.
 
         `save` writes a snapshot, `rewind` goes back to a step, `say` tells the search's state and what is wrong with

@@ -19,7 +19,9 @@ from posenfs.model.network import PoseNetwork, PoseNFS, batch_norms_kept
 from posenfs.search.experiment import RunConfig
 
 _DRAWS = 2  # the stream of random numbers that Gumbel's draws come from
-_RADIUS = 0.01  # DARTS: how far, over the gradient's length, the finite difference reaches to either side
+_RADIUS = (
+    0.01  # DARTS: how far, over the gradient's length, the finite difference reaches to either side
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class CostTerm:
         self.expected = ExpectedCost(model, height, width)
 
     def __call__(self) -> Tensor:
-        return self.weight * (self.expected(self.model.architectures()) / self.budget - 1).clamp(min=0)
+        return self.weight * (self.expected(self.model.architectures()) / self.budget - 1).clamp(
+            min=0
+        )
 
 
 class Synchronous:
@@ -72,9 +76,15 @@ class Synchronous:
         self.model, self.config, self.penalty, self.average = model, config, penalty, average
         self.weights, self.scores = model.weight_parameters(), model.architecture_parameters()
         self.optimizer = torch.optim.Adam(self.weights, lr=config.lr, fused=True)
-        decay = self.weight_decay if config.architecture_weight_decay is None else config.architecture_weight_decay
+        decay = (
+            self.weight_decay
+            if config.architecture_weight_decay is None
+            else config.architecture_weight_decay
+        )
         self.architecture_optimizer = (
-            torch.optim.Adam(self.scores, lr=config.lr, weight_decay=decay, fused=True) if self.scores else None
+            torch.optim.Adam(self.scores, lr=config.lr, weight_decay=decay, fused=True)
+            if self.scores
+            else None
         )
 
     def begin(self) -> None:
@@ -82,7 +92,10 @@ class Synchronous:
 
     def begin_epoch(self, epoch: int) -> None:
         """What changes once an epoch (0 first), before its first step: the temperature."""
-        before, now = self.config.temperature_at(epoch - 1) if epoch else 1.0, self.config.temperature_at(epoch)
+        before, now = (
+            self.config.temperature_at(epoch - 1) if epoch else 1.0,
+            self.config.temperature_at(epoch),
+        )
         if before != now:
             with torch.no_grad():
                 for scores in self.scores:
@@ -101,7 +114,11 @@ class Synchronous:
             scores.requires_grad_(epoch >= self.config.warmup)
 
     def step(
-        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples | None, number: int
+        self,
+        forward: Callable[[Tensor], Tensor],
+        train: Examples,
+        held_out: Examples | None,
+        number: int,
     ) -> Tensor:
         """Training step `number` (0 first) by a batch, and another of people held out; returns the batch's loss before
         it. `forward`: normalised images -> score maps."""
@@ -134,7 +151,10 @@ class Synchronous:
             scores.grad = None
 
     def _backward(
-        self, forward: Callable[[Tensor], Tensor], examples: Examples, by: Sequence[Tensor] | None = None
+        self,
+        forward: Callable[[Tensor], Tensor],
+        examples: Examples,
+        by: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Add the gradients of the mean loss (by some parameters alone), part by part where they are accumulated, to
         none; returns the loss. Both, and running means and variances, are then those of all who share the batch."""
@@ -146,7 +166,9 @@ class Synchronous:
             total.append(loss.detach())
         mean = torch.stack(total).sum()
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        self.average([*gradients, *(b for b in self.model.buffers() if b.is_floating_point()), mean])
+        self.average(
+            [*gradients, *(b for b in self.model.buffers() if b.is_floating_point()), mean]
+        )
         return mean
 
     def _add_penalty(self) -> None:
@@ -179,7 +201,11 @@ class FirstOrder(Synchronous):
     weight_decay = 1e-3
 
     def step(
-        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples | None, number: int
+        self,
+        forward: Callable[[Tensor], Tensor],
+        train: Examples,
+        held_out: Examples | None,
+        number: int,
     ) -> Tensor:
         if self._searching:
             self.architecture_gradient(forward, train, held_out)
@@ -190,13 +216,17 @@ class FirstOrder(Synchronous):
         self.optimizer.step()
         return loss
 
-    def architecture_gradient(self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples) -> None:
+    def architecture_gradient(
+        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples
+    ) -> None:
         """Set the gradient that alpha and beta follow; neither w nor running means and variances move."""
         self._zero_grad()
         with batch_norms_kept(self.model):
             self._held_out_gradient(forward, train, held_out)
 
-    def _held_out_gradient(self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples) -> None:
+    def _held_out_gradient(
+        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples
+    ) -> None:
         self._backward(forward, held_out, self.scores)
 
 
@@ -210,7 +240,9 @@ class SecondOrder(FirstOrder):
 
     radius = _RADIUS
 
-    def _held_out_gradient(self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples) -> None:
+    def _held_out_gradient(
+        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples
+    ) -> None:
         rate = self.optimizer.param_groups[0]["lr"]  # xi
         kept = [w.detach().clone() for w in self.weights]
         try:
@@ -218,9 +250,14 @@ class SecondOrder(FirstOrder):
             self._move(kept, [w.grad for w in self.weights], -rate)  # w'
             self._zero_grad()
             self._backward(forward, held_out)
-            direct, direction = [s.grad for s in self.scores], [w.grad for w in self.weights]  # v, taken at w'
+            direct, direction = (
+                [s.grad for s in self.scores],
+                [w.grad for w in self.weights],
+            )  # v, taken at w'
             length = torch.stack([d.norm() for d in direction if d is not None]).norm()
-            radius = self.radius / length.clamp(min=torch.finfo(length.dtype).tiny)  # nobody labelled: no gradient
+            radius = self.radius / length.clamp(
+                min=torch.finfo(length.dtype).tiny
+            )  # nobody labelled: no gradient
             self._move(kept, direction, radius)
             above = self._scores_gradient(forward, train)
             self._move(kept, direction, -radius)
@@ -231,13 +268,17 @@ class SecondOrder(FirstOrder):
         for scores, straight, plus, minus in zip(self.scores, direct, above, below, strict=True):
             scores.grad = straight - rate * (plus - minus) / (2 * radius)
 
-    def _scores_gradient(self, forward: Callable[[Tensor], Tensor], examples: Examples) -> list[Tensor | None]:
+    def _scores_gradient(
+        self, forward: Callable[[Tensor], Tensor], examples: Examples
+    ) -> list[Tensor | None]:
         self._zero_grad()
         self._backward(forward, examples, self.scores)
         return [scores.grad for scores in self.scores]
 
     @torch.no_grad()
-    def _move(self, start: Sequence[Tensor], direction: Sequence[Tensor | None], length: float | Tensor) -> None:
+    def _move(
+        self, start: Sequence[Tensor], direction: Sequence[Tensor | None], length: float | Tensor
+    ) -> None:
         """w = start + length * direction, always from the copy: nothing is left over."""
         for w, kept, d in zip(self.weights, start, direction, strict=True):
             w.copy_(kept if d is None else kept + length * d)
@@ -248,7 +289,11 @@ class Gumbel(Synchronous):
     the drawn network becomes a discrete one, and so does what is evaluated, without noise."""
 
     def step(
-        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples | None, number: int
+        self,
+        forward: Callable[[Tensor], Tensor],
+        train: Examples,
+        held_out: Examples | None,
+        number: int,
     ) -> Tensor:
         temperature = self.config.temperature_at(self._epoch)
         with contextlib.ExitStack() as drawn:

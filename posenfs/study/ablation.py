@@ -96,7 +96,9 @@ def state_of(planned: Planned, done: set[str]) -> str:
     status = planned.run.status()
     if planned.run.in_use():
         return "under way"
-    return {"finished": "finished", "failed": "failed"}.get(status.get("state"), "begun" if status else "new")
+    return {"finished": "finished", "failed": "failed"}.get(
+        status.get("state"), "begun" if status else "new"
+    )
 
 
 def ablate(
@@ -151,7 +153,9 @@ def ablate(
                 say(todo[key], wrong)
     except KeyboardInterrupt as interrupt:
         engine.stop()
-        raise type(interrupt)("stopped; what was under way is saved. The same command goes on") from None
+        raise type(interrupt)(
+            "stopped; what was under way is saved. The same command goes on"
+        ) from None
     except Exception:
         engine.stop()
         raise
@@ -160,7 +164,9 @@ def ablate(
 
 
 def _job(planned: Planned, notebook: Path) -> Job:
-    return Job(planned.key, planned.run.folder.resolve(), notebook.resolve(), planned.experiment.to_json())
+    return Job(
+        planned.key, planned.run.folder.resolve(), notebook.resolve(), planned.experiment.to_json()
+    )
 
 
 def _keep(planned: Planned) -> str | None:
@@ -172,7 +178,9 @@ def _keep(planned: Planned) -> str | None:
     return None
 
 
-def progress_of(runs: Sequence[Planned], done: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
+def progress_of(
+    runs: Sequence[Planned], done: Mapping[str, str]
+) -> Iterator[tuple[str, str, str, str]]:
     """Yield for each run its title, state, share of steps, and score, as text.
 
     Args:

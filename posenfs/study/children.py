@@ -29,7 +29,10 @@ from posenfs.search.run import Run, find_run
 from posenfs.search.saved import load_model
 
 Start = Literal["weights", "scratch"]
-_NAMES = {"weights": "child, retrained from the parent's weights", "scratch": "child, trained from scratch"}
+_NAMES = {
+    "weights": "child, retrained from the parent's weights",
+    "scratch": "child, trained from scratch",
+}
 _BATCHES = 50  # running means of momentum 0.1 then hold 0.5 % of their old values
 
 
@@ -57,7 +60,9 @@ def child_experiment(
 def _soft(parent: Run) -> PoseNetwork:
     status = parent.status()
     if status.get("state") != "finished":
-        raise ValueError(f"{parent.name} is not finished (step {status.get('step')} of {status.get('steps')})")
+        raise ValueError(
+            f"{parent.name} is not finished (step {status.get('step')} of {status.get('steps')})"
+        )
     model = load_model(parent).model
     if not model.fabrics():
         raise ValueError(f"nothing was searched in {parent.name}: there is no child to derive")
@@ -110,7 +115,13 @@ def parent_and_child(
         predictions = predict(model, valid, (width, height), workers=workers, progress=progress)
         score, cost = evaluate(predictions, valid)[0][name], honest_cost(model, height, width)
         rows.append(
-            {"network": network, "run": run, "params": cost.params, "GMAC": cost.gmac, metric_title(name): score}
+            {
+                "network": network,
+                "run": run,
+                "params": cost.params,
+                "GMAC": cost.gmac,
+                metric_title(name): score,
+            }
         )
 
     name = headline(valid)
@@ -131,7 +142,9 @@ def parent_and_child(
 
 
 @torch.no_grad()
-def _renew_running_means(model: PoseNetwork, train: People, experiment: Experiment, workers: int) -> None:
+def _renew_running_means(
+    model: PoseNetwork, train: People, experiment: Experiment, workers: int
+) -> None:
     """Recompute the running means on training crops; the parent's belong to other feature maps."""
     height, width = experiment.image_size
     crops = Crops(train, (width, height), experiment.augmentation, experiment.run.seed)

@@ -24,13 +24,19 @@ def compare_runs(run: Run, other: Run) -> tuple[Comparison, str]:
     """
     metrics = [_interval(own)["metric"] for own in (run, other)]
     if metrics[0] != metrics[1]:
-        raise ValueError(f"{run.name} is judged by {metrics[0]}, {other.name} by {metrics[1]}: they cannot be compared")
-    validation = [list(own.provenance()["data"].values())[-1]["fingerprint"] for own in (run, other)]
+        raise ValueError(
+            f"{run.name} is judged by {metrics[0]}, {other.name} by {metrics[1]}: they cannot be compared"
+        )
+    validation = [
+        list(own.provenance()["data"].values())[-1]["fingerprint"] for own in (run, other)
+    ]
     if validation[0] != validation[1]:
         raise ValueError(f"{run.name} and {other.name} were not evaluated on the same people")
     measure, _, threshold = metrics[0].partition("@")
     counted = counted_keypoints(skeleton_of(run.experiment().data), measure)
-    return compare_pck(run.errors()[:, counted], other.errors()[:, counted], float(threshold)), metric_title(metrics[0])
+    return compare_pck(
+        run.errors()[:, counted], other.errors()[:, counted], float(threshold)
+    ), metric_title(metrics[0])
 
 
 def _interval(run: Run) -> dict:

@@ -40,7 +40,9 @@ class Accuracy:
     after: float | None
 
     def __str__(self) -> str:
-        before, after = ("-" if value is None else f"{value:.2f}" for value in (self.before, self.after))
+        before, after = (
+            "-" if value is None else f"{value:.2f}" for value in (self.before, self.after)
+        )
         return f"{metric_title(self.metric)} before {before}, after {after}, on {self.people} validation people"
 
 
@@ -78,7 +80,10 @@ class Pruning:
     def json(self) -> dict:
         """Return the content of proof.json, without mode and threshold."""
         accuracy = None if self.accuracy is None else asdict(self.accuracy)
-        return self.proof.json() | {"accuracy": accuracy, "emptied": [asdict(empty) for empty in self.emptied]}
+        return self.proof.json() | {
+            "accuracy": accuracy,
+            "emptied": [asdict(empty) for empty in self.emptied],
+        }
 
     def __str__(self) -> str:
         return str(self.proof) if self.accuracy is None else f"{self.proof}\n{self.accuracy}"
@@ -118,20 +123,28 @@ def prune_saved(
     check_output_folder(output)
     saved = load_model(source)
     if not isinstance(saved.model, PoseNFS):
-        raise ValueError(f"{source} is a {type(saved.model).__name__}: there is nothing to prune in it")
+        raise ValueError(
+            f"{source} is a {type(saved.model).__name__}: there is nothing to prune in it"
+        )
     pruned = prune(saved.model, mode, threshold)
     height, width = saved.experiment.image_size
-    images = {"random": torch.randn(_IMAGES, 3, height, width, generator=torch.Generator().manual_seed(0))}
+    images = {
+        "random": torch.randn(_IMAGES, 3, height, width, generator=torch.Generator().manual_seed(0))
+    }
     people = _validation_people(saved.experiment.data, progress)
     if people is not None:
-        images["crops"] = normalise(crop_people(people.select(slice(_IMAGES)), (width, height)).images)
+        images["crops"] = normalise(
+            crop_people(people.select(slice(_IMAGES)), (width, height)).images
+        )
     dtype = next(saved.model.parameters()).dtype
     proof = prove(saved.model, pruned, {name: batch.to(dtype) for name, batch in images.items()})
     emptied = find_emptied(pruned)
     for empty in emptied[:_NAMED]:
         tqdm.write(f"warning: {empty}", file=sys.stderr)
     if len(emptied) > _NAMED:
-        tqdm.write(f"warning: {len(emptied) - _NAMED} more are in {output / 'proof.json'}", file=sys.stderr)
+        tqdm.write(
+            f"warning: {len(emptied) - _NAMED} more are in {output / 'proof.json'}", file=sys.stderr
+        )
     if mode == "one-hot" and (zero := _zero_wins(saved.model)):
         note(f"note: {zero}; `posenfs child` derives without zero")
     measured = None
@@ -139,7 +152,10 @@ def prune_saved(
         measured = _accuracy(saved, pruned, people, find_device(device), progress)
     pruning = Pruning(proof, emptied, measured)
     save_model(output, pruned, saved.experiment)
-    write_whole(output / "proof.json", json.dumps(pruning.json() | {"mode": mode, "threshold": threshold}, indent=2))
+    write_whole(
+        output / "proof.json",
+        json.dumps(pruning.json() | {"mode": mode, "threshold": threshold}, indent=2),
+    )
     return pruning
 
 
@@ -158,7 +174,9 @@ def _validation_people(data: DataSpec, progress: bool) -> People | None:
     return None
 
 
-def _accuracy(saved: Saved, pruned: PrunedNFS, people: People, device: torch.device, progress: bool) -> Accuracy:
+def _accuracy(
+    saved: Saved, pruned: PrunedNFS, people: People, device: torch.device, progress: bool
+) -> Accuracy:
     metric, values = headline(people), []
     for model in (saved.model, pruned):
         predictions = predict_as_run(model, saved.experiment, people, device, progress=progress)
@@ -196,11 +214,16 @@ def _zero_wins(model: PoseNFS) -> str:
     fabrics = [fabric for fabric in model.fabrics().values() if "zero" in fabric.spec.operations]
     won = [fabric.alpha.argmax(-1) == fabric.spec.operations.index("zero") for fabric in fabrics]
     count = sum(int(own.sum()) for own in won)
-    return f"operation zero won on {count} of {sum(own.numel() for own in won)} edges" if count else ""
+    return (
+        f"operation zero won on {count} of {sum(own.numel() for own in won)} edges" if count else ""
+    )
 
 
 def pruning_table(
-    model: PoseNFS, people: People, size: tuple[int, int], thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3)
+    model: PoseNFS,
+    people: People,
+    size: tuple[int, int],
+    thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3),
 ) -> pandas.DataFrame:
     """Compare exact pruning, thresholds, and the one-hot child.
 
@@ -217,7 +240,11 @@ def pruning_table(
     crops = normalise(crop_people(people.select(slice(_IMAGES)), size).images)
     name = headline(people)
     rows = []
-    for mode, threshold in [("exact", 0.0), *(("threshold", t) for t in thresholds), ("one-hot", 0.0)]:
+    for mode, threshold in [
+        ("exact", 0.0),
+        *(("threshold", t) for t in thresholds),
+        ("one-hot", 0.0),
+    ]:
         pruned = prune(model, mode, threshold)
         cost = honest_cost(pruned, *crops.shape[-2:])
         score = evaluate(predict(pruned, people, size), people)[0][name]

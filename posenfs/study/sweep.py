@@ -19,6 +19,7 @@ from traitlets.config import Config
 
 from posenfs.body.words import reason_of
 from posenfs.data.datasets.catalogue import home
+from posenfs.search.signals import Terminated
 
 
 def _kernel_config(folder: str) -> Config:
@@ -161,8 +162,6 @@ def run_notebook(
         try:
             _wait(running)
         except PapermillExecutionError as error:
-            if error.ename == "KeyboardInterrupt":
-                raise KeyboardInterrupt(error.evalue) from None
             raise NotebookError(
                 f"{source} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\n"
                 f"What ran is in {target}"
@@ -179,11 +178,17 @@ def _wait(running: Future) -> None:
 
     The waits are short because an interrupt that is no signal (Ray's) does not end a wait.
     """
+    kind = KeyboardInterrupt
     while True:
         try:
             while not wait([running], timeout=0.5).done:
                 pass
             return running.result()
-        except KeyboardInterrupt:
+        except PapermillExecutionError as error:
+            if error.ename in (KeyboardInterrupt.__name__, Terminated.__name__):
+                raise kind(error.evalue) from None
+            raise
+        except KeyboardInterrupt as interrupt:
+            kind = type(interrupt)
             for child in psutil.Process().children():
                 child.send_signal(signal.SIGINT)

@@ -50,7 +50,13 @@ class Driver:
             self.run, self.experiment = Run(runs_home() / search.name), search
             self.run.check_holds(search)
         else:
-            self.run = search if isinstance(search, Run) else search.run if self.search else find_run(search)
+            self.run = (
+                search
+                if isinstance(search, Run)
+                else search.run
+                if self.search
+                else find_run(search)
+            )
             self.experiment = self.run.experiment()
         self.device, self.doing, self.error = device, "", ""
         self._hands = _Hands() if self.search is None else _HANDS.setdefault(self.search, _Hands())

@@ -25,7 +25,14 @@ from posenfs.workbench.following import Following
 from posenfs.workbench.moment import Moment
 from posenfs.workbench.subject import Subject
 from posenfs.workbench.threads import leave_cores
-from posenfs.workbench.views import CostView, CurvesView, FabricView, LogView, PredictionsView, WeightsView
+from posenfs.workbench.views import (
+    CostView,
+    CurvesView,
+    FabricView,
+    LogView,
+    PredictionsView,
+    WeightsView,
+)
 
 _PERIOD = 0.5  # s between two refreshes
 _RECENT = 20  # s over which the speed is averaged
@@ -79,30 +86,55 @@ class SearchPanel:
         self.buttons = {
             "run": button("Run", "play", "Run to the end", driver.go),
             "pause": button("Pause", "pause", "Pause after the current step", driver.pause),
-            "step": button("Step", "step-forward", "One training step, then pause", lambda: driver.step(1)),
-            "ten": button("10 steps", "forward", "Ten training steps, then pause", lambda: driver.step(10)),
-            "epoch": button("Epoch", "fast-forward", "To the end of the epoch, then pause", self._epoch),
-            "stop": button("Stop", "stop", "Stop after the current step, with a checkpoint", driver.stop),
+            "step": button(
+                "Step", "step-forward", "One training step, then pause", lambda: driver.step(1)
+            ),
+            "ten": button(
+                "10 steps", "forward", "Ten training steps, then pause", lambda: driver.step(10)
+            ),
+            "epoch": button(
+                "Epoch", "fast-forward", "To the end of the epoch, then pause", self._epoch
+            ),
+            "stop": button(
+                "Stop", "stop", "Stop after the current step, with a checkpoint", driver.stop
+            ),
         }
         self.moment = Moment(description="snapshot")
         self.moment.observe(lambda change: self._look_back(), "value")
-        self.name = widgets.Text(f"{self.run.name}_branch", layout={"width": "180px"}, description="")
+        self.name = widgets.Text(
+            f"{self.run.name}_branch", layout={"width": "180px"}, description=""
+        )
         self.buttons["rewind"] = button(
-            "Rewind", "undo", "Back to this checkpoint; later steps are kept in branches/", self._rewind
+            "Rewind",
+            "undo",
+            "Back to this checkpoint; later steps are kept in branches/",
+            self._rewind,
         )
         self.buttons["branch"] = button(
-            "Branch", "code-fork", "Create a run of this name that continues from this checkpoint", self._branch
+            "Branch",
+            "code-fork",
+            "Create a run of this name that continues from this checkpoint",
+            self._branch,
         )
-        self.state, self.bar, self.message = widgets.HTML(), widgets.FloatProgress(max=1.0), widgets.HTML()
+        self.state, self.bar, self.message = (
+            widgets.HTML(),
+            widgets.FloatProgress(max=1.0),
+            widgets.HTML(),
+        )
         self.state.add_class("posenfs-state")
         self.bar.layout = {"width": "100%", "height": "8px"}
         first = [self.buttons[name] for name in ("run", "pause", "step", "ten", "epoch", "stop")]
         second = [self.moment, self.buttons["rewind"], self.name, self.buttons["branch"]]
         self._notes = [widgets.HTML("<i>drawing …</i>") for _ in self.views]  # until a tab is drawn
-        pages = [widgets.VBox([note, view.widget]) for note, view in zip(self._notes, self.views, strict=True)]
+        pages = [
+            widgets.VBox([note, view.widget])
+            for note, view in zip(self._notes, self.views, strict=True)
+        ]
         self.tabs = widgets.Tab(pages, titles=[view.title for view in self.views])
         self.tabs.observe(lambda change: self._turn_to(), "selected_index")
-        self.widget = column(row(*first), row(*second), self.state, self.bar, self.message, self.tabs)
+        self.widget = column(
+            row(*first), row(*second), self.state, self.bar, self.message, self.tabs
+        )
 
     def _ipython_display_(self) -> None:
         if show(self.widget, lambda: ""):  # `finished` displays a static image
@@ -132,9 +164,18 @@ class SearchPanel:
 
     def still(self) -> str:
         """Return the state, the curves and the fabrics as static HTML."""
-        steps, architectures = self.following.steps, self.following.at(self.following.status.get("step", 0))[1]
-        image = base64.b64encode(summary(self.following.history, self.following.status.get("headline")).png()).decode()
-        graph = draw_fabrics(self.subject.specs, architectures).svg() if len(steps) and architectures else ""
+        steps, architectures = (
+            self.following.steps,
+            self.following.at(self.following.status.get("step", 0))[1],
+        )
+        image = base64.b64encode(
+            summary(self.following.history, self.following.status.get("headline")).png()
+        ).decode()
+        graph = (
+            draw_fabrics(self.subject.specs, architectures).svg()
+            if len(steps) and architectures
+            else ""
+        )
         return f"<div>{self.state.value}</div><img src='data:image/png;base64,{image}' style='max-width: 100%'>{graph}"
 
     def refresh(self) -> None:
@@ -183,7 +224,9 @@ class SearchPanel:
         ended = self.following.status.get("state") in ("finished", "failed", "interrupted")
         if ended and not self._ended and self._picture is not None:
             label = "a static image of the end, which stays when the kernel is gone"
-            self._picture.update(HTML(f"<details><summary>{label}</summary>{self.still()}</details>"))
+            self._picture.update(
+                HTML(f"<details><summary>{label}</summary>{self.still()}</details>")
+            )
             self._ended = True
         elif not ended:
             self._ended = False
@@ -194,7 +237,9 @@ class SearchPanel:
         selected = self.moment.value
         at_the_end = selected == self.moment.options[-1]
         self._filling = True  # the change is not the user's
-        self.moment.offer(options, options[-1] if at_the_end or selected not in options else selected)
+        self.moment.offer(
+            options, options[-1] if at_the_end or selected not in options else selected
+        )
         self._filling = False
 
     def _show_head(self) -> None:
@@ -224,7 +269,12 @@ class SearchPanel:
         self.state.value = f"{badge} &nbsp; {' · '.join(facts)}{doing}"
         error = driver.error or status.get("error", "")
         hint = "" if self.following.history else "<i>Nothing is logged yet: press Run, or Step.</i>"
-        if driver.search is None and under_way and state not in ("running", "paused") and not driver.doing:
+        if (
+            driver.search is None
+            and under_way
+            and state not in ("running", "paused")
+            and not driver.doing
+        ):
             hint = f"<i>This run is open in {self.run.holder()}: until that ends, only a branch can go on.</i>"
         self.message.value = in_red(error) if error else hint
 
@@ -246,7 +296,9 @@ class SearchPanel:
             rate = sum(row["images_per_s"] for row in recent) / len(recent)
             facts.append(f"{rate:.1f} images/s")
             if rate:
-                facts.append(f"{_duration(left * self.subject.experiment.run.batch_size / rate)} left")
+                facts.append(
+                    f"{_duration(left * self.subject.experiment.run.batch_size / rate)} left"
+                )
         return facts + [f"{row['peak_mb'] / 1000:.1f} GB" for row in last]
 
     # -- waiting -------------------------------------------------------------------------------
@@ -265,10 +317,17 @@ class SearchPanel:
                 self.driver.search.finish()
             elif self.run.status().get("state") != "finished":
                 if not self.run.in_use():
-                    detach(self.subject.experiment, self.run.folder, self.driver.device, patience=math.inf)
+                    detach(
+                        self.subject.experiment,
+                        self.run.folder,
+                        self.driver.device,
+                        patience=math.inf,
+                    )
                 status = follow(self.run)
                 if status.get("state") != "finished":
-                    raise RunError(f"{self.run.folder} ended as {status.get('state')}: {status.get('error', '')}")
+                    raise RunError(
+                        f"{self.run.folder} ended as {status.get('state')}: {status.get('error', '')}"
+                    )
             self.refresh()
             display(HTML(self.still()))
         while self.run.status().get("state") != "finished":
@@ -279,4 +338,10 @@ class SearchPanel:
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    return (
+        f"{hours} h {minutes} min"
+        if hours
+        else f"{minutes} min {seconds} s"
+        if minutes
+        else f"{seconds} s"
+    )

@@ -1,11 +1,13 @@
-"""Messages: operating-system errors and suggestions."""
+"""Messages: operating-system errors, suggestions and notes."""
 
 import errno
 import os
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from posenfs.body.words import message_of, suggestion, unknown_entry
+from posenfs.body.words import message_of, note, suggestion, unknown_entry
 
 
 @pytest.mark.parametrize(
@@ -58,4 +60,16 @@ def test_suggestions():
     assert unknown_entry("backbone", "hrnt", ["hrnet", "vgg"]).startswith(
         "unknown backbone 'hrnt'; known: hrnet, vgg; did you mean hrnet? "
         "A plugin can add more: --plugin FILE"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shell", "stream"), [(None, "err"), (SimpleNamespace(), "err"), (SimpleNamespace(kernel=1), "out")]
+)
+def test_a_note_is_plain_in_a_notebook_and_leaves_the_stdout_of_commands_alone(shell, stream, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    note("initial weights: random")
+    printed = capsys.readouterr()
+    assert getattr(printed, stream) == "initial weights: random\n" and printed.out + printed.err == getattr(
+        printed, stream
     )

@@ -24,7 +24,9 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def lab(tmp_path):
-    own = Lab(tmp_path / "house", OMP_WAIT_POLICY="passive")  # no turn is wasted where others want the cores
+    own = Lab(
+        tmp_path / "house", OMP_WAIT_POLICY="passive"
+    )  # no turn is wasted where others want the cores
     yield own
     own.close()
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import nbformat
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 TOKEN = "for-this-test"
 
 
@@ -31,8 +33,13 @@ class Lab:
     def __init__(self, folder: Path, **environment: str):
         self.folder, self.port = folder, _free_port()
         (folder / "notebooks").mkdir(parents=True)
-        (folder / "pyproject.toml").write_text("")  # the house begins here: runs and data are made below
-        home = {name: str(folder / "jupyter" / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")}
+        (folder / "pyproject.toml").write_text(
+            ""
+        )  # the house begins here: runs and data are made below
+        home = {
+            name: str(folder / "jupyter" / name)
+            for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
+        }
         home["JUPYTER_RUNTIME_DIR"] = str(folder / "jupyter" / "runtime")
         options = [
             f"--ServerApp.root_dir={folder}", f"--ServerApp.port={self.port}", f"--IdentityProvider.token={TOKEN}",
@@ -41,7 +48,9 @@ class Lab:
             "--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None", "--LabApp.extension_manager=readonly",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--no-browser", "--allow-root",
         ]  # fmt: skip
-        self.set("@jupyterlab/apputils-extension:notification", fetchNews="false", checkForUpdates=False)
+        self.set(
+            "@jupyterlab/apputils-extension:notification", fetchNews="false", checkForUpdates=False
+        )
         self.log = open(folder / "jupyter.log", "w")  # noqa: SIM115 (closed when the server ends)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options], stdout=self.log, stderr=self.log, cwd=folder,
@@ -72,8 +81,16 @@ class Lab:
 
     def write(self, notebook: str, cells: list[str]) -> str:
         """A notebook of these cells of code; where it is below the root."""
-        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel)
+        kernel = {
+            "kernelspec": {
+                "name": "python3",
+                "display_name": "Python 3 (ipykernel)",
+                "language": "python",
+            }
+        }
+        book = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells], metadata=kernel
+        )
         nbformat.write(book, self.folder / "notebooks" / f"{notebook}.ipynb")
         return f"notebooks/{notebook}.ipynb"
 
@@ -104,20 +121,29 @@ class Page:
         self.page.on("request", self._asked)
 
     def _asked(self, request) -> None:
-        if not request.url.startswith((self.lab.address, self.lab.address.replace("http", "ws"), "data:", "blob:")):
+        if not request.url.startswith(
+            (self.lab.address, self.lab.address.replace("http", "ws"), "data:", "blob:")
+        ):
             self.elsewhere.append(request.url)
 
     def open(self, notebook: str) -> None:
-        self.page.goto(f"{self.lab.address}/lab/tree/{notebook}?token={TOKEN}&reset", wait_until="domcontentloaded")
+        self.page.goto(
+            f"{self.lab.address}/lab/tree/{notebook}?token={TOKEN}&reset",
+            wait_until="domcontentloaded",
+        )
         self.begun()
 
     def begun(self) -> None:
         """Until the notebook is there and its kernel has answered."""
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        self.page.evaluate("async () => { await window.jupyterapp.shell.currentWidget?.sessionContext?.ready; }")
+        self.page.evaluate(
+            "async () => { await window.jupyterapp.shell.currentWidget?.sessionContext?.ready; }"
+        )
         self.idle()
         chooser = self.page.locator(".jp-Dialog", has_text="Select Kernel")
-        if chooser.count():  # of a kernel that took long to answer JupyterLab asks whether it is the right one
+        if (
+            chooser.count()
+        ):  # of a kernel that took long to answer JupyterLab asks whether it is the right one
             chooser.locator(".jp-mod-accept").click()
             self.idle()
 

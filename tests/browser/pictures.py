@@ -21,7 +21,10 @@ edit = Architecture(own.alpha.detach() + torch.tensor([0.0, -1.0, 0.0, 1.0]), ow
 other = search.branch(172, "bolder", {name: edit})
 metrics = other.finish()"""
 _TABS = ("Curves", "Alpha", "Beta", "Fabric", "Predictions", "Cost", "Log")
-_SAYS = {"Predictions": "on people that it was not trained on", "Cost": "GMAC an image"}  # once it is computed
+_SAYS = {
+    "Predictions": "on people that it was not trained on",
+    "Cost": "GMAC an image",
+}  # once it is computed
 _WIDGETS = {
     "panel": "panel = SearchPanel(search)\npanel",
     "": "metrics = await panel.finished()",
@@ -51,7 +54,8 @@ def take(folder: Path) -> None:
         _touch(page)
         for theme in ("Light", "Dark"):
             page.page.evaluate(
-                "t => window.jupyterapp.commands.execute('apputils:change-theme', {theme: t})", f"JupyterLab {theme}"
+                "t => window.jupyterapp.commands.execute('apputils:change-theme', {theme: t})",
+                f"JupyterLab {theme}",
             )
             for name in _WIDGETS:
                 if name == "panel":
@@ -66,7 +70,12 @@ def take(folder: Path) -> None:
 
 def _cell(page: Page, name: str):
     """The widget of a cell, in sight."""
-    own = page.page.locator(".jp-Notebook .jp-Cell").nth(1 + list(_WIDGETS).index(name)).locator(".posenfs").first
+    own = (
+        page.page.locator(".jp-Notebook .jp-Cell")
+        .nth(1 + list(_WIDGETS).index(name))
+        .locator(".posenfs")
+        .first
+    )
     own.scroll_into_view_if_needed()
     return own
 
@@ -106,7 +115,9 @@ def _shoot(own, path: Path) -> None:
     own.scroll_into_view_if_needed()
     own.screenshot(path=path)
     image = Image.open(path).convert("RGB")
-    if not own.locator("img:visible, svg image").count():  # 256 colours do for all but people: a third of the size
+    if not own.locator(
+        "img:visible, svg image"
+    ).count():  # 256 colours do for all but people: a third of the size
         image = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     image.save(path, optimize=True)
 

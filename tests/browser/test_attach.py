@@ -31,7 +31,9 @@ def test_tab_and_kernel_come_and_go(lab, page):
     old = page.page.locator(".posenfs-state").last.element_handle()
     page.command("notebook:restart-run-all")
     page.page.locator(".jp-Dialog .jp-mod-accept").click()
-    page.becomes(lambda: old.evaluate("element => element.isConnected"), lambda there: not there, 120)
+    page.becomes(
+        lambda: old.evaluate("element => element.isConnected"), lambda there: not there, 120
+    )
     before = run.status()["step"]
     page.until(lambda word, step: word == "running" and step > before)
     assert run.status()["pid"] == process

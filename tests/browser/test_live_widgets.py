@@ -14,7 +14,9 @@ SMALL = {"train_pictures": 48, "valid_pictures": 12, "image_size": 64, "width": 
 
 def shown(page):
     """The page of the tab that is looked at."""
-    return page.page.locator(".posenfs .widget-tab-contents > .jupyter-widgets:not(.lm-mod-hidden)").last
+    return page.page.locator(
+        ".posenfs .widget-tab-contents > .jupyter-widgets:not(.lm-mod-hidden)"
+    ).last
 
 
 def turn_through_all_tabs(page) -> None:
@@ -46,7 +48,9 @@ def use_every_control(page) -> None:
         page.becomes(note.inner_text, lambda text: text.startswith("the weights of step 0"))
         assert not shown(page).locator("input[type=checkbox]").is_checked()
         label = choose(page, 0, 1)
-        page.becomes(note.inner_text, lambda text, label=label: text.endswith(f"less that of {label}"))
+        page.becomes(
+            note.inner_text, lambda text, label=label: text.endswith(f"less that of {label}")
+        )
         choose(page, 0, 0)
         page.becomes(note.inner_text, lambda text: "less" not in text)
         choose(page, 1, 2)

@@ -50,7 +50,11 @@ def test_editor_explorer_designer_and_browser(widget, page):
     before = changes(page, picture, ""), words(), graph()
     slider = editor.locator(".widget-slider", has_text="separable").locator(".noUi-handle")
     slider.press("End")
-    after = changes(page, picture, before[0]), changes(page, words, before[1]), changes(page, graph, before[2])
+    after = (
+        changes(page, picture, before[0]),
+        changes(page, words, before[1]),
+        changes(page, graph, before[2]),
+    )
     assert all(one != other for one, other in zip(before, after, strict=True))
     editor.locator(".jupyter-button", has_text="Undo").click()
     page.becomes(graph, lambda now: now == before[2])
@@ -72,7 +76,9 @@ def test_editor_explorer_designer_and_browser(widget, page):
     designer = widget(3)
     words = lambda: designer.get_by_text("keypoints in").inner_text()  # noqa: E731
     assert words() == "16 of 16 keypoints in 3 parts"
-    name = page.page.locator("title", has_text=re.compile("^keypoint/3$"))  # the left shoulder, an upper limb's
+    name = page.page.locator(
+        "title", has_text=re.compile("^keypoint/3$")
+    )  # the left shoulder, an upper limb's
     shoulder = designer.locator("g.keypoint", has=name)
     shoulder.click()
     assert changes(page, words, "16 of 16 keypoints in 3 parts") == "15 of 16 keypoints in 3 parts"

@@ -27,7 +27,9 @@ crops = st.builds(
     st.booleans(),
     st.sampled_from([(64, 64), (128, 128), (192, 256), (288, 384)]),
 )
-points = st.lists(st.tuples(st.floats(-500, 2000), st.floats(-500, 2000)), min_size=1, max_size=5).map(np.array)
+points = st.lists(
+    st.tuples(st.floats(-500, 2000), st.floats(-500, 2000)), min_size=1, max_size=5
+).map(np.array)
 
 
 @given(crops, points)
@@ -37,7 +39,9 @@ def test_there_and_back(crop, points_image):
     np.testing.assert_allclose(back, points_image, atol=1e-3)
 
 
-boxes = st.tuples(st.floats(-300, 900), st.floats(-300, 900), st.floats(1, 1200), st.floats(1, 1200)).map(np.array)
+boxes = st.tuples(
+    st.floats(-300, 900), st.floats(-300, 900), st.floats(1, 1200), st.floats(1, 1200)
+).map(np.array)
 
 
 @given(boxes, crops, points)
@@ -53,17 +57,28 @@ def test_there_and_back_from_any_box(box, change, points_image):
 
 @given(crops, points)
 def test_image_to_crop_by_complex_numbers(crop, points_image):
-    z = (points_image - crop.center) @ np.array([1, 1j]) / crop.scale * np.exp(1j * np.deg2rad(crop.rotation))
+    z = (
+        (points_image - crop.center)
+        @ np.array([1, 1j])
+        / crop.scale
+        * np.exp(1j * np.deg2rad(crop.rotation))
+    )
     x, y = z.real + (crop.size[0] - 1) / 2, z.imag + (crop.size[1] - 1) / 2
     x = crop.size[0] - 1 - x if crop.flip else x
-    np.testing.assert_allclose(image_to_crop(points_image, crop), np.stack([x, y], -1), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        image_to_crop(points_image, crop), np.stack([x, y], -1), rtol=1e-6, atol=1e-6
+    )
 
 
 @given(crops, points)
 def test_a_batch_of_crops_is_its_crops(crop, points_image):
     other = Crop(crop.center + 3, crop.scale * 2, crop.rotation - 5, ~crop.flip, crop.size)
     both = Crop(
-        *(np.stack([getattr(c, f) for c in (crop, other)]) for f in ("center", "scale", "rotation", "flip")), crop.size
+        *(
+            np.stack([getattr(c, f) for c in (crop, other)])
+            for f in ("center", "scale", "rotation", "flip")
+        ),
+        crop.size,
     )
     expected = np.stack([image_to_crop(points_image, crop), image_to_crop(points_image, other)])
     np.testing.assert_allclose(image_to_crop(np.stack([points_image] * 2), both), expected)
@@ -77,7 +92,9 @@ def test_heatmap_pixels_cover_four_crop_pixels(width, x):
     assert crop_to_heatmap(mirrored) == pytest.approx(width - 1 - crop_to_heatmap(x))
 
 
-@pytest.mark.parametrize(("size", "expected"), [((100, 100), 2.5), ((75, 100), 200 * 1.25 / 75), ((100, 200), 2.5)])
+@pytest.mark.parametrize(
+    ("size", "expected"), [((100, 100), 2.5), ((75, 100), 200 * 1.25 / 75), ((100, 200), 2.5)]
+)
 def test_boxes_grow_to_the_crops_aspect(size, expected):
     crop = crop_of_box(np.array([10.0, 20.0, 200.0, 100.0]), size)
     assert crop.center.tolist() == [110, 70]
@@ -107,7 +124,9 @@ def test_mirroring_a_crop_and_its_keypoints_commutes(crop, seed):
     flipped = Crop(crop.center, crop.scale, crop.rotation, np.bool_(True), (64, 64))
     a, b = cut_crop(image, upright), cut_crop(image, flipped)
     assert (a.flip(-1).int() - b.int()).abs().max() <= 1
-    mirrored, _ = mirror_keypoints(image_to_crop(keypoints, upright), visibility, MPII.flip_order, 64)
+    mirrored, _ = mirror_keypoints(
+        image_to_crop(keypoints, upright), visibility, MPII.flip_order, 64
+    )
     assert (image_to_crop(keypoints, flipped)[list(MPII.flip_order)] == mirrored).all()
 
 
@@ -120,7 +139,9 @@ def test_pixels_go_where_points_go(scale, rotation):
     sigma = 4 * max(scale, 1)
     dot = 250 * np.exp(-((grid_x - x) ** 2 + (grid_y - y) ** 2) / (2 * sigma**2))
     image = torch.from_numpy(np.repeat(dot[None], 3, 0).round().astype(np.uint8))
-    crop = Crop(np.array([205.0, 192.0]), np.float64(scale), np.float64(rotation), np.bool_(False), (96, 96))
+    crop = Crop(
+        np.array([205.0, 192.0]), np.float64(scale), np.float64(rotation), np.bool_(False), (96, 96)
+    )
     cut = cut_crop(image, crop)[0].double().numpy()
     rows, columns = np.mgrid[0:96, 0:96]
     center = np.array([(columns * cut).sum(), (rows * cut).sum()]) / cut.sum()
@@ -135,7 +156,9 @@ def test_identity_crop_is_the_image():
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 5.0])
 def test_a_crop_far_outside_is_black(scale):
-    crop = Crop(np.array([5000.0, -900.0]), np.float64(scale), np.float64(20), np.bool_(True), (32, 32))
+    crop = Crop(
+        np.array([5000.0, -900.0]), np.float64(scale), np.float64(20), np.bool_(True), (32, 32)
+    )
     assert cut_crop(torch.full((3, 40, 60), 200, dtype=torch.uint8), crop).max() == 0
 
 

@@ -36,7 +36,9 @@ def test_perfect_maps_decode_without_bias(height, width, flip, decoding):
     if flip:
         mirrored = keypoints.clone()
         mirrored[..., 0] = width - 1 - mirrored[..., 0]
-        mirrored_maps = encode(crop_to_heatmap(mirrored[:, list(MPII.flip_order)]), height // 4, width // 4)
+        mirrored_maps = encode(
+            crop_to_heatmap(mirrored[:, list(MPII.flip_order)]), height // 4, width // 4
+        )
         maps = (maps + mirror_maps(mirrored_maps, MPII.flip_order)) / 2
     found, peaks = DECODINGS[decoding](maps)
     error = heatmap_to_crop(found) - keypoints
@@ -50,7 +52,9 @@ def test_mirrored_maps_are_the_maps_of_mirrored_keypoints():
     keypoints = 4 + 20 * torch.rand(3, 16, 2, dtype=torch.double)
     mirrored = keypoints[:, list(MPII.flip_order)].clone()
     mirrored[..., 0] = 31 - mirrored[..., 0]
-    torch.testing.assert_close(mirror_maps(encode(keypoints, 32, 32), MPII.flip_order), encode(mirrored, 32, 32))
+    torch.testing.assert_close(
+        mirror_maps(encode(keypoints, 32, 32), MPII.flip_order), encode(mirrored, 32, 32)
+    )
 
 
 def test_decoding_at_the_border_stays_on_the_map():

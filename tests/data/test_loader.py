@@ -32,7 +32,9 @@ def test_batches_depend_on_seed_epoch_index_alone(people):
         assert _same(batches, list(workers.epoch(epoch)))
         assert _same(batches[2:], list(plain.epoch(epoch, start=2)))  # what a resume sees
     assert not _same(list(plain.epoch(0)), list(plain.epoch(1)))
-    assert not _same(list(plain.epoch(0)), list(Loader(Crops(people, (64, 64), PAPER, seed=4), 4).epoch(0)))
+    assert not _same(
+        list(plain.epoch(0)), list(Loader(Crops(people, (64, 64), PAPER, seed=4), 4).epoch(0))
+    )
 
 
 def test_once_sees_everybody_in_order(people):
@@ -67,10 +69,15 @@ def test_augmentation_has_its_range(augmentation):
         assert abs(np.isclose(zooms, 1.3).mean() - 0.16) < 0.04
 
 
-@pytest.mark.parametrize("augmentation", [None, replace(PAPER, colour=0.3), RELEASED], ids=["no", "paper", "released"])
+@pytest.mark.parametrize(
+    "augmentation", [None, replace(PAPER, colour=0.3), RELEASED], ids=["no", "paper", "released"]
+)
 def test_many_are_placed_as_each_alone(people, augmentation):
     crops, index = Crops(people, (64, 48), augmentation, seed=3), np.array([4, 0, 2])
-    together, apart = crops.place(5, index), collate([crops.place(5, index[i : i + 1]) for i in range(3)])
+    together, apart = (
+        crops.place(5, index),
+        collate([crops.place(5, index[i : i + 1]) for i in range(3)]),
+    )
     for name in ("keypoints_crop", "visibility", "gains"):
         torch.testing.assert_close(getattr(together, name), getattr(apart, name), rtol=0, atol=0)
     for name in ("center", "scale", "rotation", "flip"):
@@ -80,7 +87,9 @@ def test_many_are_placed_as_each_alone(people, augmentation):
 def test_keypoints_of_a_crop_lead_back_to_the_image(people):
     for batch in Loader(Crops(people, (64, 64), PAPER, seed=1), 5).epoch(0):
         back = crop_to_image(batch.keypoints_crop.double().numpy(), batch.crop)
-        for person, flip, points, visible in zip(batch.index, batch.crop.flip, back, batch.visibility, strict=True):
+        for person, flip, points, visible in zip(
+            batch.index, batch.crop.flip, back, batch.visibility, strict=True
+        ):
             own = list(people.skeleton.flip_order if flip else range(16))
             truth = people.keypoints_image[person][own]
             np.testing.assert_allclose(points[visible > 0], truth[visible > 0], atol=1e-3)
@@ -89,7 +98,9 @@ def test_keypoints_of_a_crop_lead_back_to_the_image(people):
 def test_what_lies_outside_the_crop_is_not_labelled_and_holds_zeros(people):
     crops = Crops(people.select([0]), (64, 64))
     sample = crops[0, 0]
-    small = Crop(sample.crop.center, sample.crop.scale / 8, sample.crop.rotation, sample.crop.flip, (64, 64))
+    small = Crop(
+        sample.crop.center, sample.crop.scale / 8, sample.crop.rotation, sample.crop.flip, (64, 64)
+    )
     keypoints, visibility = keypoints_of_crop(crops.people, np.array([0]), small)
     assert (visibility == 0).any()
     assert (keypoints[visibility == 0] == 0).all()

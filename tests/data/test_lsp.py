@@ -37,13 +37,17 @@ def test_keypoints_boxes_and_heads(joints, tmp_path):
     for n, image in enumerate((5000, 5001, 5002)):
         x, y, label = joints[:, :, image].T
         assert (valid.visibility[n] == 2 * label).all()
-        np.testing.assert_array_equal(valid.keypoints_image[n], np.stack([x * label, y * label], -1))
+        np.testing.assert_array_equal(
+            valid.keypoints_image[n], np.stack([x * label, y * label], -1)
+        )
         left, top, width, height = valid.boxes[n]
         np.testing.assert_allclose(
             (left, top, left + width, top + height),
             (x[label > 0].min(), y[label > 0].min(), x[label > 0].max(), y[label > 0].max()),
         )
-    assert valid.head_sizes[0] == pytest.approx(np.linalg.norm(joints[12, :2, 5000] - joints[13, :2, 5000]))
+    assert valid.head_sizes[0] == pytest.approx(
+        np.linalg.norm(joints[12, :2, 5000] - joints[13, :2, 5000])
+    )
     assert np.isnan(valid.head_sizes[2])
     assert load_image(valid.image_path(1)).shape == (3, 160, 160)
 
@@ -68,7 +72,9 @@ def test_unsound_files_are_named(joints, tmp_path):
     with pytest.raises(DataError, match=r"shape \(13, 3, 5003\), expected \(14, 3, images\)"):
         read_lsp(tmp_path, "train")
     savemat(tmp_path / "joints.mat", {"joints": joints.transpose(1, 0, 2)})
-    with pytest.raises(DataError, match="this is the original LSP, which is not supported; take lspet_dataset.zip"):
+    with pytest.raises(
+        DataError, match="this is the original LSP, which is not supported; take lspet_dataset.zip"
+    ):
         read_lsp(tmp_path, "train")
     savemat(tmp_path / "joints.mat", {"joints": joints[..., :100]})
     with pytest.raises(DataError, match="no labelled person for valid; it has 100 images"):

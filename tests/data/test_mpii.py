@@ -52,8 +52,13 @@ def test_file_order_is_the_papers_permutation():
 
 
 def test_keypoints_and_labels_move_together(drawn):
-    entries, people = json.loads((drawn / "annot" / "train.json").read_text()), read_mpii(drawn, "train")
-    for entry, keypoints, visibility in zip(entries, people.keypoints_image, people.visibility, strict=True):
+    entries, people = (
+        json.loads((drawn / "annot" / "train.json").read_text()),
+        read_mpii(drawn, "train"),
+    )
+    for entry, keypoints, visibility in zip(
+        entries, people.keypoints_image, people.visibility, strict=True
+    ):
         for k, name in enumerate(MPII.keypoints):
             i = FILE_NAMES.index(name)
             assert (visibility[k] > 0) == (entry["joints_vis"][i] > 0)
@@ -62,7 +67,10 @@ def test_keypoints_and_labels_move_together(drawn):
 
 
 def test_boxes_follow_the_protocol(drawn):
-    entry, people = json.loads((drawn / "annot" / "train.json").read_text())[0], read_mpii(drawn, "train")
+    entry, people = (
+        json.loads((drawn / "annot" / "train.json").read_text())[0],
+        read_mpii(drawn, "train"),
+    )
     x, y, w, h = people.boxes[0]
     assert w == h == pytest.approx(200 * entry["scale"])
     assert x + w / 2 == pytest.approx(entry["center"][0] - 1)
@@ -78,7 +86,10 @@ def test_head_sizes_are_six_tenths_of_the_diagonal(drawn):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"joints": [[1, 2]] * 15}, r"train.json, entry 3 .*joints must be 16 x 2 numbers; got 15 x 2"),
+        (
+            {"joints": [[1, 2]] * 15},
+            r"train.json, entry 3 .*joints must be 16 x 2 numbers; got 15 x 2",
+        ),
         ({"joints": [[1, float("nan")]] * 16}, r"entry 3 .*joints holds nan"),
         ({"joints": "many"}, r"entry 3 .*joints must be 16 x 2 numbers; got 'many'"),
         ({"joints_vis": [1] * 15}, r"entry 3 .*joints_vis must be 16 numbers; got 15"),
@@ -119,7 +130,11 @@ def test_ground_truth_that_is_no_number_is_named(own, drawn):
     whole = {k: v for k, v in loadmat(drawn / "annot" / "gt_valid.mat").items() if k[0] != "_"}
     keypoint, person = np.argwhere(whole["jnt_missing"] == 0)[3]
     for name, index, message in (
-        ("pos_gt_src", (keypoint, 0, person), rf"person {person}'s {FILE_NAMES[keypoint]} is labelled and no number"),
+        (
+            "pos_gt_src",
+            (keypoint, 0, person),
+            rf"person {person}'s {FILE_NAMES[keypoint]} is labelled and no number",
+        ),
         ("headboxes_src", (1, 0, 2), "person 2's head box is no number"),
     ):
         spoilt = {**whole, name: whole[name].astype(float)}
@@ -127,7 +142,10 @@ def test_ground_truth_that_is_no_number_is_named(own, drawn):
         savemat(own / "annot" / "gt_valid.mat", spoilt)
         with pytest.raises(DataError, match=message):
             read_mpii(own, "valid")
-    savemat(own / "annot" / "gt_valid.mat", {**whole, "pos_gt_src": np.array([[1], [2, 3]], dtype=object)})
+    savemat(
+        own / "annot" / "gt_valid.mat",
+        {**whole, "pos_gt_src": np.array([[1], [2, 3]], dtype=object)},
+    )
     with pytest.raises(DataError, match="is not MPII's ground truth"):
         read_mpii(own, "valid")
 
@@ -135,7 +153,9 @@ def test_ground_truth_that_is_no_number_is_named(own, drawn):
 def test_without_ground_truth_head_sizes_come_from_the_scale(own, drawn):
     (own / "annot" / "gt_valid.mat").unlink()
     people, known = read_mpii(own, "valid"), read_mpii(drawn, "valid")
-    np.testing.assert_allclose(people.head_sizes, known.head_sizes, atol=2e-5)  # scales have six decimals
+    np.testing.assert_allclose(
+        people.head_sizes, known.head_sizes, atol=2e-5
+    )  # scales have six decimals
     assert people.head_source == "20 x scale" and known.head_source == "0.6 x head-box diagonal"
 
 
@@ -148,5 +168,7 @@ def test_a_truncated_image_is_named(own):
         load_image(people.image_path(0))
     path.write_bytes(b"\xff\xd8\xff\xe0 half a picture")
     for workers in (0, 1):
-        with pytest.raises(DataError, match=rf"^[^\n]*{path.name} \(\d+ bytes\) is not a whole image[^\n]*$"):
+        with pytest.raises(
+            DataError, match=rf"^[^\n]*{path.name} \(\d+ bytes\) is not a whole image[^\n]*$"
+        ):
             list(Loader(Crops(people.select([0]), (64, 64)), 1, workers).once())

@@ -13,12 +13,20 @@ from scipy.io import savemat
 
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.datasets.mpii import read_mpii
-from posenfs.data.datasets.mpii_release import find_release, load_release, people_of_release, person_id, read_release
+from posenfs.data.datasets.mpii_release import (
+    find_release,
+    load_release,
+    people_of_release,
+    person_id,
+    read_release,
+)
 from posenfs.data.sample import DataError
 
 NAME = "mpii_human_pose_v1_u12_1.mat"
 EMPTY = np.zeros((0, 0))
-BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+BOUNDED = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def matlab(rows: list[dict], fields: list[str] | None = None) -> np.ndarray:
@@ -47,11 +55,19 @@ def release(pictures: list[dict]) -> dict:
     for number, picture in enumerate(pictures):
         people = picture.get("people", [rectangle()])
         image = matlab([{"name": picture.get("name", f"{number + 1:09d}.jpg")}])
-        annolist.append({"image": image, "annorect": matlab(people) if people else EMPTY, "vididx": 7.0})
+        annolist.append(
+            {"image": image, "annorect": matlab(people) if people else EMPTY, "vididx": 7.0}
+        )
         single[number, 0] = np.array(picture.get("single", []), float)[:, None]
     train = np.array([[float(picture.get("train", True)) for picture in pictures]])
     act = matlab([{"act_name": "yoga", "act_id": 3.0} for _ in pictures]).T
-    fields = {"annolist": matlab(annolist), "img_train": train, "single_person": single, "act": act, "version": "12"}
+    fields = {
+        "annolist": matlab(annolist),
+        "img_train": train,
+        "single_person": single,
+        "act": act,
+        "version": "12",
+    }
     return {"RELEASE": matlab([fields])}
 
 
@@ -72,9 +88,17 @@ def release_of(drawn, root) -> list[dict]:
             if entry["joints_vis"][k]
         ]
         side, (x, y) = 20 * entry["scale"] / 0.6, entry["center"]
-        head = {"x1": 5.0, "x2": 5 + side, "y1": 9.0, "y2": 9.0, "objpos": matlab([{"x": x, "y": y}])}
+        head = {
+            "x1": 5.0,
+            "x2": 5 + side,
+            "y1": 9.0,
+            "y2": 9.0,
+            "objpos": matlab([{"x": x, "y": y}]),
+        }
         pictures.setdefault(entry["image"], []).append(rectangle(points, entry["scale"], **head))
-    write_release(root, [{"name": name, "people": people} for name, people in pictures.items()], "annot")
+    write_release(
+        root, [{"name": name, "people": people} for name, people in pictures.items()], "annot"
+    )
     return entries
 
 
@@ -85,16 +109,22 @@ def test_the_same_people_as_from_the_json_form(drawn, tmp_path):
     assert find_release(tmp_path) == tmp_path / "annot" / NAME
     assert len(rows["train"]) + len(rows["valid"]) == len(expected)
     seen = {name: 0 for name in names}
-    order = {name: [n for n, entry in enumerate(entries) if entry["image"] == name] for name in names}
+    order = {
+        name: [n for n, entry in enumerate(entries) if entry["image"] == name] for name in names
+    }
     for people in rows.values():
         assert people.root == tmp_path / "images" and people.left_out == {}
         for n, number in enumerate(people.person_ids):
             name = people.images[people.image_index[n]]
-            assert number == person_id(names.index(name) + 1, seen[name] + 1)  # the file's numbers count from 1
+            assert number == person_id(
+                names.index(name) + 1, seen[name] + 1
+            )  # the file's numbers count from 1
             own = order[name][seen[name]]
             seen[name] += 1
             for field in ("keypoints_image", "visibility", "boxes", "head_sizes"):
-                np.testing.assert_allclose(getattr(people, field)[n], getattr(expected, field)[own], atol=1e-9)
+                np.testing.assert_allclose(
+                    getattr(people, field)[n], getattr(expected, field)[own], atol=1e-9
+                )
 
 
 def test_every_tenth_picture_with_people_validates(tmp_path):
@@ -106,8 +136,16 @@ def test_every_tenth_picture_with_people_validates(tmp_path):
     assert valid.images == ("twice.jpg", "000000022.jpg")
     assert valid.person_ids.tolist() == [11001, 22001, 22002, 23001]
     assert valid.image_index.tolist() == [0, 1, 1, 0]
-    assert train.person_ids.tolist() == [*range(2001, 10000, 1000), 10001, 10002, *range(13001, 22000, 1000)]
-    for people, words in ((train, "all but every 10th training picture"), (valid, "every 10th training picture")):
+    assert train.person_ids.tolist() == [
+        *range(2001, 10000, 1000),
+        10001,
+        10002,
+        *range(13001, 22000, 1000),
+    ]
+    for people, words in (
+        (train, "all but every 10th training picture"),
+        (valid, "every 10th training picture"),
+    ):
         assert words in people.box_source
 
 
@@ -129,12 +167,18 @@ def test_visibility_in_each_of_its_forms(tmp_path, point, expected):
     people = read_release(tmp_path, "train")
     k = MPII.index("head_top")
     assert people.visibility[0].tolist() == [expected if n == k else 0 for n in range(16)]
-    assert people.keypoints_image[0, k].tolist() == [2, 4] and not people.keypoints_image[0, k + 1 :].any()
+    assert (
+        people.keypoints_image[0, k].tolist() == [2, 4]
+        and not people.keypoints_image[0, k + 1 :].any()
+    )
 
 
 def test_of_a_point_listed_twice_the_first_counts(tmp_path):
     write_release(tmp_path, [{"people": [rectangle([(3.5, 5.25, 6), (9, 9, 6)])]}])
-    assert read_release(tmp_path, "train").keypoints_image[0, MPII.index("pelvis")].tolist() == [2.5, 4.25]
+    assert read_release(tmp_path, "train").keypoints_image[0, MPII.index("pelvis")].tolist() == [
+        2.5,
+        4.25,
+    ]
 
 
 def test_people_who_lack_something_are_counted_by_reason(tmp_path):
@@ -149,10 +193,17 @@ def test_people_who_lack_something_are_counted_by_reason(tmp_path):
         rectangle(scale=0.0),
         rectangle(x2=EMPTY),
     ]
-    write_release(tmp_path, [{"people": people}, {"people": [heads]}, {"people": []}, {"people": [{"scale": 1.0}]}])
+    write_release(
+        tmp_path,
+        [{"people": people}, {"people": [heads]}, {"people": []}, {"people": [{"scale": 1.0}]}],
+    )
     found = read_release(tmp_path, "train")
     assert found.person_ids.tolist() == [1001, 1008]
-    assert found.left_out == {"no scale or position": 5, "no labelled keypoint": 2, "box of no size": 1}
+    assert found.left_out == {
+        "no scale or position": 5,
+        "no labelled keypoint": 2,
+        "box of no size": 1,
+    }
     assert found.head_sizes[0] == pytest.approx(30) and np.isnan(found.head_sizes[1])
     np.testing.assert_allclose(found.boxes[0], [49 - 100, 59 + 15 - 100, 200, 200])
 
@@ -169,9 +220,17 @@ def test_the_test_split_is_of_people_who_stand_apart(tmp_path):
     write_release(tmp_path, pictures)
     people = read_release(tmp_path, "test")
     assert people.person_ids.tolist() == [2001, 2003, 5001]
-    assert people.images == ("000000002.jpg", "000000005.jpg") and people.image_index.tolist() == [0, 0, 1]
+    assert people.images == ("000000002.jpg", "000000005.jpg") and people.image_index.tolist() == [
+        0,
+        0,
+        1,
+    ]
     assert people.left_out == {"not in single_person": 3, "no scale or position": 1}
-    assert not people.visibility.any() and not people.keypoints_image.any() and np.isnan(people.head_sizes).all()
+    assert (
+        not people.visibility.any()
+        and not people.keypoints_image.any()
+        and np.isnan(people.head_sizes).all()
+    )
     assert people.head_source == "none" and people.name == "mpii_release test"
     assert read_release(tmp_path, "train").person_ids.tolist() == [1001]
     with pytest.raises(DataError, match=r"nobody to use for valid .*in 5 images"):
@@ -219,7 +278,10 @@ def test_unsound_files_are_named(tmp_path):
         (b"no mat file at all", "is no MAT-file that can be read"),
         (b"", "is no MAT-file that can be read"),
         # the header of version 7.3; what follows it is HDF5
-        (b"MATLAB 7.3 MAT-file".ljust(124) + struct.pack("<H", 0x200) + b"IM" + b"\x89HDF", r"version 7.3.*'-v7'"),
+        (
+            b"MATLAB 7.3 MAT-file".ljust(124) + struct.pack("<H", 0x200) + b"IM" + b"\x89HDF",
+            r"version 7.3.*'-v7'",
+        ),
     ):
         path.write_bytes(content)
         with pytest.raises(DataError, match=message):
@@ -232,7 +294,10 @@ def test_unsound_files_are_named(tmp_path):
             "fields annolist, img_train; expected annolist, img_train, single_person",
         ),
         (changed(whole, annolist=np.zeros(2)), "annolist has the fields None"),
-        (changed(whole, img_train=np.ones((1, 3))), "annolist is of 2 images, img_train of 3, single_person of 2"),
+        (
+            changed(whole, img_train=np.ones((1, 3))),
+            "annolist is of 2 images, img_train of 3, single_person of 2",
+        ),
         (changed(whole, img_train=np.array([[1.0, np.nan]])), "img_train must be 0 or 1"),
         (changed(whole, single_person=np.ones((1, 2))), "single_person of 2"),
     ):
@@ -272,8 +337,13 @@ def reads(root) -> None:
 
 def test_the_file_of_every_kind_is_sound(tmp_path):
     path = write_release(tmp_path, everybody())
-    assert [len(people_of_release(load_release(path), split)) for split in ("train", "test")] == [2, 1]
-    assert (read_release(tmp_path, "train").visibility[0] == 2).all() and len(MPII_FILE_KEYPOINTS) == 16
+    assert [len(people_of_release(load_release(path), split)) for split in ("train", "test")] == [
+        2,
+        1,
+    ]
+    assert (read_release(tmp_path, "train").visibility[0] == 2).all() and len(
+        MPII_FILE_KEYPOINTS
+    ) == 16
 
 
 @BOUNDED
@@ -296,7 +366,9 @@ def test_files_cut_short(tmp_path, share, packed):
         read_release(tmp_path, "train")
 
 
-VALUES = st.sampled_from([EMPTY, np.nan, 1e100, -3.0, "", "text", np.zeros((2, 2)), matlab([{"x": 1.0}]), np.bool_(1)])
+VALUES = st.sampled_from(
+    [EMPTY, np.nan, 1e100, -3.0, "", "text", np.zeros((2, 2)), matlab([{"x": 1.0}]), np.bool_(1)]
+)
 
 
 @BOUNDED
@@ -309,7 +381,12 @@ def test_fields_that_are_dropped_or_hold_something_else(tmp_path, data):
         names = here.dtype.names
         name = data.draw(st.sampled_from(names))
         inner = here[name].ravel()[row]
-        if level == depth - 1 or not isinstance(inner, np.ndarray) or not inner.dtype.names or not inner.size:
+        if (
+            level == depth - 1
+            or not isinstance(inner, np.ndarray)
+            or not inner.dtype.names
+            or not inner.size
+        ):
             if data.draw(st.booleans()):
                 here[name].reshape(-1)[row] = data.draw(VALUES)
             else:

@@ -43,7 +43,9 @@ def test_a_picture_is_a_function_of_its_number():
 def test_files_do_not_depend_on_the_number_of_processes(tmp_path):
     for processes in (1, 2):
         write_synthetic(tmp_path / str(processes), 3, 2, processes=processes, progress=False)
-    files = sorted(p.relative_to(tmp_path / "1") for p in (tmp_path / "1").rglob("*") if p.is_file())
+    files = sorted(
+        p.relative_to(tmp_path / "1") for p in (tmp_path / "1").rglob("*") if p.is_file()
+    )
     assert len(files) == 5 + 3 + 2 + 1
     for name in files:
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
@@ -55,7 +57,10 @@ def test_labels_lie_in_the_picture(people):
         height, width = picture.image.shape[:2]
         for person in picture.people:
             for skeleton in (MPII, COCO):
-                keypoints, visibility = person.keypoints[skeleton.name], person.visibility[skeleton.name]
+                keypoints, visibility = (
+                    person.keypoints[skeleton.name],
+                    person.visibility[skeleton.name],
+                )
                 inside = ((keypoints > -0.5) & (keypoints < [width - 0.5, height - 0.5])).all(-1)
                 face = np.isin(np.arange(len(skeleton)), range(5)) & (skeleton is COCO)
                 assert (inside == (visibility > 0))[~face].all()
@@ -74,7 +79,9 @@ def test_both_skeletons_are_of_one_body(people):
 def test_head_boxes_hold_the_head(people):
     for person in people:
         for name in ("head_top", "upper_neck"):
-            assert (person.head_box[0] <= at(person, name)).all() and (at(person, name) <= person.head_box[1]).all()
+            assert (person.head_box[0] <= at(person, name)).all() and (
+                at(person, name) <= person.head_box[1]
+            ).all()
         length = np.linalg.norm(at(person, "head_top") - at(person, "upper_neck"))
         assert 0.6 * np.linalg.norm(person.head_box[1] - person.head_box[0]) > 0.5 * length
 
@@ -86,12 +93,18 @@ def test_bones_keep_their_length():
         angles, body = figures.sample_pose(rng, pose), figures.sample_body(rng)
         joints, _ = figures.place_joints(angles, body, figures.view(rng.uniform(0, 360), 10))
         for side in ("left", "right"):
-            for a, b, bone in (("hip", "knee", "thigh"), ("knee", "ankle", "shin"), ("shoulder", "elbow", "upper_arm")):
+            for a, b, bone in (
+                ("hip", "knee", "thigh"),
+                ("knee", "ankle", "shin"),
+                ("shoulder", "elbow", "upper_arm"),
+            ):
                 length = np.linalg.norm(joints[f"{side}_{a}"] - joints[f"{side}_{b}"])
                 assert length == pytest.approx(body[bone])
         for name, value in angles.items():
             limit = figures.LIMITS.get(name.removeprefix("left_").removeprefix("right_"))
-            if limit and not name.endswith("hip_flexion"):  # which is measured from the leaning pelvis
+            if limit and not name.endswith(
+                "hip_flexion"
+            ):  # which is measured from the leaning pelvis
                 low, high = limit
                 assert min(low, -high) <= value <= max(high, -low), (pose, name)
 
@@ -117,7 +130,9 @@ def test_visible_keypoints_are_really_in_sight():
         for n, figure in enumerate(cast):
             person = drawing._label(figure, canvas, n + 1, rng(f"annotator {n}"))
             alone = drawing._render(size, light, [figure], [], rng("background"), settings)
-            by_itself = drawing._label(figure, alone, 1, rng(f"annotator {n}")).visibility[MPII.name]
+            by_itself = drawing._label(figure, alone, 1, rng(f"annotator {n}")).visibility[
+                MPII.name
+            ]
             whole = person.visibility[MPII.name]
             assert (whole <= by_itself).all()  # others only ever hide
             pixels = np.rint(person.keypoints[MPII.name][whole == 2]).astype(int)
@@ -131,18 +146,24 @@ def test_files_hold_what_was_drawn(drawn):
         people = read_mpii(drawn, split)
         entries = json.loads((drawn / "annot" / f"{split}.json").read_text())
         drawn_people = [person for i in range(count) for person in draw_picture(i, split).people]
-        expected = [person for person in drawn_people if (person.visibility[MPII.name] == 2).sum() >= 3]
+        expected = [
+            person for person in drawn_people if (person.visibility[MPII.name] == 2).sum() >= 3
+        ]
         assert len(people) == len(expected)
         for n, person in enumerate(expected):
             visibility = person.visibility[MPII.name]
             assert (people.visibility[n] == visibility).all()
             np.testing.assert_allclose(
-                people.keypoints_image[n], np.where(visibility[:, None] > 0, person.keypoints[MPII.name], 0), atol=1e-9
+                people.keypoints_image[n],
+                np.where(visibility[:, None] > 0, person.keypoints[MPII.name], 0),
+                atol=1e-9,
             )
             head_size = 0.6 * np.linalg.norm(person.head_box[1] - person.head_box[0])
             assert entries[n]["scale"] == pytest.approx(10 * head_size / 200, abs=1e-6)
             # the scale in the files has six decimals: a head size has five
-            assert people.head_sizes[n] == pytest.approx(head_size, abs=1e-9 if split == "valid" else 2e-5)
+            assert people.head_sizes[n] == pytest.approx(
+                head_size, abs=1e-9 if split == "valid" else 2e-5
+            )
             side = 10 * head_size  # 200 * scale
             box = [*(np.array(person.center) + [0, 0.075 * side] - side / 2), side, side]
             np.testing.assert_allclose(people.boxes[n], box, atol=2e-4)
@@ -171,7 +192,8 @@ def test_pycocotools_reads_the_coco_files(drawn, capsys):
     assert len(annotations) == len(read_mpii(drawn, "valid")) and len(file.getImgIds()) == 6
     for annotation in annotations:
         assert (
-            annotation["num_keypoints"] == sum(v > 0 for v in annotation["keypoints"][2::3]) and annotation["area"] > 0
+            annotation["num_keypoints"] == sum(v > 0 for v in annotation["keypoints"][2::3])
+            and annotation["area"] > 0
         )
     truth = [{**annotation, "score": 1.0} for annotation in annotations]
     scored = COCOeval(file, file.loadRes(truth), "keypoints")
@@ -179,7 +201,9 @@ def test_pycocotools_reads_the_coco_files(drawn, capsys):
     assert scored.stats[0] == scored.stats[5] == 1  # AP and AR of the truth itself
     category = file.loadCats(file.getCatIds(["person"]))[0]
     names = category["keypoints"]
-    assert ["left_shoulder", "left_elbow"] in [[names[a - 1], names[b - 1]] for a, b in category["skeleton"]]
+    assert ["left_shoulder", "left_elbow"] in [
+        [names[a - 1], names[b - 1]] for a, b in category["skeleton"]
+    ]
 
 
 def test_a_set_of_an_older_format_is_drawn_anew(tmp_path):
@@ -200,10 +224,16 @@ def test_ground_truth_has_mpiis_own_form(drawn):
     file = loadmat(drawn / "annot" / "gt_valid.mat")
     entries = json.loads((drawn / "annot" / "valid.json").read_text())
     assert file["pos_gt_src"].shape == (16, 2, len(entries))
-    assert file["jnt_missing"].shape == (16, len(entries)) and file["headboxes_src"].shape == (2, 2, len(entries))
+    assert file["jnt_missing"].shape == (16, len(entries)) and file["headboxes_src"].shape == (
+        2,
+        2,
+        len(entries),
+    )
     names = [str(name[0]) for name in file["dataset_joints"][0]]
     assert [names[i] for i in FILE_ORDER[:4]] == ["head", "neck", "thor", "lsho"]
-    np.testing.assert_allclose(file["pos_gt_src"].transpose(2, 0, 1), [entry["joints"] for entry in entries])
+    np.testing.assert_allclose(
+        file["pos_gt_src"].transpose(2, 0, 1), [entry["joints"] for entry in entries]
+    )
 
 
 def test_boxes_frame_people_as_mpiis_do(people):
@@ -213,7 +243,9 @@ def test_boxes_frame_people_as_mpiis_do(people):
         scale = drawing.mpii_scale(person.head_box)
         side, center = 250 * scale, np.array(person.center) + [0, 15 * scale]
         labelled = person.visibility[MPII.name] > 0
-        inside += (np.abs(person.keypoints[MPII.name][labelled] - center) < side / 2).all(-1).tolist()
+        inside += (
+            (np.abs(person.keypoints[MPII.name][labelled] - center) < side / 2).all(-1).tolist()
+        )
     assert np.mean(inside) > 0.97
 
 
@@ -234,7 +266,10 @@ def test_an_interrupted_set_is_drawn_again(tmp_path, monkeypatch):
     write_synthetic(tmp_path / "whole", 4, 2, processes=1, progress=False)
     for path in (tmp_path / "whole").rglob("*"):
         if path.is_file():
-            assert path.read_bytes() == (tmp_path / "set" / path.relative_to(tmp_path / "whole")).read_bytes()
+            assert (
+                path.read_bytes()
+                == (tmp_path / "set" / path.relative_to(tmp_path / "whole")).read_bytes()
+            )
     before = len(drawn)
     (tmp_path / "set" / "images" / ".train_000000.x.jpg").touch()  # of a process that was killed
     write_synthetic(tmp_path / "set", 4, 2, processes=1, progress=False)
@@ -242,9 +277,7 @@ def test_an_interrupted_set_is_drawn_again(tmp_path, monkeypatch):
 
 
 def test_another_set_or_other_files_are_refused(drawn, tmp_path):
-    words = (
-        f"{drawn} holds 12 \\+ 6 drawn pictures, .* asked for is 13 \\+ 6 drawn pictures, difficulty default, seed 0"
-    )
+    words = f"{drawn} holds 12 \\+ 6 drawn pictures, .* asked for is 13 \\+ 6 drawn pictures, difficulty default, seed 0"
     with pytest.raises(FileExistsError, match=words):
         write_synthetic(drawn, 13, 6, processes=1, progress=False)
     shutil.copytree(drawn / "annot", tmp_path / "annot")
@@ -255,12 +288,17 @@ def test_another_set_or_other_files_are_refused(drawn, tmp_path):
 
 
 def test_wrong_arguments_are_named(tmp_path):
-    for call in (lambda: draw_picture(0, difficulty="mad"), lambda: write_synthetic(tmp_path / "x", difficulty="mad")):
+    for call in (
+        lambda: draw_picture(0, difficulty="mad"),
+        lambda: write_synthetic(tmp_path / "x", difficulty="mad"),
+    ):
         with pytest.raises(ValueError, match=r"'mad'; choose one of plain, default, hard"):
             call()
     with pytest.raises(ValueError, match="negative"):
         write_synthetic(tmp_path / "x", seed=-1)
-    with pytest.raises(ValueError, match="at least 1 picture to train and 1 to validate on; got 2000 and 0"):
+    with pytest.raises(
+        ValueError, match="at least 1 picture to train and 1 to validate on; got 2000 and 0"
+    ):
         write_synthetic(tmp_path / "x", valid=0)
     (tmp_path / "file").write_text("")
     with pytest.raises(FileExistsError, match="file is a file: people are drawn into a folder"):
@@ -275,7 +313,9 @@ def test_presets_differ_as_they_say():
     counts = {d: {len(cast) for cast in casts} for d, casts in people.items()}
     assert counts["plain"] == {1} and counts["default"] <= {1, 2, 3} and min(counts["hard"]) >= 2
     hidden = {
-        d: np.mean([(person.visibility[MPII.name] == 1).mean() for cast in casts for person in cast])
+        d: np.mean(
+            [(person.visibility[MPII.name] == 1).mean() for cast in casts for person in cast]
+        )
         for d, casts in people.items()
     }
     assert hidden["plain"] < hidden["default"] < hidden["hard"]
@@ -284,7 +324,8 @@ def test_presets_differ_as_they_say():
 def test_the_same_people_by_the_keypoints_of_lsp(drawn):
     """Named keypoints stay where they are; LSP's neck is MPII's upper neck; what has no label is refused."""
     own, other = (
-        open_data(DataSpec(name, str(drawn), (12, 6)), progress=False)[1] for name in ("synthetic", "synthetic_lsp")
+        open_data(DataSpec(name, str(drawn), (12, 6)), progress=False)[1]
+        for name in ("synthetic", "synthetic_lsp")
     )
     assert other.skeleton == LSP
     for k, name in enumerate(LSP.keypoints):

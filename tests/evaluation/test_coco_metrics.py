@@ -43,7 +43,12 @@ def test_some_of_the_people_are_judged_alone(real):
     people = read_coco(real("coco_mini"), "valid")
     for chosen in (people.image_index < 10, slice(0, 8), slice(3, 50, 2)):
         some = people.select(chosen)
-        assert evaluate(Predictions(some.keypoints_image, np.ones(some.visibility.shape)), some)[0]["ap"] == 100
+        assert (
+            evaluate(Predictions(some.keypoints_image, np.ones(some.visibility.shape)), some)[0][
+                "ap"
+            ]
+            == 100
+        )
 
 
 def test_annotations_without_area(drawn, tmp_path):
@@ -52,14 +57,25 @@ def test_annotations_without_area(drawn, tmp_path):
         del annotation["area"], annotation["num_keypoints"], annotation["iscrowd"]
     (tmp_path / "person_keypoints_val.json").write_text(json.dumps(content))
     people = read_coco(tmp_path, "valid")
-    assert evaluate(Predictions(people.keypoints_image, np.ones(people.visibility.shape)), people)[0]["ap"] == 100
+    assert (
+        evaluate(Predictions(people.keypoints_image, np.ones(people.visibility.shape)), people)[0][
+            "ap"
+        ]
+        == 100
+    )
 
 
 def test_the_peoples_category_alone_is_judged(drawn, tmp_path):
     """Annotations of feet in the same file, a crowd and a foot without keypoints: the same numbers as without them."""
     content = json.loads((drawn / "annotations" / "person_keypoints_val.json").read_text())
     content["categories"].append({"id": 2, "name": "foot", "keypoints": ["heel", "toe"]})
-    foot = {"category_id": 2, "keypoints": [1, 2, 2, 3, 4, 2], "num_keypoints": 2, "iscrowd": 0, "area": 9.0}
+    foot = {
+        "category_id": 2,
+        "keypoints": [1, 2, 2, 3, 4, 2],
+        "num_keypoints": 2,
+        "iscrowd": 0,
+        "area": 9.0,
+    }
     place = {"image_id": content["images"][0]["id"], "bbox": [0, 0, 1, 1]}
     content["annotations"] += [
         {**place, "id": 9001, **foot},
@@ -79,7 +95,12 @@ def detections(drawn, tmp_path):
     """The annotated boxes as detections, each twice with a lower score, and one of another category."""
     people = read_coco(drawn, "valid")
     rows = [
-        {"image_id": int(people.coco.image_ids[image]), "category_id": 1, "bbox": box.tolist(), "score": score}
+        {
+            "image_id": int(people.coco.image_ids[image]),
+            "category_id": 1,
+            "bbox": box.tolist(),
+            "score": score,
+        }
         for score in (0.9, 0.5)
         for image, box in zip(people.image_index, people.boxes, strict=True)
     ]
@@ -92,7 +113,9 @@ def test_detected_boxes(drawn, detections, tiny):
     annotated = read_coco(drawn, "valid")
     people = with_detections(annotated, detections)
     assert len(people) == 2 * len(annotated) and people.box_source == "detected (boxes.json)"
-    assert people.left_out == {"of another category, or of no size": 1} and not people.visibility.any()
+    assert (
+        people.left_out == {"of another category, or of no size": 1} and not people.visibility.any()
+    )
     twice = np.concatenate([annotated.keypoints_image] * 2)
     metrics, errors = evaluate(Predictions(twice, np.ones(people.visibility.shape)), people)
     assert metrics["ap"] == 100 and np.isnan(errors).all()  # the doubles are suppressed

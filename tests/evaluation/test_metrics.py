@@ -27,7 +27,9 @@ HOURGLASS = {
 
 def test_published_predictions_score_as_published(real):
     people = read_mpii(real("mpii_valid"), "valid")
-    predicted = np.load(real("mpii_valid") / "hourglass_valid_preds.npy").astype(float)[:, FILE_ORDER] - 1
+    predicted = (
+        np.load(real("mpii_valid") / "hourglass_valid_preds.npy").astype(float)[:, FILE_ORDER] - 1
+    )
     values, errors = evaluate(Predictions(predicted, np.ones(people.visibility.shape)), people)
     for name, expected in HOURGLASS.items():
         assert round(values[name], 3) == expected, name
@@ -70,15 +72,23 @@ def test_unlabelled_people_without_head_and_shape(drawn):
 
 def test_pck_by_the_torso(drawn):
     people = read_mpii(drawn, "valid")
-    predicted = people.keypoints_image + np.random.default_rng(0).normal(0, 8, people.keypoints_image.shape)
+    predicted = people.keypoints_image + np.random.default_rng(0).normal(
+        0, 8, people.keypoints_image.shape
+    )
     hits = []
-    for truth, guess, labelled in zip(people.keypoints_image, predicted, people.visibility > 0, strict=True):
+    for truth, guess, labelled in zip(
+        people.keypoints_image, predicted, people.visibility > 0, strict=True
+    ):
         shoulder, hip = MPII.index("left_shoulder"), MPII.index("right_hip")
         if labelled[shoulder] and labelled[hip]:
             torso = np.hypot(*(truth[shoulder] - truth[hip]))
-            hits += [np.hypot(*(truth[k] - guess[k])) <= 0.2 * torso for k in np.flatnonzero(labelled)]
+            hits += [
+                np.hypot(*(truth[k] - guess[k])) <= 0.2 * torso for k in np.flatnonzero(labelled)
+            ]
     assert 5 < 100 * np.mean(hits) < 95
-    assert pck(normalised_errors(predicted, people, torso_sizes(people)), 0.2) == pytest.approx(100 * np.mean(hits))
+    assert pck(normalised_errors(predicted, people, torso_sizes(people)), 0.2) == pytest.approx(
+        100 * np.mean(hits)
+    )
 
 
 def test_nothing_labelled_is_nan():
@@ -87,7 +97,9 @@ def test_nothing_labelled_is_nan():
 
 def test_each_measure_by_its_name(drawn):
     people = read_mpii(drawn, "valid")
-    predicted = people.keypoints_image + np.random.default_rng(0).normal(0, 20, people.keypoints_image.shape)
+    predicted = people.keypoints_image + np.random.default_rng(0).normal(
+        0, 20, people.keypoints_image.shape
+    )
     values, _ = evaluate(Predictions(predicted, np.ones(people.visibility.shape)), people)
     distance = np.hypot(*(predicted - people.keypoints_image).transpose(2, 0, 1))
     labelled = people.visibility > 0
@@ -101,19 +113,30 @@ def test_each_measure_by_its_name(drawn):
     }  # fmt: skip
     for name, hits in expected.items():
         assert 5 < values[name] < 95 and values[name] == pytest.approx(100 * np.mean(hits)), name
-    assert metric_title("pck_head_segment@0.5") == "PCK@0.5 (head segment)" and metric_title("pckh@0.11") == "PCKh@0.11"
+    assert (
+        metric_title("pck_head_segment@0.5") == "PCK@0.5 (head segment)"
+        and metric_title("pckh@0.11") == "PCKh@0.11"
+    )
 
 
 def test_people_without_heads_are_judged_by_their_torso_or_box(drawn):
     people = read_coco(drawn, "valid")
-    values, errors = evaluate(Predictions(people.keypoints_image, np.ones(people.visibility.shape)), people)
+    values, errors = evaluate(
+        Predictions(people.keypoints_image, np.ones(people.visibility.shape)), people
+    )
     assert headline(people) == "ap" and distance_headline(people) == ("pck_torso", 0.2)
-    assert {name.partition("@")[0].partition("/")[0] for name in values} == {"pck_torso", "pck_box", "ap"}
+    assert {name.partition("@")[0].partition("/")[0] for name in values} == {
+        "pck_torso",
+        "pck_box",
+        "ap",
+    }
     assert values["ap"] == 100 and metric_title("ap") == "OKS-AP"
     assert values["pck_torso@0.2"] == values["pck_box@0.2"] == values["pck_box@0.2/head"] == 100
     torso = COCO.index("left_shoulder"), COCO.index("right_hip")
     measured = (people.visibility[:, torso] > 0).all(1)
-    assert (np.isfinite(errors) == (people.visibility > 0) & measured[:, None]).all() and measured.sum() > 0
+    assert (
+        np.isfinite(errors) == (people.visibility > 0) & measured[:, None]
+    ).all() and measured.sum() > 0
     nobody = replace(people, visibility=people.visibility * (np.arange(17) < 5).astype(np.uint8))
     assert distance_headline(nobody) == ("pck_box", 0.2)
     assert headline(replace(people, coco=None)) == "pck_torso@0.2"
@@ -133,7 +156,9 @@ def test_the_ten_hard_keypoints(drawn):
     errors = np.random.default_rng(0).uniform(0, 1, people.visibility.shape)
     found = correct_share(errors, MPII, "pckh", 0.5)["pckh@0.5/hard"]
     hard = [
-        k for k, name in enumerate(MPII.keypoints) if name.split("_")[-1] in ["ankle", "knee", "hip", "wrist", "elbow"]
+        k
+        for k, name in enumerate(MPII.keypoints)
+        if name.split("_")[-1] in ["ankle", "knee", "hip", "wrist", "elbow"]
     ]
     assert len(hard) == 10 and found == pytest.approx(100 * (errors[:, hard] <= 0.5).mean())
     assert "pck_box@0.2/hard" not in correct_share(errors, MPII, "pck_box", 0.2)
@@ -143,5 +168,7 @@ def test_the_curve_over_thresholds_and_its_area():
     errors = np.array([[0.1, 0.3], [0.2, np.nan]])
     thresholds, shares, area = pck_curve(errors, 0.4, 401)
     assert shares[0] == 0 and shares[-1] == 100 and shares[250] == pytest.approx(200 / 3)
-    assert area == pytest.approx(100 * (0.3 + 0.1 + 0.2) / 3 / 0.4, abs=0.2) and len(thresholds) == 401
+    assert (
+        area == pytest.approx(100 * (0.3 + 0.1 + 0.2) / 3 / 0.4, abs=0.2) and len(thresholds) == 401
+    )
     assert pck_curve(np.zeros((2, 2)))[2] == 100

@@ -13,7 +13,14 @@ from pycocotools.coco import COCO as CocoAnnotations
 from pycocotools.cocoeval import COCOeval
 
 from posenfs.body.skeleton import COCO
-from posenfs.evaluation.oks import AP_NAMES, average_precision, nms_areas, oks_nms, pose_similarity, rescore
+from posenfs.evaluation.oks import (
+    AP_NAMES,
+    average_precision,
+    nms_areas,
+    oks_nms,
+    pose_similarity,
+    rescore,
+)
 
 SIGMAS = np.array(COCO.oks_sigmas)
 
@@ -31,27 +38,41 @@ def plain_similarity(a, b, area_a, area_b):
     total = 0.0
     for k in range(len(a)):
         squared = (a[k][0] - b[k][0]) ** 2 + (a[k][1] - b[k][1]) ** 2
-        total += np.exp(-squared / (2 * (2 * SIGMAS[k]) ** 2 * ((area_a + area_b) / 2 + np.spacing(1))))
+        total += np.exp(
+            -squared / (2 * (2 * SIGMAS[k]) ** 2 * ((area_a + area_b) / 2 + np.spacing(1)))
+        )
     return total / len(a)
 
 
 def plain_nms(poses, scores, areas, threshold):
     kept = []
     for candidate in sorted(range(len(poses)), key=lambda n: (-scores[n], n)):
-        if all(plain_similarity(poses[k], poses[candidate], areas[k], areas[candidate]) <= threshold for k in kept):
+        if all(
+            plain_similarity(poses[k], poses[candidate], areas[k], areas[candidate]) <= threshold
+            for k in kept
+        ):
             kept.append(candidate)
     return kept
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.integers(0, 12), st.sampled_from([0.3, 0.7, 0.9]), st.sampled_from([0, 2, 30]))
+@given(
+    st.integers(0, 10**6),
+    st.integers(0, 12),
+    st.sampled_from([0.3, 0.7, 0.9]),
+    st.sampled_from([0, 2, 30]),
+)
 def test_suppression_is_a_double_loop(seed, count, threshold, spread):
     random = np.random.default_rng(seed)
     centres = random.uniform(0, 200, (3, 17, 2))
-    poses = centres[random.integers(0, 3, count)] + spread * random.normal(size=(count, 17, 2))  # spread 0: duplicates
+    poses = centres[random.integers(0, 3, count)] + spread * random.normal(
+        size=(count, 17, 2)
+    )  # spread 0: duplicates
     scores = random.integers(0, 4, count) / 4  # ties
     areas = random.uniform(500, 20000, count)
-    assert oks_nms(poses, scores, areas, SIGMAS, threshold) == plain_nms(poses, scores, areas, threshold)
+    assert oks_nms(poses, scores, areas, SIGMAS, threshold) == plain_nms(
+        poses, scores, areas, threshold
+    )
     for n in range(count):
         found = pose_similarity(poses[n], poses, areas[n], areas, SIGMAS)
         plain = [plain_similarity(poses[n], poses[m], areas[n], areas[m]) for m in range(count)]
@@ -94,7 +115,9 @@ def test_average_precision_is_pycocotools_own(seed, real):
         points[:, :2] += random.normal(scale=0.03 * annotation["area"] ** 0.5, size=(17, 2))
         points[:, 2] = random.random(17)
         place = {key: annotation[key] for key in ("image_id", "category_id")}
-        results.append({**place, "keypoints": points.ravel().tolist(), "score": float(random.random())})
+        results.append(
+            {**place, "keypoints": points.ravel().tolist(), "score": float(random.random())}
+        )
     before = json.dumps(annotations)
     found = average_precision(annotations, results)
     assert json.dumps(annotations) == before
@@ -121,7 +144,9 @@ def test_an_evaluation_takes_nobody_elses_words(monkeypatch, capsys):
         "annotations": [{**pose, "id": 1, "area": 2000.0, "bbox": [0, 1, 49, 49]}],
     }
     found = []
-    thread = threading.Thread(target=lambda: found.append(average_precision(truth, [{**pose, "score": 1.0}])))
+    thread = threading.Thread(
+        target=lambda: found.append(average_precision(truth, [{**pose, "score": 1.0}]))
+    )
     thread.start()
     assert inside.wait(60)
     print("of a cell")

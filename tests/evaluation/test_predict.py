@@ -30,17 +30,24 @@ def test_scores_and_losses_at_keypoints_by_loops(tiny, drawn):
             if not inside or people.visibility[n, k] == 0:
                 assert np.isnan(scores[n, k]) and np.isnan(losses[n, k])
                 continue
-            place = (crop_px[k] + 0.5) / 4 - 0.5  # the centre of a heatmap pixel lies in the middle of four crop pixels
+            place = (
+                crop_px[k] + 0.5
+            ) / 4 - 0.5  # the centre of a heatmap pixel lies in the middle of four crop pixels
             x, y = np.clip(np.round(place).astype(int), 0, 15)
             target = np.exp(-((grid - place) ** 2).sum(-1) / (2 * 0.5**2))  # sigma: 16 / 32 px
             assert scores[n, k] == pytest.approx(maps[n, k, y, x], abs=1e-5)
-            assert losses[n, k] == pytest.approx(((maps[n, k] - target) ** 2).sum(), rel=1e-3, abs=1e-4)
+            assert losses[n, k] == pytest.approx(
+                ((maps[n, k] - target) ** 2).sum(), rel=1e-3, abs=1e-4
+            )
             seen += 1
     assert seen > 40
 
 
 def test_a_model_that_fails_is_left_in_its_mode(tiny, drawn):
-    model, people = build(tiny, progress=False).model.train(), read_mpii(drawn, "valid").select(slice(2))
+    model, people = (
+        build(tiny, progress=False).model.train(),
+        read_mpii(drawn, "valid").select(slice(2)),
+    )
     for ask in (
         lambda: keypoint_vectors(model, torch.zeros(1, 3, 60, 60, dtype=torch.uint8), 0),
         lambda: draw_person_maps(model, people, 0, (60, 60)),

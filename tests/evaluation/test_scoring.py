@@ -19,13 +19,21 @@ from tests.evaluation.test_oks import by_pycocotools, plain_nms
 
 def test_the_published_hourglass(real, capsys):
     folder = real("mpii_valid")
-    files = ["--predictions", str(folder / "hourglass_valid_preds.npy"), "--ground-truth", str(folder / "gt_valid.mat")]
+    files = [
+        "--predictions",
+        str(folder / "hourglass_valid_preds.npy"),
+        "--ground-truth",
+        str(folder / "gt_valid.mat"),
+    ]
     main(["evaluate", "mpii", *files, "--one-based", "--json"])
     found = json.loads(capsys.readouterr().out)
     published = {"head": 95.941, "shoulder": 94.684, "elbow": 88.529, "wrist": 83.382, "hip": 87.485, "knee": 83.094,
                  "ankle": 79.050, "mean": 88.035}  # fmt: skip
     assert {name: round(value, 3) for name, value in found["pckh@0.5"].items()} == published
-    assert round(found["pckh@0.1"]["mean"], 3) == 28.647 and round(found["pckh@0.11"]["mean"], 3) == 32.805
+    assert (
+        round(found["pckh@0.1"]["mean"], 3) == 28.647
+        and round(found["pckh@0.11"]["mean"], 3) == 32.805
+    )
     main(["evaluate", "mpii", *files])
     shifted = capsys.readouterr().out  # taken as 0-based they are a pixel off
     assert "PCKh@0.1 " in shifted and "88.035" not in shifted
@@ -49,7 +57,9 @@ def test_by_hand(truth):
     predictions[1, 10] = [9 + 1.6, 19]  # the right wrist beyond half of three px
     predictions[1, 6] = 999  # the pelvis does not count
     found, skipped = score_mpii(predictions, truth)
-    assert skipped == {"without a head size": 1} and found["pckh@0.5"]["mean"] == pytest.approx(100 * 26 / 27)
+    assert skipped == {"without a head size": 1} and found["pckh@0.5"]["mean"] == pytest.approx(
+        100 * 26 / 27
+    )
     assert found["pckh@0.5"]["wrist"] == 75 and found["pckh@0.5"]["head"] == 100
     assert score_mpii(predictions + 1, truth, one_based=True)[0] == found
 
@@ -72,10 +82,21 @@ def test_every_form_of_predictions(form, tmp_path):
 def test_who_is_skipped_is_counted_by_the_reason(tmp_path, capsys):
     joints = np.random.default_rng(0).uniform(0, 9, (16, 2, 4))
     heads, missing = np.zeros((2, 2, 4)), np.zeros((16, 4), np.uint8)
-    heads[1, :, 1:], missing[:, :2] = 3, 1  # no head and no keypoint; a head, but no keypoint; two whole ones
-    savemat(tmp_path / "gt.mat", {"pos_gt_src": joints, "headboxes_src": heads, "jnt_missing": missing})
+    heads[1, :, 1:], missing[:, :2] = (
+        3,
+        1,
+    )  # no head and no keypoint; a head, but no keypoint; two whole ones
+    savemat(
+        tmp_path / "gt.mat", {"pos_gt_src": joints, "headboxes_src": heads, "jnt_missing": missing}
+    )
     np.save(tmp_path / "preds.npy", joints.transpose(2, 0, 1))
-    files = ["--predictions", str(tmp_path / "preds.npy"), "--ground-truth", str(tmp_path / "gt.mat"), "--one-based"]
+    files = [
+        "--predictions",
+        str(tmp_path / "preds.npy"),
+        "--ground-truth",
+        str(tmp_path / "gt.mat"),
+        "--one-based",
+    ]
     main(["evaluate", "mpii", *files, "--thresholds", "0.2", "--json"])
     printed = capsys.readouterr()
     assert "people skipped: 1 without a head size, 1 without a labelled keypoint" in printed.err
@@ -96,7 +117,10 @@ def test_predictions_of_other_names_and_axes(tmp_path):
     points = np.random.default_rng(0).uniform(0, 99, (5, 16, 2))
     scored = np.concatenate([points, np.ones((5, 16, 1))], -1)
     matlab73(tmp_path / "a.mat", points)
-    savemat(tmp_path / "b.mat", {"found": scored, "scores": np.ones((5, 16, 1)), "version": "1", "cell": np.array({})})
+    savemat(
+        tmp_path / "b.mat",
+        {"found": scored, "scores": np.ones((5, 16, 1)), "version": "1", "cell": np.array({})},
+    )
     savemat(tmp_path / "c.mat", {"preds": points.transpose(1, 2, 0)})
     with h5py.File(tmp_path / "d.h5", "w") as file:
         file.create_group("results")["preds"] = points.astype(np.float32)
@@ -131,12 +155,18 @@ def test_predictions_that_are_none(content, message, tmp_path):
 
 
 def test_files_that_are_none(tmp_path, truth):
-    for name, message in (("a.npy", "cannot be read"), ("a.h5", "cannot be read"), ("a.txt", "are read from .npy")):
+    for name, message in (
+        ("a.npy", "cannot be read"),
+        ("a.h5", "cannot be read"),
+        ("a.txt", "are read from .npy"),
+    ):
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(DataError, match=message):
             read_predictions(tmp_path / name, MPII_FILE_KEYPOINTS)
     savemat(tmp_path / "b.mat", {"one": 1, "two": 2})
-    with pytest.raises(DataError, match=r"one of shape \[1, 1\], two of shape \[1, 1\]; expected numbers"):
+    with pytest.raises(
+        DataError, match=r"one of shape \[1, 1\], two of shape \[1, 1\]; expected numbers"
+    ):
         read_predictions(tmp_path / "b.mat", MPII_FILE_KEYPOINTS)
     savemat(tmp_path / "c.mat", {"one": np.zeros((3, 16, 2)), "two": np.ones((3, 16, 2))})
     with pytest.raises(DataError, match="one, two may each be the predictions; name them `preds`"):
@@ -151,7 +181,9 @@ def test_files_that_are_none(tmp_path, truth):
             read_predictions(tmp_path / "d.json", MPII_FILE_KEYPOINTS)
     np.save(tmp_path / "five.npy", np.zeros((5, 16, 2)))
     command = ["evaluate", "mpii", "--predictions", str(tmp_path / "five.npy"), "--ground-truth"]
-    with pytest.raises(SystemExit, match=f"five.npy: predictions of 5 people, but {truth} has 3; give one for each"):
+    with pytest.raises(
+        SystemExit, match=f"five.npy: predictions of 5 people, but {truth} has 3; give one for each"
+    ):
         main([*command, str(truth)])
     with pytest.raises(SystemExit, match="no ground truth at none.mat; give MPII's gt_valid.mat"):
         main([*command, "none.mat"])
@@ -170,7 +202,11 @@ def results_of(annotations, seed):
             continue
         for _ in range(random.integers(1, 4)):
             points = np.array(annotation["keypoints"], float).reshape(-1, 3)
-            points[:, :2] += random.choice([0, 0.01, 0.05]) * annotation["area"] ** 0.5 * random.normal(size=(17, 2))
+            points[:, :2] += (
+                random.choice([0, 0.01, 0.05])
+                * annotation["area"] ** 0.5
+                * random.normal(size=(17, 2))
+            )
             points[:, 2] = random.random(17)
             results.append(
                 {
@@ -198,7 +234,9 @@ def test_rescoring_and_suppression_are_plain_loops(seed, split, real, tmp_path, 
             scores.append(total / np.float32(max(count, 1)) * np.float32(result["score"]))
         poses = [np.array(result["keypoints"]).reshape(-1, 3)[:, :2] for result in own]
         areas = nms_areas(np.array([result["bbox"] for result in own]))
-        plain += [{**own[n], "score": float(scores[n])} for n in plain_nms(poses, scores, areas, 0.9)]
+        plain += [
+            {**own[n], "score": float(scores[n])} for n in plain_nms(poses, scores, areas, 0.9)
+        ]
     found = rescored(results, COCO.oks_sigmas, 0.9)
     key = lambda r: (r["image_id"], r["score"], r["keypoints"])  # noqa: E731
     assert sorted(found, key=key) == sorted(plain, key=key) and len(found) < len(results)
@@ -230,7 +268,15 @@ def test_results_that_cannot_be_used(change, message, annotations, real, tmp_pat
     truth = real("coco_mini") / "person_keypoints_val.json"
     with pytest.raises(SystemExit) as error:
         main(
-            ["evaluate", "coco", "--predictions", str(tmp_path / "bad.json"), "--annotations", str(truth), "--rescore"]
+            [
+                "evaluate",
+                "coco",
+                "--predictions",
+                str(tmp_path / "bad.json"),
+                "--annotations",
+                str(truth),
+                "--rescore",
+            ]
         )
     assert message in str(error.value.code) and "bad.json, result 2" in str(error.value.code)
 
@@ -241,7 +287,12 @@ def test_other_keypoints_by_their_own_sigmas(annotations, real, tmp_path, capsys
     own["categories"][0]["keypoints"] = [f"point_{k}" for k in range(17)]
     (tmp_path / "own.json").write_text(json.dumps(own))
     (tmp_path / "results.json").write_text(json.dumps(results))
-    files = ["--predictions", str(tmp_path / "results.json"), "--annotations", str(tmp_path / "own.json")]
+    files = [
+        "--predictions",
+        str(tmp_path / "results.json"),
+        "--annotations",
+        str(tmp_path / "own.json"),
+    ]
     with pytest.raises(SystemExit, match="give their --sigmas"):
         main(["evaluate", "coco", *files])
     with pytest.raises(SystemExit, match="17 numbers above 0"):
@@ -255,21 +306,50 @@ def test_an_empty_results_file(real, tmp_path):
     truth = real("coco_mini") / "person_keypoints_val.json"
     (tmp_path / "empty.json").write_text("[]")
     with pytest.raises(SystemExit, match="at least one result"):
-        main(["evaluate", "coco", "--predictions", str(tmp_path / "empty.json"), "--annotations", str(truth)])
+        main(
+            [
+                "evaluate",
+                "coco",
+                "--predictions",
+                str(tmp_path / "empty.json"),
+                "--annotations",
+                str(truth),
+            ]
+        )
     with pytest.raises(SystemExit, match="give --rescore with it"):
-        main(["evaluate", "coco", "--predictions", str(truth), "--annotations", str(truth), "--nms", "0.9"])
+        main(
+            [
+                "evaluate",
+                "coco",
+                "--predictions",
+                str(truth),
+                "--annotations",
+                str(truth),
+                "--nms",
+                "0.9",
+            ]
+        )
 
 
 def test_pck_of_lsp(real, tmp_path, capsys):
     truth = read_truth(real("lspet") / "joints.mat")
-    predictions = truth.keypoints_image + np.random.default_rng(0).normal(0, 6, truth.keypoints_image.shape)
+    predictions = truth.keypoints_image + np.random.default_rng(0).normal(
+        0, 6, truth.keypoints_image.shape
+    )
     np.save(tmp_path / "preds.npy", predictions)
-    files = ["--predictions", str(tmp_path / "preds.npy"), "--ground-truth", str(real("lspet") / "joints.mat")]
+    files = [
+        "--predictions",
+        str(tmp_path / "preds.npy"),
+        "--ground-truth",
+        str(real("lspet") / "joints.mat"),
+    ]
     main(["evaluate", "pck", *files, "--threshold", "0.1", "--json"])
     found = json.loads(capsys.readouterr().out)["pck_torso@0.1"]
     hits = []
     shoulder, hip = (truth.skeleton.index(name) for name in ("left_shoulder", "right_hip"))
-    for points, guess, seen in zip(truth.keypoints_image, predictions, truth.visibility > 0, strict=True):
+    for points, guess, seen in zip(
+        truth.keypoints_image, predictions, truth.visibility > 0, strict=True
+    ):
         torso = np.hypot(*(points[shoulder] - points[hip])) if seen[shoulder] and seen[hip] else 0
         if torso > 0:
             hits += [np.hypot(*(points[k] - guess[k])) <= 0.1 * torso for k in np.flatnonzero(seen)]
@@ -286,9 +366,16 @@ def test_pck_of_every_form_of_truth(form, normalise, drawn, tmp_path, capsys):
     folder = "annotations" if form.startswith("person") else "annot"
     truth = read_truth(drawn / folder / form)
     np.save(tmp_path / "preds.npy", truth.keypoints_image + 1)
-    files = ["--predictions", str(tmp_path / "preds.npy"), "--ground-truth", str(drawn / folder / form)]
+    files = [
+        "--predictions",
+        str(tmp_path / "preds.npy"),
+        "--ground-truth",
+        str(drawn / folder / form),
+    ]
     if normalise == "head" and form.startswith("person"):
-        with pytest.raises(SystemExit, match="no person in person_keypoints_val.json has a head with a size"):
+        with pytest.raises(
+            SystemExit, match="no person in person_keypoints_val.json has a head with a size"
+        ):
             main(["evaluate", "pck", *files, "--normalise", normalise])
         return
     main(["evaluate", "pck", *files, "--normalise", normalise, "--one-based", "--json"])
@@ -315,7 +402,9 @@ def test_numbers_that_are_no_choice(options, drawn, tmp_path):
     kind, *given = options
     truth = drawn / "annotations" / "person_keypoints_val.json"
     np.save(tmp_path / "preds.npy", read_truth(truth).keypoints_image)
-    predictions, against = (tmp_path / "preds.npy", "--ground-truth") if kind == "pck" else (truth, "--annotations")
+    predictions, against = (
+        (tmp_path / "preds.npy", "--ground-truth") if kind == "pck" else (truth, "--annotations")
+    )
     with pytest.raises(SystemExit, match=f"got {float(given[-1])}"):
         main(["evaluate", kind, "--predictions", str(predictions), against, str(truth), *given])
 
@@ -330,8 +419,15 @@ def test_numbers_that_are_no_choice(options, drawn, tmp_path):
     ],
 )
 def test_files_that_are_not_there(kind, predictions, truth, message, drawn):
-    against, folder = ("--annotations", "annotations") if kind == "coco" else ("--ground-truth", "annot")
-    files = ["--predictions", str(drawn / folder / predictions), against, str(drawn / folder / truth)]
+    against, folder = (
+        ("--annotations", "annotations") if kind == "coco" else ("--ground-truth", "annot")
+    )
+    files = [
+        "--predictions",
+        str(drawn / folder / predictions),
+        against,
+        str(drawn / folder / truth),
+    ]
     with pytest.raises(SystemExit, match=f"{message} .*none"):
         main(["evaluate", kind, *files])
 
@@ -344,12 +440,18 @@ def test_nobody_found(annotations):
 def test_truth_that_cannot_be_used(tmp_path, real):
     with pytest.raises(FileNotFoundError, match="no ground truth"):
         read_truth(tmp_path / "none.mat")
-    for name, message in (("a.mat", "cannot be read"), ("a.txt", "ground truth is"), ("a.json", "not JSON")):
+    for name, message in (
+        ("a.mat", "cannot be read"),
+        ("a.txt", "ground truth is"),
+        ("a.json", "not JSON"),
+    ):
         (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(DataError, match=message):
             read_truth(tmp_path / name)
     truth = read_truth(real("lspet") / "joints.mat")
-    with pytest.raises(DataError, match=r"shape \[5, 14, 2\] for joints.mat, which has 6000 people"):
+    with pytest.raises(
+        DataError, match=r"shape \[5, 14, 2\] for joints.mat, which has 6000 people"
+    ):
         score_pck(np.zeros((5, 14, 2)), truth, "torso", 0.2)
     with pytest.raises(ValueError, match="has no keypoint 'tail'"):
         score_pck(truth.keypoints_image, truth, "torso", 0.2, ("tail", "neck"))

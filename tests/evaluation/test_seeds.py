@@ -45,8 +45,12 @@ def test_the_means_interval_by_hand():
     assert (found.value, found.low, found.high) == pytest.approx((52, 52 - reach, 52 + reach))
     assert spread([50, 52, 54]) == pytest.approx(2)
     further = prediction_interval([50, 52, 54])
-    assert further.high - 52 == 52 - further.low == pytest.approx(4.302652729911275 * 2 * sqrt(4 / 3))
-    assert mean_interval(OWN) == mean_interval(OWN.values())  # of a row the values count, not the seeds' numbers
+    assert (
+        further.high - 52 == 52 - further.low == pytest.approx(4.302652729911275 * 2 * sqrt(4 / 3))
+    )
+    assert mean_interval(OWN) == mean_interval(
+        OWN.values()
+    )  # of a row the values count, not the seeds' numbers
 
 
 @given(scores, st.sampled_from([0.5, 0.9, 0.95, 0.99]))
@@ -54,7 +58,9 @@ def test_the_means_interval_is_scipys(values, confidence):
     found = mean_interval(values, confidence)
     if np.ptp(values) > 1e-9:
         expected = stats.ttest_1samp(values, 0).confidence_interval(confidence)
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-9)
+        assert (found.low, found.high) == pytest.approx(
+            (expected.low, expected.high), rel=1e-9, abs=1e-9
+        )
     wider = prediction_interval(values, confidence)
     assert wider.low <= found.low <= found.value <= found.high <= wider.high
 
@@ -72,7 +78,8 @@ def test_too_few_seeds_for_an_interval():
 def test_a_further_seed_lies_where_it_was_said(n):
     random, trials = np.random.default_rng(n), 4000
     held = sum(
-        (i := prediction_interval(random.normal(50, 2, n))).low <= random.normal(50, 2) <= i.high for _ in range(trials)
+        (i := prediction_interval(random.normal(50, 2, n))).low <= random.normal(50, 2) <= i.high
+        for _ in range(trials)
     )
     assert held / trials == pytest.approx(0.95, abs=4 * sqrt(0.95 * 0.05 / trials))
 
@@ -85,7 +92,9 @@ def test_welchs_is_scipys(own, other, confidence):
     expected = stats.ttest_ind(other, own, equal_var=False)
     bounds = expected.confidence_interval(confidence)
     assert found.p == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
-    assert (found.difference.low, found.difference.high) == pytest.approx((bounds.low, bounds.high), rel=1e-6, abs=1e-6)
+    assert (found.difference.low, found.difference.high) == pytest.approx(
+        (bounds.low, bounds.high), rel=1e-6, abs=1e-6
+    )
     assert found.seeds == (len(own), len(other)) and found.test == "Welch's t"
 
 
@@ -106,7 +115,11 @@ def test_paired_is_scipys_over_the_seeds_that_both_have():
     found = compare_seeds(OWN, OTHER, paired=True, confidence=0.9)
     expected = stats.ttest_rel([54.0, 55.2, 53.1], [52.1, 53.4, 51.7])
     bounds = expected.confidence_interval(0.9)
-    assert found.seeds == (3, 3) and found.test == "paired t" and found.p == pytest.approx(expected.pvalue)
+    assert (
+        found.seeds == (3, 3)
+        and found.test == "paired t"
+        and found.p == pytest.approx(expected.pvalue)
+    )
     assert (found.difference.low, found.difference.high) == pytest.approx((bounds.low, bounds.high))
     assert found == compare_seeds(OWN, dict(reversed(OTHER.items())), paired=True, confidence=0.9)
     assert found.p < compare_seeds(OWN, OTHER).p  # what the seeds have in common is out of the way
@@ -114,7 +127,10 @@ def test_paired_is_scipys_over_the_seeds_that_both_have():
 
 @given(scores, scores, st.booleans())
 def test_the_other_way_round_it_is_the_same_with_the_sign_turned(own, other, paired):
-    one, two = (compare_seeds(*(by_seed(row) for row in pair), paired) for pair in ((own, other), (other, own)))
+    one, two = (
+        compare_seeds(*(by_seed(row) for row in pair), paired)
+        for pair in ((own, other), (other, own))
+    )
     assert one.p == pytest.approx(two.p, nan_ok=True) and one.seeds == two.seeds[::-1]
     assert one.difference.value == pytest.approx(-two.difference.value)
     assert one.difference.low == pytest.approx(-two.difference.high, nan_ok=True)
@@ -131,10 +147,16 @@ def test_rows_that_cannot_be_judged():
     assert compare_seeds(OWN, OWN, paired=True).p == 1
     # the same step at every seed, but for rounding: no spread, and p = 0 would be rounding's word
     apart = compare_seeds(OWN, {seed: value + 1.1 for seed, value in OWN.items()}, paired=True)
-    assert apart.difference.value == pytest.approx(1.1) and isnan(apart.p) and isnan(apart.difference.low)
+    assert (
+        apart.difference.value == pytest.approx(1.1)
+        and isnan(apart.p)
+        and isnan(apart.difference.low)
+    )
     assert isnan(compare_seeds({0: 5.0, 1: 5.0}, {0: 6.0, 1: 6.0}).p)
     assert isnan(compare_seeds(OWN, {0: nan, 1: 50.0}).p)
-    one_sided = compare_seeds({0: 5.0, 1: 5.0}, {0: 6.0, 1: 6.5})  # one row without spread can be judged by the other's
+    one_sided = compare_seeds(
+        {0: 5.0, 1: 5.0}, {0: 6.0, 1: 6.5}
+    )  # one row without spread can be judged by the other's
     assert one_sided.p == pytest.approx(stats.ttest_1samp([1.0, 1.5], 0).pvalue)
 
 
@@ -149,7 +171,11 @@ def test_holm_by_hand():
     assert holm([0.02, 0.5, 0.01, 0.015]) == pytest.approx([0.045, 0.5, 0.04, 0.045])
     assert holm([0.4, 0.9, 0.7]) == [1, 1, 1] and holm([]) == []
     with_gaps = holm([nan, 0.02, nan, 0.04])
-    assert with_gaps[1::2] == pytest.approx([0.04, 0.04]) and isnan(with_gaps[0]) and isnan(with_gaps[2])
+    assert (
+        with_gaps[1::2] == pytest.approx([0.04, 0.04])
+        and isnan(with_gaps[0])
+        and isnan(with_gaps[2])
+    )
 
 
 @given(st.lists(st.floats(0, 1) | st.just(nan), max_size=9), st.sampled_from([0.01, 0.05, 0.3]))
@@ -176,7 +202,9 @@ def test_verdicts():
     assert verdict(0.02, 4.0, (3, 3), alpha=0.01) == "not distinguishable at n = 3"
     assert verdict(nan, 4.0, (1, 3)) == "one seed: nothing can be said"
     assert verdict(nan, 4.0, (2, 3)) == "no spread over seeds to judge by"
-    assert verdict(nan, nan, (2, 0)) == verdict(nan, nan, (2, 2)) == "no result: nothing can be said"
+    assert (
+        verdict(nan, nan, (2, 0)) == verdict(nan, nan, (2, 2)) == "no result: nothing can be said"
+    )
 
 
 @pytest.mark.parametrize("paired", [False, True])
@@ -187,7 +215,9 @@ def test_rows_that_are_alike_are_told_apart_in_no_more_than_one_of_twenty(n, pai
     for _ in range(trials):
         found = compare_seeds(row(random, n), row(random, n), paired)
         false += verdict(found.p, found.difference.value, found.seeds)[:6] in ("better", "worse ")
-    assert likely(false, trials, 0.05) and false > 0.02 * trials  # and it is no test that never speaks
+    assert (
+        likely(false, trials, 0.05) and false > 0.02 * trials
+    )  # and it is no test that never speaks
 
 
 @pytest.mark.parametrize("n", [3, 5, 10])
@@ -199,7 +229,10 @@ def test_a_table_of_rows_that_are_alike_holds_a_false_verdict_in_no_more_than_on
         baseline = row(random, n)
         found = [compare_seeds(baseline, row(random, n)) for _ in range(4)]
         adjusted = holm([own.p for own in found])
-        words = [verdict(p, own.difference.value, own.seeds) for p, own in zip(adjusted, found, strict=True)]
+        words = [
+            verdict(p, own.difference.value, own.seeds)
+            for p, own in zip(adjusted, found, strict=True)
+        ]
         false += any(said.startswith(("better", "worse")) for said in words)
         single += any(own.p <= 0.05 for own in found)
     assert likely(false, trials, 0.05)
@@ -217,7 +250,9 @@ def test_the_rate_over_many_more_trials(n):
     assert own == pytest.approx(p[:50].tolist())
 
 
-@pytest.mark.parametrize("difference, sd, n", [(1.0, 1.0, 2), (3.0, 1.0, 3), (1.4, 0.8, 5), (-1.0, 1.0, 20)])
+@pytest.mark.parametrize(
+    "difference, sd, n", [(1.0, 1.0, 2), (3.0, 1.0, 3), (1.4, 0.8, 5), (-1.0, 1.0, 20)]
+)
 def test_power_by_simulation_and_by_integration(difference, sd, n):
     found = power(difference, sd, n)
     random, trials = np.random.default_rng(n), 40_000
@@ -240,7 +275,10 @@ def test_power_by_simulation_and_by_integration(difference, sd, n):
 def test_power_grows_with_the_difference_and_with_seeds(difference, sd, n):
     found = power(difference, sd, n)
     assert 0.05 <= found <= 1 and found == power(-difference, sd, n)
-    assert found <= power(difference + 0.1, sd, n) + 1e-9 and found <= power(difference, sd, n + 1) + 1e-9
+    assert (
+        found <= power(difference + 0.1, sd, n) + 1e-9
+        and found <= power(difference, sd, n + 1) + 1e-9
+    )
 
 
 @given(st.floats(0.2, 5), st.floats(0.2, 3), st.sampled_from([0.5, 0.8, 0.9]))
@@ -255,9 +293,15 @@ def test_seeds_and_difference_are_powers_other_way_round(difference, sd, wanted)
 
 
 def test_power_at_its_ends():
-    assert power(0.0, 1.0, 5) == pytest.approx(0.05) and power(9.0, 1.0, 1) == 0 and isnan(power(1.0, 0.0, 5))
+    assert (
+        power(0.0, 1.0, 5) == pytest.approx(0.05)
+        and power(9.0, 1.0, 1) == 0
+        and isnan(power(1.0, 0.0, 5))
+    )
     assert power(1e4, 1.0, 5) == 1
-    assert seeds_needed(1.0, 1.0) == 17  # as in Cohen's tables (1988, two-sided 0.05, power 0.8, d = 1)
+    assert (
+        seeds_needed(1.0, 1.0) == 17
+    )  # as in Cohen's tables (1988, two-sided 0.05, power 0.8, d = 1)
     assert seeds_needed(0.5, 1.0) == 64 and seeds_needed(0.5, 1.0, most=63) is None
     assert seeds_needed(0.0, 1.0) is None and seeds_needed(1.0, nan) is None
     assert least_difference(1.0, 1) == inf and isnan(least_difference(nan, 3))

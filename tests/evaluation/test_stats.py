@@ -48,10 +48,16 @@ def test_paired_runs():
     errors = people(random, 0.7, 500, 8)
     assert compare_pck(errors, errors, 0.5).difference.value == 0
     assert not compare_pck(errors, errors, 0.5).distinguishable
-    better = np.where(random.random(errors.shape) < 0.05, np.where(np.isnan(errors), np.nan, 0.1), errors)
+    better = np.where(
+        random.random(errors.shape) < 0.05, np.where(np.isnan(errors), np.nan, 0.1), errors
+    )
     found = compare_pck(errors, better, 0.5)
-    assert found.distinguishable and found.difference.value == pytest.approx(pck(better, 0.5) - pck(errors, 0.5))
-    alone = pck_interval(errors, 0.5)  # far wider than that of the difference: the people are the same
+    assert found.distinguishable and found.difference.value == pytest.approx(
+        pck(better, 0.5) - pck(errors, 0.5)
+    )
+    alone = pck_interval(
+        errors, 0.5
+    )  # far wider than that of the difference: the people are the same
     assert found.difference.high - found.difference.low < 0.5 * (alone.high - alone.low)
 
 
@@ -59,7 +65,8 @@ def test_runs_that_are_alike_are_told_apart_no_more_often_than_said():
     random = np.random.default_rng(4)
     labelled = np.isfinite(people(random, 0.7, 150, 4))
     draws = [
-        [np.where(labelled, (random.random(labelled.shape) > 0.7) + 0.0, np.nan) for _ in "ab"] for _ in range(100)
+        [np.where(labelled, (random.random(labelled.shape) > 0.7) + 0.0, np.nan) for _ in "ab"]
+        for _ in range(100)
     ]
     assert np.mean([compare_pck(*pair, 0.5).distinguishable for pair in draws]) <= 0.12
 

@@ -28,7 +28,9 @@ from posenfs.evaluation.submission import (
 from tests.data.test_mpii_release import EMPTY, rectangle, write_release
 
 ZIP = "person_keypoints_test-dev2017_posenfs_results.zip"
-BOUNDED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+BOUNDED = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 PIXELS = st.floats(-500, 5000)
 ROWS = st.lists(
     st.fixed_dictionaries(
@@ -81,7 +83,9 @@ def test_coco_results_come_back_to_a_hundredth_pixel(tmp_path, rows, name):
     for one, expected in zip(found, rows, strict=True):
         points, truth = (np.reshape(r["keypoints"], (17, 3)) for r in (one, expected))
         np.testing.assert_array_equal(points[:, :2], truth[:, :2].round(2))
-        assert (points[:, 2] == 1).all() and one["score"] == pytest.approx(expected["score"], rel=5e-9)
+        assert (points[:, 2] == 1).all() and one["score"] == pytest.approx(
+            expected["score"], rel=5e-9
+        )
         assert set(one) == {"image_id", "category_id", "keypoints", "score"}
 
 
@@ -97,12 +101,14 @@ def test_the_zip_file_is_as_the_server_wants_it_and_always_the_same(tmp_path):
         assert file.namelist() == [ZIP.replace(".zip", ".json")]
         text = file.read(file.namelist()[0]).decode()
     assert json.loads(text)[0]["keypoints"] == [12, 3.46, 1] * 17
-    assert text.startswith('[{"image_id":7,"category_id":1,"keypoints":[12,3.46,1,12') and text.endswith(
-        '"score":0.5}]'
-    )
+    assert text.startswith(
+        '[{"image_id":7,"category_id":1,"keypoints":[12,3.46,1,12'
+    ) and text.endswith('"score":0.5}]')
     content = (tmp_path / ZIP).read_bytes()
     write_coco_submission(tmp_path / ZIP, [row(keypoints=[12.0, 3.456, 0.1] * 17)])
-    assert (tmp_path / ZIP).read_bytes() == content and [path.name for path in tmp_path.iterdir()] == [ZIP]
+    assert (tmp_path / ZIP).read_bytes() == content and [
+        path.name for path in tmp_path.iterdir()
+    ] == [ZIP]
 
 
 @pytest.mark.parametrize(
@@ -130,8 +136,14 @@ def test_unsound_coco_results_are_not_written(tmp_path, rows, message):
 
 
 def test_names_that_the_server_would_not_take(tmp_path):
-    for name in ("results.zip", "person_keypoints_test2017_a_results.zip", "person_keypoints_val2017__results.zip"):
-        with pytest.raises(ValueError, match=r"the server takes person_keypoints_<set>_<algorithm>_results.zip"):
+    for name in (
+        "results.zip",
+        "person_keypoints_test2017_a_results.zip",
+        "person_keypoints_val2017__results.zip",
+    ):
+        with pytest.raises(
+            ValueError, match=r"the server takes person_keypoints_<set>_<algorithm>_results.zip"
+        ):
             write_coco_submission(tmp_path / name, [row()])
     with pytest.raises(ValueError, match=r"a \.json or a \.zip"):
         write_coco_submission(tmp_path / "results.txt", [row()])
@@ -142,7 +154,12 @@ PICTURES = [
     {"single": [1]},
     {"train": False, "people": [BARE, BARE, BARE], "single": [3, 1]},
     {"train": False, "people": []},
-    {"train": False, "people": [BARE | {"objpos": EMPTY}, rectangle(), BARE], "single": [3], "name": "grün é.jpg"},
+    {
+        "train": False,
+        "people": [BARE | {"objpos": EMPTY}, rectangle(), BARE],
+        "single": [3],
+        "name": "grün é.jpg",
+    },
     {},
     {"train": False, "people": [BARE], "single": [1]},
 ]
@@ -166,7 +183,9 @@ def test_mpii_predictions_come_back_in_the_releases_order(source, people, tmp_pa
     write_mpii_submission(path, source, people.select(list(order)), keypoints[list(order)])
     found, ids = mpii_predictions(path, source)
     assert ids.tolist() == people.person_ids.tolist() == IDS
-    np.testing.assert_allclose(found, keypoints, rtol=0, atol=1e-9)  # the pixel added and taken away again
+    np.testing.assert_allclose(
+        found, keypoints, rtol=0, atol=1e-9
+    )  # the pixel added and taken away again
     assert not list(tmp_path.glob(".*"))
 
 
@@ -175,11 +194,16 @@ def test_the_toolkit_finds_each_prediction(source, people, tmp_path):
     pictures, those in single_person are judged, and a point is found by its id."""
     keypoints, path = np.random.default_rng(0).uniform(0, 900, (4, 16, 2)), tmp_path / "p.mat"
     write_mpii_submission(path, source, people, keypoints)
-    pred, test = loadmat(path)["pred"], [picture for picture in PICTURES if not picture.get("train", True)]
+    pred, test = (
+        loadmat(path)["pred"],
+        [picture for picture in PICTURES if not picture.get("train", True)],
+    )
     assert pred.shape == (1, len(test)) and set(pred.dtype.names) == {"image", "annorect", "vididx"}
     judged, counted = [], 0
     for entry, picture in zip(pred[0], test, strict=True):
-        assert entry["image"]["name"][0, 0].item() == picture.get("name", entry["image"]["name"][0, 0].item())
+        assert entry["image"]["name"][0, 0].item() == picture.get(
+            "name", entry["image"]["name"][0, 0].item()
+        )
         assert entry["annorect"].size == len(picture["people"])
         for ridx in range(entry["annorect"].size):
             rect = entry["annorect"][0, ridx]
@@ -187,7 +211,14 @@ def test_the_toolkit_finds_each_prediction(source, people, tmp_path):
             if rect["objpos"].size and ridx + 1 in picture.get("single", []):
                 points = rect["annopoints"]["point"][0, 0]
                 assert points.shape == (1, 16) and points["x"][0, 0].dtype == np.float64
-                judged.append([[p["x"].item(), p["y"].item()] for k in range(16) for p in points[0] if p["id"] == k])
+                judged.append(
+                    [
+                        [p["x"].item(), p["y"].item()]
+                        for k in range(16)
+                        for p in points[0]
+                        if p["id"] == k
+                    ]
+                )
             else:
                 assert rect["annopoints"].size == 0
     assert counted == 6
@@ -201,13 +232,29 @@ def test_other_people_and_unsound_predictions_are_not_written(source, people, tm
     broken[2, 3, 1] = np.nan
     train = people_of_release(load_release(source), "train")
     for who, what, message in (
-        (people, keypoints[:3], r"predictions of shape \[3, 16, 2\] for 4 people of mpii_release test"),
+        (
+            people,
+            keypoints[:3],
+            r"predictions of shape \[3, 16, 2\] for 4 people of mpii_release test",
+        ),
         (people, np.ones((4, 17, 2)), r"shape \[4, 17, 2\]"),
         (people, broken, "prediction of person 4003 .* holds no finite number"),
         (people.select([]), keypoints[:0], "is empty"),
-        (train, keypoints[:2], r"person 1001 of mpii_release train is none of the 4 test people of .*mat"),
-        (people.select([0, 1, 1, 2, 3]), np.ones((5, 16, 2)), "person 2003 .* has 2 predictions; give one"),
-        (people.select([0, 3]), keypoints[:2], "2 of the 4 test people .* have no prediction, first 2003"),
+        (
+            train,
+            keypoints[:2],
+            r"person 1001 of mpii_release train is none of the 4 test people of .*mat",
+        ),
+        (
+            people.select([0, 1, 1, 2, 3]),
+            np.ones((5, 16, 2)),
+            "person 2003 .* has 2 predictions; give one",
+        ),
+        (
+            people.select([0, 3]),
+            keypoints[:2],
+            "2 of the 4 test people .* have no prediction, first 2003",
+        ),
     ):
         with pytest.raises(DataError, match=message):
             write_mpii_submission(path, source, who, what)
@@ -219,4 +266,6 @@ def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
     with pytest.raises(OSError, match="no room"):
         write_coco_submission(tmp_path / "r.json", [row()])
-    assert [path.name for path in tmp_path.iterdir()] == ["r.json"] and (tmp_path / "r.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"] and (
+        tmp_path / "r.json"
+    ).read_text() == "old"

@@ -27,7 +27,11 @@ def test_a_genotype_is_its_own_architectures(spec):
     chosen = Architecture.random(spec, seed=3).genotype(spec)
     discrete = chosen.architecture(spec)
     assert discrete.genotype(spec) == chosen and discrete.entropy() == (0, 0)
-    for weights in (discrete.operation_weights, discrete.scale_weights, discrete.operation_weights.double()):
+    for weights in (
+        discrete.operation_weights,
+        discrete.scale_weights,
+        discrete.operation_weights.double(),
+    ):
         assert set(weights.unique().tolist()) == {0.0, 1.0}
     first = chosen.operations[0][0]
     soft = Architecture.random(spec, seed=3).operation_weights.reshape(-1, len(spec.operations))[0]
@@ -49,9 +53,13 @@ def test_source_weights_are_those_of_the_rows_they_come_from(spec):
     architecture = Architecture.random(spec, seed=1, deviation=2)
     found = architecture.source_weights(spec)
     torch.testing.assert_close(found.sum(1), torch.ones(len(spec.cells)))
-    for cell, weights, row in zip(spec.cells, architecture.scale_weights.tolist(), found.tolist(), strict=True):
+    for cell, weights, row in zip(
+        spec.cells, architecture.scale_weights.tolist(), found.tolist(), strict=True
+    ):
         by_hand = [0.0] * len(row)
-        for weight, source in zip(weights, spec.sources(cell.row, spec.rows(cell.layer - 1)), strict=True):
+        for weight, source in zip(
+            weights, spec.sources(cell.row, spec.rows(cell.layer - 1)), strict=True
+        ):
             by_hand[source] += weight
         assert row == pytest.approx(by_hand)
 
@@ -64,14 +72,19 @@ def test_distance():
         one.distance(Architecture.random(FabricSpec(width=2)), spec)
     assert one.distance(other, spec) == pytest.approx(other.distance(one, spec))
     assert all(0 < d < 1 for d in one.distance(other, spec))
-    skip, separable = (Genotype(((o,) * 3,), ("coarser",) * 6).architecture(spec) for o in ("skip", "separable_3x3"))
+    skip, separable = (
+        Genotype(((o,) * 3,), ("coarser",) * 6).architecture(spec)
+        for o in ("skip", "separable_3x3")
+    )
     assert skip.distance(separable, spec) == (1, 0)
     by_hand = (one.operation_weights - other.operation_weights).clamp(min=0).sum(-1).mean()
     assert one.distance(other, spec)[0] == pytest.approx(by_hand.item(), rel=1e-5)
 
 
 def test_a_weight_that_moves_between_copies_of_a_map_moves_nothing():
-    spec = FabricSpec(width=2)  # the finest cell has no finer neighbour: that slot holds a copy of the same map
+    spec = FabricSpec(
+        width=2
+    )  # the finest cell has no finer neighbour: that slot holds a copy of the same map
     start = Architecture.zeros(spec)
     cell = CellIndex(4, 0)
     assert spec.sources(0, 3).finer == spec.sources(0, 3).same == 0
@@ -85,7 +98,9 @@ def test_the_mean_is_of_weights_not_of_scores():
     spec = FabricSpec(width=2, hidden_nodes=2)
     several = [Architecture.random(spec, seed, 3) for seed in range(4)]
     mean = Architecture.mean(several)
-    torch.testing.assert_close(mean.operation_weights, sum(a.operation_weights for a in several) / 4)
+    torch.testing.assert_close(
+        mean.operation_weights, sum(a.operation_weights for a in several) / 4
+    )
     torch.testing.assert_close(mean.scale_weights, sum(a.scale_weights for a in several) / 4)
     one_hot = several[0].genotype(spec).architecture(spec)
     assert Architecture.mean([one_hot, one_hot]).genotype(spec) == one_hot.genotype(spec)
@@ -110,9 +125,13 @@ def test_one_operation_takes_a_weight_and_the_others_share_the_rest(weight):
     assert found[skip] == pytest.approx(weight, abs=1e-6)
     if weight < 1:
         others = [o for o in range(4) if o != skip]
-        torch.testing.assert_close(found[others] / found[others].sum(), was[others] / was[others].sum())
+        torch.testing.assert_close(
+            found[others] / found[others].sum(), was[others] / was[others].sum()
+        )
     same = [e for e in range(3) if e != edge]
-    assert torch.equal(after.alpha[same], before.alpha[same]) and torch.equal(after.beta, before.beta)
+    assert torch.equal(after.alpha[same], before.alpha[same]) and torch.equal(
+        after.beta, before.beta
+    )
     assert torch.equal(before.alpha, Architecture.random(spec, 7).alpha)
 
 
@@ -121,7 +140,9 @@ def test_one_source_of_one_cell():
     decided = Architecture.random(spec, 8).genotype(spec).architecture(spec)
     after = decided.with_source(spec, "coarser", 0.4, (3, 1))
     number = spec.cells.index(CellIndex(3, 1))
-    assert after.scale_weights[number, 2] == pytest.approx(0.4) and after.scale_weights.sum(1).allclose(torch.ones(6))
+    assert after.scale_weights[number, 2] == pytest.approx(0.4) and after.scale_weights.sum(
+        1
+    ).allclose(torch.ones(6))
     edited = decided.with_operation(spec, "zero", 0.5, edge=(0, 1), cell=(4, 1))
     assert edited.operation_weights[spec.cells.index(CellIndex(4, 1)), 0, 0] == pytest.approx(0.5)
     with pytest.raises(ValueError, match="name a cell if, and only if"):

@@ -11,7 +11,9 @@ from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.space import Rules
 
 
-@pytest.mark.parametrize("size", [(256, 256), (384, 384), (384, 288)], ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize(
+    "size", [(256, 256), (384, 384), (384, 288)], ids=lambda s: f"{s[0]}x{s[1]}"
+)
 @pytest.mark.parametrize("name", BACKBONES)
 def test_four_maps_at_their_strides_with_their_channels(name, size):
     backbone = BACKBONES[name](None, Rules()).to("meta")  # shapes only: nothing is computed
@@ -37,7 +39,10 @@ def test_every_weight_has_a_finite_gradient(name):
 @pytest.mark.parametrize("name", BACKBONES)
 def test_a_batch_of_one_is_evaluated_as_in_a_larger_batch(name):
     torch.manual_seed(0)
-    backbone, images = BACKBONES[name](None, Rules()).double().eval(), torch.randn(2, 3, 64, 96).double()
+    backbone, images = (
+        BACKBONES[name](None, Rules()).double().eval(),
+        torch.randn(2, 3, 64, 96).double(),
+    )
     with torch.no_grad():
         for alone, among in zip(backbone(images[1:]), backbone(images), strict=True):
             torch.testing.assert_close(alone, among[1:], rtol=1e-9, atol=1e-9)
@@ -48,7 +53,10 @@ def test_resnet_weights_from_torchvisions_file(tmp_path):
     torch.save(net.state_dict(), tmp_path / "resnet50.pth")
     backbone = BACKBONES["resnet50"](tmp_path / "resnet50.pth", Rules()).eval()
     count = len(net.state_dict())
-    assert backbone.initial_weights == f"{count - 2} of {count - 2} tensors matched, of {count} in resnet50.pth"
+    assert (
+        backbone.initial_weights
+        == f"{count - 2} of {count - 2} tensors matched, of {count} in resnet50.pth"
+    )
     images, c5 = torch.randn(1, 3, 64, 64), []
     net.layer4.register_forward_hook(lambda module, inputs, output: c5.append(output))
     with torch.no_grad():
@@ -62,23 +70,33 @@ def test_a_download_that_fails_names_its_address_and_the_option(name, monkeypatc
 
     monkeypatch.setattr("torch.hub.download_url_to_file", offline)
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    with pytest.raises(OSError, match=r"cannot download https://\S+ \(no network\): give --backbone-weights FILE"):
+    with pytest.raises(
+        OSError, match=r"cannot download https://\S+ \(no network\): give --backbone-weights FILE"
+    ):
         BACKBONES[name]("imagenet", Rules())
 
 
 def test_torchvision_has_no_hrnet():
-    with pytest.raises(ValueError, match="give the path of a file of its authors: hrnet_w32-36af842e.pth"):
+    with pytest.raises(
+        ValueError, match="give the path of a file of its authors: hrnet_w32-36af842e.pth"
+    ):
         BACKBONES["hrnet_w32"]("imagenet", Rules())
 
 
 def test_hrnet_weights_from_a_whole_network(tmp_path):
     """The official files hold stage 4 and a head too; the names of a pose network's stages are theirs."""
     whole = HRNet(whole=True, fuse_last=False)
-    state = whole.state_dict() | {"final_layer.weight": torch.zeros(16, 32, 1, 1), "final_layer.bias": torch.zeros(16)}
+    state = whole.state_dict() | {
+        "final_layer.weight": torch.zeros(16, 32, 1, 1),
+        "final_layer.bias": torch.zeros(16),
+    }
     torch.save(state, tmp_path / "pose_hrnet_w32.pth")
     backbone = BACKBONES["hrnet_w32"](tmp_path / "pose_hrnet_w32.pth", Rules())
     used = len(backbone.state_dict())
-    assert backbone.initial_weights == f"{used} of {used} tensors matched, of {len(state)} in pose_hrnet_w32.pth"
+    assert (
+        backbone.initial_weights
+        == f"{used} of {used} tensors matched, of {len(state)} in pose_hrnet_w32.pth"
+    )
     assert {key.split(".")[0] for key in state} == {
         "conv1", "bn1", "conv2", "bn2", "layer1", "transition1", "stage2", "transition2", "stage3", "transition3",
         "stage4", "final_layer",
@@ -91,4 +109,7 @@ def test_hrnet_weights_from_a_whole_network(tmp_path):
         "stage4.2.fuse_layers.0.3.1.weight",
     ):  # fmt: skip
         assert key in state, key
-    assert "stage4.2.fuse_layers.1.0.0.0.weight" not in state and "stage4.1.fuse_layers.1.0.0.0.weight" in state
+    assert (
+        "stage4.2.fuse_layers.1.0.0.0.weight" not in state
+        and "stage4.1.fuse_layers.1.0.0.0.weight" in state
+    )

@@ -44,4 +44,6 @@ def test_a_simple_baseline_learns_eight_pictures_by_heart(vector_dim):
         optimizer.step()
         if loss.item() < 0.2 * empty:
             return
-    raise AssertionError(f"loss {loss.item():.3f} after 400 steps, where empty maps cost {empty:.3f}")
+    raise AssertionError(
+        f"loss {loss.item():.3f} after 400 steps, where empty maps cost {empty:.3f}"
+    )

@@ -35,9 +35,13 @@ def network(seed=0, parts=2, fabric_backbone=False, **options):
 
 
 @examples(fast=12, every=25)
-@given(st.integers(0, 10**6), st.sampled_from([1, 2, 3]), st.booleans(), st.booleans(), st.floats(0, 3))
+@given(
+    st.integers(0, 10**6), st.sampled_from([1, 2, 3]), st.booleans(), st.booleans(), st.floats(0, 3)
+)
 def test_the_counter_at_one_hot(seed, hidden, per_cell, fabric_backbone, zeros):
-    model = network(seed, fabric_backbone=fabric_backbone, hidden_nodes=hidden, alpha_per_cell=per_cell)
+    model = network(
+        seed, fabric_backbone=fabric_backbone, hidden_nodes=hidden, alpha_per_cell=per_cell
+    )
     with torch.no_grad():
         for fabric in model.fabrics().values():
             for parameter in (fabric.alpha, fabric.beta):
@@ -52,7 +56,9 @@ def test_the_counter_at_one_hot(seed, hidden, per_cell, fabric_backbone, zeros):
 
 def test_a_soft_network_costs_less_than_one_that_runs_everything():
     model = network()
-    assert 0 < expected_multiply_adds(model, 64, 64).item() < honest_cost(model, 64, 64).multiply_adds
+    assert (
+        0 < expected_multiply_adds(model, 64, 64).item() < honest_cost(model, 64, 64).multiply_adds
+    )
 
 
 @pytest.mark.parametrize("fabric_backbone", [False, True], ids=["MobileNet-V2", "fabric"])
@@ -71,7 +77,9 @@ def test_the_gradient_by_finite_differences(fabric_backbone):
                 flat[place] += step
                 values.append(cost(model.architectures()).item())
                 flat[place] -= step
-            assert gradient[place].item() == pytest.approx((values[0] - values[1]) / 2e-4, rel=1e-4, abs=1e-1)
+            assert gradient[place].item() == pytest.approx(
+                (values[0] - values[1]) / 2e-4, rel=1e-4, abs=1e-1
+            )
 
 
 def test_descending_it_makes_the_network_cheaper():
@@ -95,7 +103,9 @@ def test_the_mean_over_every_discrete_network():
     alpha, beta = soft.operation_weights[0].double(), soft.scale_weights.double()
     total = 0.0
     for operation, *choices in itertools.product(range(2), *[range(3)] * 6):
-        genotype = Genotype(((fabric.spec.operations[operation],),), tuple(Sources._fields[c] for c in choices))
+        genotype = Genotype(
+            ((fabric.spec.operations[operation],),), tuple(Sources._fields[c] for c in choices)
+        )
         chance = alpha[operation] * torch.stack([beta[n, c] for n, c in enumerate(choices)]).prod()
         total += (chance * cost({name: genotype.architecture(fabric.spec)})).item()
     assert cost({name: soft}).item() == pytest.approx(total, rel=1e-6)
@@ -108,7 +118,12 @@ def test_the_mean_of_drawn_networks(per_cell, fabric_backbone):
     cost, generator = ExpectedCost(model, 64, 64), torch.Generator().manual_seed(0)
     cost.fixed = 0  # a backbone that nothing reads is rare and dear: the mean of a few hundred draws would not show it
     specs = {name: fabric.spec for name, fabric in model.fabrics().items()}
-    soft = {name: Architecture.random(spec, number) for number, (name, spec) in enumerate(specs.items())}
-    drawn = [{n: soft[n].sample(spec, generator).architecture(spec) for n, spec in specs.items()} for _ in range(300)]
+    soft = {
+        name: Architecture.random(spec, number) for number, (name, spec) in enumerate(specs.items())
+    }
+    drawn = [
+        {n: soft[n].sample(spec, generator).architecture(spec) for n, spec in specs.items()}
+        for _ in range(300)
+    ]
     costs = torch.stack([cost(architectures) for architectures in drawn])
     assert abs(cost(soft) - costs.mean()) < 4 * costs.std() / len(drawn) ** 0.5

@@ -21,7 +21,13 @@ def plain(operation: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
     def block(b, y):
         c = y.shape[1]
-        y = F.conv2d(y, b.depthwise.weight, padding=b.depthwise.padding, dilation=b.depthwise.dilation, groups=c)
+        y = F.conv2d(
+            y,
+            b.depthwise.weight,
+            padding=b.depthwise.padding,
+            dilation=b.depthwise.dilation,
+            groups=c,
+        )
         return norm(F.conv2d(y, b.pointwise.weight)).relu()
 
     match type(operation).__name__:
@@ -34,9 +40,13 @@ def plain(operation: nn.Module, x: torch.Tensor) -> torch.Tensor:
         case "Separable":
             return block(operation.second, block(operation.first, x))
         case "Pool":
-            patches = F.unfold(F.pad(x, (1, 1, 1, 1), value=float("nan")), 3).unflatten(1, (x.shape[1], 9))
+            patches = F.unfold(F.pad(x, (1, 1, 1, 1), value=float("nan")), 3).unflatten(
+                1, (x.shape[1], 9)
+            )
             pooled = (
-                patches.nanmean(2) if isinstance(operation.pool, nn.AvgPool2d) else patches.nan_to_num(-1e9).amax(2)
+                patches.nanmean(2)
+                if isinstance(operation.pool, nn.AvgPool2d)
+                else patches.nan_to_num(-1e9).amax(2)
             )
             return norm(pooled.unflatten(2, x.shape[2:]))
     raise AssertionError(f"say here what {operation} computes")
@@ -55,9 +65,14 @@ def test_operation_is_its_weight_times_itself(name):
 
 def test_eq_1_is_the_softmax_weighted_sum():
     operations = [make(4).double() for make in OPERATIONS.values()]
-    x, alpha = torch.randn(2, 4, 8, 8, dtype=torch.double), torch.randn(len(operations), dtype=torch.double)
+    x, alpha = (
+        torch.randn(2, 4, 8, 8, dtype=torch.double),
+        torch.randn(len(operations), dtype=torch.double),
+    )
     weights = alpha.exp() / alpha.exp().sum()
-    expected = torch.stack([w * plain(o, x) for o, w in zip(operations, weights, strict=True)]).sum(0)
+    expected = torch.stack([w * plain(o, x) for o, w in zip(operations, weights, strict=True)]).sum(
+        0
+    )
     torch.testing.assert_close(mix_operations(x, operations, weights.unbind()), expected)
 
 
@@ -78,11 +93,14 @@ def test_eq_2_by_torchs_own_layers():
     def norm(layer, y):
         return F.batch_norm(y, layer.running_mean, layer.running_var, layer.weight, layer.bias)
 
-    finer = norm(down.norm, F.conv2d(maps[0], down.conv.weight, down.conv.bias, stride=2, padding=1)).relu()
+    finer = norm(
+        down.norm, F.conv2d(maps[0], down.conv.weight, down.conv.bias, stride=2, padding=1)
+    ).relu()
     coarser = norm(up.norm, F.conv2d(maps[2], up.conv.weight, up.conv.bias))
     coarser = F.interpolate(coarser, size=(8, 8), mode="bilinear", align_corners=True)
     torch.testing.assert_close(
-        fuse_scales(maps, [down, Same(), up], weights.unbind()), 0.5 * finer + 0.2 * maps[1] + 0.3 * coarser
+        fuse_scales(maps, [down, Same(), up], weights.unbind()),
+        0.5 * finer + 0.2 * maps[1] + 0.3 * coarser,
     )
 
 
@@ -92,7 +110,10 @@ def test_eq_3_cell_by_a_matrix_of_edges(hidden, rules):
     spec = FabricSpec(width=1, hidden_nodes=hidden)
     cell = Cell(spec, CellIndex(4, 1), rules).double()
     maps = [torch.randn(2, c, s, s, dtype=torch.double) for c, s in ((4, 16), (8, 8), (16, 4))]
-    alpha, beta = torch.rand(*spec.alpha_shape, dtype=torch.double), torch.rand(3, dtype=torch.double)
+    alpha, beta = (
+        torch.rand(*spec.alpha_shape, dtype=torch.double),
+        torch.rand(3, dtype=torch.double),
+    )
     x = fuse_scales(maps, cell.transfers, beta.unbind())
     node = {0: x.relu() if rules.relu_after_fusion else x}
     edge_of = {edge: i for i, edge in enumerate(spec.edges)}
@@ -100,7 +121,9 @@ def test_eq_3_cell_by_a_matrix_of_edges(hidden, rules):
         node[end] = sum(
             w * plain(o, node[start])
             for start in range(end)
-            for o, w in zip(cell.edges[edge_of[start, end]], alpha[edge_of[start, end]], strict=True)
+            for o, w in zip(
+                cell.edges[edge_of[start, end]], alpha[edge_of[start, end]], strict=True
+            )
         )
     hidden_nodes = torch.cat([node[i] for i in range(1, hidden + 1)], 1)
     expected = torch.einsum("oi,bihw->bohw", cell.project.weight[:, :, 0, 0], hidden_nodes)
@@ -137,7 +160,10 @@ def test_the_architecture_steers_the_fabric():
     torch.manual_seed(0)
     spec = FabricSpec(width=1)
     fabric = Fabric(spec).double()
-    pyramid = [torch.randn(1, spec.channels(r), 32 // 2**r, 32 // 2**r, dtype=torch.double) for r in range(4)]
+    pyramid = [
+        torch.randn(1, spec.channels(r), 32 // 2**r, 32 // 2**r, dtype=torch.double)
+        for r in range(4)
+    ]
     with torch.no_grad():
         fabric.alpha[:, spec.operations.index("skip")] = 1000
         fabric.beta[:, 1] = 1000  # same scale only
@@ -186,5 +212,7 @@ def test_the_gradient_of_the_dilated_convolution_is_the_common_one(layout):
     torch.testing.assert_close(ours, common, rtol=1e-12, atol=1e-12)
     gradient = torch.randn_like(common)
     for wanted in ((x, weight), (x,), (weight,)):
-        own, theirs = (torch.autograd.grad(y, wanted, gradient, retain_graph=True) for y in (ours, common))
+        own, theirs = (
+            torch.autograd.grad(y, wanted, gradient, retain_graph=True) for y in (ours, common)
+        )
         torch.testing.assert_close(own, theirs, rtol=1e-12, atol=1e-12)

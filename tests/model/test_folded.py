@@ -25,7 +25,9 @@ def searched(parts=3, rules=PAPER, backbone=MobileNetV2, **spec):
 
 
 def fabric_backbone():
-    return FabricBackbone(FabricSpec(layers=6, width=2, first=0, last=3, operations=tuple(OPERATIONS)))
+    return FabricBackbone(
+        FabricSpec(layers=6, width=2, first=0, last=3, operations=tuple(OPERATIONS))
+    )
 
 
 NETWORKS = {
@@ -59,11 +61,17 @@ def test_the_same_score_maps(name):
     folded = fold(model)
     images = torch.randn(2, 3, 64, 96).double()
     with torch.no_grad():
-        torch.testing.assert_close(folded(images), copy.deepcopy(model).eval()(images), rtol=1e-9, atol=1e-11)
-    assert model.training == training and all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+        torch.testing.assert_close(
+            folded(images), copy.deepcopy(model).eval()(images), rtol=1e-9, atol=1e-11
+        )
+    assert model.training == training and all(
+        torch.equal(before[k], v) for k, v in model.state_dict().items()
+    )
     left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     pools = [
-        m for m in folded.modules() if isinstance(m, nn.Sequential) and isinstance(m[0], nn.AvgPool2d | nn.MaxPool2d)
+        m
+        for m in folded.modules()
+        if isinstance(m, nn.Sequential) and isinstance(m[0], nn.AvgPool2d | nn.MaxPool2d)
     ]
     assert left == len(pools)  # a pool has no convolution to fold its batch-norm into
 
@@ -93,7 +101,12 @@ def test_what_is_ones_own_is_called_as_it_is(monkeypatch):
 
 def test_folding_leaves_the_networks_of_other_threads_alone():
     """As where a search runs in one thread, and its predictions are looked at in another."""
-    other, images, done, failed = searched(1).train(), torch.randn(2, 3, 64, 64), threading.Event(), []
+    other, images, done, failed = (
+        searched(1).train(),
+        torch.randn(2, 3, 64, 64),
+        threading.Event(),
+        [],
+    )
     call, own = nn.Module.__call__, searched()
 
     def train():

@@ -32,7 +32,9 @@ def measured(name, batch_size, size):
     """Bytes by which a process grows that builds the model and trains it; freed memory goes back to the system."""
     allocator = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
     command = [sys.executable, __file__, name, str(batch_size), str(size)]
-    result = subprocess.run(command, env={**os.environ, **allocator}, stdout=subprocess.PIPE, text=True, check=True)
+    result = subprocess.run(
+        command, env={**os.environ, **allocator}, stdout=subprocess.PIPE, text=True, check=True
+    )
     return int(result.stdout)
 
 
@@ -42,7 +44,9 @@ def measure_here(name, batch_size, size):
     train(MODELS[name](), steps=((2, 64),))
     start = settled()
     model = MODELS[name]()
-    train(model, steps=((2, 64), (batch_size, size)))  # at its second step a search has gradients and moments
+    train(
+        model, steps=((2, 64), (batch_size, size))
+    )  # at its second step a search has gradients and moments
     return resident("VmHWM") - start
 
 
@@ -51,10 +55,15 @@ def train(model, steps):
     model = model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     for batch_size, size in steps:
-        with contextlib.suppress(OSError):  # not allowed everywhere, and the peak is that of the last step anyway
+        with contextlib.suppress(
+            OSError
+        ):  # not allowed everywhere, and the peak is that of the last step anyway
             Path("/proc/self/clear_refs").write_text("5")
         images = torch.randn(batch_size, 3, size, size)
-        target, visibility = torch.rand(batch_size, 16, size // 4, size // 4), torch.ones(batch_size, 16)
+        target, visibility = (
+            torch.rand(batch_size, 16, size // 4, size // 4),
+            torch.ones(batch_size, 16),
+        )
         loss = heatmap_loss(model(images), target, visibility)
         optimizer.zero_grad()
         loss.backward()
@@ -70,7 +79,9 @@ def settled():
 
 def resident(what):
     """Bytes of this process that lie in memory: VmRSS now, VmHWM at the peak."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what))
+    line = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what)
+    )
     return int(line.split()[1]) * 1024
 
 
@@ -144,7 +155,9 @@ def test_parts_by_hand():
     pixels, own = 8 * 16, 4 * (3 * 5 + 5)
     assert (memory.weights, memory.gradients, memory.optimizer) == (2 * own, own, 2 * own)
     labelled = 2 * 5  # bytes, for which keypoints count
-    assert memory.activations == 4 * 2 * pixels * (3 + 5 + 5) + labelled  # images, x once, what the loss squares
+    assert (
+        memory.activations == 4 * 2 * pixels * (3 + 5 + 5) + labelled
+    )  # images, x once, what the loss squares
     assert memory.working == 4 * 2 * pixels * 5 + 4 * 3 * 5
     assert memory.total == 5 * own + memory.activations + memory.working
 
@@ -155,7 +168,9 @@ def test_the_model_stays_as_it_is():
     with torch.no_grad():
         training_memory(model, 2, 8, 8)
     assert not model.training
-    assert all(torch.equal(p, before[name]) and p.grad is None for name, p in model.named_parameters())
+    assert all(
+        torch.equal(p, before[name]) and p.grad is None for name, p in model.named_parameters()
+    )
 
 
 def test_as_text():

@@ -52,7 +52,9 @@ MODELS = {
 def test_what_counts_is_what_has_a_gradient(name):
     model = MODELS[name]().eval().requires_grad_()
     model(torch.randn(1, 3, 64, 64)).sum().backward()
-    assert honest_cost(model, 64, 64).params == sum(p.numel() for p in model.parameters() if p.grad is not None)
+    assert honest_cost(model, 64, 64).params == sum(
+        p.numel() for p in model.parameters() if p.grad is not None
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -65,7 +67,9 @@ def test_parents_are_the_sums_of_their_children(name):
     assert [n for n in modules if n in costs] == list(costs)
     for parent, cost in costs.items():
         children = [child for child in costs if child and child.rpartition(".")[0] == parent]
-        own = sum(p.numel() for p in modules[parent].parameters(recurse=False))  # alpha and beta; a layer's weights
+        own = sum(
+            p.numel() for p in modules[parent].parameters(recurse=False)
+        )  # alpha and beta; a layer's weights
         # 0: run, but the output does not depend on it, as on stages of a backbone that a pruned head does not read
         assert cost.params - sum(costs[child].params for child in children) in (0, own)
         if children:

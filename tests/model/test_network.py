@@ -14,7 +14,9 @@ from posenfs.model.vectors import squash_length
 
 def small(parts=3, skeleton=MPII, backbone=None, **kwargs):
     torch.manual_seed(0)
-    return PoseNFS(backbone or MobileNetV2(), part_scheme(skeleton, parts), FabricSpec(width=2), **kwargs)
+    return PoseNFS(
+        backbone or MobileNetV2(), part_scheme(skeleton, parts), FabricSpec(width=2), **kwargs
+    )
 
 
 @pytest.mark.parametrize("parts", [1, 3, 5, 8])
@@ -49,12 +51,19 @@ def test_every_parameter_is_w_or_architecture_and_learns():
     model = small(backbone=FabricBackbone(FABRIC_1, PAPER))
     weights, architecture = model.weight_parameters(), model.architecture_parameters()
     assert len(weights) + len(architecture) == len(list(model.parameters()))
-    assert list(model.architectures()) == ["backbone", "upper_limb_part", "head_part", "lower_limb_part"]
+    assert list(model.architectures()) == [
+        "backbone",
+        "upper_limb_part",
+        "head_part",
+        "lower_limb_part",
+    ]
     model(torch.randn(2, 3, 64, 64)).square().sum().backward()
     for parameter in architecture:
         assert torch.isfinite(parameter.grad).all()
         assert parameter.grad.abs().max() > 0
-        torch.testing.assert_close(parameter.grad.sum(-1), torch.zeros(parameter.shape[:-1]), atol=2e-3, rtol=0)
+        torch.testing.assert_close(
+            parameter.grad.sum(-1), torch.zeros(parameter.shape[:-1]), atol=2e-3, rtol=0
+        )
 
 
 def test_channels_last_changes_nothing():
@@ -64,7 +73,9 @@ def test_channels_last_changes_nothing():
     torch.testing.assert_close(model(images.to(memory_format=torch.channels_last)), expected)
 
 
-@pytest.mark.parametrize(("height", "width", "nearest"), [(100, 128, "96 x 128"), (64, 65, "64 x 64")])
+@pytest.mark.parametrize(
+    ("height", "width", "nearest"), [(100, 128, "96 x 128"), (64, 65, "64 x 64")]
+)
 def test_sizes_the_largest_stride_does_not_divide_are_refused(height, width, nearest):
     with pytest.raises(ValueError, match=rf"{height} x {width} px.*32.*{nearest}"):
         small()(torch.zeros(1, 3, height, width))
@@ -84,14 +95,20 @@ def test_backbone_weights_from_a_file(tmp_path):
         loaded.initial_weights
         == f"{len(features)} of {len(features)} tensors matched, of {len(features)} in weights.pth"
     )
-    assert all((a == b).all() for a, b in zip(loaded.state_dict().values(), source.state_dict().values(), strict=True))
-    old = {k: v for k, v in features.items() if not k.endswith("num_batches_tracked")}  # and without the prefix
+    assert all(
+        (a == b).all()
+        for a, b in zip(loaded.state_dict().values(), source.state_dict().values(), strict=True)
+    )
+    old = {
+        k: v for k, v in features.items() if not k.endswith("num_batches_tracked")
+    }  # and without the prefix
     torch.save(old, path)
     words = BACKBONES["mobilenet_v2"](path, PAPER).initial_weights
     assert words == f"{len(old)} of {len(features)} tensors matched, of {len(old)} in weights.pth"
     torch.save({**old, "3.conv.0.0.weight": torch.zeros(3, 3)}, path)
     with pytest.raises(
-        ValueError, match=rf"{len(old) - 1} of the backbone's {len(features)} tensors .* shape: 3.conv.0.0.weight$"
+        ValueError,
+        match=rf"{len(old) - 1} of the backbone's {len(features)} tensors .* shape: 3.conv.0.0.weight$",
     ):
         BACKBONES["mobilenet_v2"](path, PAPER)
     path.write_text("no weights")
@@ -112,6 +129,9 @@ def test_a_copy_with_another_architecture():
     other = Architecture.random(spec, 4)
     changed = model.with_architectures({"head_part": other})
     assert torch.equal(changed.fabrics()["head_part"].beta, other.beta)
-    assert not model.fabrics()["head_part"].beta.any() and not changed.fabrics()["lower_limb_part"].beta.any()
+    assert (
+        not model.fabrics()["head_part"].beta.any()
+        and not changed.fabrics()["lower_limb_part"].beta.any()
+    )
     with pytest.raises(ValueError, match="no fabric 'tail'; there are upper_limb_part"):
         model.with_architectures({"tail": other})

@@ -15,7 +15,9 @@ from posenfs.model.reference import ReferenceNFS
 from posenfs.model.space import PAPER, RELEASED, CellIndex, FabricSpec
 from tests.sweeps import examples
 
-NEVER = -300.0  # a logit whose softmax weight is exactly 0 beside 0, in float32 and in float64's range of use
+NEVER = (
+    -300.0
+)  # a logit whose softmax weight is exactly 0 beside 0, in float32 and in float64's range of use
 SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
 
 
@@ -53,7 +55,9 @@ def test_exact_zeros_change_nothing(seed, share, hidden, per_cell, fabric_backbo
     generator = torch.Generator().manual_seed(seed)
     rules = RELEASED if released else PAPER
     spec = FabricSpec(width=1, hidden_nodes=hidden, alpha_per_cell=per_cell)
-    whole = FabricSpec(width=1, hidden_nodes=hidden, first=0, last=3, alpha_per_cell=per_cell, operations=SIX)
+    whole = FabricSpec(
+        width=1, hidden_nodes=hidden, first=0, last=3, alpha_per_cell=per_cell, operations=SIX
+    )
     model = network(spec, 3, FabricBackbone(whole, rules) if fabric_backbone else None, rules, seed)
     for fabric in model.fabrics().values():
         set_logits(fabric.alpha, random_keep(fabric.alpha.shape, generator, share))
@@ -61,7 +65,10 @@ def test_exact_zeros_change_nothing(seed, share, hidden, per_cell, fabric_backbo
     images = torch.randn(1, 3, 64, 32, generator=generator)
     proof = prove(model, prune(model), images)
     assert proof.difference <= (1e-6 if proof.narrowed else 0)
-    assert proof.after.params <= proof.before.params and proof.after.multiply_adds <= proof.before.multiply_adds
+    assert (
+        proof.after.params <= proof.before.params
+        and proof.after.multiply_adds <= proof.before.multiply_adds
+    )
 
 
 def test_equal_weights_lose_the_zero_operation_alone():
@@ -133,7 +140,10 @@ def test_a_cell_with_zero_alone_still_gives_its_bias():
     pruned = prune(model)
     assert prove(model, pruned, torch.randn(1, 3, 64, 64)).difference == 0
     assert pruned.heads[0].fabric.kept[CellIndex(4, 0)].slots == ()
-    set_logits(model.heads[0].fabric.alpha, torch.tensor([True, False, False, False]).expand(spec.alpha_shape))
+    set_logits(
+        model.heads[0].fabric.alpha,
+        torch.tensor([True, False, False, False]).expand(spec.alpha_shape),
+    )
     nothing = prune(model)
     assert prove(model, nothing, torch.randn(1, 3, 64, 64)).difference == 0
     assert not nothing.heads[0].entries
@@ -151,10 +161,16 @@ def test_threshold_and_one_hot_equal_a_plain_network_of_those_weights():
             for parameter in (fabric.alpha, fabric.beta):
                 best = torch.nn.functional.one_hot(parameter.argmax(-1), parameter.shape[-1]).bool()
                 set_logits(parameter, best)
-        torch.testing.assert_close(prune(model, "one-hot")(images), plain(images), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            prune(model, "one-hot")(images), plain(images), rtol=1e-5, atol=1e-6
+        )
     proofs = [prove(model, prune(model, "threshold", t), images) for t in (1e-9, 0.02, 0.1)]
     assert proofs[0].difference == 0 < proofs[1].difference < proofs[2].difference
-    assert proofs[0].after.multiply_adds > proofs[1].after.multiply_adds > proofs[2].after.multiply_adds
+    assert (
+        proofs[0].after.multiply_adds
+        > proofs[1].after.multiply_adds
+        > proofs[2].after.multiply_adds
+    )
 
 
 @examples(fast=1, every=10)
@@ -175,4 +191,6 @@ def test_in_float64_and_the_model_is_left_alone():
     only(model.heads[0].fabric.beta, model.spec.cells, {(5, 0): 2})
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert prove(model, prune(model), torch.randn(1, 3, 64, 64).double()).difference == 0
-    assert model.training and all((tensor == before[name]).all() for name, tensor in model.state_dict().items())
+    assert model.training and all(
+        (tensor == before[name]).all() for name, tensor in model.state_dict().items()
+    )

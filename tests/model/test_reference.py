@@ -17,7 +17,12 @@ CASES = {
     "table II": (3, FabricSpec(width=2), 8, PAPER),
     "released": (3, FabricSpec(width=2), 8, RELEASED),
     "P = 8, H = 2": (8, FabricSpec(width=2, hidden_nodes=2), 4, PAPER),
-    "H = 3, alpha per cell": (1, FabricSpec(width=2, hidden_nodes=3, alpha_per_cell=True), 8, RELEASED),
+    "H = 3, alpha per cell": (
+        1,
+        FabricSpec(width=2, hidden_nodes=3, alpha_per_cell=True),
+        8,
+        RELEASED,
+    ),
     "six operations, d = 1": (5, FabricSpec(width=2, operations=tuple(OPERATIONS)), 1, PAPER),
 }
 
@@ -47,8 +52,12 @@ def test_forward_and_gradients(case, training):
     for name, parameter in fast.named_parameters():
         expected = gradients[name]
         scale = expected.abs().max().clamp(min=1e-3)
-        torch.testing.assert_close(parameter.grad / scale, expected / scale, rtol=0, atol=1e-7, msg=name)
-    for (name, a), (_, b) in zip(fast.state_dict().items(), plain.state_dict().items(), strict=True):
+        torch.testing.assert_close(
+            parameter.grad / scale, expected / scale, rtol=0, atol=1e-7, msg=name
+        )
+    for (name, a), (_, b) in zip(
+        fast.state_dict().items(), plain.state_dict().items(), strict=True
+    ):
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12, msg=name)
 

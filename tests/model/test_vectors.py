@@ -18,7 +18,9 @@ def test_eq_4_keeps_direction_and_eq_5_is_its_length():
         squashed = squash(vectors)
         length = vectors.norm(dim=2)
         torch.testing.assert_close(squashed.norm(dim=2), squash_length(vectors))
-        torch.testing.assert_close(torch.cosine_similarity(squashed, vectors, 2), torch.ones_like(length))
+        torch.testing.assert_close(
+            torch.cosine_similarity(squashed, vectors, 2), torch.ones_like(length)
+        )
         # another way: |squash| = sin^2(arctan |v|)
         torch.testing.assert_close(squash_length(vectors), length.atan().sin().square())
 
@@ -62,11 +64,16 @@ def test_eq_7_sums_shared_keypoints():
 
 
 def test_eq_6_by_loops():
-    predicted, target = torch.rand(2, 3, 4, 5, dtype=torch.double), torch.rand(2, 3, 4, 5, dtype=torch.double)
+    predicted, target = (
+        torch.rand(2, 3, 4, 5, dtype=torch.double),
+        torch.rand(2, 3, 4, 5, dtype=torch.double),
+    )
     visibility = torch.tensor([[2, 0, 1], [0, 0, 2]])
     people = []
     for b in range(2):
-        terms = [((predicted[b, k] - target[b, k]) ** 2).sum() for k in range(3) if visibility[b, k]]
+        terms = [
+            ((predicted[b, k] - target[b, k]) ** 2).sum() for k in range(3) if visibility[b, k]
+        ]
         people.append(sum(terms) / 3)
     torch.testing.assert_close(heatmap_loss(predicted, target, visibility), sum(people) / 2)
 

@@ -12,11 +12,16 @@ from posenfs.model.space import FabricSpec
 from posenfs.model.watch import Signs, effective_paths, signs_of, warnings
 
 
-@pytest.mark.parametrize("spec", [FabricSpec(), FabricSpec(layers=7), FABRIC_1], ids=["head", "deep head", "backbone"])
+@pytest.mark.parametrize(
+    "spec", [FabricSpec(), FabricSpec(layers=7), FABRIC_1], ids=["head", "deep head", "backbone"]
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_paths_are_counted_one_by_one(spec, seed):
     architecture = Architecture.random(spec, seed)
-    weights, grid = dict(zip(spec.cells, architecture.scale_weights.tolist(), strict=True)), spec.grid()
+    weights, grid = (
+        dict(zip(spec.cells, architecture.scale_weights.tolist(), strict=True)),
+        spec.grid(),
+    )
     chances: dict[tuple, float] = {}
     for cell in grid[-1]:
         for choices in itertools.product(range(3), repeat=len(grid)):
@@ -41,7 +46,9 @@ def test_a_decided_fabric_has_one_path():
 
 def test_signs_and_words():
     spec = FabricSpec(hidden_nodes=2)
-    alpha = torch.log(torch.tensor([[0.7, 0.25, 0.04, 0.01], [0.5, 0.5, 1e-9, 1e-9], [0.9, 0.1, 1e-9, 1e-9]]))
+    alpha = torch.log(
+        torch.tensor([[0.7, 0.25, 0.04, 0.01], [0.5, 0.5, 1e-9, 1e-9], [0.9, 0.1, 1e-9, 1e-9]])
+    )
     found = signs_of(Architecture(alpha, torch.zeros(spec.beta_shape)), spec)
     assert found.zero == pytest.approx(0.7) and found.skip == pytest.approx(0.85 / 3)
     assert found.entropy_beta == pytest.approx(1)

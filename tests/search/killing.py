@@ -29,7 +29,12 @@ def main(experiment: Experiment, folder: Path, kills: int, seed: int) -> None:
     places = [None, "torch.save", "os.replace", "os.fsync"]
     while killed < kills:
         place = places[killed % len(places)]
-        child = start(experiment, folder / "killed", place, draw.randrange(1, 6 if place == "torch.save" else 20))
+        child = start(
+            experiment,
+            folder / "killed",
+            place,
+            draw.randrange(1, 6 if place == "torch.save" else 20),
+        )
         if place is None:
             time.sleep(draw.uniform(0.1, 0.9) * length)
             os.kill(child, signal.SIGKILL)
@@ -101,7 +106,9 @@ def compare(run: Run, whole: Run) -> None:
         assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
     assert run.snapshots() == whole.snapshots()
     (steps, one), (others, other) = run.architectures(), whole.architectures()
-    assert steps.tolist() == others.tolist() and all(one[n].alpha.equal(other[n].alpha) for n in other)
+    assert steps.tolist() == others.tolist() and all(
+        one[n].alpha.equal(other[n].alpha) for n in other
+    )
     assert json.loads((run.folder / "status.json").read_text())["state"] == "finished"
 
 

@@ -13,7 +13,9 @@ def main() -> None:
     torch.set_num_threads(1)
     experiments, folder = Path(sys.argv[1]), Path(sys.argv[2])
     for path in sorted(experiments.glob("*.json")):
-        search = Search(Experiment.from_json(path.read_text()), folder / path.stem, device="cpu", progress=False)
+        search = Search(
+            Experiment.from_json(path.read_text()), folder / path.stem, device="cpu", progress=False
+        )
         search.finish()
         held = {"model": search.model.state_dict(), "metrics": search.metrics}
         torch.save(held, folder / f"{path.stem}_{search.ranks.number}.pt")

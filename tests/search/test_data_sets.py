@@ -34,9 +34,16 @@ def root(request, drawn, real, tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("name", "root"), [(name, name) for name in DATASETS], indirect=["root"], ids=list(DATASETS))
+@pytest.mark.parametrize(
+    ("name", "root"), [(name, name) for name in DATASETS], indirect=["root"], ids=list(DATASETS)
+)
 def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
-    kind = {"synthetic": "mpii", "synthetic_coco": "coco", "synthetic_lsp": "mpii", "own": "tips"}.get(name, name)
+    kind = {
+        "synthetic": "mpii",
+        "synthetic_coco": "coco",
+        "synthetic_lsp": "mpii",
+        "own": "tips",
+    }.get(name, name)
     checks = [found for found in check_data(root, progress=False) if found.name.startswith(kind)]
     assert [found.name for found in checks] == [f"{kind} train", f"{kind} valid"]
     spec = DataSpec(name, str(root), pictures=(12, 6))
@@ -44,7 +51,10 @@ def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
     assert [len(split) for split in people] == [found.people for found in checks]
     assert [dict(split.left_out) for split in people] == [found.left_out for found in checks]
     # of the large sets a dozen people will do
-    monkeypatch.setattr("posenfs.search.experiment.open_data", lambda *_: [split.select(slice(12)) for split in people])
+    monkeypatch.setattr(
+        "posenfs.search.experiment.open_data",
+        lambda *_: [split.select(slice(12)) for split in people],
+    )
     run = replace(tiny.run, batch_size=4, epochs=1)
     search = Search(replace(tiny, data=spec, run=run), tmp_path / "run", progress=False)
     before = {name: p.clone() for name, p in search.model.named_parameters()}

@@ -35,7 +35,9 @@ def wait_for(run, state, patience=60):
 def test_steered_from_another_process(long, tmp_path, capsys):
     run = detach(long, tmp_path / "run", "cpu")
     assert run.status()["pid"] != os.getpid() and run.in_use()
-    with pytest.raises(RunError, match=rf"in use by a detached search \(process {run.status()['pid']} on"):
+    with pytest.raises(
+        RunError, match=rf"in use by a detached search \(process {run.status()['pid']} on"
+    ):
         detach(long, tmp_path / "run", "cpu")
     with pytest.raises(RunError, match="in use"):
         search(long, tmp_path / "run")
@@ -90,7 +92,9 @@ def test_rewound_from_another_process(long, tmp_path, capsys):
     main(["control", str(run.folder), "rewind", "--steps", "1"])
     assert "paused at step 1 of" in capsys.readouterr().out
     assert run.history()[-1]["step"] == 1 and (run.folder / "branches").is_dir()
-    with pytest.raises(RunError, match="this search is at step 1: it can go back to one from 0 to that, not 99"):
+    with pytest.raises(
+        RunError, match="this search is at step 1: it can go back to one from 0 to that, not 99"
+    ):
         send(run, "rewind", 99)
     assert run.in_use() and run.status()["state"] == "paused" and send(run, "pause")["step"] == 1
     send(run, "stop")

@@ -53,11 +53,16 @@ def test_the_best_epoch_is_what_it_found(patient, scripted, tmp_path):
     assert all(torch.equal(value, saved[key]) for key, value in again.model.state_dict().items())
     np.testing.assert_array_equal(again.run.errors("pckh"), errors)
     again.rewind(3 * again.steps_per_epoch)  # from the last epoch's weights, not the best one's
-    assert not again.finished and again.metrics == again.run.load_snapshot(3 * again.steps_per_epoch)["metrics"]
+    assert (
+        not again.finished
+        and again.metrics == again.run.load_snapshot(3 * again.steps_per_epoch)["metrics"]
+    )
 
 
 def test_nobody_who_judges_is_trained_on(patient, tmp_path):
-    first_order = replace(patient, run=replace(patient.run, strategy="first_order", held_out=0.4, judged=0.3))
+    first_order = replace(
+        patient, run=replace(patient.run, strategy="first_order", held_out=0.4, judged=0.3)
+    )
     feed = Search(first_order, tmp_path, device="cpu", progress=False).feed
     parts = [set(people.person_ids.tolist()) for people in (*feed.parts, feed.judges)]
     assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == len(feed.people)
@@ -67,7 +72,12 @@ def test_nobody_who_judges_is_trained_on(patient, tmp_path):
 
 def test_without_judges_the_result_says_it_is_too_good(patient, tmp_path):
     """Training on all pictures: the validation people judge, and are reported on."""
-    search = Search(replace(patient, run=replace(patient.run, judged=0.0)), tmp_path, device="cpu", progress=False)
+    search = Search(
+        replace(patient, run=replace(patient.run, judged=0.0)),
+        tmp_path,
+        device="cpu",
+        progress=False,
+    )
     search.finish()
     chosen = search.run.metrics()["chosen"]
     assert len(search.train) == len(search.feed.people)
@@ -88,5 +98,7 @@ def test_an_interrupted_one_stops_at_the_same_epoch(patient, scripted, tmp_path)
 def test_patience_that_is_none(tiny):
     with pytest.raises(ValueError, match=r"run.patience must be above 0; got 0"):
         replace(tiny.run, patience=0)
-    with pytest.raises(ValueError, match=r"run.judged is for a search with run.patience, which has none; got 0.1"):
+    with pytest.raises(
+        ValueError, match=r"run.judged is for a search with run.patience, which has none; got 0.1"
+    ):
         replace(tiny.run, judged=0.1)

@@ -20,9 +20,11 @@ from posenfs.data.files import beside
 from posenfs.data.sample import DataError
 from posenfs.model.space import FabricSpec
 from posenfs.search import engine
+from posenfs.search.detached import detach
 from posenfs.search.engine import Search
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory
 from posenfs.search.run import Run, RunError
+from posenfs.search.saved import load_model
 from tests.sweeps import sweep
 
 
@@ -660,3 +662,71 @@ def test_let_go_of_it_writes_nothing_more(tiny, tmp_path):
             act()
     going._save()
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_settings_are_compared_before_any_data_are_read(undisturbed, tiny, monkeypatch):
+    """Each that differs is named as the option that sets it, in whatever way the search is begun."""
+    monkeypatch.setattr(engine, "build", lambda *arguments: pytest.fail("data were read"))
+    monkeypatch.setattr("subprocess.Popen", lambda *arguments, **options: pytest.fail("a process was begun"))
+    folder = undisturbed.run.folder
+    data = replace(tiny.data, root="elsewhere", pictures=[9, 9])
+    other = replace(tiny, data=data, parts={"all": MPII.keypoints[:15]}, run=replace(tiny.run, epochs=20, lr_drops=[]))
+    for begin in (search, detach):
+        with pytest.raises(RunError) as refused:
+            begin(other, folder)
+        named = [line.partition(":")[0].strip() for line in str(refused.value).splitlines()[1:-1]]
+        assert named == ["--data.root", "--data.pictures", "--parts", "--run.epochs", "--run.lr-drops"]
+        assert "\n  --run.epochs: 2 in the run, 20 asked for\n" in str(refused.value)
+        assert str(refused.value).endswith(f"posenfs resume {folder}")
+
+
+def test_a_finished_search_holds_no_lock_until_it_is_rewound(tiny, tmp_path):
+    """Others open it and write nothing; what writes takes the lock, or names who has it."""
+    one = search(tiny, tmp_path)
+    one.finish()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    code = f"""
+import sys
+from posenfs.search.engine import Search
+from posenfs.search.run import RunError
+other = Search({str(tmp_path)!r}, device="cpu", progress=False)
+print(other.finished, other.metrics["pckh@0.5"], flush=True)
+sys.stdin.readline()
+try: other.rewind(1)
+except RunError as error: print(error, flush=True)
+sys.stdin.readline()
+other.rewind(1)
+print(other.step_number, other.run.status()["pid"])
+"""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with Run(tmp_path).lock():  # as an older version holds it
+        other = subprocess.Popen([sys.executable, "-c", code], **pipes)
+        assert other.stdout.readline() == f"True {one.metrics['pckh@0.5']}\n"
+        assert load_model(tmp_path).model.heads
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+        print("go on", file=other.stdin, flush=True)
+        assert f"is in use by a Python process (process {os.getpid()} on " in other.stdout.readline()
+    one.rewind(3)
+    assert Run(tmp_path).in_use()
+    one.finish()
+    assert not Run(tmp_path).in_use()
+    print("go on", file=other.stdin, flush=True)
+    assert other.communicate()[0] == f"1 {other.pid}\n"
+    with pytest.raises(ValueError, match="this search is at step 1: it can go back to one from 0 to that, not 3"):
+        one.rewind(3)  # the other took that back meanwhile
+    one.finish()
+    assert one.run.status()["state"] == "finished"
+
+
+def test_a_search_says_where_it_stands(tiny, tmp_path):
+    going = search(tiny, tmp_path / "run")
+    assert repr(going).startswith("Search(tiny: ready, step 0 of 8, epoch 0 of 2, PCKh@0.5 -,")
+    seen, thread = [], threading.Thread(target=going.finish)
+    thread.start()
+    while thread.is_alive():
+        seen.append(repr(going))
+    assert all(f"in {tmp_path / 'run'})" in text for text in seen)
+    finished = f"finished, step 8 of 8, epoch 2 of 2, PCKh@0.5 {going.metrics['pckh@0.5']:.1f},"
+    assert repr(going).startswith(f"Search(tiny: {finished}")
+    going.close()
+    assert repr(going).startswith("Search(tiny: closed, step 8 of 8")

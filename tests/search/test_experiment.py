@@ -11,7 +11,13 @@ def test_json_round_trip(tiny):
     for experiment in (
         Experiment(),
         tiny,
-        replace(tiny, parts={"all": ("neck",)}, rules=RELEASED_RULES, augmentation=RELEASED, backbone="fabric_1"),
+        replace(
+            tiny,
+            parts={"all": ("neck",)},
+            rules=RELEASED_RULES,
+            augmentation=RELEASED,
+            backbone="fabric_1",
+        ),
     ):
         assert Experiment.from_json(experiment.to_json()) == experiment
 

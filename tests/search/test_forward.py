@@ -35,7 +35,9 @@ def searched(**spec):
 
 def examples(number, size=64):
     generator = torch.Generator().manual_seed(number)
-    images, target = (torch.randn(4, c, s, s, generator=generator) for c, s in ((3, size), (16, size // 4)))
+    images, target = (
+        torch.randn(4, c, s, s, generator=generator) for c, s in ((3, size), (16, size // 4))
+    )
     return Examples(images, target.sigmoid(), torch.full((4, 16), 2))
 
 
@@ -60,7 +62,9 @@ def test_twenty_steps_as_the_plain_reference(dtype):
     torch.testing.assert_close(*(torch.tensor(own) for own in losses), rtol=bound, atol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "gumbel"])  # whose noise comes from the host
+@pytest.mark.parametrize(
+    "name", [name for name in STRATEGIES if name != "gumbel"]
+)  # whose noise comes from the host
 def test_no_step_asks_for_a_value(name):
     """Tensors that have shapes alone: where a step read a number of them, a GPU would be waited for, and this fails."""
     with FakeTensorMode(), pytest.raises(DataDependentOutputException):
@@ -74,7 +78,10 @@ def test_no_step_asks_for_a_value(name):
         strategy, forward = STRATEGIES[name](model, config), Forward(model, config, CPU)
         strategy.set_epoch(0)
         for number in range(2):
-            assert strategy.step(forward, examples_of(people, 4), examples_of(people, 4), number).shape == ()
+            assert (
+                strategy.step(forward, examples_of(people, 4), examples_of(people, 4), number).shape
+                == ()
+            )
 
 
 def test_recomputing_changes_no_bit(tiny, tmp_path):
@@ -109,7 +116,9 @@ def test_recomputing_keeps_less_for_the_backward_pass():
 
 def test_only_heads_can_be_recomputed(tiny, tmp_path):
     experiment = replace(tiny, model="hrnet_w32", parts=1, run=replace(tiny.run, recompute=True))
-    with pytest.raises(ValueError, match="run.recompute is for networks with heads for parts; hrnet_w32 has none"):
+    with pytest.raises(
+        ValueError, match="run.recompute is for networks with heads for parts; hrnet_w32 has none"
+    ):
         Search(experiment, tmp_path / "run", "cpu", progress=False)
     assert not (tmp_path / "run").exists()
 
@@ -118,12 +127,18 @@ def test_only_heads_can_be_recomputed(tiny, tmp_path):
     ("options", "said"),
     [
         ({"compile": "fast"}, "unknown run.compile 'fast'; known: no, default, reduce-overhead"),
-        ({"compile": "default", "recompute": True}, "run.recompute does not go together with run.compile"),
+        (
+            {"compile": "default", "recompute": True},
+            "run.recompute does not go together with run.compile",
+        ),
         (
             {"compile": "reduce-overhead", "accumulate": 2},
             "not run.accumulate above 1, .* got 2 and sync",
         ),
-        ({"compile": "reduce-overhead", "strategy": "second_order"}, "one forward and backward pass a step"),
+        (
+            {"compile": "reduce-overhead", "strategy": "second_order"},
+            "one forward and backward pass a step",
+        ),
     ],
 )
 def test_what_cannot_be_is_said(options, said):
@@ -146,7 +161,8 @@ def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert forward.compiled == "no"
     assert (
-        said.count("compiling the network") == 1 and "the compiler failed (Broken: no C++ compiler); going on" in said
+        said.count("compiling the network") == 1
+        and "the compiler failed (Broken: no C++ compiler); going on" in said
     )
 
 
@@ -175,18 +191,27 @@ def test_an_error_of_ones_own_is_not_the_compilers(monkeypatch):
 def test_compiled_is_the_same_to_rounding():
     """In float64: the gradients of a network of this depth are within a hundredth of one another in float32."""
     torch.manual_seed(0)
-    networks = [PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=1), 2).double() for _ in range(2)]
+    networks = [
+        PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=1), 2).double()
+        for _ in range(2)
+    ]
     networks[1].load_state_dict(networks[0].state_dict())
     gradients = []
     for network, mode in zip(networks, ("no", "default"), strict=True):
-        Forward(network.train(), RunConfig(compile=mode), CPU)(examples(0).images.double()).square().sum().backward()
-        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))
+        Forward(network.train(), RunConfig(compile=mode), CPU)(
+            examples(0).images.double()
+        ).square().sum().backward()
+        gradients.append(
+            torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+        )
     assert (gradients[0] - gradients[1]).norm() < 1e-9 * gradients[0].norm()
 
 
 def test_bfloat16_is_near():
     model, images = searched().eval(), examples(0).images
-    exact, coarse = (Forward(model, RunConfig(precision=p), CPU)(images) for p in ("float32", "bfloat16"))
+    exact, coarse = (
+        Forward(model, RunConfig(precision=p), CPU)(images) for p in ("float32", "bfloat16")
+    )
     assert coarse.dtype == torch.float32 and 0 < (exact - coarse).abs().max() < 0.05
 
 

@@ -17,9 +17,21 @@ import pytest
 def test_killed_again_and_again(kills, strategy, tiny, tmp_path):
     run = replace(tiny.run, strategy=strategy, batch_size=3, snapshot_every=2)
     (tmp_path / "experiment.json").write_text(replace(tiny, run=run).to_json())
-    command = [sys.executable, "-m", "tests.search.killing", "experiment.json", ".", str(kills), "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.search.killing",
+        "experiment.json",
+        ".",
+        str(kills),
+        "0",
+    ]
     home = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [*command], cwd=tmp_path, env={**os.environ, "PYTHONPATH": home}, capture_output=True, text=True
+        [*command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": home},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr

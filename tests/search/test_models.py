@@ -45,9 +45,15 @@ def test_a_few_steps_and_an_evaluation(variant, tiny, tmp_path):
     assert metrics["pckh@0.5"] is not None
     losses = [row["loss"] for row in search.run.history() if "loss" in row]
     assert len(losses) == search.steps and np.isfinite(losses).all()
-    assert any((p != q).any() for p, q in zip(search.model.weight_parameters(), before, strict=True))
+    assert any(
+        (p != q).any() for p, q in zip(search.model.weight_parameters(), before, strict=True)
+    )
     searched = experiment.model == "pose_nfs"
-    assert bool(search.model.architecture_parameters()) == bool(search.run.architectures()[1]) == searched
+    assert (
+        bool(search.model.architecture_parameters())
+        == bool(search.run.architectures()[1])
+        == searched
+    )
     search.close()
     again = Search(tmp_path / "run", progress=False)
     assert again.finished and again.metrics == metrics

@@ -8,7 +8,9 @@ from posenfs.search import provenance
 def test_the_commit_is_that_of_this_code_and_of_no_other(tmp_path, monkeypatch):
     def git(*words):
         own = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        return subprocess.run(["git", *own, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["git", *own, *words], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
 
     installed = tmp_path / "venv" / "provenance.py"
     installed.parent.mkdir()

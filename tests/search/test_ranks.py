@@ -22,7 +22,10 @@ from tests.sweeps import sweep
 @pytest.fixture(scope="module")
 def few(tiny):
     """Two steps of four people, and two evaluations; of kept crops the rounding to grey levels depends on the batch."""
-    return replace(tiny, run=replace(tiny.run, batch_size=4, epochs=2, held_out=0.5, log_every=1, crops="plain"))
+    return replace(
+        tiny,
+        run=replace(tiny.run, batch_size=4, epochs=2, held_out=0.5, log_every=1, crops="plain"),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +33,21 @@ def shared(few, tmp_path_factory) -> Path:
     """What two processes left of a search by each strategy."""
     asked, folder = tmp_path_factory.mktemp("asked"), tmp_path_factory.mktemp("shared")
     for name in STRATEGIES:
-        (asked / f"{name}.json").write_text(replace(few, run=replace(few.run, strategy=name)).to_json())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        (asked / f"{name}.json").write_text(
+            replace(few, run=replace(few.run, strategy=name)).to_json()
+        )
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
     script = Path(__file__).with_name("sharing.py")
-    done = subprocess.run([*command, script, asked, folder], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*command, script, asked, folder], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -56,7 +70,10 @@ def test_two_processes_train_as_one_that_takes_the_batch_in_halves(shared, few, 
     search.finish()
     theirs = held(shared, name, 0)["model"]
     assert all(torch.equal(theirs[key], value) for key, value in search.model.named_parameters())
-    losses = [[row["loss"] for row in own.history() if "loss" in row] for own in (search.run, Run(shared / name))]
+    losses = [
+        [row["loss"] for row in own.history() if "loss" in row]
+        for own in (search.run, Run(shared / name))
+    ]
     assert losses[0] == losses[1]
 
 
@@ -81,7 +98,10 @@ def test_running_means_are_those_of_both_halves(shared, few, tmp_path):
     for name, value in found.items():
         mean = sum(state[name].double() for state in states) / 2
         torch.testing.assert_close(value.double(), mean, rtol=1e-5, atol=1e-6, msg=name)
-    assert any("running_mean" in name and not torch.equal(states[0][name], states[1][name]) for name in found)
+    assert any(
+        "running_mean" in name and not torch.equal(states[0][name], states[1][name])
+        for name in found
+    )
 
 
 def test_one_process_writes(shared, few):
@@ -89,7 +109,10 @@ def test_one_process_writes(shared, few):
     assert run.provenance()["processes"] == 2
     assert [row["step"] for row in run.history()] == sorted(row["step"] for row in run.history())
     assert run.status()["state"] == "finished" and len(run.errors()) == run.metrics()["people"]
-    assert json.loads((run.folder / "metrics.json").read_text())["metrics"] == held(shared, "synchronous", 1)["metrics"]
+    assert (
+        json.loads((run.folder / "metrics.json").read_text())["metrics"]
+        == held(shared, "synchronous", 1)["metrics"]
+    )
 
 
 @pytest.mark.slow
@@ -100,7 +123,9 @@ def test_stopped_and_gone_on_with_from_outside(shared, few, tmp_path):
     status = send(run, "stop")
     assert follow(run, progress=False)["state"] == "interrupted"
     detach(few, tmp_path / "run", device="cpu", devices=2)
-    assert follow(run, progress=False)["state"] == "finished", (run.folder / "search.log").read_text()
+    assert follow(run, progress=False)["state"] == "finished", (
+        run.folder / "search.log"
+    ).read_text()
     assert status["step"] < status["steps"]
     assert [row for row in run.history() if "loss" in row] == [
         row for row in Run(shared / "synchronous").history() if "loss" in row
@@ -109,20 +134,30 @@ def test_stopped_and_gone_on_with_from_outside(shared, few, tmp_path):
 
 def test_one_that_ends_ends_all(few, tmp_path):
     """The first says what is wrong; the others do not bury it."""
-    with pytest.raises(RunError, match=r"a batch of 4 cannot be shared by 3 processes evenly") as said:
+    with pytest.raises(
+        RunError, match=r"a batch of 4 cannot be shared by 3 processes evenly"
+    ) as said:
         detach(few, tmp_path / "run", device="cpu", devices=3)
     assert "Traceback" not in str(said.value)
     assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_processes_are_at_least_one(few, tmp_path):
-    for begin in (lambda: detach(few, tmp_path / "run", devices=0), lambda: launch(0, "posenfs.cli", [])):
+    for begin in (
+        lambda: detach(few, tmp_path / "run", devices=0),
+        lambda: launch(0, "posenfs.cli", []),
+    ):
         with pytest.raises(ValueError, match="at least 1 process; got 0"):
             begin()
 
 
 def test_no_two_processes_on_one_gpu(monkeypatch):
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "x", "LOCAL_RANK": "1"}.items():
+    for name, value in {
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "x",
+        "LOCAL_RANK": "1",
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert local_device("cuda") == "cuda:1" and local_device("cpu") == "cpu"

@@ -1,13 +1,14 @@
 """A run's folder, read and opened while others write there."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from filelock import FileLock
 
 from posenfs.search.engine import Search
-from posenfs.search.run import Run, RunError, list_runs
+from posenfs.search.run import Run, RunError, _kind_of_process, list_runs
 from posenfs.search.saved import load_model
 from posenfs.search.shipped import SHIPPED
 from tests.search.test_engine import search
@@ -35,7 +36,9 @@ def test_who_looks_whether_it_is_in_use_keeps_nobody_out(tmp_path, monkeypatch):
         assert Run(tmp_path).in_use()
 
 
-@pytest.mark.parametrize("state", ["ready", "running", "paused", "finished", "failed", "interrupted", "rewound"])
+@pytest.mark.parametrize(
+    "state", ["ready", "running", "paused", "finished", "failed", "interrupted", "rewound"]
+)
 def test_the_state_of_one_that_nobody_has_open(state, tmp_path):
     run = Run(tmp_path)
     assert run.state() == "not begun"
@@ -80,3 +83,38 @@ def test_what_rewinds_took_back_is_kept_whichever_is_deleted(tiny, tmp_path):
         if number:
             shutil.rmtree(tmp_path / "branches" / "000_after_00000001", ignore_errors=True)
     assert sorted(path.name[:3] for path in (tmp_path / "branches").iterdir()) == ["001", "002"]
+
+
+def test_who_holds_a_run_is_said_with_its_kind_and_of_older_versions_without(tmp_path):
+    run = Run(tmp_path)
+    run.write_status(state="running")
+    status = run.status()
+    assert run.holder() == f"a Python process (process {status['pid']} on {status['host']})"
+    del status["process"]
+    run.write_json("status.json", status)
+    assert run.holder() == f"process {status['pid']} on {status['host']}"
+
+
+@pytest.mark.parametrize(
+    ("command", "notebook", "kind"),
+    [
+        ("python -m posenfs.cli search --name a", False, "`posenfs search`"),
+        ("python /usr/bin/posenfs resume a", False, "`posenfs resume`"),
+        ("python -u -m posenfs.cli search --devices 2", False, "`posenfs search`"),
+        ("python -m posenfs.search.detached {} folder", False, "a detached search"),
+        ("python /usr/bin/jupyter-lab", True, "a Jupyter kernel"),
+        ("python -m posenfs.cli run notebooks/04_search.ipynb", True, "`posenfs run`"),
+        ("python -m posenfs.study.engines folder notebook cpu", True, "an ablation"),
+        ("ray::execute()", True, "an ablation"),
+        ("python script.py", False, "a Python process"),
+    ],
+)
+def test_kinds_of_processes(command, notebook, kind, monkeypatch):
+    """Of a kernel it is the process that began it that tells."""
+    asked = SimpleNamespace(cmdline=lambda: command.split())
+    kernel = SimpleNamespace(
+        cmdline=lambda: ["python", "-m", "ipykernel_launcher"], parent=lambda: asked
+    )
+    monkeypatch.setattr("psutil.Process", lambda pid: kernel if notebook else asked)
+    monkeypatch.setattr("posenfs.search.run.in_notebook", lambda: notebook)
+    assert _kind_of_process.__wrapped__(1) == kind

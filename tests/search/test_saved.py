@@ -21,8 +21,12 @@ from posenfs.search.saved import describe, load_model, save_model
 SMALL = FabricSpec(width=2, hidden_nodes=2, alpha_per_cell=True)
 EXPERIMENTS = {
     "pose_nfs": Experiment(fabric=SMALL),
-    "fabric backbone": Experiment(fabric=SMALL, backbone_fabric=FabricSpec(width=2, first=0, last=3), parts=8),
-    "own parts": Experiment(fabric=SMALL, parts={"upper": MPII.keypoints[:9], "lower": MPII.keypoints[8:]}),
+    "fabric backbone": Experiment(
+        fabric=SMALL, backbone_fabric=FabricSpec(width=2, first=0, last=3), parts=8
+    ),
+    "own parts": Experiment(
+        fabric=SMALL, parts={"upper": MPII.keypoints[:9], "lower": MPII.keypoints[8:]}
+    ),
     "branchnet": Experiment(model="branchnet_1"),
     "simple baseline": Experiment(model="simple_baseline_50", vector_dim=8),
 }
@@ -58,7 +62,10 @@ def test_round_trip(name, tmp_path):
     saved = load_model(tmp_path / "model")
     assert saved.experiment == experiment and not saved.model.training
     same(saved.model, model)
-    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
 
 
 @pytest.mark.parametrize("mode", ["exact", "threshold", "one-hot"])
@@ -74,7 +81,9 @@ def test_nothing_of_the_backbone_left(tmp_path):
     model = built(experiment)
     for head in model.heads:
         chosen = head.fabric.architecture.genotype(head.fabric.spec)
-        nothing = replace(chosen, operations=tuple(("zero",) * len(row) for row in chosen.operations))
+        nothing = replace(
+            chosen, operations=tuple(("zero",) * len(row) for row in chosen.operations)
+        )
         head.fabric.alpha.data.copy_(nothing.architecture(head.fabric.spec).alpha)
     pruned = prune(model)
     assert not list(pruned.backbone.parameters())
@@ -89,7 +98,9 @@ def test_float64_stays_and_float16_becomes_float32(tmp_path):
     same(load_model(tmp_path / "double").model, model)
     save_model(tmp_path / "half", model.half(), experiment)
     half = load_model(tmp_path / "half").model
-    assert all(p.dtype == torch.float32 and torch.equal(p, p.half().float()) for p in half.parameters())
+    assert all(
+        p.dtype == torch.float32 and torch.equal(p, p.half().float()) for p in half.parameters()
+    )
 
 
 def test_a_run_is_a_model(tiny, tmp_path):
@@ -113,10 +124,13 @@ def test_a_network_that_starts_with_saved_weights(tmp_path):
     assert weights_hash(again) == weights_hash(model) and "saved in" in again.initial_weights
     genotypes = model.genotypes()
     same(
-        build_model(replace(experiment, start=str(tmp_path), genotype=genotypes), model.parts), child(model, genotypes)
+        build_model(replace(experiment, start=str(tmp_path), genotype=genotypes), model.parts),
+        child(model, genotypes),
     )
     with pytest.raises(ValueError, match="another network: for heads"):
-        build_model(replace(experiment, start=str(tmp_path), fabric=FabricSpec(width=3)), model.parts)
+        build_model(
+            replace(experiment, start=str(tmp_path), fabric=FabricSpec(width=3)), model.parts
+        )
     with pytest.raises(ValueError, match=r"genotypes of head for fabrics upper_limb_part"):
         child(model, {"head": next(iter(genotypes.values()))})
 
@@ -136,7 +150,9 @@ def test_files_that_are_none(tmp_path):
         load_model(tmp_path)
     pruned = prune(built(replace(experiment, fabric=FabricSpec(width=2))))
     save_model(tmp_path / "other", pruned, replace(experiment, fabric=FabricSpec(width=2)))
-    (tmp_path / "model.safetensors").write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(
+        (tmp_path / "other" / "model.safetensors").read_bytes()
+    )
     with pytest.raises(ValueError, match="another network: heads.0.fabric has weights of"):
         load_model(tmp_path)
     with pytest.raises(ValueError, match="is a file; choose a folder"):
@@ -166,8 +182,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize("skeleton", [MPII, COCO])
 @pytest.mark.parametrize("backbone", ["mobilenet_v2", "hrnet_w32", "fabric"])
 def test_the_experiment_of_a_network_made_without_one(backbone, skeleton, tmp_path):
-    whole = FabricSpec(width=3, hidden_nodes=2, first=0, last=3, operations=("skip", "max_pool_3x3"))
-    made = FabricBackbone(whole, RELEASED) if backbone == "fabric" else BACKBONES[backbone](None, RELEASED)
+    whole = FabricSpec(
+        width=3, hidden_nodes=2, first=0, last=3, operations=("skip", "max_pool_3x3")
+    )
+    made = (
+        FabricBackbone(whole, RELEASED)
+        if backbone == "fabric"
+        else BACKBONES[backbone](None, RELEASED)
+    )
     spec = FabricSpec(layers=7, width=3, first=4, operations=("skip", "separable_3x3"))
     model = PoseNFS(made, part_scheme(skeleton, 5), spec, 4, RELEASED).eval()
     experiment = describe(model, "released", skeleton)

@@ -26,8 +26,14 @@ def test_a_run_is_shipped(tiny, tmp_path):
     low = found["intervals"]["pckh@0.5"]["low"]
     assert f"| PCKh@0.5 | {found['metrics']['pckh@0.5']:.1f} [{low:.1f}, " in card
     assert f"on {found['people']} people" in card and str(tmp_path) not in card
-    people = ", ".join(f"{name} {own['people']}" for name, own in search.run.provenance()["data"].items())
-    assert f"**Data**: people: {people}; none" in card and "first weights: random." in card and "Leeds" not in card
+    people = ", ".join(
+        f"{name} {own['people']}" for name, own in search.run.provenance()["data"].items()
+    )
+    assert (
+        f"**Data**: people: {people}; none" in card
+        and "first weights: random." in card
+        and "Leeds" not in card
+    )
     config = (tmp_path / "starter" / "config.json").read_text()
     assert str(tiny.data.root) not in config
 
@@ -35,7 +41,9 @@ def test_a_run_is_shipped(tiny, tmp_path):
 def test_weights_of_before_are_named_without_where_they_lay(tiny, tmp_path):
     first = Search(tiny, tmp_path / "run", progress=False)
     save_model(tmp_path / "before", first.model, tiny)
-    second = Search(replace(tiny, start=str(tmp_path / "before")), tmp_path / "second", progress=False)
+    second = Search(
+        replace(tiny, start=str(tmp_path / "before")), tmp_path / "second", progress=False
+    )
     second.finish()
     card = ship(second.run, tmp_path / "starter").read_text()
     assert "first weights: those of before." in card and str(tmp_path) not in card

@@ -17,7 +17,14 @@ from posenfs.search.engine import Search
 from posenfs.search.experiment import RunConfig
 from posenfs.search.feed import Feed
 from posenfs.search.ranks import Ranks
-from posenfs.search.strategies import STRATEGIES, CostTerm, FirstOrder, Gumbel, SecondOrder, Synchronous
+from posenfs.search.strategies import (
+    STRATEGIES,
+    CostTerm,
+    FirstOrder,
+    Gumbel,
+    SecondOrder,
+    Synchronous,
+)
 from posenfs.study.audit import Smooth, exact_gradient, tiny_examples, tiny_network
 from tests.sweeps import sweep
 
@@ -43,7 +50,11 @@ def distances_from_exact(model, lr, radii):
         found = strategy(kind, model, lr=lr)
         found.radius = radius
         found.architecture_gradient(model, train, held_out)
-        errors.append(float((torch.cat([s.grad.flatten() for s in found.scores]) - exact).norm() / exact.norm()))
+        errors.append(
+            float(
+                (torch.cat([s.grad.flatten() for s in found.scores]) - exact).norm() / exact.norm()
+            )
+        )
     return errors
 
 
@@ -74,7 +85,9 @@ def test_an_architecture_step_moves_alpha_and_beta_alone(model, kind):
     found.step(model, tiny_examples(1), tiny_examples(2), 0)
     moved = {name for name, value in between.items() if not torch.equal(value, before[name])}
     assert moved and all(name.endswith((".alpha", ".beta")) for name in moved)
-    after = {name for name, value in model.state_dict().items() if not torch.equal(value, between[name])}
+    after = {
+        name for name, value in model.state_dict().items() if not torch.equal(value, between[name])
+    }
     assert after and not any(name.endswith((".alpha", ".beta")) for name in after)
 
 
@@ -103,14 +116,23 @@ def test_people_are_held_out_by_picture(drawn, tiny):
     feed = feed_of(batch_size=2, strategy="first_order")
     ours, theirs = (set(np.unique(part.image_index)) for part in feed.parts)
     assert not ours & theirs and len(ours | theirs) == len(np.unique(people.image_index))
-    assert len(feed.train) + len(feed.held_out) == len(people) and "held out (seed 0)" in feed.held_out.name
+    assert (
+        len(feed.train) + len(feed.held_out) == len(people)
+        and "held out (seed 0)" in feed.held_out.name
+    )
     other = people.of_drawn_pictures(0.5, 1)
     assert (other != people.of_drawn_pictures(0.5, 0)).any()
-    with pytest.raises(ValueError, match=r"people left of \d+, 95% of the pictures being held out, fewer than one"):
+    with pytest.raises(
+        ValueError, match=r"people left of \d+, 95% of the pictures being held out, fewer than one"
+    ):
         feed_of(held_out=0.95)
-    with pytest.raises(ValueError, match="strategy second_order needs people held out; run.held_out is 0"):
+    with pytest.raises(
+        ValueError, match="strategy second_order needs people held out; run.held_out is 0"
+    ):
         feed_of(strategy="second_order", held_out=0.0)
-    assert feed_of(batch_size=2, held_out=0.5).next()[1] is None  # held out from w; synchronous does not look at them
+    assert (
+        feed_of(batch_size=2, held_out=0.5).next()[1] is None
+    )  # held out from w; synchronous does not look at them
 
 
 def moved(before, after):
@@ -121,16 +143,21 @@ WAYS = [(name, backbone_fabric) for name in STRATEGIES for backbone_fabric in (N
 
 
 @pytest.mark.parametrize(
-    ("name", "backbone_fabric"), sweep(WAYS, fast=[("synchronous", FABRIC), *((name, None) for name in STRATEGIES)])
+    ("name", "backbone_fabric"),
+    sweep(WAYS, fast=[("synchronous", FABRIC), *((name, None) for name in STRATEGIES)]),
 )
 def test_every_strategy_finishes_and_repeats_itself(name, backbone_fabric, tiny, tmp_path):
     run = replace(tiny.run, strategy=name, batch_size=3, epochs=1)
     experiment = replace(tiny, run=run, backbone_fabric=backbone_fabric)
     search = Search(experiment, tmp_path / "whole", device="cpu", progress=False)
-    w, scores = ([p.clone() for p in found] for found in (search.strategy.weights, search.strategy.scores))
+    w, scores = (
+        [p.clone() for p in found] for found in (search.strategy.weights, search.strategy.scores)
+    )
     metrics = search.finish()
     assert metrics["pckh@0.5"] is not None
-    assert moved(w, search.strategy.weights) and moved(scores, search.strategy.scores) == (name != "random")
+    assert moved(w, search.strategy.weights) and moved(scores, search.strategy.scores) == (
+        name != "random"
+    )
     search.close()
     broken = Search(experiment, tmp_path / "broken", device="cpu", progress=False)
     broken.step()
@@ -140,7 +167,9 @@ def test_every_strategy_finishes_and_repeats_itself(name, backbone_fabric, tiny,
     again = Search(experiment, tmp_path / "broken", device="cpu", progress=False)
     assert again.step_number == 1
     again.finish()
-    assert (tmp_path / "broken" / "history.jsonl").read_bytes() == (tmp_path / "whole" / "history.jsonl").read_bytes()
+    assert (tmp_path / "broken" / "history.jsonl").read_bytes() == (
+        tmp_path / "whole" / "history.jsonl"
+    ).read_bytes()
     assert not moved(again.model.state_dict().values(), search.model.state_dict().values())
 
 
@@ -154,7 +183,9 @@ def test_random_is_drawn_once_by_the_seed(tiny, tmp_path):
     assert (drawn[0] != drawn[1]).all()
     assert abs(drawn[0].mean()) < 0.4 and 0.7 < drawn[0].std() < 1.3
     fabrics = search.model.fabrics().values()
-    assert len({tuple(fabric.alpha.flatten().tolist()) for fabric in fabrics}) == 3  # each part its own
+    assert (
+        len({tuple(fabric.alpha.flatten().tolist()) for fabric in fabrics}) == 3
+    )  # each part its own
 
 
 @pytest.mark.parametrize("name", ["synchronous", "first_order", "gumbel"])
@@ -174,12 +205,20 @@ def test_learning_rates_of_alpha_and_beta(model):
         result = []
         for epoch in (0, 90, 150):
             found.set_epoch(epoch)
-            result.append((found.optimizer.param_groups[0]["lr"], found.architecture_optimizer.param_groups[0]["lr"]))
+            result.append(
+                (
+                    found.optimizer.param_groups[0]["lr"],
+                    found.architecture_optimizer.param_groups[0]["lr"],
+                )
+            )
         return result, found.architecture_optimizer.param_groups[0]["weight_decay"]
 
     w = [1e-3, 2.5e-4, 1e-3 / 64]
     assert rates(Synchronous) == ([(a, pytest.approx(a)) for a in w], 0)
-    assert rates(Synchronous, architecture_lr_drops=False) == ([(a, pytest.approx(1e-3)) for a in w], 0)
+    assert rates(Synchronous, architecture_lr_drops=False) == (
+        [(a, pytest.approx(1e-3)) for a in w],
+        0,
+    )
     assert rates(FirstOrder) == ([(a, pytest.approx(3e-3)) for a in w], 1e-3)
     own = {"architecture_lr": 0.1, "architecture_lr_drops": True, "architecture_weight_decay": 0.0}
     assert rates(SecondOrder, **own) == ([(a, pytest.approx(100 * a)) for a in w], 0)
@@ -203,7 +242,10 @@ def test_gumbel_draws_what_softmax_says(model):
     found = Gumbel(model, RunConfig(batch_size=2, temperature=(0.1, 0.1)))
     found.begin_epoch(0)
     found.set_epoch(0)
-    fabric.mixing_weights, weights = (lambda: (seen.append(weights()), seen[-1])[1]), fabric.mixing_weights
+    fabric.mixing_weights, weights = (
+        (lambda: (seen.append(weights()), seen[-1])[1]),
+        fabric.mixing_weights,
+    )
     found._backward = lambda forward, train: fabric.mixing_weights()[0].sum()
     for number in range(2000):
         found.scores[0].requires_grad_(False)
@@ -212,7 +254,9 @@ def test_gumbel_draws_what_softmax_says(model):
     chosen = nn.functional.one_hot(drawn.argmax(-1), drawn.shape[-1]).double().mean(0)
     assert (chosen - expected).abs().max() < 4 * math.sqrt(0.25 / len(seen))
     assert drawn.max(-1).values.mean() > 0.9  # at a low temperature nearly discrete
-    assert torch.equal(weights()[0], fabric.architecture.operation_weights.expand(len(fabric.spec.cells), -1, -1))
+    assert torch.equal(
+        weights()[0], fabric.architecture.operation_weights.expand(len(fabric.spec.cells), -1, -1)
+    )
 
 
 def test_accumulated_gradients_are_the_whole_ones(model):
@@ -233,7 +277,9 @@ def test_the_cost_term_steers_to_the_budget(model):
     start = float(ExpectedCost(model, 64, 64)(model.architectures()).detach())
     for budget, steered in ((0.5 * start / 1e9, True), (2 * start / 1e9, False)):
         own = copy.deepcopy(model)
-        found = Synchronous(own, RunConfig(batch_size=2, lr=0.05), CostTerm(own, 64, 64, budget, 1e4))
+        found = Synchronous(
+            own, RunConfig(batch_size=2, lr=0.05), CostTerm(own, 64, 64, budget, 1e4)
+        )
         found.set_epoch(0)
         for number in range(40):
             found.step(own, tiny_examples(number), None, number)

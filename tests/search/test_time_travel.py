@@ -37,16 +37,23 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("back", sweep([0, 1, 3, 4, 6], fast=[0, 3, 6]))
-def test_rewound_it_is_as_it_was_and_goes_on_to_the_same_end(back, at_every_step, undisturbed, tiny, tmp_path):  # noqa: F811
+def test_rewound_it_is_as_it_was_and_goes_on_to_the_same_end(
+    back, at_every_step, undisturbed, tiny, tmp_path
+):  # noqa: F811
     travelling = search(tiny, tmp_path)
     for _ in range(6):
         travelling.step()
     history = travelling.run.history()
     travelling.rewind(back)
-    assert travelling.step_number == back and same(travelling.model.state_dict(), at_every_step[back])
+    assert travelling.step_number == back and same(
+        travelling.model.state_dict(), at_every_step[back]
+    )
     assert travelling.run.status()["state"] == "rewound"
     (aside,) = (tmp_path / "branches").iterdir()
-    kept, tail = travelling.run.history(), [json.loads(line) for line in (aside / "history.jsonl").open()]
+    kept, tail = (
+        travelling.run.history(),
+        [json.loads(line) for line in (aside / "history.jsonl").open()],
+    )
     assert kept + tail == history and all(row["step"] <= back for row in kept)
     travelling.finish()
     same_run(tmp_path, undisturbed)
@@ -70,7 +77,9 @@ def test_a_finished_search_is_rewound_twice(at_every_step, undisturbed, tiny, tm
 
 
 @pytest.mark.parametrize("moment", sweep(range(8), fast=[0, 3, 6]))
-def test_a_rewind_broken_off_anywhere_loses_nothing(moment, undisturbed, tiny, tmp_path, monkeypatch):  # noqa: F811
+def test_a_rewind_broken_off_anywhere_loses_nothing(
+    moment, undisturbed, tiny, tmp_path, monkeypatch
+):  # noqa: F811
     travelling = search(tiny, tmp_path)
     for _ in range(5):
         travelling.step()
@@ -161,7 +170,9 @@ def test_an_edited_branch_goes_its_own_way_and_repeats_itself(undisturbed, tiny,
         branch = trunk.branch(3, name, {PART: edit})
         weights = branch.model.fabrics()[PART].architecture.operation_weights
         assert weights[0, 2].item() == pytest.approx(0.9)
-        if name == "again":  # killed at once, and gone on with: nothing but its snapshot knows of the edit
+        if (
+            name == "again"
+        ):  # killed at once, and gone on with: nothing but its snapshot knows of the edit
             branch.close()
             branch = search(branch.experiment, branch.run.folder)
             assert branch.step_number == 3
@@ -169,7 +180,9 @@ def test_an_edited_branch_goes_its_own_way_and_repeats_itself(undisturbed, tiny,
         ends.append((branch.run.history(), branch.model.state_dict()))
         assert branch.run.provenance()["branch"]["edited"] == [PART]
     assert ends[0][0] == ends[1][0] and same(ends[0][1], ends[1][1])
-    assert ends[0][0][:3] == undisturbed.run.history()[:3] and ends[0][0] != undisturbed.run.history()
+    assert (
+        ends[0][0][:3] == undisturbed.run.history()[:3] and ends[0][0] != undisturbed.run.history()
+    )
     trunk.finish()
     same_run(tmp_path / "trunk", undisturbed)
 
@@ -180,7 +193,9 @@ def test_a_finished_search_has_its_result_still(undisturbed, tiny, tmp_path):  #
     found, errors = travelling.run.metrics(), travelling.run.errors()
     travelling.rewind(travelling.step_number)
     assert travelling.finished and travelling.run.metrics() == found
-    with pytest.raises(ValueError, match=f"finished at step {travelling.steps}: branch from an earlier one"):
+    with pytest.raises(
+        ValueError, match=f"finished at step {travelling.steps}: branch from an earlier one"
+    ):
         travelling.branch(travelling.steps, "late")
     travelling.rewind(1)
     with pytest.raises(RunError, match="no errors of people yet"):
@@ -236,7 +251,10 @@ def test_journeys_that_cannot_be(tiny, tmp_path):
     own = trunk.model.fabrics()[PART].architecture
     with pytest.raises(ValueError, match="no fabric 'leg' to edit; there are upper_limb_part"):
         trunk.branch(1, "twig", {"leg": own})
-    with pytest.raises(ValueError, match=r"has alpha and beta of \[\(1, 4\), \(6, 3\)\]; got \[\(1, 2\), \(6, 3\)\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"has alpha and beta of \[\(1, 4\), \(6, 3\)\]; got \[\(1, 2\), \(6, 3\)\]",
+    ):
         trunk.branch(1, "twig", {PART: replace(own, alpha=own.alpha[:, :2])})
     assert not (tmp_path / "twig").exists()
     trunk.branch(1, "twig").close()
@@ -247,9 +265,13 @@ def test_journeys_that_cannot_be(tiny, tmp_path):
 
 
 def test_which_snapshots_stay(tiny, tmp_path):
-    run = replace(tiny.run, epochs=22, batch_size=tiny.run.batch_size * 2, keep_snapshots=2, snapshot_every=1)
+    run = replace(
+        tiny.run, epochs=22, batch_size=tiny.run.batch_size * 2, keep_snapshots=2, snapshot_every=1
+    )
     running = Search(replace(tiny, run=run), tmp_path, device="cpu", progress=False)
-    running._evaluate = lambda: running._scores.update({running.step_number: -abs(running.step_number - 8.0)})
+    running._evaluate = lambda: running._scores.update(
+        {running.step_number: -abs(running.step_number - 8.0)}
+    )
     per_epoch = running.steps_per_epoch
     while running.epoch_number < 20:
         running.step()

@@ -73,7 +73,10 @@ def test_finished_search_is_rewound_and_branched(driver, undisturbed):  # noqa: 
 def test_last_error_is_kept(driver):
     driver.rewind(99)
     driver.wait()
-    assert driver.error == "ValueError: this search is at step 0: it can go back to one from 0 to that, not 99"
+    assert (
+        driver.error
+        == "ValueError: this search is at step 0: it can go back to one from 0 to that, not 99"
+    )
     driver.branch(0, "a/b")
     driver.wait()
     assert "an experiment's name is a folder's name" in driver.error
@@ -127,7 +130,10 @@ def test_a_run_open_elsewhere_is_not_waited_for(tiny, tmp_path, monkeypatch):
     driver = Driver(Run(held.run.folder), "cpu")
     driver.rewind(1)
     driver.wait()
-    assert "is open in a Python process" in driver.error and "does not search: go on there" in driver.error
+    assert (
+        "is open in a Python process" in driver.error
+        and "does not search: go on there" in driver.error
+    )
     driver.branch(4, "side")
     driver.wait()
     assert driver.error == "" and Run(tmp_path / "side").status()["step"] == 4

@@ -106,7 +106,10 @@ def test_fabric_of_a_step(panel):
 
 def test_run_open_in_another_process(panel):
     other = SearchPanel(Run(panel.run.folder), "cpu")  # as another notebook has it
-    assert "This run is open in" in other.message.value and f"process {os.getpid()}" in other.message.value
+    assert (
+        "This run is open in" in other.message.value
+        and f"process {os.getpid()}" in other.message.value
+    )
     assert all(
         other.buttons[name].disabled for name in ("run", "pause", "step", "ten", "epoch", "stop")
     )

@@ -298,7 +298,6 @@ def file_keypoints(place: str, rectangle: Mapping) -> tuple[np.ndarray, np.ndarr
                 raise DataError(
                     f"{place}: a point has the id {keypoint}; MPII's are 0 to 15; correct or drop "
                     "it"
-
                 )
             if x is None or y is None:
                 name = MPII_FILE_KEYPOINTS[int(keypoint)]

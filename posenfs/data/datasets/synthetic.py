@@ -22,7 +22,7 @@ from tqdm import tqdm
 from posenfs.body.skeleton import COCO, MPII, MPII_FILE_KEYPOINTS
 from posenfs.body.words import message_of
 from posenfs.data.datasets.drawing import DrawnPerson, draw_picture, mpii_scale, settings_of
-from posenfs.data.files import write_whole
+from posenfs.data.files import left_half, write_whole
 
 _FORMAT = (
     2  # raised whenever the same arguments would write other files; an older set is drawn anew
@@ -77,6 +77,8 @@ def write_synthetic(
             (root / folder).mkdir(exist_ok=True)
         write_whole(root / _UNFINISHED, _to_json(asked))
         (root / _FINISHED).unlink(missing_ok=True)
+        for torn in left_half(root / "images"):  # of a drawing that was interrupted
+            torn.unlink(missing_ok=True)
         jobs = [("train", n) for n in range(train)] + [("valid", n) for n in range(valid)]
         rows = _draw_all(root, jobs, asked, processes, progress)
         for split, coco_split in (("train", "train"), ("valid", "val")):

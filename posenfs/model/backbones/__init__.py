@@ -20,7 +20,9 @@ def of_fabric(spec: FabricSpec) -> Callable[[str | Path | None, Rules], nn.Modul
 
     def build(weights: str | Path | None, rules: Rules) -> FabricBackbone:
         if weights is not None:
-            raise ValueError(f"a fabric backbone starts from random weights; there are none to load from {weights}")
+            raise ValueError(
+                f"a fabric backbone starts from random weights; there are none to load from {weights}"
+            )
         return FabricBackbone(spec, rules)
 
     return build

@@ -12,7 +12,9 @@ class FabricBackbone(nn.Module):
     def __init__(self, spec: FabricSpec, rules: Rules = PAPER):
         super().__init__()
         if spec.first != 0 or spec.rows(spec.end - 1) != len(spec.strides):
-            raise ValueError(f"a fabric backbone keeps layers 0 to one with all {len(spec.strides)} rows; got {spec}")
+            raise ValueError(
+                f"a fabric backbone keeps layers 0 to one with all {len(spec.strides)} rows; got {spec}"
+            )
         self.channels = tuple(spec.channels(row) for row in range(len(spec.strides)))
         self.strides = spec.strides
         self.initial_weights = "random"

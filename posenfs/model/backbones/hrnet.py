@@ -17,7 +17,13 @@ class HRNet(nn.Module):
 
     strides = (4, 8, 16, 32)
 
-    def __init__(self, weights: str | Path | None = None, width: int = 32, whole: bool = False, fuse_last: bool = True):
+    def __init__(
+        self,
+        weights: str | Path | None = None,
+        width: int = 32,
+        whole: bool = False,
+        fuse_last: bool = True,
+    ):
         """`weights`: None or a file with the official state dict, of ImageNet or of a pose network.
 
         `fuse_last`: whether the last module of stage 4 fuses into all maps; pose networks fuse into the finest alone.
@@ -29,16 +35,28 @@ class HRNet(nn.Module):
             )
         super().__init__()
         self.channels = tuple(width * 2**branch for branch in range(4))
-        self.conv1, self.bn1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(64)
-        self.conv2, self.bn2 = nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(64)
+        self.conv1, self.bn1 = (
+            nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+        )
+        self.conv2, self.bn2 = (
+            nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+        )
         first = nn.Sequential(nn.Conv2d(64, 256, 1, bias=False), nn.BatchNorm2d(256))
-        self.layer1 = nn.Sequential(Bottleneck(64, 64, downsample=first), *(Bottleneck(256, 64) for _ in range(3)))
+        self.layer1 = nn.Sequential(
+            Bottleneck(64, 64, downsample=first), *(Bottleneck(256, 64) for _ in range(3))
+        )
         self.transition1 = _transition((256,), self.channels[:2])
         self.stage2 = nn.Sequential(Exchange(self.channels[:2]))
         self.transition2 = _transition(self.channels[:2], self.channels[:3])
         self.stage3 = nn.Sequential(*(Exchange(self.channels[:3]) for _ in range(4)))
         self.transition3 = _transition(self.channels[:3], self.channels)
-        modules = [Exchange(self.channels), Exchange(self.channels), Exchange(self.channels, 4 if fuse_last else 1)]
+        modules = [
+            Exchange(self.channels),
+            Exchange(self.channels),
+            Exchange(self.channels, 4 if fuse_last else 1),
+        ]
         self.stage4 = nn.Sequential(*modules) if whole else nn.Identity()
         self.initial_weights = "random" if weights is None else load_weights(self, Path(weights))
 
@@ -56,7 +74,9 @@ class Exchange(nn.Module):
 
     def __init__(self, channels: tuple[int, ...], outputs: int | None = None):
         super().__init__()
-        self.branches = nn.ModuleList(nn.Sequential(*(BasicBlock(c, c) for _ in range(4))) for c in channels)
+        self.branches = nn.ModuleList(
+            nn.Sequential(*(BasicBlock(c, c) for _ in range(4))) for c in channels
+        )
         self.fuse_layers = nn.ModuleList(
             nn.ModuleList(_resize(channels, source, target) for source in range(len(channels)))
             for target in range(len(channels) if outputs is None else outputs)
@@ -65,7 +85,10 @@ class Exchange(nn.Module):
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         """Maps of all branches, finest first -> fused maps of the same shapes, or the first `outputs` of them."""
         maps = [branch(x) for branch, x in zip(self.branches, maps, strict=True)]
-        return [F.relu(sum(resize(x) for resize, x in zip(row, maps, strict=True))) for row in self.fuse_layers]
+        return [
+            F.relu(sum(resize(x) for resize, x in zip(row, maps, strict=True)))
+            for row in self.fuse_layers
+        ]
 
 
 def _resize(channels: tuple[int, ...], source: int, target: int) -> nn.Module:
@@ -78,7 +101,9 @@ def _resize(channels: tuple[int, ...], source: int, target: int) -> nn.Module:
         )
     if source == target:
         return nn.Identity()
-    steps = [_down(channels[source], channels[source], relu=True) for _ in range(target - source - 1)]
+    steps = [
+        _down(channels[source], channels[source], relu=True) for _ in range(target - source - 1)
+    ]
     return nn.Sequential(*steps, _down(channels[source], channels[target], relu=False))
 
 
@@ -92,7 +117,11 @@ def _transition(before: tuple[int, ...], after: tuple[int, ...]) -> nn.ModuleLis
     layers: list[nn.Module] = []
     for old, new in zip(before, after, strict=False):
         conv = nn.Conv2d(old, new, 3, padding=1, bias=False)
-        layers.append(nn.Identity() if old == new else nn.Sequential(conv, nn.BatchNorm2d(new), nn.ReLU(inplace=True)))
+        layers.append(
+            nn.Identity()
+            if old == new
+            else nn.Sequential(conv, nn.BatchNorm2d(new), nn.ReLU(inplace=True))
+        )
     return nn.ModuleList([*layers, nn.Sequential(_down(before[-1], after[-1], relu=True))])
 
 

@@ -17,7 +17,11 @@ class MobileNetV2(nn.Module):
         """`weights`: None, "imagenet" (torchvision downloads them), or a file with torchvision's state dict."""
         super().__init__()
         given = weights == "imagenet"
-        net = download(mobilenet_v2, MobileNet_V2_Weights.IMAGENET1K_V2, BY_FILE) if given else mobilenet_v2()
+        net = (
+            download(mobilenet_v2, MobileNet_V2_Weights.IMAGENET1K_V2, BY_FILE)
+            if given
+            else mobilenet_v2()
+        )
         features = net.features[:17]  # the blocks of 320 and 1280 channels are not used
         self.initial_weights = "random" if weights is None else "torchvision's IMAGENET1K_V2"
         if weights not in (None, "imagenet"):

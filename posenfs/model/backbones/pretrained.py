@@ -18,11 +18,15 @@ def load_weights(module: nn.Module, path: Path, prefix: str = "") -> str:
     Raises FileNotFoundError, or ValueError where the file is none or lacks a tensor.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no backbone weights at {path}; give a file with a state dict, or none")
+        raise FileNotFoundError(
+            f"no backbone weights at {path}; give a file with a state dict, or none"
+        )
     state = read_state(path)
     given = {str(key).removeprefix(prefix): value for key, value in state.items()}
     own = module.state_dict()
-    matched = {key: given[key] for key in own if getattr(given.get(key), "shape", None) == own[key].shape}
+    matched = {
+        key: given[key] for key in own if getattr(given.get(key), "shape", None) == own[key].shape
+    }
     # counts of batches are in no file older than 2018, and nothing reads them where momentum is set
     lacking = [key for key in own if key not in matched and not key.endswith("num_batches_tracked")]
     if lacking:
@@ -39,7 +43,9 @@ def read_state(path: Path) -> dict:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # of a foreign file torch raises nearly anything
-        raise ValueError(f"{path} is not a file of torch.save; give a .pth with a state dict") from None
+        raise ValueError(
+            f"{path} is not a file of torch.save; give a .pth with a state dict"
+        ) from None
     if not isinstance(state, dict):
         raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
     return state
@@ -51,4 +57,6 @@ def download(build: Callable[..., _Network], weights: WeightsEnum, instead: str)
     try:
         return build(weights=weights)
     except OSError as error:  # what urllib raises has a reason
-        raise OSError(f"cannot download {weights.url} ({getattr(error, 'reason', error)}): give {instead}") from None
+        raise OSError(
+            f"cannot download {weights.url} ({getattr(error, 'reason', error)}): give {instead}"
+        ) from None
