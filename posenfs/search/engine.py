@@ -40,10 +40,14 @@ from posenfs.search.steering import Steering
 from posenfs.search.strategies import STRATEGIES, CostTerm, Synchronous
 
 _UNSEEN = 1.0  # s after which rows are written, however few, for whoever looks on
-_OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()  # by folder, in this process
+_OPEN: weakref.WeakValueDictionary[str, "Search"] = (
+    weakref.WeakValueDictionary()
+)  # by folder, in this process
 
 
-def _check_edits(architectures: Mapping[str, Architecture], edits: Mapping[str, Architecture]) -> None:
+def _check_edits(
+    architectures: Mapping[str, Architecture], edits: Mapping[str, Architecture]
+) -> None:
     for name, edit in edits.items():
         if name not in architectures:
             raise ValueError(f"no fabric {name!r} to edit; there are {', '.join(architectures)}")
@@ -98,16 +102,18 @@ class Search:
         self._key = str(self.run.folder.resolve())
         self._lock = contextlib.ExitStack()  # of the run folder
         self._closed = False
-        self._stepping = threading.RLock()  # held by whatever thread steps, goes back, saves or lets go
+        self._stepping = (
+            threading.RLock()
+        )  # held by whatever thread steps, goes back, saves or lets go
         try:
-            with ranks.first_alone():  # who draws people, keeps crops and makes the folder, for the others to find
+            with (
+                ranks.first_alone()
+            ):  # who draws people, keeps crops and makes the folder, for the others to find
                 self._open(strict, workers, cache_gb)
             self._begin()
         except KeyboardInterrupt as interrupt:
             self.close()
-            where = (
-                f"interrupted before the first step of {self.run.folder}; the same command, or cell, begins it again"
-            )
+            where = f"interrupted before the first step of {self.run.folder}; the same command, or cell, begins it again"
             raise type(interrupt)(*(interrupt.args or [where])) from None
         except BaseException:
             self.close()
@@ -150,14 +156,23 @@ class Search:
         if self.ranks.first and not finished and self._key not in _OPEN:
             self.run.check_free()
         built = build(experiment, self.progress, strict)
-        if not built.model.architecture_parameters() and (kind is not Synchronous or config.cost_budget is not None):
+        if not built.model.architecture_parameters() and (
+            kind is not Synchronous or config.cost_budget is not None
+        ):
             raise ValueError(
                 f"{experiment.model} has no alpha and beta to search: strategy synchronous, without a cost budget, "
                 f"trains its weights; got strategy {config.strategy}, cost budget {config.cost_budget}"
             )
         self.parts, self.valid = built.parts, built.valid
         self.feed = Feed(
-            experiment, built.train, built.valid, self.ranks, self.device, workers, cache_gb, self.progress
+            experiment,
+            built.train,
+            built.valid,
+            self.ranks,
+            self.device,
+            workers,
+            cache_gb,
+            self.progress,
         )
         self.train = self.feed.train
         if self.device.type == "cpu":
@@ -166,7 +181,9 @@ class Search:
         self.model = built.model.to(self.device, memory_format=torch.channels_last)
         if config.recompute:
             if not isinstance(self.model, PoseNFS):
-                raise ValueError(f"run.recompute is for networks with heads for parts; {experiment.model} has none")
+                raise ValueError(
+                    f"run.recompute is for networks with heads for parts; {experiment.model} has none"
+                )
             self.model.recompute = True
         self.forward = Forward(self.model, config, self.device)
         if not finished:
@@ -178,7 +195,9 @@ class Search:
         if self.ranks.first and (warning := mirror_warning(self.valid.skeleton)):
             tqdm.write(f"warning: {warning}", file=sys.stderr)
         people = (*self.feed.parts, self.feed.judges, self.valid)
-        self.run.create(experiment, provenance(self.device, self.ranks, people, built.model.initial_weights))
+        self.run.create(
+            experiment, provenance(self.device, self.ranks, people, built.model.initial_weights)
+        )
         self.run.writes = False
         if not finished:
             if (before := _OPEN.get(self._key)) is not None:
@@ -195,7 +214,11 @@ class Search:
     @property
     def finished(self) -> bool:
         patience = self.config.patience
-        if patience and self._scores and self.step_number >= self._best_step + patience * self.steps_per_epoch:
+        if (
+            patience
+            and self._scores
+            and self.step_number >= self._best_step + patience * self.steps_per_epoch
+        ):
             return True
         return self.step_number >= self.steps
 
@@ -229,11 +252,15 @@ class Search:
         logs = self.step_number % self.config.log_every == 0 or ends_epoch
         if logs:
             self._log_architecture()
-        if logs or (self.ranks.count == 1 and time.monotonic() - self._flushed > _UNSEEN):  # several do it as one
+        if logs or (
+            self.ranks.count == 1 and time.monotonic() - self._flushed > _UNSEEN
+        ):  # several do it as one
             self._flush()
         if ends_epoch:
             self._evaluate()
-        if ends_epoch or (self.config.snapshot_every and self.step_number % self.config.snapshot_every == 0):
+        if ends_epoch or (
+            self.config.snapshot_every and self.step_number % self.config.snapshot_every == 0
+        ):
             self._save()
         self._torn = False
         if self.finished:
@@ -287,7 +314,9 @@ class Search:
         if self.progress:
             note(f"back at step {step}; what came later is in {aside}")
 
-    def branch(self, step: int, name: str, edits: Mapping[str, Architecture] | None = None) -> "Search":
+    def branch(
+        self, step: int, name: str, edits: Mapping[str, Architecture] | None = None
+    ) -> "Search":
         """Another search, beside this one in a run of that name, that goes on from a step of this one; `edits` are
         alpha and beta of one's own, by fabric. This one stays as it is.
 
@@ -297,10 +326,16 @@ class Search:
             self._make_sound()
             self._alone("branched")
             if not 0 <= step <= self.step_number:
-                raise ValueError(f"this search is at step {self.step_number}: it has no step {step} to branch from")
+                raise ValueError(
+                    f"this search is at step {self.step_number}: it has no step {step} to branch from"
+                )
             _check_edits(self.model.architectures(), edits or {})
             self._save()
-        options = {"workers": self.workers, "progress": self.progress, "cache_gb": self.feed.cache_gb}
+        options = {
+            "workers": self.workers,
+            "progress": self.progress,
+            "cache_gb": self.feed.cache_gb,
+        }
         return Search.branch_of(self.run, step, name, edits, str(self.device), **options)
 
     @staticmethod
@@ -321,11 +356,19 @@ class Search:
             )
         if run.metrics() and step == max(snapshots, default=None):
             raise ValueError(f"this search is finished at step {step}: branch from an earlier one")
-        _check_edits({n: Architecture(a.alpha[0], a.beta[0]) for n, a in run.architectures()[1].items()}, edits or {})
+        _check_edits(
+            {n: Architecture(a.alpha[0], a.beta[0]) for n, a in run.architectures()[1].items()},
+            edits or {},
+        )
         base = max((own for own in snapshots if own <= step), default=None)
         scores = {} if base is None else run.load_snapshot(base).get("scores", {})
         kept = {own for own in (base, max(scores, key=scores.get, default=None)) if own is not None}
-        branch = {"of": str(run.folder.resolve()), "step": step, "snapshot": base, "edited": sorted(edits or {})}
+        branch = {
+            "of": str(run.folder.resolve()),
+            "step": step,
+            "snapshot": base,
+            "edited": sorted(edits or {}),
+        }
         experiment = replace(run.experiment(), name=name)
         forked = run.fork(run.folder.with_name(name), experiment, kept & set(snapshots), branch)
         try:
@@ -386,7 +429,9 @@ class Search:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise RunError(f"this search has let go of {self.run.folder}; make a new one on it: Search(...)")
+            raise RunError(
+                f"this search has let go of {self.run.folder}; make a new one on it: Search(...)"
+            )
 
     def _check_done(self, step: int) -> None:
         if not 0 <= step <= self.step_number:
@@ -396,7 +441,9 @@ class Search:
 
     def _alone(self, done: str) -> None:
         if self.ranks.count > 1:
-            raise RunError(f"a search in {self.ranks.count} processes is not {done}; stop it, and open its run in one")
+            raise RunError(
+                f"a search in {self.ranks.count} processes is not {done}; stop it, and open its run in one"
+            )
 
     def _go_back(self) -> None:
         """To the last snapshot, or to the beginning where there is none; what was written later is forgotten."""
@@ -407,7 +454,9 @@ class Search:
             start = build_model(self.experiment, self.parts).state_dict()
             state = {"step": 0, "metrics": {}, "history_rows": 0, "model": start, "strategy": None}
         self.model.load_state_dict(state["model"])
-        self.strategy = STRATEGIES[self.config.strategy](self.model, self.config, self._cost_term(), self.ranks.average)
+        self.strategy = STRATEGIES[self.config.strategy](
+            self.model, self.config, self._cost_term(), self.ranks.average
+        )
         if state["strategy"] is None:
             self.strategy.begin()
         else:
@@ -416,7 +465,9 @@ class Search:
         self.metrics = state["metrics"]
         self._history_rows: int = state["history_rows"]
         # by which epochs are judged, by step; of an epoch whose snapshot somebody deleted nothing is left to choose
-        self._scores = {step: score for step, score in state.get("scores", {}).items() if step in snapshots}
+        self._scores = {
+            step: score for step, score in state.get("scores", {}).items() if step in snapshots
+        }
         self._saved = self.step_number, self.metrics  # those of the last snapshot
         self.feed.seek(self.step_number)
         self._under_way = False
@@ -437,7 +488,12 @@ class Search:
     def _cost_term(self) -> CostTerm | None:
         if self.config.cost_budget is None:
             return None
-        return CostTerm(self.model, *self.experiment.image_size, self.config.cost_budget, self.config.cost_weight)
+        return CostTerm(
+            self.model,
+            *self.experiment.image_size,
+            self.config.cost_budget,
+            self.config.cost_weight,
+        )
 
     def _flush(self) -> None:
         if self._pending:
@@ -462,7 +518,11 @@ class Search:
 
     def _stop_non_finite(self, what: str, step: int) -> None:
         good = self.run.snapshots()
-        kept = f"the last good snapshot is step {good[-1]} in {self.run.folder}" if good else "there is no snapshot yet"
+        kept = (
+            f"the last good snapshot is step {good[-1]} in {self.run.folder}"
+            if good
+            else "there is no snapshot yet"
+        )
         message = (
             f"{what} at step {step} (epoch {(step - 1) // self.steps_per_epoch + 1}); {kept}. "
             f"Try a learning rate below {self.config.lr:g}, or float32 precision, under another name"
@@ -485,7 +545,10 @@ class Search:
 
     def _log_timing(self) -> None:
         now = time.perf_counter()
-        seconds, images = now - self._clock, (self.step_number - self._clock_step) * self.config.batch_size
+        seconds, images = (
+            now - self._clock,
+            (self.step_number - self._clock_step) * self.config.batch_size,
+        )
         row = {
             "step": self.step_number,
             "images_per_s": round(images / seconds, 2),
@@ -497,20 +560,34 @@ class Search:
         self._restart_clock()
 
     def _restart_clock(self) -> None:
-        self._clock, self._waited, self._clock_step = time.perf_counter(), self.feed.seconds, self.step_number
+        self._clock, self._waited, self._clock_step = (
+            time.perf_counter(),
+            self.feed.seconds,
+            self.step_number,
+        )
 
     def _evaluate(self) -> None:
         self._bar.set_description("evaluate")
         self._measure()
         judged, score = {}, self.metrics.get(self.headline)
         if self.config.judged:
-            found, _ = evaluate(self._predict(self.feed.judges, self.feed.judges_cache), self.feed.judges)
+            found, _ = evaluate(
+                self._predict(self.feed.judges, self.feed.judges_cache), self.feed.judges
+            )
             judged = {"judged": (score := without_nan(found).get(self.headline))}
         if score is not None:
             self._scores[self.step_number] = score
         signs = {name: signs_of(f.architecture, f.spec) for name, f in self.model.fabrics().items()}
-        watched = {"architecture": {name: asdict(own) for name, own in signs.items()}} if signs else {}
-        row = {"step": self.step_number, "epoch": self.epoch_number, **self.metrics, **judged, **watched}
+        watched = (
+            {"architecture": {name: asdict(own) for name, own in signs.items()}} if signs else {}
+        )
+        row = {
+            "step": self.step_number,
+            "epoch": self.epoch_number,
+            **self.metrics,
+            **judged,
+            **watched,
+        }
         self.run.append("history.jsonl", [row])
         for warning in warnings(signs) if self.progress else []:
             tqdm.write(f"warning, epoch {self.epoch_number}: {warning}", file=sys.stderr)
@@ -531,7 +608,13 @@ class Search:
         part, own = people.select(rows), None if cache is None else cache.select(rows)
         with self.forward.autocast():
             found = predict(
-                self.model, part, (width, height), flip=FLIP, workers=self.workers, decoding=DECODING, cache=own
+                self.model,
+                part,
+                (width, height),
+                flip=FLIP,
+                workers=self.workers,
+                decoding=DECODING,
+                cache=own,
             )
         return joined(self.ranks.gather(found))
 
@@ -545,7 +628,9 @@ class Search:
             "metrics": self.metrics,
             "scores": self._scores,
         }
-        finite = torch.stack([t.isfinite().all() for t in state["model"].values() if t.is_floating_point()])
+        finite = torch.stack(
+            [t.isfinite().all() for t in state["model"].values() if t.is_floating_point()]
+        )
         if not finite.all():  # the loss is that before the update, and so does not tell
             self._stop_non_finite("a weight is not finite", self.step_number)
         self.run.write_architectures(*self._logged)
@@ -554,9 +639,14 @@ class Search:
         self._saved = self.step_number, self.metrics
         steps, tenth = self.run.snapshots(), 10 * self.steps_per_epoch
         best = [self._best_step] if self._scores else []
-        branch = self.run.provenance().get("branch", {})  # nothing else knows how that began, and what was edited
+        branch = self.run.provenance().get(
+            "branch", {}
+        )  # nothing else knows how that began, and what was edited
         first = [branch.get("snapshot"), branch.get("step")]
-        worth = [*steps[-self.config.keep_snapshots :], *(step for step in steps if step and step % tenth == 0)]
+        worth = [
+            *steps[-self.config.keep_snapshots :],
+            *(step for step in steps if step and step % tenth == 0),
+        ]
         self.run.thin_snapshots(worth, [self.step_number, *best, *first], self.config.snapshot_gb)
 
     def _choose(self) -> bool:
@@ -581,7 +671,14 @@ class Search:
                 "judged_by": self.feed.judges.name,
                 "judged_by_those_reported_on": not self.config.judged,
             }
-        found = result(self.metrics, self.run.errors, self.train, self.valid, self.model, self.experiment.image_size)
+        found = result(
+            self.metrics,
+            self.run.errors,
+            self.train,
+            self.valid,
+            self.model,
+            self.experiment.image_size,
+        )
         save_model(self.run.folder, self.model, self.experiment)
         self.run.write_json("metrics.json", {**found, **chosen})
         self._status("finished")
@@ -601,7 +698,8 @@ class Search:
             ):
                 self.step()
                 bar.set_description(
-                    f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}", False
+                    f"epoch {min(self.epoch_number + 1, self.config.epochs)}/{self.config.epochs}",
+                    False,
                 )
                 bar.set_postfix_str(self._headline(), False)
                 bar.update(size)
@@ -610,9 +708,13 @@ class Search:
                 with self._stepping:
                     self._save()
                     self._status("interrupted")
-                self.ranks.agree(None)  # no rank ends before rank 0 has saved: torchrun would end that too
+                self.ranks.agree(
+                    None
+                )  # no rank ends before rank 0 has saved: torchrun would end that too
         if stopped:
-            where = f"stopped after step {self.step_number} of {self.steps}; saved in {self.run.folder}"
+            where = (
+                f"stopped after step {self.step_number} of {self.steps}; saved in {self.run.folder}"
+            )
             raise self._interrupt(f"{where}. {self._way_on}, goes on from here")
         return self.metrics
 
@@ -629,11 +731,15 @@ class Search:
         """What a step raises that was broken off; the status names the last checkpoint, where the run goes on."""
         step, metrics = self._saved
         with contextlib.suppress(OSError):
-            self._status("interrupted", step=step, epoch=step // self.steps_per_epoch, metrics=metrics)
+            self._status(
+                "interrupted", step=step, epoch=step // self.steps_per_epoch, metrics=metrics
+            )
         if isinstance(error, KeyboardInterrupt) and error.args:
             return error
         saved = f"step {step} of {self.steps}, saved in {self.run.folder}"
-        return self._interrupt(f"broken off after step {self.step_number}. {self._way_on}, goes on from {saved}")
+        return self._interrupt(
+            f"broken off after step {self.step_number}. {self._way_on}, goes on from {saved}"
+        )
 
     def _headline(self) -> str:
         words = [f"step {self.step_number}"]
@@ -666,7 +772,9 @@ class Search:
         except BaseException as error:
             words = str(error)
             # a scheduler's SIGTERM reaches worker processes too, and without them the step cannot end
-            if isinstance(error, KeyboardInterrupt) or (self._steering.stop and "DataLoader worker" in words):
+            if isinstance(error, KeyboardInterrupt) or (
+                self._steering.stop and "DataLoader worker" in words
+            ):
                 raise self._broken_off(error) from None
             if short := is_out_of_memory(error):
                 words = memory_message(self.model, self.experiment, self.device, self.ranks.count)

@@ -63,7 +63,10 @@ def same_run(folder, undisturbed):
     assert all(a[key].equal(b[key]) for key in b)
     (steps_a, arch_a), (steps_b, arch_b) = ours.architectures(), theirs.architectures()
     assert steps_a.tolist() == steps_b.tolist()
-    assert all(arch_a[n].alpha.equal(arch_b[n].alpha) and arch_a[n].beta.equal(arch_b[n].beta) for n in arch_b)
+    assert all(
+        arch_a[n].alpha.equal(arch_b[n].alpha) and arch_a[n].beta.equal(arch_b[n].beta)
+        for n in arch_b
+    )
 
 
 def test_a_search_learns_and_leaves_everything_in_its_folder(undisturbed, tiny):
@@ -79,11 +82,17 @@ def test_a_search_learns_and_leaves_everything_in_its_folder(undisturbed, tiny):
     assert steps[0] == 0 and steps[-1] == undisturbed.steps
     assert list(architectures) == [part.name for part in undisturbed.parts]
     for architecture in architectures.values():
-        assert architecture.alpha.shape == (len(steps), 1, 4) and architecture.beta.shape == (len(steps), 6, 3)
+        assert architecture.alpha.shape == (len(steps), 1, 4) and architecture.beta.shape == (
+            len(steps),
+            6,
+            3,
+        )
         assert architecture.alpha[0].abs().max() == 0 and architecture.alpha[-1].abs().max() > 0
         assert architecture.beta[-1].abs().max() > 0
     assert run.status()["state"] == "finished"
-    assert run.metrics()["metrics"] == {k: v for k, v in evaluations[-1].items() if k.startswith("pck")}
+    assert run.metrics()["metrics"] == {
+        k: v for k, v in evaluations[-1].items() if k.startswith("pck")
+    }
     assert run.errors().shape == (len(undisturbed.valid), 16)
     means = {name: value for name, value in run.metrics()["metrics"].items() if "/" not in name}
     intervals = run.metrics()["intervals"]
@@ -167,7 +176,9 @@ def test_interrupt_finishes_the_step_saves_and_goes_on(undisturbed, tiny, tmp_pa
     same_run(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize("stop", sweep([KeyboardInterrupt, DataError, RuntimeError], fast=[KeyboardInterrupt]))
+@pytest.mark.parametrize(
+    "stop", sweep([KeyboardInterrupt, DataError, RuntimeError], fast=[KeyboardInterrupt])
+)
 def test_a_step_broken_off_half_way_is_forgotten(undisturbed, tiny, tmp_path, stop):
     """A second Ctrl-C, or any error, between the update and its record: the next call goes back and repeats it."""
     for broken_step in (1, 5):
@@ -197,7 +208,11 @@ def test_what_a_kill_leaves_half_written_is_swept_away(undisturbed, tiny, tmp_pa
             raise InterruptedError
         half.write_bytes(b"half")
     (tmp_path / "snapshots" / ".00000099").mkdir()
-    others = {tmp_path / ".status.json.swp", tmp_path / "snapshots" / ".DS_Store", tmp_path / ".ipynb_checkpoints.d"}
+    others = {
+        tmp_path / ".status.json.swp",
+        tmp_path / "snapshots" / ".DS_Store",
+        tmp_path / ".ipynb_checkpoints.d",
+    }
     for path in others:  # of editors, file managers, Jupyter
         path.mkdir() if path.suffix == ".d" else path.touch()
     assert len(Run(tmp_path).architectures()[0]) > 1  # a reader never sees them
@@ -207,7 +222,9 @@ def test_what_a_kill_leaves_half_written_is_swept_away(undisturbed, tiny, tmp_pa
 
 
 @pytest.mark.parametrize("call", sweep([1, 4, 7, 10, 13, 15, 17], fast=[1, 10, 17]))
-def test_a_full_disk_is_said_and_once_there_is_room_it_goes_on(call, undisturbed, tiny, tmp_path, monkeypatch):
+def test_a_full_disk_is_said_and_once_there_is_room_it_goes_on(
+    call, undisturbed, tiny, tmp_path, monkeypatch
+):
     """Every write from some moment on fails; afterwards the same object, or the same command, ends as undisturbed."""
     synced, calls = os.fsync, []
 
@@ -246,7 +263,8 @@ def test_what_changed_since_is_said_and_threads_are_restored(tiny, tmp_path, cap
     run, threads = Run(tmp_path), torch.get_num_threads()
     then = run.provenance()
     run.write_json(
-        "provenance.json", {**then, "threads": threads + 1, "versions": {**then["versions"], "torch": "1.0"}}
+        "provenance.json",
+        {**then, "threads": threads + 1, "versions": {**then["versions"], "torch": "1.0"}},
     )
     try:
         search(tiny, tmp_path).close()
@@ -278,7 +296,9 @@ def test_an_update_that_explodes_is_not_saved(tiny, tmp_path):
         return loss
 
     running.strategy.step = explode
-    with pytest.raises(NonFiniteLoss, match=rf"a weight is not finite at step {running.steps} .*step {good} in"):
+    with pytest.raises(
+        NonFiniteLoss, match=rf"a weight is not finite at step {running.steps} .*step {good} in"
+    ):
         running.finish()
     assert running.run.snapshots() == [good]
 
@@ -293,7 +313,9 @@ def test_a_broken_snapshot_is_named(tiny, tmp_path):
         search(tiny, tmp_path)
 
 
-def test_interrupting_the_whole_terminal_spares_the_workers(undisturbed_from_pictures, from_pictures, tmp_path):
+def test_interrupting_the_whole_terminal_spares_the_workers(
+    undisturbed_from_pictures, from_pictures, tmp_path
+):
     """Ctrl-C reaches every process of a terminal: worker processes leave it to the search."""
     (tmp_path / "experiment.json").write_text(from_pictures.to_json())
     (tmp_path / "search.py").write_text(f"""
@@ -327,7 +349,9 @@ if __name__ == "__main__":
 
 def test_stepping_is_running(undisturbed, tiny, tmp_path):
     stepped = search(tiny, tmp_path)
-    thread = threading.Thread(target=lambda: [stepped.step() for _ in range(stepped.steps + 3)])  # as a panel would
+    thread = threading.Thread(
+        target=lambda: [stepped.step() for _ in range(stepped.steps + 3)]
+    )  # as a panel would
     thread.start()
     thread.join()
     assert stepped.finished
@@ -336,10 +360,17 @@ def test_stepping_is_running(undisturbed, tiny, tmp_path):
 
 @pytest.mark.parametrize(
     "meanwhile",
-    [Search.snapshot, Search.epoch, lambda own: own.rewind(1), lambda own: own.branch(1, "side").close()],
+    [
+        Search.snapshot,
+        Search.epoch,
+        lambda own: own.rewind(1),
+        lambda own: own.branch(1, "side").close(),
+    ],
     ids=["snapshot", "epoch", "rewind", "branch"],
 )
-def test_what_another_thread_asks_during_a_step_waits_for_its_end(meanwhile, undisturbed, tiny, tmp_path):
+def test_what_another_thread_asks_during_a_step_waits_for_its_end(
+    meanwhile, undisturbed, tiny, tmp_path
+):
     running = search(tiny, tmp_path / "run")
     step, go_back = running.strategy.step, running._go_back
     entered, go_on, inside, torn = threading.Event(), threading.Event(), [], []
@@ -357,7 +388,10 @@ def test_what_another_thread_asks_during_a_step_waits_for_its_end(meanwhile, und
         go_back()
 
     running.strategy.step, running._go_back = long_step, watched
-    stepping, asking = threading.Thread(target=running.step), threading.Thread(target=meanwhile, args=(running,))
+    stepping, asking = (
+        threading.Thread(target=running.step),
+        threading.Thread(target=meanwhile, args=(running,)),
+    )
     stepping.start()
     assert entered.wait(60)
     asking.start()
@@ -420,7 +454,9 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_snapshot(tiny, tmp_pa
     good = running.step_number
     with torch.no_grad():
         running.model.heads[0].vectors.bias.fill_(float("nan"))
-    with pytest.raises(NonFiniteLoss, match=rf"loss is nan at step {good + 1} \(epoch 2\).*step {good} in"):
+    with pytest.raises(
+        NonFiniteLoss, match=rf"loss is nan at step {good + 1} \(epoch 2\).*step {good} in"
+    ):
         running.finish()
     assert running.run.snapshots() == [good]
     assert running.run.status()["state"] == "failed"
@@ -436,7 +472,11 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_snapshot(tiny, tmp_pa
             "other processes hold a part.*accumulate 2 .*batch-size 3",
             marks=pytest.mark.slow,
         ),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 95 * 2**20, "accumulate 2 .*or --run.batch-size"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            95 * 2**20,
+            "accumulate 2 .*or --run.batch-size",
+        ),
         pytest.param(MemoryError(), 2**20, "not even one image fits", marks=pytest.mark.slow),
     ],
 )
@@ -452,9 +492,14 @@ def test_out_of_memory_says_what_would_fit_and_keeps_the_run(
         raise error
 
     running.strategy.step = falls_short
-    with pytest.raises(OutOfMemory, match=rf"a step with 6 images of 64 x 64 px takes about .*{said}"):
+    with pytest.raises(
+        OutOfMemory, match=rf"a step with 6 images of 64 x 64 px takes about .*{said}"
+    ):
         running.finish()
-    assert running.run.status()["state"] == "failed" and "a step with 6 images" in running.run.status()["error"]
+    assert (
+        running.run.status()["state"] == "failed"
+        and "a step with 6 images" in running.run.status()["error"]
+    )
     running.strategy.step = step
     running.finish()
     same_run(tmp_path, undisturbed)
@@ -482,13 +527,20 @@ def test_people_of_broken_images_are_left_out_and_every_result_says_so(tiny, dra
     assert not (tmp_path / "run").exists()
     running = search(experiment, tmp_path / "run")
     running.finish()
-    left_out = {name: found["broken or missing picture"] for name, found in running.run.metrics()["left_out"].items()}
+    left_out = {
+        name: found["broken or missing picture"]
+        for name, found in running.run.metrics()["left_out"].items()
+    }
     assert set(left_out) == {"mpii train", "mpii valid"}
     recorded = running.run.provenance()["data"]
-    assert left_out == {name: data["left_out"]["broken or missing picture"] for name, data in recorded.items()}
+    assert left_out == {
+        name: data["left_out"]["broken or missing picture"] for name, data in recorded.items()
+    }
     lost = left_out["mpii valid"]
     assert running.run.metrics()["people"] + lost == len(read_mpii(drawn, "valid"))
-    (data / "images" / "valid_000003.jpg").unlink()  # and a set that lost more people is another set
+    (
+        data / "images" / "valid_000003.jpg"
+    ).unlink()  # and a set that lost more people is another set
     with pytest.raises(RunError, match="data are not those"):
         search(experiment, tmp_path / "run")
 
@@ -516,7 +568,9 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
     for parameter in stepped.model.parameters():
         if id(parameter) in architecture:
             # Adam's first step is the learning rate against the gradient's sign
-            torch.testing.assert_close(parameter.abs(), torch.full_like(parameter, 1e-3), rtol=2e-2, atol=0)
+            torch.testing.assert_close(
+                parameter.abs(), torch.full_like(parameter, 1e-3), rtol=2e-2, atol=0
+            )
     assert len(moved) > 0.9 * len(before)
 
 
@@ -538,7 +592,9 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
             "fewer than one batch of 500; lower --run.batch-size",
         ),
         (
-            lambda e: replace(e, model="simple_baseline_50", run=replace(e.run, strategy="first_order")),
+            lambda e: replace(
+                e, model="simple_baseline_50", run=replace(e.run, strategy="first_order")
+            ),
             ValueError,
             "simple_baseline_50 has no alpha and beta to search: .* got strategy first_order, cost budget None",
         ),
@@ -547,12 +603,22 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
             ValueError,
             "without a cost budget, trains its weights; got strategy synchronous, cost budget 1.0",
         ),
-        (lambda e: replace(e, fabric=replace(e.fabric, strides=(2, 4, 8, 16))), ValueError, "on a backbone of strides"),
-        (lambda e: replace(e, data=DataSpec("nothing")), ValueError, "unknown data set 'nothing'.*mpii"),
+        (
+            lambda e: replace(e, fabric=replace(e.fabric, strides=(2, 4, 8, 16))),
+            ValueError,
+            "on a backbone of strides",
+        ),
+        (
+            lambda e: replace(e, data=DataSpec("nothing")),
+            ValueError,
+            "unknown data set 'nothing'.*mpii",
+        ),
         (lambda e: replace(e, data=DataSpec("mpii", "nowhere")), DataError, "nowhere.*train.json"),
         (lambda e: replace(e, backbone_weights="nowhere.pth"), FileNotFoundError, "nowhere.pth"),
         (
-            lambda e: replace(e, backbone_weights="a.pth", backbone_fabric=FabricSpec(width=2, first=0, last=3)),
+            lambda e: replace(
+                e, backbone_weights="a.pth", backbone_fabric=FabricSpec(width=2, first=0, last=3)
+            ),
             ValueError,
             "a fabric backbone starts from random weights; there are none to load from a.pth",
         ),
@@ -618,14 +684,22 @@ except RunError as error: print(error)
 
 def test_history_holds_deterministic_fields_alone(undisturbed):
     for row in undisturbed.run.history():
-        assert set(row) == {"step", "epoch", "lr", "loss"} or set(row) >= {"step", "epoch", "pckh@0.5"}
+        assert set(row) == {"step", "epoch", "lr", "loss"} or set(row) >= {
+            "step",
+            "epoch",
+            "pckh@0.5",
+        }
         assert not any(word in key for key in row for word in ("time", "second", "memory"))
         json.dumps(row, allow_nan=False)
 
 
 def test_a_result_says_how_its_poses_were_found(tiny, tmp_path, monkeypatch):
     asked, predict = [], engine.predict
-    monkeypatch.setattr(engine, "predict", lambda *args, **options: asked.append(options) or predict(*args, **options))
+    monkeypatch.setattr(
+        engine,
+        "predict",
+        lambda *args, **options: asked.append(options) or predict(*args, **options),
+    )
     running = search(replace(tiny, run=replace(tiny.run, epochs=1)), tmp_path)
     running.finish()
     found = running.run.metrics()
@@ -667,15 +741,28 @@ def test_let_go_of_it_writes_nothing_more(tiny, tmp_path):
 def test_settings_are_compared_before_any_data_are_read(undisturbed, tiny, monkeypatch):
     """Each that differs is named as the option that sets it, in whatever way the search is begun."""
     monkeypatch.setattr(engine, "build", lambda *arguments: pytest.fail("data were read"))
-    monkeypatch.setattr("subprocess.Popen", lambda *arguments, **options: pytest.fail("a process was begun"))
+    monkeypatch.setattr(
+        "subprocess.Popen", lambda *arguments, **options: pytest.fail("a process was begun")
+    )
     folder = undisturbed.run.folder
     data = replace(tiny.data, root="elsewhere", pictures=[9, 9])
-    other = replace(tiny, data=data, parts={"all": MPII.keypoints[:15]}, run=replace(tiny.run, epochs=20, lr_drops=[]))
+    other = replace(
+        tiny,
+        data=data,
+        parts={"all": MPII.keypoints[:15]},
+        run=replace(tiny.run, epochs=20, lr_drops=[]),
+    )
     for begin in (search, detach):
         with pytest.raises(RunError) as refused:
             begin(other, folder)
         named = [line.partition(":")[0].strip() for line in str(refused.value).splitlines()[1:-1]]
-        assert named == ["--data.root", "--data.pictures", "--parts", "--run.epochs", "--run.lr-drops"]
+        assert named == [
+            "--data.root",
+            "--data.pictures",
+            "--parts",
+            "--run.epochs",
+            "--run.lr-drops",
+        ]
         assert "\n  --run.epochs: 2 in the run, 20 asked for\n" in str(refused.value)
         assert str(refused.value).endswith(f"posenfs resume {folder}")
 
@@ -705,14 +792,18 @@ print(other.step_number, other.run.status()["pid"])
         assert load_model(tmp_path).model.heads
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
         print("go on", file=other.stdin, flush=True)
-        assert f"is in use by a Python process (process {os.getpid()} on " in other.stdout.readline()
+        assert (
+            f"is in use by a Python process (process {os.getpid()} on " in other.stdout.readline()
+        )
     one.rewind(3)
     assert Run(tmp_path).in_use()
     one.finish()
     assert not Run(tmp_path).in_use()
     print("go on", file=other.stdin, flush=True)
     assert other.communicate()[0] == f"1 {other.pid}\n"
-    with pytest.raises(ValueError, match="this search is at step 1: it can go back to one from 0 to that, not 3"):
+    with pytest.raises(
+        ValueError, match="this search is at step 1: it can go back to one from 0 to that, not 3"
+    ):
         one.rewind(3)  # the other took that back meanwhile
     one.finish()
     assert one.run.status()["state"] == "finished"

@@ -38,8 +38,12 @@ def same(one, other):
 
 @pytest.mark.parametrize("back", sweep([0, 1, 3, 4, 6], fast=[0, 3, 6]))
 def test_rewound_it_is_as_it_was_and_goes_on_to_the_same_end(
-    back, at_every_step, undisturbed, tiny, tmp_path
-):  # noqa: F811
+    back,
+    at_every_step,
+    undisturbed,  # noqa: F811
+    tiny,
+    tmp_path,
+):
     travelling = search(tiny, tmp_path)
     for _ in range(6):
         travelling.step()
@@ -78,8 +82,12 @@ def test_a_finished_search_is_rewound_twice(at_every_step, undisturbed, tiny, tm
 
 @pytest.mark.parametrize("moment", sweep(range(8), fast=[0, 3, 6]))
 def test_a_rewind_broken_off_anywhere_loses_nothing(
-    moment, undisturbed, tiny, tmp_path, monkeypatch
-):  # noqa: F811
+    moment,
+    undisturbed,  # noqa: F811
+    tiny,
+    tmp_path,
+    monkeypatch,
+):
     travelling = search(tiny, tmp_path)
     for _ in range(5):
         travelling.step()
