@@ -121,8 +121,10 @@ def run(
 
 
 def report(
-    source: Positional[str], parameter: _Parameters = [], output: Path | None = None
-) -> None:  # noqa: B006
+    source: Positional[str],
+    parameter: _Parameters = [],  # noqa: B006
+    output: Path | None = None,
+) -> None:
     """Turn an executed notebook, a run or a table into one HTML page that needs no internet.
 
     Args:

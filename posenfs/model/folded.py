@@ -77,8 +77,9 @@ def _fold_sequences(model: nn.Module) -> None:
     """Fold the batch-norms of all nn.Sequential into the convolutions before them."""
     for sequence in [module for module in model.modules() if isinstance(module, nn.Sequential)]:
         for place, (conv, norm) in enumerate(itertools.pairwise(sequence)):
-            convolution = isinstance(conv, nn.Conv2d | nn.ConvTranspose2d)
-            if convolution and isinstance(norm, nn.BatchNorm2d):
+            if not isinstance(norm, nn.BatchNorm2d):
+                continue
+            if isinstance(conv, nn.Conv2d | nn.ConvTranspose2d):
                 transposed = isinstance(conv, nn.ConvTranspose2d)
                 sequence[place] = fuse_conv_bn_eval(conv, norm, transposed)
                 sequence[place + 1] = nn.Identity()

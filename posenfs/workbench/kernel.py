@@ -1,12 +1,18 @@
 """Support of live widgets by ipykernel: a correction, a warning and a probe."""
 
+import functools
 import inspect
 import queue
 import time
 from collections.abc import Mapping
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 from IPython import get_ipython
+
+if TYPE_CHECKING:
+    from ipykernel.kernelbase import Kernel
+    from jupyter_client import BlockingKernelClient
 
 _CODE = """
 import asyncio, time
@@ -34,11 +40,13 @@ def acknowledge_changes() -> None:
     kernel = getattr(get_ipython(), "kernel", None)
     if kernel is None:
         return
-    if "concurrent" not in inspect.signature(kernel.dispatch_shell).parameters:
-        return
+    if "concurrent" in inspect.signature(kernel.dispatch_shell).parameters:
+        _acknowledge_changes_of(kernel)
+
+
+@functools.cache  # once for each kernel
+def _acknowledge_changes_of(kernel: "Kernel") -> None:
     handle = kernel.shell_handlers["comm_msg"]
-    if getattr(handle, "acknowledges", False):
-        return
 
     def handle_and_acknowledge(stream: object, ident: object, message: Mapping) -> None:
         try:
@@ -48,7 +56,6 @@ def acknowledge_changes() -> None:
             content = {"execution_state": "idle"}
             kernel.session.send(kernel.iopub_socket, "status", content, parent=message, ident=topic)
 
-    handle_and_acknowledge.acknowledges = True
     kernel.shell_handlers["comm_msg"] = handle_and_acknowledge
 
 
@@ -113,7 +120,7 @@ def probe_kernel(changes: int = 3, seconds: float = 5.0) -> int:
         manager.shutdown_kernel(now=True)
 
 
-def _create_subshell(client: object) -> str | None:
+def _create_subshell(client: "BlockingKernelClient") -> str | None:
     """Return the id of a new subshell, or None where the kernel has no subshells.
 
     JupyterLab sends widget messages to a subshell.
@@ -127,7 +134,9 @@ def _create_subshell(client: object) -> str | None:
     return client.get_control_msg(timeout=60)["content"].get("subshell_id")
 
 
-def _send_change(client: object, widget: str, value: int, subshell: str | None) -> str:
+def _send_change(
+    client: "BlockingKernelClient", widget: str, value: int, subshell: str | None
+) -> str:
     """Send a new value of a widget as a page does; return the id of the message."""
     data = {"method": "update", "state": {"value": value}, "buffer_paths": []}
     message = client.session.msg("comm_msg", {"comm_id": widget, "data": data})
