@@ -1,1 +1,1 @@
-"""The paper's network: search space, fabrics, vectors, backbones, cost."""
+"""The paper's network: search space, fabrics, vectors, backbones, cost and pruning."""

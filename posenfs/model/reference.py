@@ -1,10 +1,12 @@
-"""The network written plainly from the equations, under any rules: oracle of tests, denominator of speed ratios.
+"""The network written directly from the equations: test oracle and baseline of speed ratios.
 
-Nothing here is fast, and nothing here is to be made fast: every operation of every edge is run and multiplied by its
-weight, as Eq. 1 to 3 stand. Parameters are named as PoseNFS names them, so that state dicts fit both.
+Nothing here is optimised on purpose: every operation of every edge runs and is multiplied by its
+weight, as in Eq. 1 to 3. The parameters have the names of those of PoseNFS, so that state dicts fit
+both.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from posenfs.model.space import PAPER, CellIndex, FabricSpec, Rules
 
 
 class ReferenceNFS(nn.Module):
-    """PoseNFS, plainly: images [B, 3, H, W] -> score maps [B, K, H/4, W/4]."""
+    """The reference of PoseNFS: images [B, 3, H, W] -> score maps [B, K, H/4, W/4]."""
 
     def __init__(
         self,
@@ -33,6 +35,7 @@ class ReferenceNFS(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, H, W] -> score maps [B, K, H/4, W/4]."""
         pyramid = self.backbone(images)
         maps: Tensor | None = None
         for part, head in zip(self.parts, self.heads, strict=True):
@@ -40,13 +43,13 @@ class ReferenceNFS(nn.Module):
             if self.vector_dim == 1:
                 scores = vectors[:, :, 0]
             else:
-                length = vectors.square().sum(2)
-                scores = length / (1 + length)  # Eq. 5
+                square = vectors.square().sum(2)
+                scores = square / (1 + square)  # Eq. 5
             if maps is None:
                 maps = scores.new_zeros(len(scores), self.keypoints, *scores.shape[-2:])
             for j, k in enumerate(part.keypoints):  # Eq. 7
                 maps[:, k] = maps[:, k] + scores[:, j]
-        assert maps is not None  # there is a part
+        assert maps is not None  # a scheme has at least one part
         return maps
 
 
@@ -62,7 +65,8 @@ class _Head(nn.Module):
         super().__init__()
         self.keypoints, self.vector_dim = keypoints, vector_dim
         self.entries = nn.ModuleList(
-            nn.Conv2d(c, spec.channels(row), 1) for row, c in enumerate(channels)
+            nn.Conv2d(channels_in, spec.channels(row), 1)
+            for row, channels_in in enumerate(channels)
         )
         self.fabric = ReferenceFabric(spec, rules)
         self.vectors = nn.Conv2d(spec.channels(0), keypoints * vector_dim, 1)
@@ -74,7 +78,7 @@ class _Head(nn.Module):
 
 
 class ReferenceFabric(nn.Module):
-    """A fabric, plainly: maps before its first kept layer -> maps of its last, finest first."""
+    """The reference of Fabric."""
 
     layers: Sequence[Sequence[nn.Module]]  # ModuleLists of _Cell
 
@@ -88,17 +92,22 @@ class ReferenceFabric(nn.Module):
         )
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
-        alpha, beta, number = self.alpha.softmax(-1), self.beta.softmax(-1), 0
+        """Map the inputs of the first kept layer to the outputs of the last one, finest first."""
+        alpha, beta = self.alpha.softmax(-1), self.beta.softmax(-1)
+        number = 0
         for layer in self.layers:
-            before, maps = maps, []
+            layer_maps = []
             for cell in layer:
-                own = alpha[number] if self.spec.alpha_per_cell else alpha
-                maps.append(cell(before, own, beta[number]))
+                cell_alpha = alpha[number] if self.spec.alpha_per_cell else alpha
+                layer_maps.append(cell(maps, cell_alpha, beta[number]))
                 number += 1
+            maps = layer_maps
         return maps
 
 
 class _Cell(nn.Module):
+    edges: Sequence[Sequence[nn.Module]]  # ModuleLists
+
     def __init__(self, spec: FabricSpec, index: CellIndex, rules: Rules):
         super().__init__()
         channels = spec.channels(index.row)
@@ -108,28 +117,29 @@ class _Cell(nn.Module):
             _transfer(spec, source, index.row, rules) for source in self.sources
         )
         self.edges = nn.ModuleList(
-            nn.ModuleList(_operation(o, channels) for o in spec.operations) for _ in spec.edges
+            nn.ModuleList(_operation(name, channels) for name in spec.operations)
+            for _ in spec.edges
         )
         self.project = nn.Conv2d(spec.hidden_nodes * channels, channels, 1)
 
     def forward(self, maps: list[Tensor], alpha: Tensor, beta: Tensor) -> Tensor:
-        x = 0.0
-        for source, transfer, weight in zip(
-            self.sources, self.transfers, beta, strict=True
-        ):  # Eq. 2
-            x = x + weight * transfer(maps[source])
+        x: Any = 0.0
+        for source, transfer, weight in zip(self.sources, self.transfers, beta, strict=True):
+            x = x + weight * transfer(maps[source])  # Eq. 2
         if self.rules.source_factor:
             x = 3 * x
-        nodes, edge = [F.relu(x) if self.rules.relu_after_fusion else x], 0
+        nodes = [F.relu(x) if self.rules.relu_after_fusion else x]
+        edge = 0
         for _ in range(self.hidden_nodes):  # Eq. 3
-            total = 0.0
+            total: Any = 0.0
             for node in nodes:
-                mixed = 0.0
-                for operation, weight in zip(self.edges[edge], alpha[edge], strict=True):  # Eq. 1
-                    mixed = mixed + weight * operation(node)
+                mixed: Any = 0.0
+                for operation, weight in zip(self.edges[edge], alpha[edge], strict=True):
+                    mixed = mixed + weight * operation(node)  # Eq. 1
                 if self.rules.edge_factor:
                     mixed = len(self.edges[edge]) * mixed
-                total, edge = total + mixed, edge + 1
+                total = total + mixed
+                edge += 1
             nodes.append(total)
         return self.project(torch.cat(nodes[1:], 1))
 
@@ -144,11 +154,10 @@ class _Transfer(nn.Module):
     def __init__(self, channels_in: int, channels: int, down: bool, rules: Rules):
         super().__init__()
         self.down, self.rules = down, rules
-        self.conv = (
-            nn.Conv2d(channels_in, channels, 3, 2, 1)
-            if down
-            else nn.Conv2d(channels_in, channels, 1)
-        )
+        if down:
+            self.conv = nn.Conv2d(channels_in, channels, 3, stride=2, padding=1)
+        else:
+            self.conv = nn.Conv2d(channels_in, channels, 1)
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -186,7 +195,13 @@ class _Depthwise(nn.Module):
     def __init__(self, channels: int, dilation: int = 1):
         super().__init__()
         self.depthwise = nn.Conv2d(
-            channels, channels, 3, 1, dilation, dilation, channels, bias=False
+            channels,
+            channels,
+            3,
+            padding=dilation,
+            dilation=dilation,
+            groups=channels,
+            bias=False,
         )
         self.pointwise = nn.Conv2d(channels, channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels, affine=False)

@@ -1,6 +1,7 @@
-"""Backbones: image -> pyramid of four maps at strides 4, 8, 16, 32, finest first, with `.channels`.
+"""Backbones: image -> pyramid of four maps at strides 4, 8, 16, 32, finest first.
 
-`.initial_weights` says in words where a backbone's weights come from.
+A backbone has the attributes `channels` and `strides` of its maps, and `initial_weights`, a text
+about the origin of its weights.
 """
 
 from collections.abc import Callable
@@ -16,19 +17,21 @@ from posenfs.model.space import FabricSpec, Rules
 
 
 def of_fabric(spec: FabricSpec) -> Callable[[str | Path | None, Rules], nn.Module]:
-    """A line of BACKBONES for a fabric."""
+    """Return an entry of BACKBONES for a fabric backbone with this spec."""
 
     def build(weights: str | Path | None, rules: Rules) -> FabricBackbone:
         if weights is not None:
             raise ValueError(
-                f"a fabric backbone starts from random weights; there are none to load from {weights}"
+                "a fabric backbone starts from random weights; there are none to load from "
+                f"{weights}"
             )
         return FabricBackbone(spec, rules)
 
     return build
 
 
-# Backbones by name: a function of pretrained weights (None: random) and rules. To add one, add a file and a line.
+# Backbones by name: functions of pretrained weights (None: random) and rules. To add a backbone,
+# add a file and a line.
 BACKBONES: dict[str, Callable[[str | Path | None, Rules], nn.Module]] = {
     "mobilenet_v2": lambda weights, rules: MobileNetV2(weights),
     "resnet50": lambda weights, rules: ResNet50(weights),

@@ -1,4 +1,4 @@
-"""A Cell-based Neural Fabric as backbone, behind a stem of two convolutions (Table VIII)."""
+"""A Cell-based Neural Fabric as backbone, after a stem of convolutions (Table VIII)."""
 
 from torch import Tensor, nn
 
@@ -7,13 +7,14 @@ from posenfs.model.space import PAPER, FabricSpec, Rules
 
 
 class FabricBackbone(nn.Module):
-    """Images -> the four maps of the last kept layer, whose channels are width * stride."""
+    """Images -> the four maps of the last kept layer with width * stride channels."""
 
     def __init__(self, spec: FabricSpec, rules: Rules = PAPER):
         super().__init__()
         if spec.first != 0 or spec.rows(spec.end - 1) != len(spec.strides):
             raise ValueError(
-                f"a fabric backbone keeps layers 0 to one with all {len(spec.strides)} rows; got {spec}"
+                "a fabric backbone keeps the layers from 0 to a layer with all "
+                f"{len(spec.strides)} rows; got {spec}"
             )
         self.channels = tuple(spec.channels(row) for row in range(len(spec.strides)))
         self.strides = spec.strides

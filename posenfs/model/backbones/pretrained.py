@@ -1,4 +1,4 @@
-"""Initial weights from a file: what of it fits a module, said in words."""
+"""Initial weights of backbones from a file or a download."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,36 +13,50 @@ BY_FILE = "--backbone-weights FILE (of ablate: --weights NETWORK=FILE)"  # inste
 
 
 def load_weights(module: nn.Module, path: Path, prefix: str = "") -> str:
-    """Load into a module what a state dict holds for it, by names without the prefix; returns how many tensors matched.
+    """Load the tensors of a module from a state dict, by name.
 
-    Raises FileNotFoundError, or ValueError where the file is none or lacks a tensor.
+    Args:
+        module: The module.
+        path: The file with the state dict.
+        prefix: A prefix of the names in the file.
+
+    Returns:
+        A text that says how many tensors match.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file holds no state dict, or it lacks a tensor.
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"no backbone weights at {path}; give a file with a state dict, or none"
+            f"no backbone weights at {path}; give a file with a state dict, or no weights"
         )
     state = read_state(path)
-    given = {str(key).removeprefix(prefix): value for key, value in state.items()}
-    own = module.state_dict()
-    matched = {
-        key: given[key] for key in own if getattr(given.get(key), "shape", None) == own[key].shape
-    }
-    # counts of batches are in no file older than 2018, and nothing reads them where momentum is set
-    lacking = [key for key in own if key not in matched and not key.endswith("num_batches_tracked")]
-    if lacking:
+    tensors = {str(key).removeprefix(prefix): value for key, value in state.items()}
+    expected = module.state_dict()
+    matched = {}
+    for key, tensor in expected.items():
+        if getattr(tensors.get(key), "shape", None) == tensor.shape:
+            matched[key] = tensors[key]
+    # Files older than 2018 have no counts of batches, and with a fixed momentum nothing reads them.
+    missing = [
+        key for key in expected if key not in matched and not key.endswith("num_batches_tracked")
+    ]
+    if missing:
+        more = ", …" if len(missing) > 3 else ""
         raise ValueError(
-            f"{path}: only {len(matched)} of the backbone's {len(own)} tensors match; lacking or of another shape: "
-            f"{', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}"
+            f"{path}: only {len(matched)} of the backbone's {len(expected)} tensors match; "
+            f"missing or of another shape: {', '.join(missing[:3])}{more}"
         )
     module.load_state_dict(matched, strict=False)
-    return f"{len(matched)} of {len(own)} tensors matched, of {len(state)} in {path.name}"
+    return f"{len(matched)} of {len(expected)} tensors matched, of {len(state)} in {path.name}"
 
 
 def read_state(path: Path) -> dict:
-    """The state dict of a file, on the CPU; raises ValueError where it is none."""
+    """Return the state dict of a file, on the CPU; raise ValueError where it holds none."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # of a foreign file torch raises nearly anything
+    except Exception:  # torch raises nearly any exception for a foreign file
         raise ValueError(
             f"{path} is not a file of torch.save; give a .pth with a state dict"
         ) from None
@@ -52,11 +66,18 @@ def read_state(path: Path) -> dict:
 
 
 def download(build: Callable[..., _Network], weights: WeightsEnum, instead: str) -> _Network:
-    """One of torchvision's networks with weights that it downloads, unless it has them already. Raises OSError, with
-    what to give `instead`, where they cannot be had."""
+    """Create a network of torchvision with weights that are downloaded unless they are cached.
+
+    Args:
+        build: torchvision's function that creates the network.
+        weights: torchvision's weights.
+        instead: The option to give where the download fails, for the error message.
+
+    Raises:
+        OSError: The weights cannot be downloaded.
+    """
     try:
         return build(weights=weights)
-    except OSError as error:  # what urllib raises has a reason
-        raise OSError(
-            f"cannot download {weights.url} ({getattr(error, 'reason', error)}): give {instead}"
-        ) from None
+    except OSError as error:  # the errors of urllib have a reason
+        reason = getattr(error, "reason", error)
+        raise OSError(f"cannot download {weights.url} ({reason}): give {instead}") from None

@@ -10,26 +10,45 @@ from posenfs.model.backbones.pretrained import BY_FILE, download, load_weights
 
 
 def load_resnet(build: Callable[..., ResNet], weights: str | Path | None) -> tuple[ResNet, str]:
-    """One of torchvision's without its classifier, and where its weights come from; `weights` as for ResNet50."""
-    given = weights == "imagenet"
-    net = download(build, get_model_weights(build)["IMAGENET1K_V2"], BY_FILE) if given else build()
-    del net.fc
-    if weights in (None, "imagenet"):
-        return net, "random" if weights is None else "torchvision's IMAGENET1K_V2"
-    return net, load_weights(net, Path(weights))
+    """Return a ResNet of torchvision without its classifier, and the origin of its weights.
+
+    Args:
+        build: torchvision's function that creates the network.
+        weights: None, "imagenet" (torchvision downloads them), or a file with torchvision's state
+            dict.
+    """
+    if weights == "imagenet":
+        network = download(build, get_model_weights(build)["IMAGENET1K_V2"], BY_FILE)
+    else:
+        network = build()
+    del network.fc
+    if weights is None:
+        return network, "random"
+    if weights == "imagenet":
+        return network, "torchvision's IMAGENET1K_V2"
+    return network, load_weights(network, Path(weights))
 
 
 class ResNet50(nn.Module):
-    """Images -> C2 to C5: maps of 256, 512, 1024, 2048 channels at strides 4, 8, 16, 32; 23.508M parameters."""
+    """Images -> C2 to C5: maps of 256, 512, 1024, 2048 channels at strides 4, 8, 16, 32.
+
+    It has 23.508M parameters.
+    """
 
     channels, strides = (256, 512, 1024, 2048), (4, 8, 16, 32)
 
     def __init__(self, weights: str | Path | None = None):
-        """`weights`: None, "imagenet" (torchvision downloads them), or a file with torchvision's state dict."""
+        """Create the backbone.
+
+        Args:
+            weights: None, "imagenet" (torchvision downloads them), or a file with torchvision's
+                state dict.
+        """
         super().__init__()
-        net, self.initial_weights = load_resnet(resnet50, weights)
-        self.stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
-        self.stages = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4])
+        network, self.initial_weights = load_resnet(resnet50, weights)
+        self.stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
+        stages = [network.layer1, network.layer2, network.layer3, network.layer4]
+        self.stages = nn.ModuleList(stages)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """[B, 3, H, W] -> four maps, finest first."""
