@@ -77,7 +77,7 @@ def pck_interval(
 
 def compare_pck(
     errors: np.ndarray,
-    other: np.ndarray,
+    other_errors: np.ndarray,
     threshold: float,
     confidence: float = 0.95,
     seed: int = 0,
@@ -86,7 +86,7 @@ def compare_pck(
 
     Args:
         errors: Normalised errors [N, K] of the first run; NaN where not labelled.
-        other: Errors [N, K] of the second run, for the same people in the same order.
+        other_errors: Errors [N, K] of the second run, for the same people in the same order.
         threshold: Largest error of a correct keypoint.
         confidence: Confidence level of the interval.
         seed: Seed of the bootstrap.
@@ -94,13 +94,14 @@ def compare_pck(
     Raises:
         ValueError: The labelled keypoints of the two runs differ.
     """
-    if errors.shape != other.shape or (np.isfinite(errors) != np.isfinite(other)).any():
+    same_shape = errors.shape == other_errors.shape
+    if not same_shape or (np.isfinite(errors) != np.isfinite(other_errors)).any():
         raise ValueError(
-            f"errors of {errors.shape} and {other.shape} are not of the same labelled keypoints; "
-            "compare runs that were evaluated on the same people"
+            f"errors of {errors.shape} and {other_errors.shape} are not of the same labelled "
+            "keypoints; compare runs that were evaluated on the same people"
         )
     correct, labelled = _counts(errors, threshold)
-    other_correct, _ = _counts(other, threshold)
+    other_correct, _ = _counts(other_errors, threshold)
 
     def difference(
         first: np.ndarray, second: np.ndarray, labelled: np.ndarray, axis: int

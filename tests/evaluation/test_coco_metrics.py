@@ -1,4 +1,4 @@
-"""AP of a run's people: pycocotools' own number for annotated boxes and for detected ones."""
+"""OKS-AP for annotated and for detected boxes, against pycocotools."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,8 @@ from posenfs.search.experiment import build
 from tests.evaluation.test_oks import by_pycocotools
 
 
-def guess(people, seed, scale=0.03):
+def perturbed(people, seed, scale=0.03):
+    """Return predictions near the annotated keypoints."""
     random = np.random.default_rng(seed)
     spread = scale * np.sqrt(people.boxes[:, 2] * people.boxes[:, 3])[:, None, None]
     keypoints = people.keypoints_image + spread * random.normal(size=people.keypoints_image.shape)
@@ -25,33 +26,29 @@ def guess(people, seed, scale=0.03):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_annotated_boxes(seed, real):
+def test_ap_of_annotated_boxes_equals_pycocotools(seed, real):
     people = read_coco(real("coco_mini"), "valid")
-    predictions = guess(people, seed)
+    predictions = perturbed(people, seed)
     results = coco_results(predictions, people)
     for result, scores in zip(results, predictions.scores, strict=True):
         counted = scores[scores.astype(np.float32) > 0.2]
         result["score"] = float(counted.mean()) if len(counted) else 0.0
     metrics, errors = evaluate(predictions, people)
-    own = by_pycocotools(real("coco_mini") / "person_keypoints_val.json", results)
-    found = {"AP": metrics["ap"]} | {name: metrics[f"ap/{name}"] for name in AP_NAMES[1:]}
-    assert found == pytest.approx({name: 100 * share for name, share in own.items()})
+    expected = by_pycocotools(real("coco_mini") / "person_keypoints_val.json", results)
+    values = {"AP": metrics["ap"]} | {name: metrics[f"ap/{name}"] for name in AP_NAMES[1:]}
+    assert values == pytest.approx({name: 100 * share for name, share in expected.items()})
     assert 10 < metrics["ap"] < 95 and errors.shape == people.visibility.shape
 
 
-def test_some_of_the_people_are_judged_alone(real):
+def test_people_outside_a_selection_do_not_count(real):
     people = read_coco(real("coco_mini"), "valid")
     for chosen in (people.image_index < 10, slice(0, 8), slice(3, 50, 2)):
-        some = people.select(chosen)
-        assert (
-            evaluate(Predictions(some.keypoints_image, np.ones(some.visibility.shape)), some)[0][
-                "ap"
-            ]
-            == 100
-        )
+        selection = people.select(chosen)
+        predictions = Predictions(selection.keypoints_image, np.ones(selection.visibility.shape))
+        assert evaluate(predictions, selection)[0]["ap"] == 100
 
 
-def test_annotations_without_area(drawn, tmp_path):
+def test_annotations_without_optional_fields(drawn, tmp_path):
     content = json.loads((drawn / "annotations" / "person_keypoints_val.json").read_text())
     for annotation in content["annotations"]:
         del annotation["area"], annotation["num_keypoints"], annotation["iscrowd"]
@@ -65,8 +62,8 @@ def test_annotations_without_area(drawn, tmp_path):
     )
 
 
-def test_the_peoples_category_alone_is_judged(drawn, tmp_path):
-    """Annotations of feet in the same file, a crowd and a foot without keypoints: the same numbers as without them."""
+def test_other_categories_do_not_count(drawn, tmp_path):
+    """Annotated feet, a crowd and a foot without keypoints do not change the metrics."""
     content = json.loads((drawn / "annotations" / "person_keypoints_val.json").read_text())
     content["categories"].append({"id": 2, "name": "foot", "keypoints": ["heel", "toe"]})
     foot = {
@@ -83,16 +80,16 @@ def test_the_peoples_category_alone_is_judged(drawn, tmp_path):
         {**place, "id": 9003, "category_id": 1, "iscrowd": 1},
     ]
     (tmp_path / "person_keypoints_val.json").write_text(json.dumps(content))
-    found = []
+    metrics = []
     for root in (drawn, tmp_path):
         people = read_coco(root, "valid")
-        found.append(evaluate(guess(people, 0), people)[0])
-    assert found[0] == found[1] and 10 < found[0]["ap"] < 95
+        metrics.append(evaluate(perturbed(people, 0), people)[0])
+    assert metrics[0] == metrics[1] and 10 < metrics[0]["ap"] < 95
 
 
 @pytest.fixture
 def detections(drawn, tmp_path):
-    """The annotated boxes as detections, each twice with a lower score, and one of another category."""
+    """Return a file of the annotated boxes, each twice, and one box of another category."""
     people = read_coco(drawn, "valid")
     rows = [
         {
@@ -109,7 +106,7 @@ def detections(drawn, tmp_path):
     return tmp_path / "boxes.json"
 
 
-def test_detected_boxes(drawn, detections, tiny):
+def test_ap_of_detected_boxes(drawn, detections, tiny):
     annotated = read_coco(drawn, "valid")
     people = with_detections(annotated, detections)
     assert len(people) == 2 * len(annotated) and people.box_source == "detected (boxes.json)"
@@ -118,7 +115,7 @@ def test_detected_boxes(drawn, detections, tiny):
     )
     twice = np.concatenate([annotated.keypoints_image] * 2)
     metrics, errors = evaluate(Predictions(twice, np.ones(people.visibility.shape)), people)
-    assert metrics["ap"] == 100 and np.isnan(errors).all()  # the doubles are suppressed
+    assert metrics["ap"] == 100 and np.isnan(errors).all()  # duplicates are suppressed
     _, valid = open_data(DataSpec("coco", str(drawn), detections=str(detections)), progress=False)
     assert (valid.boxes == people.boxes).all()
     experiment = replace(tiny, data=DataSpec("coco", str(drawn), detections=str(detections)))
@@ -138,7 +135,7 @@ def test_detected_boxes(drawn, detections, tiny):
         (lambda rows: [row.update(category_id=7) for row in rows], "no box of category 1 among"),
     ],
 )
-def test_detections_that_cannot_be_used(change, message, drawn, detections):
+def test_invalid_detections_raise_an_error(change, message, drawn, detections):
     rows = json.loads(detections.read_text())
     change(rows)
     detections.write_text(json.dumps(rows))
@@ -146,7 +143,7 @@ def test_detections_that_cannot_be_used(change, message, drawn, detections):
         with_detections(read_coco(drawn, "valid"), detections)
 
 
-def test_detections_go_with_coco_alone(drawn, detections):
+def test_detections_need_a_coco_file(drawn, detections):
     with pytest.raises(DataError, match="not in COCO's form"):
         with_detections(read_mpii(drawn, "valid"), detections)
     with pytest.raises(DataError, match="no detections at nofile.json; give a JSON file"):

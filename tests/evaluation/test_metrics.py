@@ -1,3 +1,5 @@
+"""PCKh and PCK against published numbers and plain loops."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -19,13 +21,14 @@ from posenfs.evaluation.metrics import (
 from posenfs.evaluation.predict import Predictions, evaluate
 
 HOURGLASS = {
-    "pckh@0.5/head": 95.941, "pckh@0.5/shoulder": 94.684, "pckh@0.5/elbow": 88.529, "pckh@0.5/wrist": 83.382,
+    "pckh@0.5/head": 95.941, "pckh@0.5/shoulder": 94.684, "pckh@0.5/elbow": 88.529,
+    "pckh@0.5/wrist": 83.382,
     "pckh@0.5/hip": 87.485, "pckh@0.5/knee": 83.094, "pckh@0.5/ankle": 79.050, "pckh@0.5": 88.035,
     "pckh@0.1": 28.647, "pckh@0.11": 32.805,
 }  # fmt: skip
 
 
-def test_published_predictions_score_as_published(real):
+def test_hourglass_predictions_score_as_published(real):
     people = read_mpii(real("mpii_valid"), "valid")
     predicted = (
         np.load(real("mpii_valid") / "hourglass_valid_preds.npy").astype(float)[:, FILE_ORDER] - 1
@@ -36,7 +39,7 @@ def test_published_predictions_score_as_published(real):
     assert headline(people) == "pckh@0.5" and errors.shape == (2958, 16)
 
 
-def test_by_loops():
+def test_pckh_equals_plain_loops():
     random = np.random.default_rng(0)
     errors = random.uniform(0, 1, (40, 16))
     errors[random.random((40, 16)) < 0.2] = np.nan
@@ -52,13 +55,13 @@ def test_by_loops():
     assert values["pckh@0.3/knee"] == pytest.approx(np.mean(knees))
 
 
-def test_the_threshold_itself_counts_as_correct():
+def test_an_error_equal_to_the_threshold_is_correct():
     errors = np.full((1, 16), 0.5)
     assert correct_share(errors, MPII, "pckh", 0.5)["pckh@0.5"] == 100
     assert correct_share(np.nextafter(errors, 1), MPII, "pckh", 0.5)["pckh@0.5"] == 0
 
 
-def test_unlabelled_people_without_head_and_shape(drawn):
+def test_errors_without_label_or_head_size_are_nan(drawn):
     people = read_mpii(drawn, "valid")
     sizes = people.head_sizes.copy()
     sizes[0] = 0
@@ -70,20 +73,21 @@ def test_unlabelled_people_without_head_and_shape(drawn):
         normalised_errors(np.zeros((2, 16, 2)), people, sizes)
 
 
-def test_pck_by_the_torso(drawn):
+def test_pck_by_torso_equals_plain_loops(drawn):
     people = read_mpii(drawn, "valid")
     predicted = people.keypoints_image + np.random.default_rng(0).normal(
         0, 8, people.keypoints_image.shape
     )
     hits = []
-    for truth, guess, labelled in zip(
+    for truth, prediction, labelled in zip(
         people.keypoints_image, predicted, people.visibility > 0, strict=True
     ):
         shoulder, hip = MPII.index("left_shoulder"), MPII.index("right_hip")
         if labelled[shoulder] and labelled[hip]:
             torso = np.hypot(*(truth[shoulder] - truth[hip]))
             hits += [
-                np.hypot(*(truth[k] - guess[k])) <= 0.2 * torso for k in np.flatnonzero(labelled)
+                np.hypot(*(truth[k] - prediction[k])) <= 0.2 * torso
+                for k in np.flatnonzero(labelled)
             ]
     assert 5 < 100 * np.mean(hits) < 95
     assert pck(normalised_errors(predicted, people, torso_sizes(people)), 0.2) == pytest.approx(
@@ -91,11 +95,11 @@ def test_pck_by_the_torso(drawn):
     )
 
 
-def test_nothing_labelled_is_nan():
+def test_pck_without_labels_is_nan():
     assert np.isnan(correct_share(np.full((3, 16), np.nan), MPII, "pckh", 0.5)["pckh@0.5"])
 
 
-def test_each_measure_by_its_name(drawn):
+def test_box_and_head_segment_metrics_equal_plain_loops(drawn):
     people = read_mpii(drawn, "valid")
     predicted = people.keypoints_image + np.random.default_rng(0).normal(
         0, 20, people.keypoints_image.shape
@@ -106,11 +110,17 @@ def test_each_measure_by_its_name(drawn):
     neck, top = people.keypoints_image[:, 1], people.keypoints_image[:, 0]
     both = labelled[:, 0] & labelled[:, 1]
     expected = {
-        "pck_box@0.2": [d <= 0.2 * box[2:].max() for ds, ls, box in zip(distance, labelled, people.boxes, strict=True)
-                        for d in ds[ls]],
-        "pck_head_segment@0.5": [distance[n, k] <= 0.5 * np.hypot(*(neck[n] - top[n]))
-                                 for n in np.flatnonzero(both) for k in np.flatnonzero(labelled[n])],
-    }  # fmt: skip
+        "pck_box@0.2": [
+            distance[n, k] <= 0.2 * people.boxes[n, 2:].max()
+            for n in range(len(people))
+            for k in np.flatnonzero(labelled[n])
+        ],
+        "pck_head_segment@0.5": [
+            distance[n, k] <= 0.5 * np.hypot(*(neck[n] - top[n]))
+            for n in np.flatnonzero(both)
+            for k in np.flatnonzero(labelled[n])
+        ],
+    }
     for name, hits in expected.items():
         assert 5 < values[name] < 95 and values[name] == pytest.approx(100 * np.mean(hits)), name
     assert (
@@ -119,7 +129,7 @@ def test_each_measure_by_its_name(drawn):
     )
 
 
-def test_people_without_heads_are_judged_by_their_torso_or_box(drawn):
+def test_primary_metric_of_people_without_head_sizes(drawn):
     people = read_coco(drawn, "valid")
     values, errors = evaluate(
         Predictions(people.keypoints_image, np.ones(people.visibility.shape)), people
@@ -137,34 +147,34 @@ def test_people_without_heads_are_judged_by_their_torso_or_box(drawn):
     assert (
         np.isfinite(errors) == (people.visibility > 0) & measured[:, None]
     ).all() and measured.sum() > 0
-    nobody = replace(people, visibility=people.visibility * (np.arange(17) < 5).astype(np.uint8))
-    assert distance_headline(nobody) == ("pck_box", 0.2)
+    faces = replace(people, visibility=people.visibility * (np.arange(17) < 5).astype(np.uint8))
+    assert distance_headline(faces) == ("pck_box", 0.2)
     assert headline(replace(people, coco=None)) == "pck_torso@0.2"
 
 
-def test_what_is_not_labelled_reaches_no_metric(drawn):
+def test_unlabelled_keypoints_do_not_count(drawn):
     people = read_mpii(drawn, "valid")
     garbage = np.where(people.visibility[..., None] > 0, people.keypoints_image, -1e6)
     predictions = Predictions(people.keypoints_image + 3.0, np.ones(people.visibility.shape))
     expected, _ = evaluate(predictions, people)
-    found, errors = evaluate(predictions, replace(people, keypoints_image=garbage))
-    assert found == expected and np.nanmax(errors) < 10
+    metrics, errors = evaluate(predictions, replace(people, keypoints_image=garbage))
+    assert metrics == expected and np.nanmax(errors) < 10
 
 
 def test_the_ten_hard_keypoints(drawn):
     people = read_mpii(drawn, "valid")
     errors = np.random.default_rng(0).uniform(0, 1, people.visibility.shape)
-    found = correct_share(errors, MPII, "pckh", 0.5)["pckh@0.5/hard"]
+    share = correct_share(errors, MPII, "pckh", 0.5)["pckh@0.5/hard"]
     hard = [
         k
         for k, name in enumerate(MPII.keypoints)
         if name.split("_")[-1] in ["ankle", "knee", "hip", "wrist", "elbow"]
     ]
-    assert len(hard) == 10 and found == pytest.approx(100 * (errors[:, hard] <= 0.5).mean())
+    assert len(hard) == 10 and share == pytest.approx(100 * (errors[:, hard] <= 0.5).mean())
     assert "pck_box@0.2/hard" not in correct_share(errors, MPII, "pck_box", 0.2)
 
 
-def test_the_curve_over_thresholds_and_its_area():
+def test_pck_curve_and_its_area():
     errors = np.array([[0.1, 0.3], [0.2, np.nan]])
     thresholds, shares, area = pck_curve(errors, 0.4, 401)
     assert shares[0] == 0 and shares[-1] == 100 and shares[250] == pytest.approx(200 / 3)

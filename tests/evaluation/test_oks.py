@@ -1,4 +1,4 @@
-"""Object keypoint similarity, suppression and rescoring against plain loops; average precision against pycocotools."""
+"""OKS, suppression and rescoring against plain loops; average precision against pycocotools."""
 
 import contextlib
 import io
@@ -26,12 +26,14 @@ SIGMAS = np.array(COCO.oks_sigmas)
 
 
 def by_pycocotools(file, results):
-    """The ten numbers of these results by pycocotools itself, by their names."""
+    """Return the ten numbers of pycocotools by name."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = CocoAnnotations(str(file))
-        own = COCOeval(truth, truth.loadRes(results), "keypoints")
-        own.evaluate(), own.accumulate(), own.summarize()
-    return dict(zip(AP_NAMES, own.stats.tolist(), strict=True))
+        evaluation = COCOeval(truth, truth.loadRes(results), "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(AP_NAMES, evaluation.stats.tolist(), strict=True))
 
 
 def plain_similarity(a, b, area_a, area_b):
@@ -45,14 +47,15 @@ def plain_similarity(a, b, area_a, area_b):
 
 
 def plain_nms(poses, scores, areas, threshold):
-    kept = []
+    remaining = []
     for candidate in sorted(range(len(poses)), key=lambda n: (-scores[n], n)):
-        if all(
-            plain_similarity(poses[k], poses[candidate], areas[k], areas[candidate]) <= threshold
-            for k in kept
-        ):
-            kept.append(candidate)
-    return kept
+        similarities = [
+            plain_similarity(poses[k], poses[candidate], areas[k], areas[candidate])
+            for k in remaining
+        ]
+        if all(similarity <= threshold for similarity in similarities):
+            remaining.append(candidate)
+    return remaining
 
 
 @settings(max_examples=60, deadline=None)
@@ -62,7 +65,7 @@ def plain_nms(poses, scores, areas, threshold):
     st.sampled_from([0.3, 0.7, 0.9]),
     st.sampled_from([0, 2, 30]),
 )
-def test_suppression_is_a_double_loop(seed, count, threshold, spread):
+def test_suppression_and_similarity_equal_plain_loops(seed, count, threshold, spread):
     random = np.random.default_rng(seed)
     centres = random.uniform(0, 200, (3, 17, 2))
     poses = centres[random.integers(0, 3, count)] + spread * random.normal(
@@ -74,37 +77,37 @@ def test_suppression_is_a_double_loop(seed, count, threshold, spread):
         poses, scores, areas, threshold
     )
     for n in range(count):
-        found = pose_similarity(poses[n], poses, areas[n], areas, SIGMAS)
+        similarities = pose_similarity(poses[n], poses, areas[n], areas, SIGMAS)
         plain = [plain_similarity(poses[n], poses[m], areas[n], areas[m]) for m in range(count)]
-        assert found == pytest.approx(plain)
+        assert similarities == pytest.approx(plain)
 
 
-def test_of_four_identical_poses_one_stays():
+def test_one_of_four_equal_poses_remains():
     poses = np.repeat(np.random.default_rng(0).uniform(0, 99, (1, 17, 2)), 4, axis=0)
     assert oks_nms(poses, np.array([0.1, 0.9, 0.9, 0.5]), np.full(4, 900.0), SIGMAS) == [1]
 
 
 @given(st.integers(0, 10**6))
-def test_rescoring_is_a_loop_in_float32(seed):
+def test_rescoring_equals_a_loop_in_float32(seed):
     random = np.random.default_rng(seed)
     scores, boxes = random.uniform(0, 1, (5, 17)), random.uniform(0, 1, 5)
     scores[0] = 0.1
-    for n, found in enumerate(rescore(boxes, scores)):
+    for n, pose_score in enumerate(rescore(boxes, scores)):
         total, count = np.float32(0), 0
         for score in scores[n].astype(np.float32):
             if score > 0.2:
                 total, count = np.float32(total + score), count + 1
         mean = total / np.float32(count) if count else np.float32(0)
-        assert found == mean * np.float32(boxes[n])
+        assert pose_score == mean * np.float32(boxes[n])
 
 
-def test_areas_are_those_of_padded_boxes():
+def test_areas_of_padded_crops():
     boxes = np.array([[0, 0, 30, 40], [0, 0, 30, 10], [5, 5, 10, 40]])
     assert nms_areas(boxes) == pytest.approx(np.array([30 * 40, 30 * 40, 30 * 40]) * 1.25**2)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_average_precision_is_pycocotools_own(seed, real):
+def test_average_precision_equals_pycocotools(seed, real):
     annotations = json.loads((real("coco_mini") / "person_keypoints_val.json").read_text())
     random = np.random.default_rng(seed)
     results = []
@@ -114,26 +117,27 @@ def test_average_precision_is_pycocotools_own(seed, real):
         points = np.array(annotation["keypoints"], float).reshape(-1, 3)
         points[:, :2] += random.normal(scale=0.03 * annotation["area"] ** 0.5, size=(17, 2))
         points[:, 2] = random.random(17)
-        place = {key: annotation[key] for key in ("image_id", "category_id")}
+        ids = {key: annotation[key] for key in ("image_id", "category_id")}
         results.append(
-            {**place, "keypoints": points.ravel().tolist(), "score": float(random.random())}
+            {**ids, "keypoints": points.ravel().tolist(), "score": float(random.random())}
         )
     before = json.dumps(annotations)
-    found = average_precision(annotations, results)
+    values = average_precision(annotations, results)
     assert json.dumps(annotations) == before
-    assert found == by_pycocotools(real("coco_mini") / "person_keypoints_val.json", results)
-    assert 0.1 < found["AP"] < 0.95
+    assert values == by_pycocotools(real("coco_mini") / "person_keypoints_val.json", results)
+    assert 0.1 < values["AP"] < 0.95
     wider = average_precision(annotations, results, 2 * SIGMAS)
-    assert wider["AP"] > found["AP"]
+    assert wider["AP"] > values["AP"]
 
 
-def test_an_evaluation_takes_nobody_elses_words(monkeypatch, capsys):
-    """While one thread evaluates, what another prints stays, pycocotools' own words to it too."""
-    inside, go, evaluate = threading.Event(), threading.Event(), COCOeval.evaluate
+def test_output_is_silenced_in_its_own_thread_only(monkeypatch, capsys):
+    """While one thread evaluates, the output of another thread is printed, pycocotools' too."""
+    started, proceed = threading.Event(), threading.Event()
+    evaluate = COCOeval.evaluate
 
     def wait(evaluation):
-        inside.set()
-        assert go.wait(60)
+        started.set()
+        assert proceed.wait(60)
         evaluate(evaluation)
 
     monkeypatch.setattr(COCOeval, "evaluate", wait)
@@ -143,15 +147,14 @@ def test_an_evaluation_takes_nobody_elses_words(monkeypatch, capsys):
         "categories": [{"id": 1}],
         "annotations": [{**pose, "id": 1, "area": 2000.0, "bbox": [0, 1, 49, 49]}],
     }
-    found = []
-    thread = threading.Thread(
-        target=lambda: found.append(average_precision(truth, [{**pose, "score": 1.0}]))
-    )
+    values = []
+    results = [{**pose, "score": 1.0}]
+    thread = threading.Thread(target=lambda: values.append(average_precision(truth, results)))
     thread.start()
-    assert inside.wait(60)
-    print("of a cell")
+    assert started.wait(60)
+    print("output of a cell")
     CocoAnnotations().createIndex()
-    go.set()
+    proceed.set()
     thread.join()
-    assert found[0]["AP"] == pytest.approx(1)
-    assert capsys.readouterr().out == "of a cell\ncreating index...\nindex created!\n"
+    assert values[0]["AP"] == pytest.approx(1)
+    assert capsys.readouterr().out == "output of a cell\ncreating index...\nindex created!\n"

@@ -1,7 +1,8 @@
-"""Anyone's predictions: published ones to three decimals, COCO's results, and files that are not as they should be."""
+"""Scoring of prediction files: published numbers, plain loops, and invalid files."""
 
 import json
 import shutil
+from operator import itemgetter
 
 import h5py
 import numpy as np
@@ -17,7 +18,7 @@ from posenfs.evaluation.truth import read_truth
 from tests.evaluation.test_oks import by_pycocotools, plain_nms
 
 
-def test_the_published_hourglass(real, capsys):
+def test_published_hourglass_scores(real, capsys):
     folder = real("mpii_valid")
     files = [
         "--predictions",
@@ -26,22 +27,31 @@ def test_the_published_hourglass(real, capsys):
         str(folder / "gt_valid.mat"),
     ]
     main(["evaluate", "mpii", *files, "--one-based", "--json"])
-    found = json.loads(capsys.readouterr().out)
-    published = {"head": 95.941, "shoulder": 94.684, "elbow": 88.529, "wrist": 83.382, "hip": 87.485, "knee": 83.094,
-                 "ankle": 79.050, "mean": 88.035}  # fmt: skip
-    assert {name: round(value, 3) for name, value in found["pckh@0.5"].items()} == published
-    assert (
-        round(found["pckh@0.1"]["mean"], 3) == 28.647
-        and round(found["pckh@0.11"]["mean"], 3) == 32.805
-    )
+    scores = json.loads(capsys.readouterr().out)
+    published = {
+        "head": 95.941,
+        "shoulder": 94.684,
+        "elbow": 88.529,
+        "wrist": 83.382,
+        "hip": 87.485,
+        "knee": 83.094,
+        "ankle": 79.050,
+        "mean": 88.035,
+    }
+    assert {name: round(value, 3) for name, value in scores["pckh@0.5"].items()} == published
+    assert round(scores["pckh@0.1"]["mean"], 3) == 28.647
+    assert round(scores["pckh@0.11"]["mean"], 3) == 32.805
     main(["evaluate", "mpii", *files])
-    shifted = capsys.readouterr().out  # taken as 0-based they are a pixel off
+    shifted = capsys.readouterr().out  # read as 0-based, so one pixel off
     assert "PCKh@0.1 " in shifted and "88.035" not in shifted
 
 
 @pytest.fixture
 def truth(tmp_path):
-    """Three people with every joint at (10, 20), 1-based, heads of 0.6 x 5 px; the last one has no head size."""
+    """Return a file of three people with every joint at (10, 20), 1-based, and heads of 0.6 x 5 px.
+
+    The last person has no head size.
+    """
     joints = np.tile(np.array([10.0, 20.0])[None, :, None], (16, 1, 3))
     heads = np.zeros((2, 2, 3))
     heads[1, :, :2] = [[3], [4]]
@@ -52,26 +62,25 @@ def truth(tmp_path):
     return path
 
 
-def test_by_hand(truth):
-    predictions = np.tile([9.0, 19.0], (3, 16, 1))  # 0-based: on the spot
-    predictions[1, 10] = [9 + 1.6, 19]  # the right wrist beyond half of three px
+def test_pckh_by_hand(truth):
+    predictions = np.tile([9.0, 19.0], (3, 16, 1))  # 0-based: exact
+    predictions[1, 10] = [9 + 1.6, 19]  # the right wrist is off by more than half of three px
     predictions[1, 6] = 999  # the pelvis does not count
-    found, skipped = score_mpii(predictions, truth)
-    assert skipped == {"without a head size": 1} and found["pckh@0.5"]["mean"] == pytest.approx(
-        100 * 26 / 27
-    )
-    assert found["pckh@0.5"]["wrist"] == 75 and found["pckh@0.5"]["head"] == 100
-    assert score_mpii(predictions + 1, truth, one_based=True)[0] == found
+    scores, skipped = score_mpii(predictions, truth)
+    assert skipped == {"without a head size": 1}
+    assert scores["pckh@0.5"]["mean"] == pytest.approx(100 * 26 / 27)
+    assert scores["pckh@0.5"]["wrist"] == 75 and scores["pckh@0.5"]["head"] == 100
+    assert score_mpii(predictions + 1, truth, one_based=True)[0] == scores
 
 
-@pytest.mark.parametrize("form", ["npy", "mat", "h5", "json"])
-def test_every_form_of_predictions(form, tmp_path):
-    array, path = np.random.default_rng(0).uniform(0, 99, (3, 16, 2)), tmp_path / f"preds.{form}"
-    if form == "npy":
+@pytest.mark.parametrize("suffix", ["npy", "mat", "h5", "json"])
+def test_every_format_of_predictions(suffix, tmp_path):
+    array, path = np.random.default_rng(0).uniform(0, 99, (3, 16, 2)), tmp_path / f"preds.{suffix}"
+    if suffix == "npy":
         np.save(path, array)
-    elif form == "mat":
+    elif suffix == "mat":
         savemat(path, {"preds": array, "more": 1})
-    elif form == "h5":
+    elif suffix == "h5":
         with h5py.File(path, "w") as file:
             file["preds"] = array
     else:
@@ -79,13 +88,12 @@ def test_every_form_of_predictions(form, tmp_path):
     assert read_predictions(path, MPII_FILE_KEYPOINTS) == pytest.approx(array)
 
 
-def test_who_is_skipped_is_counted_by_the_reason(tmp_path, capsys):
+def test_skipped_people_are_counted_by_reason(tmp_path, capsys):
     joints = np.random.default_rng(0).uniform(0, 9, (16, 2, 4))
     heads, missing = np.zeros((2, 2, 4)), np.zeros((16, 4), np.uint8)
-    heads[1, :, 1:], missing[:, :2] = (
-        3,
-        1,
-    )  # no head and no keypoint; a head, but no keypoint; two whole ones
+    # One person without head and keypoints, one without keypoints, two complete people.
+    heads[1, :, 1:] = 3
+    missing[:, :2] = 1
     savemat(
         tmp_path / "gt.mat", {"pos_gt_src": joints, "headboxes_src": heads, "jnt_missing": missing}
     )
@@ -106,14 +114,14 @@ def test_who_is_skipped_is_counted_by_the_reason(tmp_path, capsys):
 
 
 def matlab73(path, array, name="preds"):
-    """As MATLAB writes version 7.3: HDF5 behind 512 bytes of its own, axes the other way round."""
+    """Write a file of MATLAB 7.3: HDF5 after a header of 512 bytes, axes in reverse order."""
     with h5py.File(path, "w", userblock_size=512) as file:
         file[name] = array.T
     with open(path, "rb+") as file:
         file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
 
 
-def test_predictions_of_other_names_and_axes(tmp_path):
+def test_predictions_with_other_names_and_axes(tmp_path):
     points = np.random.default_rng(0).uniform(0, 99, (5, 16, 2))
     scored = np.concatenate([points, np.ones((5, 16, 1))], -1)
     matlab73(tmp_path / "a.mat", points)
@@ -139,7 +147,7 @@ def test_predictions_of_other_names_and_axes(tmp_path):
     [
         (np.zeros((3, 15, 2)), r"\[3, 15, 2\]; expected numbers of shape \[N, 16, 2\]"),
         (np.zeros((16, 16, 3, 1)), r"\[16, 16, 3, 1\]"),
-        (np.zeros((2, 16, 16)), r"\[2, 16, 16\]"),  # which sixteen are people?
+        (np.zeros((2, 16, 16)), r"\[2, 16, 16\]"),  # ambiguous axes
         (np.zeros((0, 16, 2)), r"\[0, 16, 2\]"),
         (np.full((3, 16, 2), np.nan), r"person 0's right_ankle is \[nan, nan\]"),
         (np.full((3, 16, 2), np.inf), r"\[inf, inf\]"),
@@ -147,14 +155,14 @@ def test_predictions_of_other_names_and_axes(tmp_path):
         (np.array([{}], dtype=object), "cannot be read"),
     ],
 )
-def test_predictions_that_are_none(content, message, tmp_path):
+def test_invalid_predictions_raise_an_error(content, message, tmp_path):
     np.save(tmp_path / "bad.npy", content)
     with pytest.raises(DataError, match=message) as error:
         read_predictions(tmp_path / "bad.npy", MPII_FILE_KEYPOINTS)
     assert "bad.npy" in str(error.value)
 
 
-def test_files_that_are_none(tmp_path, truth):
+def test_unreadable_files_raise_an_error(tmp_path, truth):
     for name, message in (
         ("a.npy", "cannot be read"),
         ("a.h5", "cannot be read"),
@@ -195,8 +203,9 @@ def annotations(real):
 
 
 def results_of(annotations, seed):
-    """Perturbed ground truth with duplicates: box scores, raw keypoint scores, boxes."""
-    random, results = np.random.default_rng(seed), []
+    """Return perturbed annotations with duplicates: box scores, raw keypoint scores, boxes."""
+    random = np.random.default_rng(seed)
+    results = []
     for annotation in annotations["annotations"]:
         if annotation["iscrowd"] or not annotation["num_keypoints"]:
             continue
@@ -210,40 +219,43 @@ def results_of(annotations, seed):
             points[:, 2] = random.random(17)
             results.append(
                 {
-                    "image_id": annotation["image_id"], "category_id": 1, "bbox": annotation["bbox"],
-                    "score": float(random.integers(1, 5) / 4), "keypoints": points.ravel().tolist(),
+                    "image_id": annotation["image_id"],
+                    "category_id": 1,
+                    "bbox": annotation["bbox"],
+                    "score": float(random.integers(1, 5) / 4),
+                    "keypoints": points.ravel().tolist(),
                 }
-            )  # fmt: skip
+            )
     return results
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
 @pytest.mark.parametrize("seed", range(6))
-def test_rescoring_and_suppression_are_plain_loops(seed, split, real, tmp_path, capsys):
+def test_rescoring_and_suppression_equal_plain_loops(seed, split, real, tmp_path, capsys):
     truth = real("coco_mini") / f"person_keypoints_{split}.json"
     annotations = json.loads(truth.read_text())
-    results, plain = results_of(annotations, seed), []
+    results = results_of(annotations, seed)
+    expected = []
     for image in dict.fromkeys(result["image_id"] for result in results):
-        own = [result for result in results if result["image_id"] == image]
+        of_image = [result for result in results if result["image_id"] == image]
         scores = []
-        for result in own:
+        for result in of_image:
             total, count = np.float32(0), 0
             for score in result["keypoints"][2::3]:
                 if np.float32(score) > 0.2:
                     total, count = total + np.float32(score), count + 1
             scores.append(total / np.float32(max(count, 1)) * np.float32(result["score"]))
-        poses = [np.array(result["keypoints"]).reshape(-1, 3)[:, :2] for result in own]
-        areas = nms_areas(np.array([result["bbox"] for result in own]))
-        plain += [
-            {**own[n], "score": float(scores[n])} for n in plain_nms(poses, scores, areas, 0.9)
-        ]
-    found = rescored(results, COCO.oks_sigmas, 0.9)
-    key = lambda r: (r["image_id"], r["score"], r["keypoints"])  # noqa: E731
-    assert sorted(found, key=key) == sorted(plain, key=key) and len(found) < len(results)
+        poses = [np.array(result["keypoints"]).reshape(-1, 3)[:, :2] for result in of_image]
+        areas = nms_areas(np.array([result["bbox"] for result in of_image]))
+        remaining = plain_nms(poses, scores, areas, 0.9)
+        expected += [{**of_image[n], "score": float(scores[n])} for n in remaining]
+    rows = rescored(results, COCO.oks_sigmas, 0.9)
+    key = itemgetter("image_id", "score", "keypoints")
+    assert sorted(rows, key=key) == sorted(expected, key=key) and len(rows) < len(results)
     (tmp_path / "results.json").write_text(json.dumps(results))
     files = ["--predictions", str(tmp_path / "results.json"), "--annotations", str(truth)]
     main(["evaluate", "coco", *files, "--rescore", "--nms", "0.9", "--json"])
-    assert json.loads(capsys.readouterr().out) == by_pycocotools(truth, plain)
+    assert json.loads(capsys.readouterr().out) == by_pycocotools(truth, expected)
     main(["evaluate", "coco", *files, "--json"])
     assert json.loads(capsys.readouterr().out) == by_pycocotools(truth, results)
 
@@ -261,7 +273,7 @@ def test_rescoring_and_suppression_are_plain_loops(seed, split, real, tmp_path, 
         (lambda r: r.update(bbox=[0, 0, 0, 5]), "has no size"),
     ],
 )
-def test_results_that_cannot_be_used(change, message, annotations, real, tmp_path):
+def test_invalid_results_raise_an_error(change, message, annotations, real, tmp_path):
     results = results_of(annotations, 0)
     change(results[2])
     (tmp_path / "bad.json").write_text(json.dumps(results))
@@ -281,28 +293,29 @@ def test_results_that_cannot_be_used(change, message, annotations, real, tmp_pat
     assert message in str(error.value.code) and "bad.json, result 2" in str(error.value.code)
 
 
-def test_other_keypoints_by_their_own_sigmas(annotations, real, tmp_path, capsys):
+def test_other_keypoints_need_sigmas(annotations, real, tmp_path, capsys):
     results = results_of(annotations, 0)
-    own = json.loads(json.dumps(annotations))
-    own["categories"][0]["keypoints"] = [f"point_{k}" for k in range(17)]
-    (tmp_path / "own.json").write_text(json.dumps(own))
+    renamed = json.loads(json.dumps(annotations))
+    renamed["categories"][0]["keypoints"] = [f"point_{k}" for k in range(17)]
+    (tmp_path / "renamed.json").write_text(json.dumps(renamed))
     (tmp_path / "results.json").write_text(json.dumps(results))
     files = [
         "--predictions",
         str(tmp_path / "results.json"),
         "--annotations",
-        str(tmp_path / "own.json"),
+        str(tmp_path / "renamed.json"),
     ]
     with pytest.raises(SystemExit, match="give their --sigmas"):
         main(["evaluate", "coco", *files])
     with pytest.raises(SystemExit, match="17 numbers above 0"):
         main(["evaluate", "coco", *files, "--sigmas", "0.1"])
     main(["evaluate", "coco", *files, "--sigmas", *["0.03"] * 17, "--json"])
-    found = json.loads(capsys.readouterr().out)
-    assert found == average_precision(own, results, [0.03] * 17) != average_precision(own, results)
+    scores = json.loads(capsys.readouterr().out)
+    assert scores == average_precision(renamed, results, [0.03] * 17)
+    assert scores != average_precision(renamed, results)
 
 
-def test_an_empty_results_file(real, tmp_path):
+def test_empty_results_and_suppression_without_rescoring(real, tmp_path):
     truth = real("coco_mini") / "person_keypoints_val.json"
     (tmp_path / "empty.json").write_text("[]")
     with pytest.raises(SystemExit, match="at least one result"):
@@ -331,7 +344,7 @@ def test_an_empty_results_file(real, tmp_path):
         )
 
 
-def test_pck_of_lsp(real, tmp_path, capsys):
+def test_pck_on_lsp_equals_plain_loops(real, tmp_path, capsys):
     truth = read_truth(real("lspet") / "joints.mat")
     predictions = truth.keypoints_image + np.random.default_rng(0).normal(
         0, 6, truth.keypoints_image.shape
@@ -344,35 +357,37 @@ def test_pck_of_lsp(real, tmp_path, capsys):
         str(real("lspet") / "joints.mat"),
     ]
     main(["evaluate", "pck", *files, "--threshold", "0.1", "--json"])
-    found = json.loads(capsys.readouterr().out)["pck_torso@0.1"]
+    scores = json.loads(capsys.readouterr().out)["pck_torso@0.1"]
     hits = []
-    shoulder, hip = (truth.skeleton.index(name) for name in ("left_shoulder", "right_hip"))
-    for points, guess, seen in zip(
-        truth.keypoints_image, predictions, truth.visibility > 0, strict=True
-    ):
-        torso = np.hypot(*(points[shoulder] - points[hip])) if seen[shoulder] and seen[hip] else 0
-        if torso > 0:
-            hits += [np.hypot(*(points[k] - guess[k])) <= 0.1 * torso for k in np.flatnonzero(seen)]
-    assert found["mean"] == pytest.approx(100 * np.mean(hits)) and 5 < found["mean"] < 95
+    shoulder = truth.skeleton.index("left_shoulder")
+    hip = truth.skeleton.index("right_hip")
+    people = zip(truth.keypoints_image, predictions, truth.visibility > 0, strict=True)
+    for points, predicted, labelled in people:
+        if labelled[shoulder] and labelled[hip]:
+            torso = np.hypot(*(points[shoulder] - points[hip]))
+            assert torso > 0
+            for k in np.flatnonzero(labelled):
+                hits.append(np.hypot(*(points[k] - predicted[k])) <= 0.1 * torso)
+    assert scores["mean"] == pytest.approx(100 * np.mean(hits)) and 5 < scores["mean"] < 95
     main(["evaluate", "pck", *files, "--torso", "right_shoulder", "left_hip", "--json"])
-    assert json.loads(capsys.readouterr().out)["pck_torso@0.2"]["mean"] != found["mean"]
+    assert json.loads(capsys.readouterr().out)["pck_torso@0.2"]["mean"] != scores["mean"]
     main(["evaluate", "pck", *files, "--normalise", "head"])
     assert "PCK@0.2 (head)" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("form", ["gt_valid.mat", "valid.json", "person_keypoints_val.json"])
+@pytest.mark.parametrize("name", ["gt_valid.mat", "valid.json", "person_keypoints_val.json"])
 @pytest.mark.parametrize("normalise", ["torso", "box", "head"])
-def test_pck_of_every_form_of_truth(form, normalise, drawn, tmp_path, capsys):
-    folder = "annotations" if form.startswith("person") else "annot"
-    truth = read_truth(drawn / folder / form)
+def test_pck_with_every_format_of_ground_truth(name, normalise, drawn, tmp_path, capsys):
+    folder = "annotations" if name.startswith("person") else "annot"
+    truth = read_truth(drawn / folder / name)
     np.save(tmp_path / "preds.npy", truth.keypoints_image + 1)
     files = [
         "--predictions",
         str(tmp_path / "preds.npy"),
         "--ground-truth",
-        str(drawn / folder / form),
+        str(drawn / folder / name),
     ]
-    if normalise == "head" and form.startswith("person"):
+    if normalise == "head" and name.startswith("person"):
         with pytest.raises(
             SystemExit, match="no person in person_keypoints_val.json has a head with a size"
         ):
@@ -382,31 +397,40 @@ def test_pck_of_every_form_of_truth(form, normalise, drawn, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)[f"pck_{normalise}@0.2"]["mean"] == 100
 
 
-def test_the_named_file_is_read(drawn, tmp_path):
-    """Not one of the same name in annot/ beside it."""
+def test_the_given_file_is_read(drawn, tmp_path):
+    """A file of the same name in annot/ is not read instead."""
     shutil.copytree(drawn / "annot", tmp_path / "annot")
     people = json.loads((drawn / "annot" / "valid.json").read_text())
     (tmp_path / "valid.json").write_text(json.dumps(people[:2]))
-    own, whole = read_truth(tmp_path / "valid.json"), read_truth(tmp_path / "annot" / "valid.json")
-    assert len(own) == 2 < len(whole) == len(people)
-    np.testing.assert_array_equal(own.keypoints_image, whole.keypoints_image[:2])
+    part = read_truth(tmp_path / "valid.json")
+    whole = read_truth(tmp_path / "annot" / "valid.json")
+    assert len(part) == 2 < len(whole) == len(people)
+    np.testing.assert_array_equal(part.keypoints_image, whole.keypoints_image[:2])
 
 
 @pytest.mark.parametrize(
     "options",
-    [("pck", "--threshold", "nan"), ("pck", "--threshold", "-1"), ("pck", "--threshold", "inf"),
-     ("coco", "--rescore", "--nms", "nan"), ("coco", "--rescore", "--nms", "-1"), ("coco", "--aspect", "-1"),
-     ("coco", "--rescore", "--nms", "2"), ("coco", "--rescore", "--aspect", "0"), ("coco", "--aspect", "nan")],
-)  # fmt: skip
-def test_numbers_that_are_no_choice(options, drawn, tmp_path):
-    kind, *given = options
+    [
+        ("pck", "--threshold", "nan"),
+        ("pck", "--threshold", "-1"),
+        ("pck", "--threshold", "inf"),
+        ("coco", "--rescore", "--nms", "nan"),
+        ("coco", "--rescore", "--nms", "-1"),
+        ("coco", "--aspect", "-1"),
+        ("coco", "--rescore", "--nms", "2"),
+        ("coco", "--rescore", "--aspect", "0"),
+        ("coco", "--aspect", "nan"),
+    ],
+)
+def test_impossible_options_raise_an_error(options, drawn, tmp_path):
+    kind, *arguments = options
     truth = drawn / "annotations" / "person_keypoints_val.json"
     np.save(tmp_path / "preds.npy", read_truth(truth).keypoints_image)
-    predictions, against = (
-        (tmp_path / "preds.npy", "--ground-truth") if kind == "pck" else (truth, "--annotations")
-    )
-    with pytest.raises(SystemExit, match=f"got {float(given[-1])}"):
-        main(["evaluate", kind, "--predictions", str(predictions), against, str(truth), *given])
+    files = ["--predictions", str(truth), "--annotations", str(truth)]
+    if kind == "pck":
+        files = ["--predictions", str(tmp_path / "preds.npy"), "--ground-truth", str(truth)]
+    with pytest.raises(SystemExit, match=f"got {float(arguments[-1])}"):
+        main(["evaluate", kind, *files, *arguments])
 
 
 @pytest.mark.parametrize(
@@ -418,26 +442,22 @@ def test_numbers_that_are_no_choice(options, drawn, tmp_path):
         ("coco", "person_keypoints_val.json", "none.json", "no annotations at"),
     ],
 )
-def test_files_that_are_not_there(kind, predictions, truth, message, drawn):
-    against, folder = (
-        ("--annotations", "annotations") if kind == "coco" else ("--ground-truth", "annot")
-    )
-    files = [
-        "--predictions",
-        str(drawn / folder / predictions),
-        against,
-        str(drawn / folder / truth),
-    ]
+def test_missing_files_raise_an_error(kind, predictions, truth, message, drawn):
+    option, folder = "--ground-truth", "annot"
+    if kind == "coco":
+        option, folder = "--annotations", "annotations"
+    folder = drawn / folder
+    files = ["--predictions", str(folder / predictions), option, str(folder / truth)]
     with pytest.raises(SystemExit, match=f"{message} .*none"):
         main(["evaluate", kind, *files])
 
 
-def test_nobody_found(annotations):
+def test_no_results_score_zero(annotations):
     assert rescored([], COCO.oks_sigmas) == []
     assert set(average_precision(annotations, []).values()) == {0}
 
 
-def test_truth_that_cannot_be_used(tmp_path, real):
+def test_invalid_ground_truth_raises_an_error(tmp_path, real):
     with pytest.raises(FileNotFoundError, match="no ground truth"):
         read_truth(tmp_path / "none.mat")
     for name, message in (

@@ -1,4 +1,4 @@
-"""Files for the benchmarks: what comes back, what MPII's toolkit would find in them, and what must not be written."""
+"""Submission files: round trips, the lookup of MPII's toolkit, and invalid predictions."""
 
 import json
 import zipfile
@@ -52,7 +52,7 @@ def row(**fields) -> dict:
 
 
 def coco_rows(path) -> list[dict]:
-    """What the server would read."""
+    """Return the results that the server reads."""
     if path.suffix == ".json":
         return json.loads(path.read_bytes())
     with zipfile.ZipFile(path) as file:
@@ -61,41 +61,43 @@ def coco_rows(path) -> list[dict]:
 
 
 def mpii_predictions(path, release) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions [N, 16, 2] (0-based px, the paper's order) and person ids [N], by the release that they belong to."""
-    source, pred, found, ids = load_release(release), load_struct(path, "pred"), [], []
+    """Return predictions [N, 16, 2] (0-based px, the paper's order) and person ids [N]."""
+    source = load_release(release)
+    pred = load_struct(path, "pred")
+    predictions, ids = [], []
     for entry, number in zip(pred, np.flatnonzero(~source.training), strict=True):
         assert picture_name("pred", entry) == picture_name("release", source.pictures[number])
         for place, row in enumerate(struct_rows("pred", "annorect", entry["annorect"]), 1):
             points, labelled = file_keypoints("pred", row)
             if labelled.any():
                 assert labelled.all()
-                found.append(points[list(FILE_ORDER)])
+                predictions.append(points[list(FILE_ORDER)])
                 ids.append(person_id(int(number) + 1, place))
-    return np.stack(found), np.array(ids)
+    return np.stack(predictions), np.array(ids)
 
 
 @BOUNDED
 @given(ROWS, st.sampled_from([ZIP, "results.json", "person_keypoints_val2017_größe-é_results.zip"]))
-def test_coco_results_come_back_to_a_hundredth_pixel(tmp_path, rows, name):
+def test_coco_results_round_trip_to_a_hundredth_pixel(tmp_path, rows, name):
     write_coco_submission(tmp_path / name, rows)
-    found = coco_rows(tmp_path / name)
-    assert [one["image_id"] for one in found] == [one["image_id"] for one in rows]
-    for one, expected in zip(found, rows, strict=True):
-        points, truth = (np.reshape(r["keypoints"], (17, 3)) for r in (one, expected))
-        np.testing.assert_array_equal(points[:, :2], truth[:, :2].round(2))
-        assert (points[:, 2] == 1).all() and one["score"] == pytest.approx(
-            expected["score"], rel=5e-9
-        )
-        assert set(one) == {"image_id", "category_id", "keypoints", "score"}
+    written = coco_rows(tmp_path / name)
+    assert [result["image_id"] for result in written] == [result["image_id"] for result in rows]
+    for result, expected in zip(written, rows, strict=True):
+        points = np.reshape(result["keypoints"], (17, 3))
+        expected_points = np.reshape(expected["keypoints"], (17, 3))
+        np.testing.assert_array_equal(points[:, :2], expected_points[:, :2].round(2))
+        assert (points[:, 2] == 1).all()
+        assert result["score"] == pytest.approx(expected["score"], rel=5e-9)
+        assert set(result) == {"image_id", "category_id", "keypoints", "score"}
 
 
-def test_scores_keep_their_order_however_small(tmp_path):
+def test_small_scores_keep_their_order(tmp_path):
     scores = [1e-8, 2e-8, 0.123456, 0.123457, 16.99999, 17.0]
     write_coco_submission(tmp_path / "r.json", [row(score=score) for score in scores])
-    assert [one["score"] for one in coco_rows(tmp_path / "r.json")] == scores
+    assert [result["score"] for result in coco_rows(tmp_path / "r.json")] == scores
 
 
-def test_the_zip_file_is_as_the_server_wants_it_and_always_the_same(tmp_path):
+def test_zip_file_has_the_format_of_the_server_and_is_reproducible(tmp_path):
     write_coco_submission(tmp_path / ZIP, [row(keypoints=[12.0, 3.456, 0.9] * 17)])
     with zipfile.ZipFile(tmp_path / ZIP) as file:
         assert file.namelist() == [ZIP.replace(".zip", ".json")]
@@ -129,13 +131,13 @@ def test_the_zip_file_is_as_the_server_wants_it_and_always_the_same(tmp_path):
         ([row(score=10**400)], "score must be a number; got 1000"),
     ],
 )
-def test_unsound_coco_results_are_not_written(tmp_path, rows, message):
+def test_invalid_coco_results_are_not_written(tmp_path, rows, message):
     with pytest.raises(DataError, match=message):
         write_coco_submission(tmp_path / "r.json", rows)
     assert not list(tmp_path.iterdir())
 
 
-def test_names_that_the_server_would_not_take(tmp_path):
+def test_file_names_that_the_server_rejects(tmp_path):
     for name in (
         "results.zip",
         "person_keypoints_test2017_a_results.zip",
@@ -150,7 +152,7 @@ def test_names_that_the_server_would_not_take(tmp_path):
 
 
 BARE = {key: value for key, value in rectangle().items() if key in ("scale", "objpos")}
-PICTURES = [
+IMAGES = [
     {"single": [1]},
     {"train": False, "people": [BARE, BARE, BARE], "single": [3, 1]},
     {"train": False, "people": []},
@@ -168,7 +170,7 @@ IDS = [2001, 2003, 4003, 6001]
 
 @pytest.fixture
 def source(tmp_path):
-    return write_release(tmp_path, PICTURES)
+    return write_release(tmp_path, IMAGES)
 
 
 @pytest.fixture
@@ -178,60 +180,60 @@ def people(source):
 
 @BOUNDED
 @given(st.lists(PIXELS, min_size=128, max_size=128), st.permutations(range(4)))
-def test_mpii_predictions_come_back_in_the_releases_order(source, people, tmp_path, values, order):
-    keypoints, path = np.reshape(values, (4, 16, 2)), tmp_path / "pred_keypoints_mpii.mat"
+def test_mpii_predictions_round_trip_in_the_order_of_the_release(
+    source, people, tmp_path, values, order
+):
+    keypoints = np.reshape(values, (4, 16, 2))
+    path = tmp_path / "pred_keypoints_mpii.mat"
     write_mpii_submission(path, source, people.select(list(order)), keypoints[list(order)])
-    found, ids = mpii_predictions(path, source)
+    predictions, ids = mpii_predictions(path, source)
     assert ids.tolist() == people.person_ids.tolist() == IDS
-    np.testing.assert_allclose(
-        found, keypoints, rtol=0, atol=1e-9
-    )  # the pixel added and taken away again
+    # The origin is shifted by a pixel and back.
+    np.testing.assert_allclose(predictions, keypoints, rtol=0, atol=1e-9)
     assert not list(tmp_path.glob(".*"))
 
 
-def test_the_toolkit_finds_each_prediction(source, people, tmp_path):
-    """As flatten_annolist.m and annolist2matrix.m do: rectangles that have a position are counted, over all test
-    pictures, those in single_person are judged, and a point is found by its id."""
-    keypoints, path = np.random.default_rng(0).uniform(0, 900, (4, 16, 2)), tmp_path / "p.mat"
+def test_mpiis_toolkit_finds_each_prediction(source, people, tmp_path):
+    """Follow flatten_annolist.m and annolist2matrix.m.
+
+    They count rectangles with a position over all test images, evaluate those in single_person, and
+    find points by their id.
+    """
+    keypoints = np.random.default_rng(0).uniform(0, 900, (4, 16, 2))
+    path = tmp_path / "p.mat"
     write_mpii_submission(path, source, people, keypoints)
-    pred, test = (
-        loadmat(path)["pred"],
-        [picture for picture in PICTURES if not picture.get("train", True)],
-    )
+    pred = loadmat(path)["pred"]
+    test = [image for image in IMAGES if not image.get("train", True)]
     assert pred.shape == (1, len(test)) and set(pred.dtype.names) == {"image", "annorect", "vididx"}
-    judged, counted = [], 0
-    for entry, picture in zip(pred[0], test, strict=True):
-        assert entry["image"]["name"][0, 0].item() == picture.get(
-            "name", entry["image"]["name"][0, 0].item()
-        )
-        assert entry["annorect"].size == len(picture["people"])
+    evaluated = []
+    counted = 0
+    for entry, image in zip(pred[0], test, strict=True):
+        name = entry["image"]["name"][0, 0].item()
+        assert name == image.get("name", name)
+        assert entry["annorect"].size == len(image["people"])
         for ridx in range(entry["annorect"].size):
             rect = entry["annorect"][0, ridx]
             counted += rect["objpos"].size > 0
-            if rect["objpos"].size and ridx + 1 in picture.get("single", []):
+            if rect["objpos"].size and ridx + 1 in image.get("single", []):
                 points = rect["annopoints"]["point"][0, 0]
                 assert points.shape == (1, 16) and points["x"][0, 0].dtype == np.float64
-                judged.append(
-                    [
-                        [p["x"].item(), p["y"].item()]
-                        for k in range(16)
-                        for p in points[0]
-                        if p["id"] == k
-                    ]
-                )
+                by_id = {int(p["id"].item()): [p["x"].item(), p["y"].item()] for p in points[0]}
+                assert len(by_id) == 16
+                evaluated.append([by_id[k] for k in range(16)])
             else:
                 assert rect["annopoints"].size == 0
     assert counted == 6
     order = [MPII.index(name) for name in MPII_FILE_KEYPOINTS]
-    np.testing.assert_allclose(judged, keypoints[:, order] + 1)
+    np.testing.assert_allclose(evaluated, keypoints[:, order] + 1)
 
 
-def test_other_people_and_unsound_predictions_are_not_written(source, people, tmp_path):
-    path, keypoints = tmp_path / "p.mat", np.ones((4, 16, 2))
+def test_other_people_and_invalid_predictions_are_not_written(source, people, tmp_path):
+    path = tmp_path / "p.mat"
+    keypoints = np.ones((4, 16, 2))
     broken = keypoints.copy()
     broken[2, 3, 1] = np.nan
     train = people_of_release(load_release(source), "train")
-    for who, what, message in (
+    for given_people, predictions, message in (
         (
             people,
             keypoints[:3],
@@ -257,13 +259,17 @@ def test_other_people_and_unsound_predictions_are_not_written(source, people, tm
         ),
     ):
         with pytest.raises(DataError, match=message):
-            write_mpii_submission(path, source, who, what)
+            write_mpii_submission(path, source, given_people, predictions)
         assert not path.exists()
 
 
-def test_nothing_is_left_where_writing_fails(tmp_path, monkeypatch):
+def test_failed_writing_keeps_the_old_file(tmp_path, monkeypatch):
     (tmp_path / "r.json").write_text("old")
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+
+    def fail(*paths):
+        raise OSError("no room")
+
+    monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="no room"):
         write_coco_submission(tmp_path / "r.json", [row()])
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"] and (
