@@ -121,7 +121,7 @@ def test_no_runs_yet(here, capsys):
         (["search", "--backbone", "hrnet_w32", "--backbone-weights", "imagenet"], "hrnet_w32-36af842e.pth"),
         (
             ["data", "synthetic", "--pictures", "0", "6"],
-            "at least 1 picture to train and 1 to validate on; got 0 and 6",
+            "at least 1 image to train and 1 to validate on; got 0 and 6",
         ),
         (["search", "--data.difficulty", "mad"], "'mad'; choose one of plain, default, hard"),
         (["search", "--speed", "9"], "--speed"),

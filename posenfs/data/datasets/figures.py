@@ -81,15 +81,7 @@ _POSES = {
 POSES = tuple(_POSES)
 
 _SKIN = np.array(
-    [
-        (255, 224, 196),
-        (241, 194, 150),
-        (224, 172, 125),
-        (198, 134, 86),
-        (141, 85, 54),
-        (92, 56, 38),
-    ],
-    float,
+    [(255, 224, 196), (241, 194, 150), (224, 172, 125), (198, 134, 86), (141, 85, 54), (92, 56, 38)], float
 )
 _HAIR = np.array([(28, 22, 20), (60, 40, 26), (104, 66, 36), (168, 110, 52), (214, 176, 106), (150, 60, 30),
                   (150, 148, 146), (226, 224, 220)], float)  # fmt: skip
@@ -142,10 +134,7 @@ def sample_pose(rng: np.random.Generator, pose: str) -> dict[str, float]:
     angles = {full: rng.uniform(*ranges.get(full, ranges[name])) for full, name in names.items()}
     if rng.random() < 0.5:
         angles = {_other_side(name): value for name, value in angles.items()}
-        angles |= {
-            name: -angles[name]
-            for name in ("spine_side", "spine_twist", "neck_side", "neck_turn", "roll")
-        }
+        angles |= {name: -angles[name] for name in ("spine_side", "spine_twist", "neck_side", "neck_turn", "roll")}
     for side, _ in SIDES:  # the pelvis leans, so a hip of an upright thigh is bent by as much
         low, high = LIMITS["hip_flexion"]
         name = f"{side}_hip_flexion"
@@ -154,11 +143,7 @@ def sample_pose(rng: np.random.Generator, pose: str) -> dict[str, float]:
 
 
 def _other_side(name: str) -> str:
-    return (
-        name.replace("left_", "right_")
-        if name.startswith("left_")
-        else name.replace("right_", "left_")
-    )
+    return name.replace("left_", "right_") if name.startswith("left_") else name.replace("right_", "left_")
 
 
 def sample_body(rng: np.random.Generator) -> dict[str, float]:
@@ -172,9 +157,7 @@ def sample_body(rng: np.random.Generator) -> dict[str, float]:
     }  # fmt: skip
 
 
-def place_joints(
-    angles: dict, body: dict, view: np.ndarray
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+def place_joints(angles: dict, body: dict, view: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Every joint's position [3] and the frames [3, 3] of pelvis, waist, chest and head; pelvis at the origin.
 
     `view` [3, 3] turns the standing person to the viewer. Columns of a frame: the part's left, up and front.
@@ -196,9 +179,7 @@ def place_joints(
     for name, place in _FACE.items():
         joints[name] = joints["upper_neck"] + body["head"] * head @ np.array(place)
     for side, s in SIDES:
-        joints[f"{side}_shoulder"] = joints["thorax"] + chest @ np.array(
-            [s * body["shoulders"], -0.012, 0]
-        )
+        joints[f"{side}_shoulder"] = joints["thorax"] + chest @ np.array([s * body["shoulders"], -0.012, 0])
         arm = chest @ _ball_joint(angles, f"{side}_shoulder", s)
         fore = arm @ _rotation(0, -angles[f"{side}_elbow"])
         joints[f"{side}_elbow"] = joints[f"{side}_shoulder"] - body["upper_arm"] * arm @ up
@@ -226,11 +207,7 @@ _FACE = {
 def _ball_joint(angles: dict, joint: str, side: int) -> np.ndarray:
     """Flexion forward, abduction outward, rotation inward: the frame [3, 3] of a limb that hangs down at rest."""
     turn = _rotation(1, -side * angles[f"{joint}_rotation"])
-    return (
-        _rotation(0, -angles[f"{joint}_flexion"])
-        @ _rotation(2, side * angles[f"{joint}_abduction"])
-        @ turn
-    )
+    return _rotation(0, -angles[f"{joint}_flexion"]) @ _rotation(2, side * angles[f"{joint}_abduction"]) @ turn
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
@@ -278,13 +255,7 @@ def _shape(
     paint: bool = False,
 ) -> Shape:
     points = np.array(points, dtype=float)
-    return Shape(
-        points,
-        np.broadcast_to(np.array(radii, float), len(points)),
-        np.array(colour),
-        stripes,
-        paint,
-    )
+    return Shape(points, np.broadcast_to(np.array(radii, float), len(points)), np.array(colour), stripes, paint)
 
 
 def _stripes(look: dict, origin: np.ndarray, end: np.ndarray) -> tuple | None:
@@ -295,11 +266,7 @@ def _limbs(joints: dict, body: dict, look: dict) -> list[Shape]:
     """Skin from joint to joint; cloth a little wider over as much of it as is covered (2: the whole limb)."""
     shapes = []
     for side, _ in SIDES:
-        at = {
-            name.removeprefix(f"{side}_"): place
-            for name, place in joints.items()
-            if name.startswith(side)
-        }
+        at = {name.removeprefix(f"{side}_"): place for name, place in joints.items() if name.startswith(side)}
         sleeve, cover, g = look["sleeve"], look["leg_cover"], body["girth"]
         chain = [
             ("shoulder", "elbow", 0.037, 0.03, sleeve, "shirt"), ("elbow", "wrist", 0.03, 0.02, sleeve - 1, "shirt"),
@@ -332,9 +299,7 @@ def _torso(joints: dict, frames: dict, body: dict, look: dict) -> list[Shape]:
     low = ring("pelvis", "pelvis", hips, 0.0)
     stripes = _stripes(look, joints["pelvis"], joints["thorax"])
     neck = _shape(
-        [joints["thorax"], joints["upper_neck"] + 0.3 * (joints["chin"] - joints["upper_neck"])],
-        0.031,
-        look["skin"],
+        [joints["thorax"], joints["upper_neck"] + 0.3 * (joints["chin"] - joints["upper_neck"])], 0.031, look["skin"]
     )
     seat = [*ring("pelvis", "pelvis", hips * 0.9, 0.028), *ring("pelvis", "pelvis", hips, -0.025)]
     shapes = [
@@ -344,10 +309,7 @@ def _torso(joints: dict, frames: dict, body: dict, look: dict) -> list[Shape]:
         _shape(seat, 0.064 * g, look["cloth"]),
     ]
     if look["legs"] == "skirt":
-        hem = [
-            joints[f"{s}_hip"] + look["leg_cover"] * (joints[f"{s}_knee"] - joints[f"{s}_hip"])
-            for s, _ in SIDES
-        ]
+        hem = [joints[f"{s}_hip"] + look["leg_cover"] * (joints[f"{s}_knee"] - joints[f"{s}_hip"]) for s, _ in SIDES]
         shapes.append(_shape([*low, *hem], [0.066 * g] * 2 + [0.07 * g] * 2, look["cloth"]))
     return shapes
 
@@ -372,15 +334,8 @@ def _head(joints: dict, frames: dict, body: dict, look: dict) -> list[Shape]:
     add([_FACE["nose"], (0, 0.075, 0.058)], [0.009, 0.006], look["skin"] * 0.92)
     dark = look["hair"] * 0.6
     for s in (1, -1):
-        add(
-            [(s * 0.057, 0.078, -0.002), (s * 0.055, 0.066, 0)], [0.012, 0.009], look["skin"] * 0.93
-        )
-        add(
-            [(s * 0.026, 0.083, 0.05), (s * 0.016, 0.083, 0.053)],
-            2 * [0.0075],
-            (245, 245, 245),
-            paint=True,
-        )
+        add([(s * 0.057, 0.078, -0.002), (s * 0.055, 0.066, 0)], [0.012, 0.009], look["skin"] * 0.93)
+        add([(s * 0.026, 0.083, 0.05), (s * 0.016, 0.083, 0.053)], 2 * [0.0075], (245, 245, 245), paint=True)
         add([(s * 0.021, 0.083, 0.054)] * 2, 2 * [0.0062], (25, 20, 20), paint=True)
         add([(s * 0.031, 0.098, 0.046), (s * 0.013, 0.1, 0.053)], 2 * [0.0045], dark, paint=True)
     add([(0.014, 0.04, 0.05), (0, 0.037, 0.056)], 2 * [0.005], (170, 60, 60), paint=True)
@@ -406,9 +361,7 @@ def _front_and_back(joints: dict, frames: dict, body: dict, look: dict) -> list[
         colour: np.ndarray | tuple[int, int, int],
     ) -> Shape:
         origin = joints["pelvis" if frame == "pelvis" else "thorax"]
-        return _shape(
-            [origin + frames[frame] @ np.array(p) for p in places], radius, colour, paint=True
-        )
+        return _shape([origin + frames[frame] @ np.array(p) for p in places], radius, colour, paint=True)
 
     line = [(0, -0.02, depth), (0, -0.2, depth)]
     front = {
@@ -421,13 +374,8 @@ def _front_and_back(joints: dict, frames: dict, body: dict, look: dict) -> list[
         "neckline": [paint("chest", [(-0.03, 0.01, depth), (0.03, 0.01, depth), (0, -0.06, depth)], 0.006,
                            look["skin"])],
     }[look["front"]]  # fmt: skip
-    pockets = [
-        paint("pelvis", [(s * x, -0.02, -depth) for x in (0.025, 0.05)], 0.012, cloth * 0.7)
-        for s in (1, -1)
-    ]
-    buckle = [
-        paint("pelvis", [(-0.012, 0.032, depth), (0.012, 0.032, depth)], 0.009, (215, 190, 90))
-    ]
+    pockets = [paint("pelvis", [(s * x, -0.02, -depth) for x in (0.025, 0.05)], 0.012, cloth * 0.7) for s in (1, -1)]
+    buckle = [paint("pelvis", [(-0.012, 0.032, depth), (0.012, 0.032, depth)], 0.009, (215, 190, 90))]
     back = {
         "plain": [],
         "yoke": [paint("chest", [(-0.08, -0.035, -depth), (0.08, -0.035, -depth)], 0.012, shirt * 0.65)],
@@ -441,9 +389,7 @@ def _front_and_back(joints: dict, frames: dict, body: dict, look: dict) -> list[
 
 def _pack(joints: dict, frames: dict, colour: np.ndarray) -> Shape:
     corners = [(s * 0.055, y, -0.085) for s in (1, -1) for y in (-0.03, -0.2)]
-    return _shape(
-        [joints["thorax"] + frames["chest"] @ np.array(c) for c in corners], 0.03, colour * 0.8
-    )
+    return _shape([joints["thorax"] + frames["chest"] @ np.array(c) for c in corners], 0.03, colour * 0.8)
 
 
 def to_pixels(shape: Shape, height: float, origin: np.ndarray) -> Shape:
@@ -460,31 +406,20 @@ def to_pixels(shape: Shape, height: float, origin: np.ndarray) -> Shape:
 def draw_shape(canvas: Canvas, shape: Shape, owner: int, light: np.ndarray) -> None:
     """Draw a solid (pixels) where nothing nearer stands. Edges are smooth: a pixel mixes by how far it is inside."""
     size = np.array(canvas.owner.shape)[::-1]
-    low = np.maximum(np.floor((shape.points[:, :2] - shape.radii[:, None]).min(0)) - 1, 0).astype(
-        int
-    )
-    high = np.minimum(
-        np.ceil((shape.points[:, :2] + shape.radii[:, None]).max(0)) + 2, size
-    ).astype(int)
+    low = np.maximum(np.floor((shape.points[:, :2] - shape.radii[:, None]).min(0)) - 1, 0).astype(int)
+    high = np.minimum(np.ceil((shape.points[:, :2] + shape.radii[:, None]).max(0)) + 2, size).astype(int)
     if (low >= high).any():
         return
     window = np.s_[low[1] : high[1], low[0] : high[0]]
-    x, y = (
-        np.arange(low[0], high[0], dtype=np.float32)[None],
-        np.arange(low[1], high[1], dtype=np.float32)[:, None],
-    )
+    x, y = np.arange(low[0], high[0], dtype=np.float32)[None], np.arange(low[1], high[1], dtype=np.float32)[:, None]
     field = _limb_field if len(shape.points) == 2 else _hull_field
-    distance, depth, normal_x, normal_y, normal_z = field(
-        shape.points.tolist(), shape.radii.tolist(), x, y
-    )
+    distance, depth, normal_x, normal_y, normal_z = field(shape.points.tolist(), shape.radii.tolist(), x, y)
     # Paint may lie this far under the surface that it is painted on, which is known only roughly.
     lift = 5.0 if shape.paint else 0.5
     alpha = np.clip(0.5 - distance, 0, 1) * np.clip(depth - canvas.depth[window] + lift, 0, 1)
     if shape.paint:
         alpha *= canvas.owner[window] == owner
-    shade = 0.6 + 0.45 * np.maximum(
-        normal_x * light[0] + normal_y * light[1] + normal_z * light[2], 0
-    )
+    shade = 0.6 + 0.45 * np.maximum(normal_x * light[0] + normal_y * light[1] + normal_z * light[2], 0)
     pixels = canvas.colour[window]
     pixels += alpha[..., None] * (_surface_colour(shape, x, y) * shade[..., None] - pixels)
     if not shape.paint:
@@ -499,16 +434,12 @@ def _surface_colour(shape: Shape, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return colour
     origin, direction, period, second = shape.stripes
     (ox, oy, _), (dx, dy, _) = origin.tolist(), direction.tolist()
-    along = ((x - ox) * dx + (y - oy) * dy) * (
-        np.linalg.norm(direction).item() / max(dx * dx + dy * dy, 4.0)
-    )
+    along = ((x - ox) * dx + (y - oy) * dy) * (np.linalg.norm(direction).item() / max(dx * dx + dy * dy, 4.0))
     mix = np.clip(0.5 + 0.25 * period * np.sin(along * (2 * np.pi / period)), 0, 1)[..., None]
     return colour + mix * (second.astype(np.float32) - colour)
 
 
-def _limb_field(
-    points: list[list[float]], radii: list[float], x: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, ...]:
+def _limb_field(points: list[list[float]], radii: list[float], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
     """Distance to the edge (negative inside), depth of the surface and its normal, [h, w] each, of a tapered limb."""
     (ax, ay, az), (bx, by, bz) = points
     dx, dy, dz = bx - ax, by - ay, bz - az
@@ -521,15 +452,11 @@ def _limb_field(
     normal_z = np.sqrt(np.maximum(1 - np.square(distance * inverse), 0))
     # A limb that points at the viewer is cut obliquely by the line of sight, so its surface stands out further.
     steep = min((1 + dz * dz / flat) ** 0.5, 3.0)
-    depth = np.minimum(
-        az + along * dz + radius * normal_z * steep, max(az + radii[0], bz + radii[1])
-    )
+    depth = np.minimum(az + along * dz + radius * normal_z * steep, max(az + radii[0], bz + radii[1]))
     return distance - radius, depth, off_x * inverse, off_y * inverse, normal_z
 
 
-def _hull_field(
-    points: list[list[float]], radii: list[float], x: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, ...]:
+def _hull_field(points: list[list[float]], radii: list[float], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
     """As `_limb_field`, of a slab: a plane through its balls, as near as its nearest ball, rounded off at the edge."""
     balls, radius = np.array(points), float(np.mean(radii))
     corners = (balls[:, None, :2] + np.array(radii)[:, None, None] * _CIRCLE).reshape(-1, 2)
