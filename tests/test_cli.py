@@ -150,7 +150,7 @@ def test_no_runs_yet(here, capsys):
         ),
         (
             ["data", "synthetic", "--pictures", "0", "6"],
-            "at least 1 picture to train and 1 to validate on; got 0 and 6",
+            "at least 1 image to train and 1 to validate on; got 0 and 6",
         ),
         (["search", "--data.difficulty", "mad"], "'mad'; choose one of plain, default, hard"),
         (["search", "--speed", "9"], "--speed"),

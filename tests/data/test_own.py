@@ -104,7 +104,7 @@ def test_descriptions_that_cannot_be_used(change, message, own):
 def test_no_description(tmp_path):
     with pytest.raises(DataError, match="no description of data"):
         read_description(tmp_path / "own.toml")
-    with pytest.raises(ValueError, match=r"own` need --data.root .*--root.*: the TOML file"):
+    with pytest.raises(ValueError, match=r"own` needs --data.root .*--root.*: the TOML file"):
         open_data(DataSpec("own"), progress=False)
 
 

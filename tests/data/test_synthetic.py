@@ -1,4 +1,4 @@
-"""Drawn people: exact labels, true MPII and COCO files, the same set whatever interrupts it."""
+"""Drawn people: exact labels, valid MPII and COCO files, reproducible sets."""
 
 import json
 import shutil
@@ -28,16 +28,18 @@ def at(person, name, skeleton=MPII):
     return person.keypoints[skeleton.name][skeleton.index(name)]
 
 
-def test_a_picture_is_a_function_of_its_number():
+def test_an_image_depends_on_its_arguments_only():
     for difficulty in DIFFICULTIES:
-        a, b = draw_picture(7, "train", 3, difficulty), draw_picture(7, "train", 3, difficulty)
-        assert (a.image == b.image).all()
-        for p, q in zip(a.people, b.people, strict=True):
-            assert all((p.keypoints[s] == q.keypoints[s]).all() for s in p.keypoints)
-    a = draw_picture(7).image
+        first = draw_picture(7, "train", 3, difficulty)
+        second = draw_picture(7, "train", 3, difficulty)
+        assert (first.image == second.image).all()
+        for person, repeated in zip(first.people, second.people, strict=True):
+            for name, keypoints in person.keypoints.items():
+                assert (keypoints == repeated.keypoints[name]).all()
+    image = draw_picture(7).image
     for change in ({"index": 8}, {"split": "valid"}, {"seed": 1}, {"difficulty": "hard"}):
-        other = draw_picture(**{"index": 7} | change)
-        assert a.shape != other.image.shape or (a != other.image).any()
+        changed = draw_picture(**{"index": 7} | change).image
+        assert image.shape != changed.shape or (image != changed).any()
 
 
 def test_files_do_not_depend_on_the_number_of_processes(tmp_path):
@@ -51,16 +53,14 @@ def test_files_do_not_depend_on_the_number_of_processes(tmp_path):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
 
 
-def test_labels_lie_in_the_picture(people):
+def test_labels_lie_in_the_image():
     for index in range(40):
-        picture = draw_picture(index)
-        height, width = picture.image.shape[:2]
-        for person in picture.people:
+        drawn_image = draw_picture(index)
+        height, width = drawn_image.image.shape[:2]
+        for person in drawn_image.people:
             for skeleton in (MPII, COCO):
-                keypoints, visibility = (
-                    person.keypoints[skeleton.name],
-                    person.visibility[skeleton.name],
-                )
+                keypoints = person.keypoints[skeleton.name]
+                visibility = person.visibility[skeleton.name]
                 inside = ((keypoints > -0.5) & (keypoints < [width - 0.5, height - 0.5])).all(-1)
                 face = np.isin(np.arange(len(skeleton)), range(5)) & (skeleton is COCO)
                 assert (inside == (visibility > 0))[~face].all()
@@ -70,46 +70,44 @@ def test_labels_lie_in_the_picture(people):
             assert 0 <= person.area <= width * height
 
 
-def test_both_skeletons_are_of_one_body(people):
+def test_shared_keypoints_of_both_skeletons_are_equal(people):
     for person in people:
         for name in set(MPII.keypoints) & set(COCO.keypoints):
             assert (at(person, name) == at(person, name, COCO)).all()
 
 
-def test_head_boxes_hold_the_head(people):
+def test_head_boxes_contain_the_head(people):
     for person in people:
+        low, high = person.head_box
         for name in ("head_top", "upper_neck"):
-            assert (person.head_box[0] <= at(person, name)).all() and (
-                at(person, name) <= person.head_box[1]
-            ).all()
+            assert (low <= at(person, name)).all() and (at(person, name) <= high).all()
         length = np.linalg.norm(at(person, "head_top") - at(person, "upper_neck"))
-        assert 0.6 * np.linalg.norm(person.head_box[1] - person.head_box[0]) > 0.5 * length
+        assert 0.6 * np.linalg.norm(high - low) > 0.5 * length
 
 
 def test_bones_keep_their_length():
-    """In space every bone is as long as the body says, however it is bent; projection only shortens it."""
+    """In 3D every bone has the length that the body gives, and every joint stays in its limits."""
     for seed, pose in enumerate(figures.POSES):
         rng = np.random.default_rng(seed)
         angles, body = figures.sample_pose(rng, pose), figures.sample_body(rng)
         joints, _ = figures.place_joints(angles, body, figures.view(rng.uniform(0, 360), 10))
         for side in ("left", "right"):
-            for a, b, bone in (
+            for start, end, bone in (
                 ("hip", "knee", "thigh"),
                 ("knee", "ankle", "shin"),
                 ("shoulder", "elbow", "upper_arm"),
             ):
-                length = np.linalg.norm(joints[f"{side}_{a}"] - joints[f"{side}_{b}"])
+                length = np.linalg.norm(joints[f"{side}_{start}"] - joints[f"{side}_{end}"])
                 assert length == pytest.approx(body[bone])
         for name, value in angles.items():
             limit = figures.LIMITS.get(name.removeprefix("left_").removeprefix("right_"))
-            if limit and not name.endswith(
-                "hip_flexion"
-            ):  # which is measured from the leaning pelvis
+            # hip flexion is measured from the leaning pelvis
+            if limit and not name.endswith("hip_flexion"):
                 low, high = limit
                 assert min(low, -high) <= value <= max(high, -low), (pose, name)
 
 
-def test_left_is_right_of_a_person_who_faces_us():
+def test_the_left_side_of_a_person_who_faces_the_camera_is_at_the_right():
     body = figures.sample_body(np.random.default_rng(0))
     angles = figures.sample_pose(np.random.default_rng(0), "standing")
     front, _ = figures.place_joints(angles, body, figures.view(0, 0))
@@ -117,31 +115,30 @@ def test_left_is_right_of_a_person_who_faces_us():
     for name in ("shoulder", "hip", "ankle"):
         assert front[f"left_{name}"][0] > front[f"right_{name}"][0]
         assert back[f"left_{name}"][0] < back[f"right_{name}"][0]
-    assert front["nose"][2] > front["head_top"][2]  # the face is towards us
+    assert front["nose"][2] > front["head_top"][2]  # the face points at the camera
 
 
-def test_visible_keypoints_are_really_in_sight():
-    """Another way: a keypoint seen alone stays seen when nothing else is drawn; one hidden by another does not."""
-    hidden = seen = 0
+def test_visibility_agrees_with_a_person_drawn_alone():
+    """Other people and objects can only hide keypoints; visible ones lie on the person's pixels."""
+    occluded = visible = 0
+    settings = DIFFICULTIES["default"]
     for index in range(30):
-        size, light, cast, things, rng = drawing._stage(index, "train", 0, "default")
-        settings = DIFFICULTIES["default"]
-        canvas = drawing._render(size, light, cast, things, rng("background"), settings)
-        for n, figure in enumerate(cast):
-            person = drawing._label(figure, canvas, n + 1, rng(f"annotator {n}"))
-            alone = drawing._render(size, light, [figure], [], rng("background"), settings)
-            by_itself = drawing._label(figure, alone, 1, rng(f"annotator {n}")).visibility[
-                MPII.name
-            ]
-            whole = person.visibility[MPII.name]
-            assert (whole <= by_itself).all()  # others only ever hide
-            pixels = np.rint(person.keypoints[MPII.name][whole == 2]).astype(int)
+        scene = drawing._compose(index, "train", 0, "default")
+        canvas = drawing._render(scene, scene.people, scene.objects, settings)
+        for n, person in enumerate(scene.people):
+            alone_canvas = drawing._render(scene, [person], [], settings)
+            alone = drawing._label(scene, n, alone_canvas, 1).visibility[MPII.name]
+            drawn_person = drawing._label(scene, n, canvas, n + 1)
+            visibility = drawn_person.visibility[MPII.name]
+            assert (visibility <= alone).all()
+            pixels = np.rint(drawn_person.keypoints[MPII.name][visibility == 2]).astype(int)
             assert (canvas.owner[pixels[:, 1], pixels[:, 0]] == n + 1).all()
-            hidden, seen = hidden + (whole == 1).sum(), seen + (whole == 2).sum()
-    assert 0.1 < hidden / (hidden + seen) < 0.5
+            occluded += (visibility == 1).sum()
+            visible += (visibility == 2).sum()
+    assert 0.1 < occluded / (occluded + visible) < 0.5
 
 
-def test_files_hold_what_was_drawn(drawn):
+def test_mpii_files_contain_the_drawn_people(drawn):
     for split, count in (("train", 12), ("valid", 6)):
         people = read_mpii(drawn, split)
         entries = json.loads((drawn / "annot" / f"{split}.json").read_text())
@@ -153,35 +150,33 @@ def test_files_hold_what_was_drawn(drawn):
         for n, person in enumerate(expected):
             visibility = person.visibility[MPII.name]
             assert (people.visibility[n] == visibility).all()
-            np.testing.assert_allclose(
-                people.keypoints_image[n],
-                np.where(visibility[:, None] > 0, person.keypoints[MPII.name], 0),
-                atol=1e-9,
-            )
+            keypoints = np.where(visibility[:, None] > 0, person.keypoints[MPII.name], 0)
+            np.testing.assert_allclose(people.keypoints_image[n], keypoints, atol=1e-9)
             head_size = 0.6 * np.linalg.norm(person.head_box[1] - person.head_box[0])
             assert entries[n]["scale"] == pytest.approx(10 * head_size / 200, abs=1e-6)
-            # the scale in the files has six decimals: a head size has five
-            assert people.head_sizes[n] == pytest.approx(
-                head_size, abs=1e-9 if split == "valid" else 2e-5
-            )
+            # the scale in the files has six decimals, so a head size has five
+            tolerance = 1e-9 if split == "valid" else 2e-5
+            assert people.head_sizes[n] == pytest.approx(head_size, abs=tolerance)
             side = 10 * head_size  # 200 * scale
             box = [*(np.array(person.center) + [0, 0.075 * side] - side / 2), side, side]
             np.testing.assert_allclose(people.boxes[n], box, atol=2e-4)
             assert load_image(people.image_path(n)).shape[0] == 3
 
 
-def test_coco_files_hold_what_was_drawn(drawn):
+def test_coco_files_contain_the_drawn_people(drawn):
     for split, count in (("train", 12), ("valid", 6)):
         people = read_coco(drawn, split)
-        whole = [person for i in range(count) for person in draw_picture(i, split).people]
-        listed = [person for person in whole if (person.visibility[MPII.name] == 2).sum() >= 3]
+        drawn_people = [person for i in range(count) for person in draw_picture(i, split).people]
+        listed = [
+            person for person in drawn_people if (person.visibility[MPII.name] == 2).sum() >= 3
+        ]
         expected = [person for person in listed if person.visibility[COCO.name].any()]
         assert len(people) == len(expected) and people.box_source == "annotated"
         for n, person in enumerate(expected):
             visibility = person.visibility[COCO.name]
             np.testing.assert_array_equal(people.visibility[n], visibility)
-            drawn_at = np.where(visibility[:, None] > 0, person.keypoints[COCO.name], 0)
-            np.testing.assert_array_equal(people.keypoints_image[n], drawn_at)
+            keypoints = np.where(visibility[:, None] > 0, person.keypoints[COCO.name], 0)
+            np.testing.assert_array_equal(people.keypoints_image[n], keypoints)
             np.testing.assert_array_equal(people.boxes[n], person.box)
         assert load_image(people.image_path(0)).shape[0] == 3
 
@@ -191,10 +186,8 @@ def test_pycocotools_reads_the_coco_files(drawn, capsys):
     annotations = file.loadAnns(file.getAnnIds())
     assert len(annotations) == len(read_mpii(drawn, "valid")) and len(file.getImgIds()) == 6
     for annotation in annotations:
-        assert (
-            annotation["num_keypoints"] == sum(v > 0 for v in annotation["keypoints"][2::3])
-            and annotation["area"] > 0
-        )
+        assert annotation["num_keypoints"] == sum(v > 0 for v in annotation["keypoints"][2::3])
+        assert annotation["area"] > 0
     truth = [{**annotation, "score": 1.0} for annotation in annotations]
     scored = COCOeval(file, file.loadRes(truth), "keypoints")
     scored.evaluate(), scored.accumulate(), scored.summarize()
@@ -206,38 +199,34 @@ def test_pycocotools_reads_the_coco_files(drawn, capsys):
     ]
 
 
-def test_a_set_of_an_older_format_is_drawn_anew(tmp_path):
+def test_a_set_of_an_older_format_is_redrawn(tmp_path):
     root = write_synthetic(tmp_path / "set", 2, 1, progress=False)
     files = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    held = json.loads((root / "synthetic.json").read_text())
-    (root / "synthetic.json").write_text(json.dumps(held | {"format": 1}))
+    arguments = json.loads((root / "synthetic.json").read_text())
+    (root / "synthetic.json").write_text(json.dumps(arguments | {"format": 1}))
     shutil.rmtree(root / "annotations")
     write_synthetic(root, 2, 1, progress=False)
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == files
-    for damaged in (json.dumps(held | {"format": 1, "seed": 5}), "", "{}", "[1]"):
+    for damaged in (json.dumps(arguments | {"format": 1, "seed": 5}), "", "{}", "[1]"):
         (root / "synthetic.json").write_text(damaged)
         with pytest.raises(FileExistsError, match=str(root)):
             write_synthetic(root, 2, 1, progress=False)
 
 
-def test_ground_truth_has_mpiis_own_form(drawn):
+def test_ground_truth_has_the_form_of_mpiis_file(drawn):
     file = loadmat(drawn / "annot" / "gt_valid.mat")
     entries = json.loads((drawn / "annot" / "valid.json").read_text())
     assert file["pos_gt_src"].shape == (16, 2, len(entries))
-    assert file["jnt_missing"].shape == (16, len(entries)) and file["headboxes_src"].shape == (
-        2,
-        2,
-        len(entries),
-    )
+    assert file["jnt_missing"].shape == (16, len(entries))
+    assert file["headboxes_src"].shape == (2, 2, len(entries))
     names = [str(name[0]) for name in file["dataset_joints"][0]]
     assert [names[i] for i in FILE_ORDER[:4]] == ["head", "neck", "thor", "lsho"]
-    np.testing.assert_allclose(
-        file["pos_gt_src"].transpose(2, 0, 1), [entry["joints"] for entry in entries]
-    )
+    joints = [entry["joints"] for entry in entries]
+    np.testing.assert_allclose(file["pos_gt_src"].transpose(2, 0, 1), joints)
 
 
-def test_boxes_frame_people_as_mpiis_do(people):
-    """The square that readers cut holds nearly all labelled keypoints, and its middle is near the body's."""
+def test_boxes_contain_nearly_all_labelled_keypoints(people):
+    """The square that readers cut holds nearly all labelled keypoints, as in MPII."""
     inside = []
     for person in people:
         scale = drawing.mpii_scale(person.head_box)
@@ -250,15 +239,15 @@ def test_boxes_frame_people_as_mpiis_do(people):
 
 
 def test_an_interrupted_set_is_drawn_again(tmp_path, monkeypatch):
-    draw, drawn = synthetic.draw_picture, []
+    draw_picture, calls = synthetic.draw_picture, []
 
-    def draw_some(*args):
-        drawn.append(args)
-        if len(drawn) == 3:
+    def interrupt_third_call(*args):
+        calls.append(args)
+        if len(calls) == 3:
             raise KeyboardInterrupt
-        return draw(*args)
+        return draw_picture(*args)
 
-    monkeypatch.setattr(synthetic, "draw_picture", draw_some)
+    monkeypatch.setattr(synthetic, "draw_picture", interrupt_third_call)
     with pytest.raises(KeyboardInterrupt):
         write_synthetic(tmp_path / "set", 4, 2, processes=1, progress=False)
     assert not (tmp_path / "set" / "synthetic.json").exists()
@@ -266,19 +255,20 @@ def test_an_interrupted_set_is_drawn_again(tmp_path, monkeypatch):
     write_synthetic(tmp_path / "whole", 4, 2, processes=1, progress=False)
     for path in (tmp_path / "whole").rglob("*"):
         if path.is_file():
-            assert (
-                path.read_bytes()
-                == (tmp_path / "set" / path.relative_to(tmp_path / "whole")).read_bytes()
-            )
-    before = len(drawn)
-    (tmp_path / "set" / "images" / ".train_000000.x.jpg").touch()  # of a process that was killed
+            copy = tmp_path / "set" / path.relative_to(tmp_path / "whole")
+            assert path.read_bytes() == copy.read_bytes()
+    count = len(calls)
+    (tmp_path / "set" / "images" / ".train_000000.x.jpg").touch()  # of a killed process
     write_synthetic(tmp_path / "set", 4, 2, processes=1, progress=False)
-    assert len(drawn) == before  # what is there is left alone
+    assert len(calls) == count  # a complete set is not drawn again
 
 
-def test_another_set_or_other_files_are_refused(drawn, tmp_path):
-    words = f"{drawn} holds 12 \\+ 6 drawn pictures, .* asked for is 13 \\+ 6 drawn pictures, difficulty default, seed 0"
-    with pytest.raises(FileExistsError, match=words):
+def test_folders_with_another_set_or_other_files_are_not_overwritten(drawn, tmp_path):
+    message = (
+        f"{drawn} holds 12 \\+ 6 drawn images, .* "
+        "requested is 13 \\+ 6 drawn images, difficulty default, seed 0"
+    )
+    with pytest.raises(FileExistsError, match=message):
         write_synthetic(drawn, 13, 6, processes=1, progress=False)
     shutil.copytree(drawn / "annot", tmp_path / "annot")
     (tmp_path / "annot" / "mine.txt").write_text("precious")
@@ -287,17 +277,16 @@ def test_another_set_or_other_files_are_refused(drawn, tmp_path):
     assert (tmp_path / "annot" / "mine.txt").read_text() == "precious"
 
 
-def test_wrong_arguments_are_named(tmp_path):
-    for call in (
-        lambda: draw_picture(0, difficulty="mad"),
-        lambda: write_synthetic(tmp_path / "x", difficulty="mad"),
-    ):
-        with pytest.raises(ValueError, match=r"'mad'; choose one of plain, default, hard"):
-            call()
+def test_an_error_names_the_wrong_argument(tmp_path):
+    message = r"'mad'; choose one of plain, default, hard"
+    with pytest.raises(ValueError, match=message):
+        draw_picture(0, difficulty="mad")
+    with pytest.raises(ValueError, match=message):
+        write_synthetic(tmp_path / "x", difficulty="mad")
     with pytest.raises(ValueError, match="negative"):
         write_synthetic(tmp_path / "x", seed=-1)
     with pytest.raises(
-        ValueError, match="at least 1 picture to train and 1 to validate on; got 2000 and 0"
+        ValueError, match="at least 1 image to train and 1 to validate on; got 2000 and 0"
     ):
         write_synthetic(tmp_path / "x", valid=0)
     (tmp_path / "file").write_text("")
@@ -308,29 +297,25 @@ def test_wrong_arguments_are_named(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_presets_differ_as_they_say():
-    people = {d: [draw_picture(i, difficulty=d).people for i in range(12)] for d in DIFFICULTIES}
-    counts = {d: {len(cast) for cast in casts} for d, casts in people.items()}
+def test_difficulties_differ_in_people_and_occlusion():
+    counts, occlusion = {}, {}
+    for difficulty in DIFFICULTIES:
+        images = [draw_picture(index, difficulty=difficulty) for index in range(12)]
+        counts[difficulty] = {len(image.people) for image in images}
+        people = [person for image in images for person in image.people]
+        occlusion[difficulty] = np.mean([person.visibility[MPII.name] == 1 for person in people])
     assert counts["plain"] == {1} and counts["default"] <= {1, 2, 3} and min(counts["hard"]) >= 2
-    hidden = {
-        d: np.mean(
-            [(person.visibility[MPII.name] == 1).mean() for cast in casts for person in cast]
-        )
-        for d, casts in people.items()
-    }
-    assert hidden["plain"] < hidden["default"] < hidden["hard"]
+    assert occlusion["plain"] < occlusion["default"] < occlusion["hard"]
 
 
-def test_the_same_people_by_the_keypoints_of_lsp(drawn):
-    """Named keypoints stay where they are; LSP's neck is MPII's upper neck; what has no label is refused."""
-    own, other = (
-        open_data(DataSpec(name, str(drawn), (12, 6)), progress=False)[1]
-        for name in ("synthetic", "synthetic_lsp")
-    )
-    assert other.skeleton == LSP
+def test_mpii_people_with_the_keypoints_of_lsp(drawn):
+    """LSP's neck is MPII's upper neck; a keypoint without annotation raises an error."""
+    _, mpii = open_data(DataSpec("synthetic", str(drawn), (12, 6)), progress=False)
+    _, lsp = open_data(DataSpec("synthetic_lsp", str(drawn), (12, 6)), progress=False)
+    assert lsp.skeleton == LSP
     for k, name in enumerate(LSP.keypoints):
-        there = MPII.index({"neck": "upper_neck"}.get(name, name))
-        np.testing.assert_array_equal(other.keypoints_image[:, k], own.keypoints_image[:, there])
-        np.testing.assert_array_equal(other.visibility[:, k], own.visibility[:, there])
+        source = MPII.index({"neck": "upper_neck"}.get(name, name))
+        np.testing.assert_array_equal(lsp.keypoints_image[:, k], mpii.keypoints_image[:, source])
+        np.testing.assert_array_equal(lsp.visibility[:, k], mpii.visibility[:, source])
     with pytest.raises(ValueError, match="MPII-16 has no keypoint 'nose'"):
-        own.with_skeleton(COCO)
+        mpii.with_skeleton(COCO)

@@ -1,4 +1,4 @@
-"""Data sets by name: their skeleton and their reader."""
+"""Catalogue of the data sets: their skeletons and readers by name."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,25 +19,24 @@ from posenfs.data.sample import ROOT, People
 
 @dataclass(frozen=True)
 class DataSource:
-    """A kind of data: the skeleton it labels (None: its file says), a reader from a folder and a split (train, valid)
-    to People, and where the annotation of that split lies, if it is there. A drawn one is drawn when it is not there.
-    """
+    """A kind of data set."""
 
-    skeleton: Skeleton | None
-    read: Callable[[Path, str], People]
-    find: Callable[[Path, str], Path | None]
-    drawn: bool = False
+    skeleton: Skeleton | None  # None: the data's TOML file defines it
+    read: Callable[[Path, str], People]  # reads a folder and a split (train or valid)
+    find: Callable[[Path, str], Path | None]  # returns the annotation file of a split, if it exists
+    drawn: bool = False  # whether posenfs draws missing data
 
 
-def _read_as_lsp(root: Path, split: str) -> People:
+def _read_mpii_as_lsp(root: Path, split: str) -> People:
     return read_mpii(root, split).with_skeleton(LSP, {"neck": "upper_neck"})
 
 
-# To add a data set, add a file with its reader and a line. Drawn people are MPII and COCO files that posenfs writes.
+# To add a data set, add a file with its reader, and a line here. Drawn people are MPII and COCO
+# files that posenfs writes.
 DATASETS: dict[str, DataSource] = {
     "synthetic": DataSource(MPII, read_mpii, find_mpii, drawn=True),
     "synthetic_coco": DataSource(COCO, read_coco, find_coco, drawn=True),
-    "synthetic_lsp": DataSource(LSP, _read_as_lsp, find_mpii, drawn=True),
+    "synthetic_lsp": DataSource(LSP, _read_mpii_as_lsp, find_mpii, drawn=True),
     "mpii": DataSource(MPII, read_mpii, find_mpii),
     "coco": DataSource(COCO, read_coco, find_coco),
     "mpii_release": DataSource(MPII, read_release, find_release),
@@ -48,85 +47,122 @@ DATASETS: dict[str, DataSource] = {
 
 @dataclass(frozen=True)
 class DataSpec:
-    """Which people to train and to validate on. Drawn people are drawn when they are not there yet."""
+    """The data set to train and validate on. Missing drawn people are drawn at the first use."""
 
-    # synthetic (drawn, MPII's 16 keypoints), synthetic_coco, synthetic_lsp, mpii, mpii_release, coco, lsp, or own
+    # synthetic (drawn, MPII's 16 keypoints), synthetic_coco, synthetic_lsp, mpii, mpii_release,
+    # coco, lsp, or own
     name: str = "synthetic"
-    root: str | None = (
-        None  # the data set's folder, of own data the TOML file; none: data/<name> of the project
-    )
-    pictures: tuple[int, int] = (2000, 400)  # drawn for training and for validation
+    # the data folder, for own the TOML file; none: data/<name> of the project
+    root: str | None = None
+    pictures: tuple[int, int] = (2000, 400)  # images to draw for training and for validation
     difficulty: str = "default"  # of drawn people: plain, default or hard
     seed: int = 0  # of drawn people
-    detections: str | None = (
-        None  # a file of detected boxes to validate on, for COCO's form; none: annotated boxes
-    )
+    # file of detected boxes to validate on, for data in COCO's form; none: the annotated boxes
+    detections: str | None = None
 
 
 def home() -> Path:
-    """The project's folder: the nearest one upwards with notebooks/ and pyproject.toml, else where one stands."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
+    """Return the project folder.
+
+    It is the nearest folder, from the current one upwards, with notebooks/ and pyproject.toml, or
+    else the current one.
+    """
+    current = Path.cwd()
+    for folder in (current, *current.parents):
         if (folder / "pyproject.toml").is_file() and (folder / "notebooks").is_dir():
             return folder
-    return here
+    return current
 
 
 def source_of(spec: DataSpec) -> DataSource:
-    """Raises ValueError for an unknown data set."""
+    """Return the source of a data set.
+
+    Raises:
+        ValueError: The data set is unknown.
+    """
     if spec.name not in DATASETS:
         raise ValueError(unknown_entry("data set", spec.name, DATASETS))
     return DATASETS[spec.name]
 
 
 def skeleton_of(spec: DataSpec) -> Skeleton:
-    """The keypoints of a data set. Raises ValueError for an unknown one, DataError for an unsound description."""
+    """Return the skeleton of a data set.
+
+    Raises:
+        ValueError: The data set is unknown.
+        DataError: The TOML file of custom data is invalid.
+    """
     return source_of(spec).skeleton or read_description(data_root(spec)).skeleton
 
 
 def parts_of(spec: DataSpec, parts: int | Mapping[str, Iterable[str]]) -> PartScheme:
-    """The part scheme P of Table I, or one's own as {part name: keypoint names}; data of one's own bring theirs, which
-    every P but 1 stands for. Raises ValueError as part_scheme does."""
+    """Return a part scheme for a data set.
+
+    Args:
+        spec: The data set.
+        parts: P of Table I, or a mapping from part names to keypoint names. For custom data every
+            P but 1 stands for the parts of its TOML file.
+
+    Raises:
+        ValueError: As `part_scheme` does.
+    """
     if isinstance(parts, int) and parts != 1 and source_of(spec).skeleton is None:
         parts = read_description(data_root(spec)).parts or 1
     return part_scheme(skeleton_of(spec), parts)
 
 
 def data_root(spec: DataSpec) -> Path:
-    """The folder of a data set."""
+    """Return the folder of a data set; for custom data its TOML file.
+
+    Raises:
+        ValueError: Custom data has no root.
+    """
     if spec.root is not None:
         return Path(spec.root)
     if spec.name == "own":
         raise ValueError(
-            f"data `own` need {ROOT}: the TOML file that describes them (see data/README.md)"
+            f"data `own` needs {ROOT}: the TOML file that describes it (see data/README.md)"
         )
     if source_of(spec).drawn:
         train, valid = spec.pictures
-        return home() / "data" / "synthetic" / f"{spec.difficulty}_{train}_{valid}_seed{spec.seed}"
+        folder = f"{spec.difficulty}_{train}_{valid}_seed{spec.seed}"
+        return home() / "data" / "synthetic" / folder
     return home() / "data" / spec.name
 
 
 def open_data(spec: DataSpec, progress: bool = True, strict: bool = False) -> tuple[People, People]:
-    """The people to train on and to validate on, without those of broken pictures; if strict, one of these is an error.
-
-    Raises ValueError for an unknown data set, DataError for its files.
-    """
-    people = [read_split(spec, split, progress) for split in ("train", "valid")]
-    train, valid = (without_broken_pictures(part, strict, progress) for part in people)
-    return train, valid
-
-
-def read_split(spec: DataSpec, split: str, progress: bool = True) -> People:
-    """Read the annotations of a split, without looking at the images; drawn people are drawn if they are not there.
+    """Read both splits, without the people of broken images.
 
     Args:
         spec: The data set.
-        split: train or valid; detected boxes (`spec.detections`) are for valid alone.
+        progress: Whether to show progress bars.
+        strict: Whether a broken image is an error.
+
+    Returns:
+        The people to train on and the people to validate on.
+
+    Raises:
+        ValueError: The data set is unknown.
+        DataError: Its files are missing or invalid.
+    """
+    train, valid = read_split(spec, "train", progress), read_split(spec, "valid", progress)
+    return (
+        without_broken_pictures(train, strict, progress),
+        without_broken_pictures(valid, strict, progress),
+    )
+
+
+def read_split(spec: DataSpec, split: str, progress: bool = True) -> People:
+    """Read the annotations of a split, but no images. Missing drawn people are drawn.
+
+    Args:
+        spec: The data set.
+        split: train or valid; detected boxes (`spec.detections`) replace those of valid only.
         progress: Whether to show a progress bar.
 
     Raises:
         ValueError: The data set is unknown.
-        DataError: Its files are not there, or cannot be used.
+        DataError: Its files are missing or invalid.
     """
     source, root = source_of(spec), data_root(spec)
     if source.drawn:
@@ -138,5 +174,10 @@ def read_split(spec: DataSpec, split: str, progress: bool = True) -> People:
 
 
 def is_present(spec: DataSpec, split: str) -> bool:
-    """Whether the annotations of a split are on disk. Nothing is drawn."""
+    """Return whether the annotations of a split are on disk; nothing is drawn.
+
+    Args:
+        spec: The data set.
+        split: train or valid.
+    """
     return source_of(spec).find(data_root(spec), split) is not None

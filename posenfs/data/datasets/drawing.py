@@ -1,7 +1,8 @@
-"""Drawn people: pictures of articulated figures with exact keypoints.
+"""Drawn people: images of articulated figures with exact keypoints.
 
-A picture is a pure function of (seed, split, index, difficulty), so a set is the same however it is drawn. Pictures are
-drawn with numpy alone; this module does not import torch, so that the processes that draw start at once.
+An image is a pure function of (seed, split, index, difficulty). Drawing uses numpy; this module
+does not import torch, so that drawing processes start fast.
+
 """
 
 import zlib
@@ -14,48 +15,41 @@ from posenfs.body.skeleton import COCO, HEAD_SHARE, MPII
 from posenfs.data.datasets import figures, scenery
 
 _SIZES = ((320, 256), (304, 272), (288, 288), (272, 304), (256, 320))  # width, height
-_STAGE = 4000.0  # pixels of depth between one person and the next: whoever stands further back is wholly behind
-_OCCLUDER = 255
+_LEVEL_DEPTH = 4000.0  # px of depth between two people: a person at the back is wholly behind
+_OCCLUDER = 255  # owner of the pixels of objects
 _FACE = ("nose", "eye", "ear")
-# Where MPII's annotators put a person's centre, once lowered by 15 * scale as every reader does: measured against the
-# middle of the body, in sides of the box of 200 * scale, on the people of its validation set.
+# Position of MPII's annotated centres, lowered by 15 * scale, relative to the middle of the body:
+# mean and standard deviation (x, y) over the validation people, in sides of the box 200 * scale.
 _CENTER_OFFSET, _CENTER_SPREAD = (0.0, 0.038), (0.051, 0.055)
-# The flesh around a keypoint, in standing heights: whatever is seen at its pixel further out than this hides it.
+# Depth of the flesh around a keypoint, in standing heights. A surface further out than this hides
+# the keypoint.
 _FLESH = {
-    "head_top": 0.08, "upper_neck": 0.075, "thorax": 0.11, "pelvis": 0.12, "shoulder": 0.085, "elbow": 0.075,
-    "wrist": 0.05, "hip": 0.11, "knee": 0.1, "ankle": 0.06, "nose": 0.025, "eye": 0.025, "ear": 0.03,
+    "head_top": 0.08, "upper_neck": 0.075, "thorax": 0.11, "pelvis": 0.12, "shoulder": 0.085,
+    "elbow": 0.075, "wrist": 0.05, "hip": 0.11, "knee": 0.1, "ankle": 0.06,
+    "nose": 0.025, "eye": 0.025, "ear": 0.03,
 }  # fmt: skip
 
 _UPRIGHT = ("standing", "walking", "arms_raised", "arms_out", "hands_on_hips", "waving", "reaching")
 _EVERYDAY = (
-    *_UPRIGHT,
-    "running",
-    "sitting",
-    "squatting",
-    "arms_folded",
-    "bending",
-    "leaning",
-    "kneeling",
-    "lunging",
+    *(*_UPRIGHT, "running", "sitting", "squatting", "arms_folded"),
+    *("bending", "leaning", "kneeling", "lunging"),
 )
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How hard the pictures of a set are. Pairs are (low, high), both included; angles are degrees, blur is pixels."""
+    """Difficulty of a set. Pairs are (low, high), both included; angles are in degrees."""
 
-    people: tuple[int, int]
+    people: tuple[int, int]  # number of people
     poses: tuple[str, ...]
-    turn: (
-        float  # how far a person may turn away from straight to the viewer or straight away from it
-    )
-    camera: float  # how far above or below the camera may look
-    tilt: float  # how far a person may be turned in the picture, beyond what the pose asks
-    clutter: tuple[int, int]  # things and textures in the background
-    occluders: tuple[int, int]
-    cut: float  # the share of people who may reach out of the picture
+    turn: float  # largest angle between a person and the direction towards or away from the camera
+    camera: float  # largest elevation of the camera, above or below
+    tilt: float  # largest rotation of a person in the image plane, beyond that of the pose
+    clutter: tuple[int, int]  # number of objects and textures in the background
+    occluders: tuple[int, int]  # number of objects in front of people
+    cut: float  # share of people who may extend beyond the border of the image
     contrast: tuple[float, float]
-    blur: float
+    blur: float  # px
     noise: float  # standard deviation, grey levels
 
 
@@ -72,218 +66,242 @@ DIFFICULTIES = {
 
 @dataclass(frozen=True)
 class DrawnPerson:
-    """A person in a picture; pixels, 0-based, an integer is the centre of that pixel.
+    """A person in an image. Coordinates are 0-based px; an integer is the centre of a pixel.
 
-    keypoints: skeleton name -> [K, 2] (x, y); visibility: skeleton name -> [K], 0 outside the picture, 1 hidden (by a
-    thing, another person or the person's own body), 2 seen. Both exist for MPII.name and COCO.name; of COCO's, a hidden
-    point of the face is 0, since COCO's annotators leave the face of somebody seen from behind unlabelled.
-    head_box [2, 2]: upper left and lower right corner, not cut at the picture's border. box: x, y, width, height of the
-    body, its hidden parts too, as far as it lies in the picture. area: pixels in which the person is seen.
-    center: the point at which an annotator marks the person, about the middle of the body.
+    Keypoints and visibility have the keys MPII.name and COCO.name. Visibility is 0 outside the
+    image, 1 occluded (by an object, a person or the body itself), 2 visible. Occluded keypoints of
+    COCO's face are 0, because COCO's annotators do not label the face of a person seen from behind.
     """
 
-    keypoints: dict[str, np.ndarray]
-    visibility: dict[str, np.ndarray]
-    head_box: np.ndarray
-    box: tuple[float, float, float, float]
-    area: int
-    center: tuple[float, float]
+    keypoints: dict[str, np.ndarray]  # [K, 2] each
+    visibility: dict[str, np.ndarray]  # [K] each
+    head_box: np.ndarray  # [2, 2] upper left and lower right corner, not clipped to the image
+    box: tuple[float, float, float, float]  # x, y, width, height of the body, clipped to the image
+    area: int  # number of visible pixels
+    center: tuple[float, float]  # the annotated centre, near the middle of the body
 
 
 @dataclass(frozen=True)
 class DrawnPicture:
-    """image uint8 [H, W, 3] RGB and the people in it, the furthest first."""
+    """A drawn image and its annotations."""
 
-    image: np.ndarray
-    people: tuple[DrawnPerson, ...]
+    image: np.ndarray  # uint8 [H, W, 3] RGB
+    people: tuple[DrawnPerson, ...]  # from back to front
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """The content of an image before rendering."""
+
+    size: tuple[int, int]  # (width, height) px
+    light: np.ndarray  # [3] direction towards the light
+    people: list[dict]  # see _person; from back to front
+    objects: list[tuple[float, figures.Shape]]  # level and shape; person n is at level n
+    rng: Callable[[str], np.random.Generator]  # an independent random generator per name
 
 
 def draw_picture(
     index: int, split: str = "train", seed: int = 0, difficulty: str = "default"
 ) -> DrawnPicture:
-    """Picture `index` of a set. An unknown difficulty, a negative index or seed raise ValueError."""
-    size, light, cast, things, rng = _stage(index, split, seed, difficulty)
-    canvas = _render(size, light, cast, things, rng("background"), DIFFICULTIES[difficulty])
-    people = tuple(
-        _label(figure, canvas, n + 1, rng(f"annotator {n}")) for n, figure in enumerate(cast)
-    )
+    """Draw an image of a set.
+
+    Args:
+        index: Number of the image in the split.
+        split: train or valid.
+        seed: Seed of the set.
+        difficulty: plain, default or hard.
+
+    Raises:
+        ValueError: The difficulty is unknown, or the index or the seed is negative.
+    """
+    scene = _compose(index, split, seed, difficulty)
     settings = DIFFICULTIES[difficulty]
+    canvas = _render(scene, scene.people, scene.objects, settings)
+    people = tuple(_label(scene, n, canvas, n + 1) for n in range(len(scene.people)))
     image = scenery.photograph(
-        canvas.colour, rng("camera"), settings.contrast, settings.blur, settings.noise
+        canvas.colour, scene.rng("camera"), settings.contrast, settings.blur, settings.noise
     )
     return DrawnPicture(image, people)
 
 
-def _stage(
-    index: int, split: str, seed: int, difficulty: str
-) -> tuple[
-    tuple[int, int],
-    np.ndarray,
-    list[dict],
-    list[tuple[float, figures.Shape]],
-    Callable[[str], np.random.Generator],
-]:
-    """What stands in a picture: (width, height), light [3], people, things (level, shape); and its random streams."""
+def _compose(index: int, split: str, seed: int, difficulty: str) -> _Scene:
+    """Choose the content of an image."""
     settings = settings_of(difficulty)
     if index < 0 or seed < 0:
         raise ValueError(f"Index and seed must not be negative, got index {index} and seed {seed}")
 
-    def rng(stream: str) -> np.random.Generator:
-        # Each person and thing draws from a stream of its own, so that none depends on what another drew.
+    def create_rng(stream: str) -> np.random.Generator:
+        # Every person and object has its own stream, so that none depends on another's draws.
+        key = [seed, zlib.crc32(difficulty.encode())]
         counter = [0, zlib.crc32(stream.encode()), index, zlib.crc32(split.encode())]
-        return np.random.Generator(
-            np.random.Philox(key=[seed, zlib.crc32(difficulty.encode())], counter=counter)
-        )
+        return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
-    draw = rng("stage")
-    size = _SIZES[draw.integers(len(_SIZES))]
-    light = np.array([draw.uniform(-0.6, 0.6), -0.55, 0.65])
-    count = draw.integers(*settings.people, endpoint=True)
-    slots = draw.permutation(count)
-    cast = [_figure(rng(f"person {n}"), size, (slots[n], count), n, settings) for n in range(count)]
-    things: list[tuple[float, figures.Shape]] = [
-        (level, scenery.seat(figure))
-        for level, figure in enumerate(cast)
-        if figure["pose"] == "sitting"
+    rng = create_rng("stage")
+    size = _SIZES[rng.integers(len(_SIZES))]
+    light = np.array([rng.uniform(-0.6, 0.6), -0.55, 0.65])
+    count = rng.integers(*settings.people, endpoint=True)
+    slots = rng.permutation(count)
+    people = [
+        _person(create_rng(f"person {n}"), size, (slots[n], count), n, settings)
+        for n in range(count)
     ]
-    for n in range(draw.integers(*settings.occluders, endpoint=True)):
-        level: float = (
-            draw.integers(count) + 0.5
-        )  # between levels: before one person and behind the next
-        shapes = scenery.occluder(rng(f"thing {n}"), cast[int(level)], size[1], level * _STAGE)
-        things += [(level, shape) for shape in shapes]
-    return size, light / np.linalg.norm(light), cast, things, rng
+    objects: list[tuple[float, figures.Shape]] = [
+        (level, scenery.seat(person))
+        for level, person in enumerate(people)
+        if person["pose"] == "sitting"
+    ]
+    for n in range(rng.integers(*settings.occluders, endpoint=True)):
+        level: float = rng.integers(count) + 0.5  # in front of one person and behind the next
+        person = people[int(level)]
+        depth = level * _LEVEL_DEPTH
+        shapes = scenery.occluder(create_rng(f"thing {n}"), person, size[1], depth)
+        objects += [(level, shape) for shape in shapes]
+    return _Scene(size, light / np.linalg.norm(light), people, objects, create_rng)
 
 
 def settings_of(difficulty: str) -> Difficulty:
-    """Raises ValueError for an unknown difficulty."""
+    """Return the settings of a difficulty.
+
+    Raises:
+        ValueError: The difficulty is unknown.
+    """
     if difficulty not in DIFFICULTIES:
-        raise ValueError(
-            f"Unknown difficulty {difficulty!r}; choose one of {', '.join(DIFFICULTIES)}"
-        )
+        known = ", ".join(DIFFICULTIES)
+        raise ValueError(f"Unknown difficulty {difficulty!r}; choose one of {known}")
     return DIFFICULTIES[difficulty]
 
 
-def _figure(
+def _person(
     rng: np.random.Generator,
     size: tuple[int, int],
     slot: tuple[int, int],
     level: int,
     settings: Difficulty,
 ) -> dict:
-    """A person placed in the picture: pose, height in pixels, joints and shapes in pixels with depth."""
+    """A person placed in the image, in slot[0] of slot[1] slots along its width.
+
+    The dict holds the pose, the height (px), the size of the head, and joints and shapes in px with
+    depth.
+    """
     pose = settings.poses[rng.integers(len(settings.poses))]
-    angles, body, look = (
-        figures.sample_pose(rng, pose),
-        figures.sample_body(rng),
-        figures.sample_look(rng),
-    )
+    angles = figures.sample_pose(rng, pose)
+    body = figures.sample_body(rng)
+    look = figures.sample_look(rng)
     angles["roll"] += rng.uniform(-settings.tilt, settings.tilt)
     yaw = 180 * rng.integers(2) + rng.uniform(-settings.turn, settings.turn)
-    joints, frames = figures.place_joints(
-        angles, body, figures.view(yaw, rng.uniform(-settings.camera, settings.camera))
-    )
+    pitch = rng.uniform(-settings.camera, settings.camera)
+    joints, frames = figures.place_joints(angles, body, figures.view(yaw, pitch))
     shapes = figures.dress(joints, frames, body, look)
     (left, bottom), (right, top) = _bounds(shapes)
     low, high = np.array([left, -top]), np.array([right, -bottom])
-    height, room = rng.uniform(120, 230), np.array(size) - 6
-    cut = rng.random() < settings.cut
-    if not cut:
-        height = min(height, *(room / (high - low)))
-    # The range in which the pelvis may stand; people of one picture share its width.
-    first, last = 3 - low * height, room + 3 - high * height
-    slack = 0.3 * height * (high - low) * cut
+    height, available = rng.uniform(120, 230), np.array(size) - 6
+    may_be_cut = rng.random() < settings.cut
+    if not may_be_cut:
+        height = min(height, *(available / (high - low)))
+    # The range of the pelvis; the people of an image share its width.
+    first, last = 3 - low * height, available + 3 - high * height
+    slack = 0.3 * height * (high - low) * may_be_cut
     first, last = np.minimum(first, last) - slack, np.maximum(first, last) + slack
     share = np.array([(slot[0] + rng.random()) / slot[1], rng.random() ** 0.5])
     x, y = first + share * (last - first)
-    origin = np.array([x, y, level * _STAGE])
+    origin = np.array([x, y, level * _LEVEL_DEPTH])
+    scale = np.array([height, -height, height])
     return {
         "pose": pose,
         "height": height,
         "head": body["head"],
-        "joints": {
-            name: place * [height, -height, height] + origin for name, place in joints.items()
-        },
+        "joints": {name: position * scale + origin for name, position in joints.items()},
         "shapes": [figures.to_pixels(shape, height, origin) for shape in shapes],
     }
 
 
 def _bounds(shapes: list[figures.Shape]) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest x and y [2] that the solids reach, in their own axes."""
+    """The smallest and the largest x and y [2] of shapes without paint."""
     points = np.concatenate([shape.points[:, :2] for shape in shapes if not shape.paint])
     radii = np.concatenate([shape.radii for shape in shapes if not shape.paint])[:, None]
     return (points - radii).min(axis=0), (points + radii).max(axis=0)
 
 
 def _render(
-    size: tuple[int, int],
-    light: np.ndarray,
-    cast: list[dict],
-    things: list[tuple[float, figures.Shape]],
-    rng: np.random.Generator,
+    scene: _Scene,
+    people: list[dict],
+    objects: list[tuple[float, figures.Shape]],
     settings: Difficulty,
 ) -> figures.Canvas:
-    """Background, then everybody and everything from the back to the front; of one person the paint comes last."""
-    shape = (size[1], size[0])
-    colour = scenery.background(rng, size, rng.integers(*settings.clutter, endpoint=True))
+    """Draw the background, then people and objects from back to front, a person's paint last."""
+    shape = (scene.size[1], scene.size[0])
+    rng = scene.rng("background")
+    clutter = rng.integers(*settings.clutter, endpoint=True)
+    colour = scenery.background(rng, scene.size, clutter)
     canvas = figures.Canvas(colour, np.full(shape, -1e6, np.float32), np.zeros(shape, np.uint8))
-    drawn = [(level, _OCCLUDER, thing) for level, thing in things]
-    drawn += [(n, n + 1, part) for n, figure in enumerate(cast) for part in figure["shapes"]]
-    for _, owner, part in sorted(drawn, key=lambda d: (d[0], d[2].paint, d[2].points[:, 2].mean())):
-        figures.draw_shape(canvas, part, owner, light)
+    layers = [(level, _OCCLUDER, part) for level, part in objects]
+    layers += [(n, n + 1, part) for n, person in enumerate(people) for part in person["shapes"]]
+    layers.sort(key=lambda layer: (layer[0], layer[2].paint, layer[2].points[:, 2].mean()))
+    for _, owner, part in layers:
+        figures.draw_shape(canvas, part, owner, scene.light)
     return canvas
 
 
-def _label(
-    figure: dict, canvas: figures.Canvas, owner: int, annotator: np.random.Generator
-) -> DrawnPerson:
+def _label(scene: _Scene, number: int, canvas: figures.Canvas, owner: int) -> DrawnPerson:
+    """Annotate a person of the scene, whose pixels on the canvas belong to `owner`."""
+    person = scene.people[number]
     keypoints, visibility = {}, {}
     for skeleton in (MPII, COCO):
-        places = np.array([figure["joints"][name] for name in skeleton.keypoints])
-        # Rounded once, here: what is in memory and what is in the files are then the same numbers.
-        keypoints[skeleton.name] = places[:, :2].round(3)
-        flesh = [
-            _FLESH[name.removeprefix("left_").removeprefix("right_")] for name in skeleton.keypoints
-        ]
-        visibility[skeleton.name] = _visibility(
-            places, np.array(flesh) * figure["height"], canvas, owner
-        )
-    face = np.array(
-        [name.removeprefix("left_").removeprefix("right_") in _FACE for name in COCO.keypoints]
-    )
-    visibility[COCO.name][face & (visibility[COCO.name] == 1)] = 0
-    low, high = _bounds(figure["shapes"])
-    low, high = np.maximum(low, -0.5), np.minimum(high, np.array(canvas.owner.shape)[::-1] - 0.5)
-    box = (*low.round(3).tolist(), *(high - low).round(3).tolist())
+        positions = np.array([person["joints"][name] for name in skeleton.keypoints])
+        # Rounding here makes the coordinates in memory equal to those in the files.
+        keypoints[skeleton.name] = positions[:, :2].round(3)
+        flesh = np.array([_FLESH[_without_side(name)] for name in skeleton.keypoints])
+        depth = flesh * person["height"]
+        visibility[skeleton.name] = _visibility(positions, depth, canvas, owner)
+    is_face = np.array([_without_side(name) in _FACE for name in COCO.keypoints])
+    visibility[COCO.name][is_face & (visibility[COCO.name] == 1)] = 0
+    low, high = _bounds(person["shapes"])
+    low = np.maximum(low, -0.5)
+    high = np.minimum(high, np.array(canvas.owner.shape)[::-1] - 0.5)
+    (left, top), (width, height) = low.round(3).tolist(), (high - low).round(3).tolist()
     area = int(np.count_nonzero(canvas.owner == owner))
-    head_box = _head_box(figure)
+    head_box = _head_box(person)
     side = 200 * mpii_scale(head_box)
-    offset = annotator.normal(_CENTER_OFFSET, _CENTER_SPREAD) * side - [0, 15 * side / 200]
-    center = np.array(box[:2]) + np.array(box[2:]) / 2 + offset
-    return DrawnPerson(keypoints, visibility, head_box, box, area, tuple(center.round(3).tolist()))
+    rng = scene.rng(f"annotator {number}")
+    offset = rng.normal(_CENTER_OFFSET, _CENTER_SPREAD) * side - [0, 15 * side / 200]
+    middle = np.array([left, top]) + np.array([width, height]) / 2
+    x, y = (middle + offset).round(3).tolist()
+    box = (left, top, width, height)
+    return DrawnPerson(keypoints, visibility, head_box, box, area, (x, y))
+
+
+def _without_side(name: str) -> str:
+    return name.removeprefix("left_").removeprefix("right_")
 
 
 def _visibility(
-    places: np.ndarray, flesh: np.ndarray, canvas: figures.Canvas, owner: int
+    positions: np.ndarray, flesh: np.ndarray, canvas: figures.Canvas, owner: int
 ) -> np.ndarray:
-    """[K] 0, 1 or 2 of keypoints [K, 3]: seen where the person is, and no further out than the keypoint's own flesh."""
-    x, y = np.rint(places[:, :2]).astype(int).T
+    """Visibility [K] of keypoints [K, 3]: 0 outside the image, 1 occluded, 2 visible.
+
+    A keypoint is visible where its pixel shows the person, at most `flesh` [K] px nearer than it.
+    """
+    x, y = np.rint(positions[:, :2]).astype(int).T
     height, width = canvas.owner.shape
     inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-    at = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
-    seen = (canvas.owner[at] == owner) & (canvas.depth[at] - places[:, 2] <= flesh)
-    return np.where(inside, np.where(seen, 2, 1), 0)
+    pixel = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
+    is_near = canvas.depth[pixel] - positions[:, 2] <= flesh
+    visible = (canvas.owner[pixel] == owner) & is_near
+    return np.where(inside, np.where(visible, 2, 1), 0)
 
 
-def _head_box(figure: dict) -> np.ndarray:
-    """[2, 2]: around skull, chin, head top and upper neck."""
-    reach = figure["height"] * figure["head"] * np.array([0.062, 0.032, 0.0, 0.0])[:, None]
-    places = np.array(
-        [figure["joints"][name][:2] for name in ("skull", "chin", "head_top", "upper_neck")]
-    )
-    return np.stack([(places - reach).min(0), (places + reach).max(0)]).round(3)
+def _head_box(person: dict) -> np.ndarray:
+    """[2, 2]: the box around skull, chin, head top and upper neck."""
+    reach = person["height"] * person["head"] * np.array([0.062, 0.032, 0.0, 0.0])[:, None]
+    names = ("skull", "chin", "head_top", "upper_neck")
+    positions = np.array([person["joints"][name][:2] for name in names])
+    return np.stack([(positions - reach).min(0), (positions + reach).max(0)]).round(3)
 
 
 def mpii_scale(head_box: np.ndarray) -> float:
-    """MPII's scale: the person's height / 200, which its files take to be ten head sizes."""
+    """Return MPII's scale, a person's height / 200; MPII takes the height as ten head sizes.
+
+    Args:
+        head_box: Upper left and lower right corner [2, 2] in px.
+    """
     return 10 * HEAD_SHARE * float(np.linalg.norm(head_box[1] - head_box[0])) / 200

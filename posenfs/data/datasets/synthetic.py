@@ -1,6 +1,6 @@
-"""Sets of drawn people, written as true MPII and COCO files.
+"""Drawn data sets: images of drawn people, annotated in MPII's and COCO's file formats.
 
-This module does not import torch, so that the processes that draw start at once.
+This module does not import torch, so that drawing processes start fast.
 """
 
 import io
@@ -22,19 +22,22 @@ from tqdm import tqdm
 from posenfs.body.skeleton import COCO, MPII, MPII_FILE_KEYPOINTS
 from posenfs.body.words import message_of
 from posenfs.data.datasets.drawing import DrawnPerson, draw_picture, mpii_scale, settings_of
-from posenfs.data.files import left_half, write_whole
+from posenfs.data.files import write_whole
 
-_FORMAT = (
-    2  # raised whenever the same arguments would write other files; an older set is drawn anew
-)
+_FORMAT = 2  # raised when the same arguments would write other files; older sets are redrawn
 _FINISHED, _UNFINISHED = "synthetic.json", "synthetic.unfinished.json"
 _ANNOTATIONS = (
-    "annot/train.json", "annot/valid.json", "annot/gt_valid.mat",
-    "annotations/person_keypoints_train.json", "annotations/person_keypoints_val.json",
-)  # fmt: skip
-# what gt_valid.mat calls the keypoints, in the order of files
-_FILE_NAMES = ("rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor",
-               "neck", "head", "rwri", "relb", "rsho", "lsho", "lelb", "lwri")  # fmt: skip
+    "annot/train.json",
+    "annot/valid.json",
+    "annot/gt_valid.mat",
+    "annotations/person_keypoints_train.json",
+    "annotations/person_keypoints_val.json",
+)
+# The keypoint names of gt_valid.mat, in file order.
+_FILE_NAMES = (
+    *("rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor"),
+    *("neck", "head", "rwri", "relb", "rsho", "lsho", "lelb", "lwri"),
+)
 
 
 def write_synthetic(
@@ -46,163 +49,191 @@ def write_synthetic(
     processes: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Draw a set into `root`: images/, and its people twice, as MPII files in HRNet's form (annot/{train,valid}.json,
-    annot/gt_valid.mat) and as COCO files (annotations/person_keypoints_{train,val}.json, without outlines).
+    """Draw a data set, unless it is complete already. An interrupted one is drawn again.
 
-    A set that is there already is left alone; an interrupted one is drawn again. synthetic.json says how a set was made
-    and is written last. Another set, or files that are not ours, raise FileExistsError. Returns `root`.
+    The folder holds images/, the people as MPII files in HRNet's form (annot/{train,valid}.json,
+    annot/gt_valid.mat) and as COCO files without outlines
+    (annotations/person_keypoints_{train,val}.json), and synthetic.json with the arguments, which is
+    written last.
+
+    Args:
+        root: The folder.
+        train: Number of training images.
+        valid: Number of validation images.
+        seed: Seed of the drawing.
+        difficulty: plain, default or hard.
+        processes: Number of processes; None chooses it.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        `root`.
+
+    Raises:
+        FileExistsError: The folder holds another data set, or other files.
+        ValueError: An argument is invalid.
     """
     root = Path(root)
     if root.exists() and not root.is_dir():
         raise FileExistsError(f"{root} is a file: people are drawn into a folder; choose another")
-    asked = {
+    settings_of(difficulty)
+    if min(train, valid) < 1:
+        raise ValueError(
+            f"a set has at least 1 image to train and 1 to validate on; got {train} and {valid}"
+        )
+    if seed < 0:
+        raise ValueError(f"the seed must not be negative; got {seed}")
+    arguments = {
         "format": _FORMAT,
         "train": train,
         "valid": valid,
         "seed": seed,
         "difficulty": difficulty,
     }
-    settings_of(difficulty)
-    if min(train, valid) < 1:
-        raise ValueError(
-            f"a set has at least 1 picture to train and 1 to validate on; got {train} and {valid}"
-        )
-    if seed < 0:
-        raise ValueError(f"the seed must not be negative; got {seed}")
-    if _is_there(root, asked):
-        return root
-    with _naming_the_folder(root):
-        (root / "images").mkdir(parents=True, exist_ok=True)
-        for folder in ("annot", "annotations"):
-            (root / folder).mkdir(exist_ok=True)
-        write_whole(root / _UNFINISHED, _to_json(asked))
-        (root / _FINISHED).unlink(missing_ok=True)
-        for torn in left_half(root / "images"):  # of a drawing that was interrupted
-            torn.unlink(missing_ok=True)
-        jobs = [("train", n) for n in range(train)] + [("valid", n) for n in range(valid)]
-        rows = _draw_all(root, jobs, asked, processes, progress)
-        for split, coco_split in (("train", "train"), ("valid", "val")):
-            pictures = [picture for (of, _), picture in zip(jobs, rows, strict=True) if of == split]
-            entries = [
-                _entry(picture.name, person) for picture in pictures for person in picture.people
-            ]
-            write_whole(root / "annot" / f"{split}.json", _to_json(entries))
-            write_whole(
-                root / "annotations" / f"person_keypoints_{coco_split}.json",
-                _to_json(_coco(pictures)),
-            )
-            if split == "valid":
-                heads = [person.head_box for picture in pictures for person in picture.people]
-                write_whole(root / "annot" / "gt_valid.mat", _ground_truth(entries, heads))
-        write_whole(root / _FINISHED, _to_json(asked))
-        (root / _UNFINISHED).unlink(missing_ok=True)
+    if not _is_finished(root, arguments):
+        with _errors_name_folder(root):
+            _write_set(root, arguments, processes, progress)
     return root
 
 
+def _write_set(root: Path, arguments: dict, processes: int | None, progress: bool) -> None:
+    for folder in ("images", "annot", "annotations"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    write_whole(root / _UNFINISHED, _to_json(arguments))
+    (root / _FINISHED).unlink(missing_ok=True)
+    jobs = [(split, n) for split in ("train", "valid") for n in range(arguments[split])]
+    images = _draw_all(root, jobs, arguments, processes, progress)
+    _write_annotations(root, "train", "train", images[: arguments["train"]])
+    _write_annotations(root, "valid", "val", images[arguments["train"] :])
+    write_whole(root / _FINISHED, _to_json(arguments))
+    (root / _UNFINISHED).unlink(missing_ok=True)
+
+
+def _write_annotations(root: Path, split: str, coco_split: str, images: list["_Labels"]) -> None:
+    entries = [_entry(image.name, person) for image in images for person in image.people]
+    write_whole(root / "annot" / f"{split}.json", _to_json(entries))
+    coco_path = root / "annotations" / f"person_keypoints_{coco_split}.json"
+    write_whole(coco_path, _to_json(_coco(images)))
+    if split == "valid":
+        head_boxes = [person.head_box for image in images for person in image.people]
+        write_whole(root / "annot" / "gt_valid.mat", _ground_truth(entries, head_boxes))
+
+
 def drawn_title(root: Path, split: str) -> str | None:
-    """What messages call a split of drawn people, whose files are MPII's and COCO's; None for other data."""
+    """Return the name in messages of a drawn split; None for other data.
+
+    Args:
+        root: The data folder.
+        split: train or valid.
+    """
     return f"drawn people (synthetic), {split}" if (root / _FINISHED).is_file() else None
 
 
-def _is_there(root: Path, asked: dict) -> bool:
-    """Whether the set is complete. Files that this call must not overwrite raise FileExistsError."""
+def _is_finished(root: Path, arguments: dict) -> bool:
+    """Whether the set is complete. Raise FileExistsError for files of another set or origin."""
     advice = "Choose another folder, or delete this one to draw the set anew."
     for name in (_FINISHED, _UNFINISHED):
-        if (root / name).exists():
-            held = _held(root / name)
-            if held.get("format", 0) < _FORMAT and held | {"format": _FORMAT} == asked:
-                return False
-            if held != asked:
-                raise FileExistsError(
-                    f"{root} holds {_said(held)}; asked for is {_said(asked)}. {advice}"
-                )
-            return name == _FINISHED and _is_complete(root, asked)
+        if not (root / name).exists():
+            continue
+        stored = _read_arguments(root / name)
+        if stored.get("format", 0) < _FORMAT and stored | {"format": _FORMAT} == arguments:
+            return False
+        if stored != arguments:
+            raise FileExistsError(
+                f"{root} holds {_describe(stored)}; requested is {_describe(arguments)}. {advice}"
+            )
+        return name == _FINISHED and _has_all_files(root, arguments)
     if any((root / name).exists() for name in ("images", "annot", "annotations")):
         raise FileExistsError(
-            f"{root} holds images or annotations that are no drawn set; asked for is {_said(asked)}. {advice}"
+            f"{root} holds images or annotations that are no drawn set; requested is "
+            f"{_describe(arguments)}. {advice}"
         )
     return False
 
 
-def _held(path: Path) -> dict:
-    """What a set's own file says of it; a damaged one is of no set that could be asked for."""
+def _read_arguments(path: Path) -> dict:
+    """The arguments in a set's own file; a damaged file equals no arguments."""
     try:
-        held = json.loads(path.read_text())
+        arguments = json.loads(path.read_text())
     except ValueError:
-        held = None
-    return held if isinstance(held, dict) else {"damaged": path.name}
+        arguments = None
+    return arguments if isinstance(arguments, dict) else {"damaged": path.name}
 
 
-def _said(made: dict) -> str:
-    """How a set was made, in words."""
-    if "damaged" in made:
-        return f"a set whose {made['damaged']} is damaged"
-    words = (
-        "{train} + {valid} drawn pictures, difficulty {difficulty}, seed {seed}, format {format}"
+def _describe(arguments: dict) -> str:
+    if "damaged" in arguments:
+        return f"a set whose {arguments['damaged']} is damaged"
+    known = defaultdict(lambda: "unknown", arguments)
+    template = (
+        "{train} + {valid} drawn images, difficulty {difficulty}, seed {seed}, format {format}"
     )
-    return words.format_map(defaultdict(lambda: "unknown", made))
+    return template.format_map(known)
 
 
-def _is_complete(root: Path, asked: dict) -> bool:
-    return (
-        all((root / name).exists() for name in _ANNOTATIONS)
-        and len(list((root / "images").glob("[!.]*.jpg"))) == asked["train"] + asked["valid"]
-    )
+def _has_all_files(root: Path, arguments: dict) -> bool:
+    images = list((root / "images").glob("[!.]*.jpg"))
+    has_annotations = all((root / name).exists() for name in _ANNOTATIONS)
+    return has_annotations and len(images) == arguments["train"] + arguments["valid"]
 
 
 @contextmanager
-def _naming_the_folder(root: Path) -> Iterator[None]:
+def _errors_name_folder(root: Path) -> Iterator[None]:
+    """Add the folder to the messages of operating-system errors."""
     try:
         yield
     except OSError as error:
-        raise type(error)(f"drawn people are not written to {root}: {message_of(error)}") from error
+        message = f"drawn people are not written to {root}: {message_of(error)}"
+        raise type(error)(message) from error
 
 
 @dataclass(frozen=True)
 class _Labels:
-    """A written picture: its file's name, width and height in pixels, and the people whom the annotations list."""
+    """A written image."""
 
-    name: str
-    size: tuple[int, int]
-    people: tuple[DrawnPerson, ...]
+    name: str  # file name
+    size: tuple[int, int]  # (width, height) px
+    people: tuple[DrawnPerson, ...]  # the annotated people
 
 
 def _draw_all(
-    root: Path, jobs: list, asked: dict, processes: int | None, progress: bool
+    root: Path, jobs: list, arguments: dict, processes: int | None, progress: bool
 ) -> list[_Labels]:
-    """The labels of every picture, in order. Small sets are drawn here: starting processes would take longer."""
+    """Draw all images, in order. Small sets are drawn without starting processes."""
     processes = processes or max(1, min(os.cpu_count() or 1, len(jobs) // 64))
-    work = partial(_write_picture, root / "images", asked["seed"], asked["difficulty"])
-    bar = partial(
-        tqdm, total=len(jobs), desc="drawing people", unit="picture", disable=not progress
-    )
+    draw = partial(_write_image, root / "images", arguments["seed"], arguments["difficulty"])
+    bar = partial(tqdm, total=len(jobs), desc="drawing people", unit="image", disable=not progress)
     if processes == 1:
-        return list(bar(map(work, jobs)))
-    # joblib starts clean processes: not forked, so that no thread of a notebook is copied in the middle of something,
-    # and without importing the caller's script, so that a script needs no guard.
+        return list(bar(map(draw, jobs)))
+    # joblib starts clean processes. They are not forked, so they copy no thread of a notebook in an
+    # unknown state, and do not import the caller's script, so a script needs no __main__ guard.
     pool = Parallel(processes, return_as="generator", batch_size=16)
-    return list(bar(pool(delayed(work)(job) for job in jobs)))
+    return list(bar(pool(delayed(draw)(job) for job in jobs)))
 
 
-def _write_picture(folder: Path, seed: int, difficulty: str, job: tuple[str, int]) -> _Labels:
-    """Draw and write one picture; listed is who has at least three keypoints in sight."""
+def _write_image(folder: Path, seed: int, difficulty: str, job: tuple[str, int]) -> _Labels:
+    """Draw and write one image; annotated are people with three or more visible keypoints."""
     split, index = job
-    picture, name = draw_picture(index, split, seed, difficulty), f"{split}_{index:06d}.jpg"
+    name = f"{split}_{index:06d}.jpg"
+    drawn = draw_picture(index, split, seed, difficulty)
     data = io.BytesIO()
-    Image.fromarray(picture.image).save(data, "JPEG", quality=92)
+    Image.fromarray(drawn.image).save(data, "JPEG", quality=92)
     write_whole(folder / name, data.getvalue(), sync=False)
-    kept = tuple(p for p in picture.people if np.count_nonzero(p.visibility[MPII.name] == 2) >= 3)
-    return _Labels(name, (picture.image.shape[1], picture.image.shape[0]), kept)
+    people = tuple(
+        person
+        for person in drawn.people
+        if np.count_nonzero(person.visibility[MPII.name] == 2) >= 3
+    )
+    height, width = drawn.image.shape[:2]
+    return _Labels(name, (width, height), people)
 
 
 def _entry(image: str, person: DrawnPerson) -> dict:
-    """A person as MPII's JSON files have it: 1-based, MPII's own order, (0, 0) where a keypoint is not labelled."""
+    """An entry of MPII's JSON files: 1-based, file order, (0, 0) for an unlabelled keypoint."""
     order = [MPII.index(name) for name in MPII_FILE_KEYPOINTS]
     visibility = person.visibility[MPII.name][order]
     joints = np.where(visibility[:, None] > 0, person.keypoints[MPII.name][order] + 1, 0.0)
     return {
         "image": image,
-        "center": [round(c + 1, 3) for c in person.center],
+        "center": [round(coordinate + 1, 3) for coordinate in person.center],
         "scale": round(mpii_scale(person.head_box), 6),
         "joints": joints.round(3).tolist(),
         "joints_vis": (visibility > 0).astype(int).tolist(),
@@ -210,36 +241,31 @@ def _entry(image: str, person: DrawnPerson) -> dict:
     }
 
 
-def _coco(pictures: list[_Labels]) -> dict:
-    """The content of a person_keypoints_*.json file: 0-based, COCO's order, (0, 0, 0) where nothing is labelled."""
-    # from 1: to pycocotools a match with annotation 0 is no match
-    people = [
-        (number, person) for number, picture in enumerate(pictures, 1) for person in picture.people
-    ]
+def _coco(labels: list[_Labels]) -> dict:
+    """The content of person_keypoints_*.json: 0-based, (0, 0, 0) for an unlabelled keypoint."""
+    # Ids count from 1: to pycocotools a match with annotation 0 is no match.
     images = [
-        {
-            "id": number,
-            "file_name": picture.name,
-            "width": picture.size[0],
-            "height": picture.size[1],
-        }
-        for number, picture in enumerate(pictures, 1)
+        {"id": number, "file_name": image.name, "width": image.size[0], "height": image.size[1]}
+        for number, image in enumerate(labels, 1)
     ]
+    people = [(number, person) for number, image in enumerate(labels, 1) for person in image.people]
     annotations = [
         {"id": number, "image_id": image, "category_id": 1, "iscrowd": 0} | _coco_entry(person)
         for number, (image, person) in enumerate(people, 1)
     ]
-    person = {
-        "id": 1, "name": "person", "supercategory": "person",
-        "keypoints": COCO.keypoints, "skeleton": [[a + 1, b + 1] for a, b in COCO.limbs],
-    }  # fmt: skip
-    info = {"description": "people drawn by posenfs"}
+    category = {
+        "id": 1,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": COCO.keypoints,
+        "skeleton": [[start + 1, end + 1] for start, end in COCO.limbs],
+    }
     return {
-        "info": info,
+        "info": {"description": "people drawn by posenfs"},
         "licenses": [],
         "images": images,
         "annotations": annotations,
-        "categories": [person],
+        "categories": [category],
     }
 
 
@@ -256,11 +282,10 @@ def _coco_entry(person: DrawnPerson) -> dict:
 
 
 def _ground_truth(entries: list[dict], head_boxes: list[np.ndarray]) -> bytes:
-    """gt_valid.mat: what PCKh is measured against, people last."""
+    """The content of gt_valid.mat, the ground truth of PCKh; people are the last dimension."""
     joints = np.array([entry["joints"] for entry in entries]).reshape(-1, 16, 2)
-    missing = 1 - np.array([entry["joints_vis"] for entry in entries], dtype=np.uint8).reshape(
-        -1, 16
-    )
+    labelled = np.array([entry["joints_vis"] for entry in entries], dtype=np.uint8)
+    missing = 1 - labelled.reshape(-1, 16)
     boxes = np.array([box + 1 for box in head_boxes]).reshape(-1, 2, 2)
     names = np.empty((1, 16), dtype=object)
     names[0] = _FILE_NAMES
@@ -272,7 +297,8 @@ def _ground_truth(entries: list[dict], head_boxes: list[np.ndarray]) -> bytes:
     }
     data = io.BytesIO()
     scipy.io.savemat(data, content)
-    # The file's first 116 bytes are free text, where scipy writes the time: the same set is the same bytes.
+    # scipy writes the time into the first 116 bytes, which are free text. A constant text makes the
+    # files of equal sets equal.
     return b"MATLAB 5.0 MAT-file, drawn people".ljust(116) + data.getvalue()[116:]
 
 
