@@ -109,7 +109,7 @@ def in_notebook() -> bool:
 def note(text: str) -> None:
     """Print a note above any progress bar.
 
-    A notebook shows stderr in red, as if something were wrong: there a note goes to stdout. Elsewhere it goes to
-    stderr, because the stdout of a command is for its results.
+    A notebook shows stderr in red, as if something were wrong: there a note goes to stdout.
+    Elsewhere it goes to stderr, because the stdout of a command is for its results.
     """
     tqdm.write(text, file=sys.stdout if in_notebook() else sys.stderr)

@@ -25,7 +25,8 @@ def compare_runs(run: Run, other: Run) -> tuple[Comparison, str]:
     metrics = [_interval(own)["metric"] for own in (run, other)]
     if metrics[0] != metrics[1]:
         raise ValueError(
-            f"{run.name} is judged by {metrics[0]}, {other.name} by {metrics[1]}: they cannot be compared"
+            f"{run.name} is judged by {metrics[0]}, {other.name} by {metrics[1]}: "
+            "they cannot be compared"
         )
     validation = [
         list(own.provenance()["data"].values())[-1]["fingerprint"] for own in (run, other)

@@ -43,7 +43,8 @@ class Accuracy:
         before, after = (
             "-" if value is None else f"{value:.2f}" for value in (self.before, self.after)
         )
-        return f"{metric_title(self.metric)} before {before}, after {after}, on {self.people} validation people"
+        title = metric_title(self.metric)
+        return f"{title} before {before}, after {after}, on {self.people} validation people"
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Emptied:
     """A part, cell or edge in which pruning left no operation or source.
 
     Attributes:
-        part: The part (or `backbone`), whose heatmaps are the same for every image where `cell` is None.
-        cell: The cell (its layer, and its stride as in 1/8), which gives a constant where `edge` is None.
+        part: The part, or `backbone`. Where `cell` is None its heatmaps are the same for all images.
+        cell: The cell: its layer, and its stride as in 1/8. Where `edge` is None it is constant.
         edge: The edge between two nodes of the cell, on which no operation is left.
     """
 

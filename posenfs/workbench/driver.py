@@ -137,7 +137,8 @@ class Driver:
         while self.under_way and not self.heeds:
             if time.monotonic() > end:
                 raise RunError(
-                    f"{self.run.folder} is open in {self.run.holder()}, which does not search: go on there, or end it"
+                    f"{self.run.folder} is open in {self.run.holder()}, which does not search: "
+                    "go on there, or end it"
                 )
             time.sleep(0.02)
 

@@ -176,7 +176,9 @@ class SearchPanel:
             if len(steps) and architectures
             else ""
         )
-        return f"<div>{self.state.value}</div><img src='data:image/png;base64,{image}' style='max-width: 100%'>{graph}"
+        source = f"data:image/png;base64,{image}"
+        curves = f"<img src='{source}' style='max-width: 100%'>"
+        return f"<div>{self.state.value}</div>{curves}{graph}"
 
     def refresh(self) -> None:
         """Read what is new in the run's folder; redraw the visible tab and the head."""
@@ -258,7 +260,8 @@ class SearchPanel:
         self.bar.value = step / steps if steps else 0.0
         self.bar.bar_style = {"finished": "success", "failed": "danger"}.get(state, "")
         label, colour = _STATES.get(state, (state, "#757575"))
-        badge = f"<b style='color: white; background: {colour}; padding: 2px 8px; border-radius: 8px'>{label}</b>"
+        style = f"color: white; background: {colour}; padding: 2px 8px; border-radius: 8px"
+        badge = f"<b style='{style}'>{label}</b>"
         facts = [f"step <b>{step}</b> of {steps or '?'}"]
         facts += [f"epoch {status['epoch']} of {status['epochs']}"] if steps else []
         facts += self._speed(steps - step) if state == "running" and steps else self._speed()
@@ -275,7 +278,8 @@ class SearchPanel:
             and state not in ("running", "paused")
             and not driver.doing
         ):
-            hint = f"<i>This run is open in {self.run.holder()}: until that ends, only a branch can go on.</i>"
+            holder = self.run.holder()
+            hint = f"<i>This run is open in {holder}: until that ends, only a branch can go on.</i>"
         self.message.value = in_red(error) if error else hint
 
     def _allow(self, state: str, under_way: bool) -> None:
@@ -326,7 +330,8 @@ class SearchPanel:
                 status = follow(self.run)
                 if status.get("state") != "finished":
                     raise RunError(
-                        f"{self.run.folder} ended as {status.get('state')}: {status.get('error', '')}"
+                        f"{self.run.folder} ended as {status.get('state')}: "
+                        f"{status.get('error', '')}"
                     )
             self.refresh()
             display(HTML(self.still()))

@@ -22,7 +22,7 @@ from tqdm import tqdm
 from posenfs.body.skeleton import COCO, MPII, MPII_FILE_KEYPOINTS
 from posenfs.body.words import message_of
 from posenfs.data.datasets.drawing import DrawnPerson, draw_picture, mpii_scale, settings_of
-from posenfs.data.files import write_whole
+from posenfs.data.files import left_half, write_whole
 
 _FORMAT = 2  # raised when the same arguments would write other files; older sets are redrawn
 _FINISHED, _UNFINISHED = "synthetic.json", "synthetic.unfinished.json"
@@ -100,6 +100,8 @@ def _write_set(root: Path, arguments: dict, processes: int | None, progress: boo
         (root / folder).mkdir(parents=True, exist_ok=True)
     write_whole(root / _UNFINISHED, _to_json(arguments))
     (root / _FINISHED).unlink(missing_ok=True)
+    for partial in left_half(root / "images"):  # of an interrupted drawing
+        partial.unlink(missing_ok=True)
     jobs = [(split, n) for split in ("train", "valid") for n in range(arguments[split])]
     images = _draw_all(root, jobs, arguments, processes, progress)
     _write_annotations(root, "train", "train", images[: arguments["train"]])
