@@ -1,4 +1,4 @@
-"""Damaged files of every kind: either they are read, or one DataError says what is wrong; nothing else, and no hang."""
+"""Damaged files: readers either read them or raise a DataError; no other error and no hang."""
 
 import copy
 import io
@@ -18,23 +18,40 @@ from posenfs.data.pictures import picture_fault
 from posenfs.data.sample import DataError, load_image
 from posenfs.evaluation.scoring import read_predictions, rescored, score_coco
 
-EXAMPLES = int(os.environ.get("POSENFS_FUZZ", "120"))  # of each; thousands once in a while
-BOUNDED = settings(max_examples=EXAMPLES, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = int(os.environ.get("POSENFS_FUZZ", "120"))  # per test; set thousands now and then
+BOUNDED = settings(
+    max_examples=EXAMPLES,
+    deadline=2000,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.just(10**400) | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**12), 10**12)
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=2)
+    ),
     max_leaves=4,
 )
 
 
 @st.composite
 def damaged(draw, content):
-    """A JSON value with one to three places replaced, removed or doubled."""
+    """A JSON value in which one to three values are replaced, removed or duplicated."""
     content = copy.deepcopy(content)
     for _ in range(draw(st.integers(1, 3))):
         here, depth = content, draw(st.integers(1, 4))
         for level in range(depth):
-            keys = list(here) if isinstance(here, dict) else list(range(len(here))) if isinstance(here, list) else []
+            keys = (
+                list(here)
+                if isinstance(here, dict)
+                else list(range(len(here)))
+                if isinstance(here, list)
+                else []
+            )
             if not keys:
                 break
             key = draw(st.sampled_from(keys))
@@ -55,7 +72,10 @@ def damaged(draw, content):
 def files(drawn):
     load = {"mpii": "annot/valid.json", "coco": "annotations/person_keypoints_val.json"}
     content = {name: json.loads((drawn / path).read_text()) for name, path in load.items()}
-    content["mpii"], content["coco"]["annotations"] = content["mpii"][:2], content["coco"]["annotations"][:2]
+    content["mpii"], content["coco"]["annotations"] = (
+        content["mpii"][:2],
+        content["coco"]["annotations"][:2],
+    )
     return content
 
 
@@ -68,7 +88,7 @@ def reads(reader, *arguments) -> None:
 
 @BOUNDED
 @given(st.data())
-def test_annotations(files, tmp_path, data):
+def test_damaged_annotations(files, tmp_path, data):
     kind = data.draw(st.sampled_from(["mpii", "coco"]))
     name = {"mpii": "valid.json", "coco": "person_keypoints_val.json"}[kind]
     (tmp_path / name).write_text(json.dumps(data.draw(damaged(files[kind]))))
@@ -77,27 +97,35 @@ def test_annotations(files, tmp_path, data):
 
 @BOUNDED
 @given(st.data())
-def test_results_and_detections(files, drawn, tmp_path, data):
+def test_damaged_results_and_detections(files, drawn, tmp_path, data):
     people = read_coco(drawn, "valid")
     rows = [
         {
-            "image_id": int(people.coco.image_ids[people.image_index[n]]), "category_id": 1, "score": 0.5,
-            "bbox": people.boxes[n].tolist(), "keypoints": np.ones(51).tolist(),
+            "image_id": int(people.coco.image_ids[people.image_index[n]]),
+            "category_id": 1,
+            "score": 0.5,
+            "bbox": people.boxes[n].tolist(),
+            "keypoints": np.ones(51).tolist(),
         }
         for n in range(2)
-    ]  # fmt: skip
+    ]
     (tmp_path / "rows.json").write_text(json.dumps(data.draw(damaged(rows))))
     reads(with_detections, people, tmp_path / "rows.json")
     reads(score_coco, tmp_path / "rows.json", people.coco.path, True, 0.9)
     reads(read_predictions, tmp_path / "rows.json", people.skeleton.keypoints)
-    assert len(rescored(rows, people.skeleton.oks_sigmas)) == len(rescored(rows, people.skeleton.oks_sigmas, None))
+    assert len(rescored(rows, people.skeleton.oks_sigmas)) == len(
+        rescored(rows, people.skeleton.oks_sigmas, None)
+    )
 
 
 @BOUNDED
 @given(st.data())
-def test_annotations_that_results_are_scored_by(files, tmp_path, data):
+def test_damaged_annotations_of_scored_results(files, tmp_path, data):
     annotation = files["coco"]["annotations"][0]
-    rows = [{key: annotation[key] for key in ("image_id", "category_id", "keypoints", "bbox")} | {"score": 0.5}]
+    rows = [
+        {key: annotation[key] for key in ("image_id", "category_id", "keypoints", "bbox")}
+        | {"score": 0.5}
+    ]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     (tmp_path / "truth.json").write_text(json.dumps(data.draw(damaged(files["coco"]))))
     reads(score_coco, tmp_path / "rows.json", tmp_path / "truth.json", True, 0.9)
@@ -105,11 +133,15 @@ def test_annotations_that_results_are_scored_by(files, tmp_path, data):
 
 @BOUNDED
 @given(st.data())
-def test_a_description_of_own_data(own, data):
+def test_damaged_descriptions_of_custom_data(own, data):
     text = own.read_text()
     try:
         place = data.draw(st.integers(0, len(text) - 1))
-        own.write_text(text[:place] + data.draw(st.text(max_size=6)) + text[place + data.draw(st.integers(0, 6)) :])
+        own.write_text(
+            text[:place]
+            + data.draw(st.text(max_size=6))
+            + text[place + data.draw(st.integers(0, 6)) :]
+        )
         reads(read_own, own, "valid")
     finally:
         own.write_text(text)
@@ -117,9 +149,12 @@ def test_a_description_of_own_data(own, data):
 
 @BOUNDED
 @given(st.data(), st.sampled_from(["JPEG", "PNG"]))
-def test_picture_bytes(tmp_path, data, form):
+def test_damaged_image_files(tmp_path, data, form):
+
     buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)).save(buffer, form)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)).save(
+        buffer, form
+    )
     content = bytearray(buffer.getvalue())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

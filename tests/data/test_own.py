@@ -1,4 +1,4 @@
-"""Data of one's own: a TOML file, annotations in COCO's form, any keypoints; through a search and the check."""
+"""Custom data: its TOML file, annotations in COCO's form, a search and the check."""
 
 import json
 from dataclasses import replace
@@ -17,17 +17,24 @@ from posenfs.search.saved import load_model
 def test_people_skeleton_and_parts(own):
     people = read_own(own, "valid")
     assert (
-        people.skeleton.keypoints == ("nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle")
+        people.skeleton.keypoints
+        == ("nose", "left_wrist", "right_wrist", "left_ankle", "right_ankle")
         and people.name == "tips valid"
     )
-    assert people.skeleton.flip_order == (0, 2, 1, 4, 3) and people.skeleton.limbs == ((0, 1), (0, 2))
+    assert people.skeleton.flip_order == (0, 2, 1, 4, 3) and people.skeleton.limbs == (
+        (0, 1),
+        (0, 2),
+    )
     assert people.skeleton.oks_sigmas[1] == 0.062 and people.keypoints_image.shape[1:] == (5, 2)
     spec = DataSpec("own", str(own))
-    assert [(part.name, part.keypoints) for part in parts_of(spec, 3)] == [("hands", (0, 1, 2)), ("feet", (3, 4))]
+    assert [(part.name, part.keypoints) for part in parts_of(spec, 3)] == [
+        ("hands", (0, 1, 2)),
+        ("feet", (3, 4)),
+    ]
     assert len(parts_of(spec, 1)) == 1 and len(open_data(spec, progress=False)[0]) > 0
 
 
-def test_through_a_search_and_the_check(own, tiny, tmp_path, capsys):
+def test_custom_data_in_a_search_and_the_check(own, tiny, tmp_path, capsys):
     experiment = replace(tiny, data=DataSpec("own", str(own)), run=replace(tiny.run, epochs=1))
     search = Search(experiment, tmp_path / "run", progress=False)
     search.finish()
@@ -39,11 +46,12 @@ def test_through_a_search_and_the_check(own, tiny, tmp_path, capsys):
     assert train["people"] == len(search.train) and not valid["wrong"]
 
 
-def test_its_folder_and_its_files_are_no_data_set(own):
+def test_only_the_toml_file_stands_for_the_data_set(own):
     with pytest.raises(DataError, match=f"give the TOML file: posenfs data check {own}"):
         check_data(own.parent, progress=False)
     with pytest.raises(
-        DataError, match=r"train.json is no data set: give the folder, or the TOML file of your own data"
+        DataError,
+        match=r"train.json is no data set: give the folder, or the TOML file of your own data",
     ):
         check_data(own.parent / "train.json", progress=False)
 
@@ -53,37 +61,56 @@ def test_its_folder_and_its_files_are_no_data_set(own):
     [
         (lambda t: t.replace('name = "tips"', "name = tips"), "is not TOML"),
         (lambda t: t.replace('train = "train.json"', ""), "train: Field required"),
-        (lambda t: t + "\n[more]\nx = 1", r"unknown key 'more'.* The keys are name, train, valid, images, keypoints"),
-        (lambda t: t.replace("mirrored =", "mirored ="), "unknown key 'mirored'; did you mean mirrored"),
-        (lambda t: t.replace('"nose", "left_wrist"],', '"nose", "tail"],'), "limbs name 'tail', which is no keypoint"),
+        (
+            lambda t: t + "\n[more]\nx = 1",
+            r"unknown key 'more'.* The keys are name, train, valid, images, keypoints",
+        ),
+        (
+            lambda t: t.replace("mirrored =", "mirored ="),
+            "unknown key 'mirored'; did you mean mirrored",
+        ),
+        (
+            lambda t: t.replace('"nose", "left_wrist"],', '"nose", "tail"],'),
+            "limbs name 'tail', which is no keypoint",
+        ),
         (lambda t: t.replace("0.089, 0.089", "0.089"), "4 sigmas for 5 keypoints"),
         (lambda t: t.replace("0.026", "-1"), "sigmas.0: Input should be greater than 0"),
-        (lambda t: t.replace('feet = ["left_ankle", "right_ankle"]', ""), "no part covers left_ankle, right_ankle"),
-        (lambda t: t.replace('"right_ankle"]\nlimbs', '"nose"]\nlimbs'), "keypoints are named twice"),
+        (
+            lambda t: t.replace('feet = ["left_ankle", "right_ankle"]', ""),
+            "no part covers left_ankle, right_ankle",
+        ),
+        (
+            lambda t: t.replace('"right_ankle"]\nlimbs', '"nose"]\nlimbs'),
+            "keypoints are named twice",
+        ),
         (
             lambda t: t.replace('["left_ankle", "right_ankle"]]', '["left_wrist", "right_ankle"]]'),
             "name a keypoint twice",
         ),
-        (lambda t: t.replace('"train.json"', '"away.json"'), "train = 'away.json', but there is no"),
+        (
+            lambda t: t.replace('"train.json"', '"away.json"'),
+            "train = 'away.json', but there is no",
+        ),
         (lambda t: t.replace('category = "acrobat"', ""), "has no category `person`"),
     ],
 )
-def test_descriptions_that_cannot_be_used(change, message, own):
+def test_an_error_names_the_invalid_field_of_a_description(change, message, own):
     own.write_text(change(own.read_text()))
     with pytest.raises(DataError, match=message) as error:
         read_own(own, "train")
     assert str(own.parent) in str(error.value)
 
 
-def test_no_description(tmp_path):
+def test_a_missing_description_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no description of data"):
         read_description(tmp_path / "own.toml")
     with pytest.raises(ValueError, match=r"own` needs --data.root .*--root.*: the TOML file"):
         open_data(DataSpec("own"), progress=False)
 
 
-def test_left_and_right_without_mirrored_pairs(own, tiny, tmp_path, capsys):
-    """The check and a search say which line the description needs; with it they are silent."""
+def test_missing_mirrored_pairs_give_a_warning(own, tiny, tmp_path, capsys):
+    """The check and a search print the line that the description needs."""
+
     text = own.read_text()
     line = 'mirrored = [["left_wrist", "right_wrist"], ["left_ankle", "right_ankle"]]'
     assert line in text

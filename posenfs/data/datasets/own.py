@@ -73,7 +73,6 @@ def _check_keys(path: Path, content: dict) -> None:
             )
 
 
-
 def read_description(path: Path) -> OwnData:
     """Read and check the TOML file.
 
