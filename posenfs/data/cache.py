@@ -93,7 +93,7 @@ class Places:
     def crop(self, person: int) -> Crop:
         """Return the region of a person as a crop."""
         size = (int(self.sizes[person, 0]), int(self.sizes[person, 1]))
-        return Crop(self.center[person], self.scale[person], np.float64(0), np.bool_(False), size)
+        return Crop(self.center[person], self.scale[person], np.array(0.0), np.array(False), size)
 
 
 def cache_home() -> Path:

@@ -152,8 +152,13 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its tensors on a device."""
-        names = ("images", "keypoints_crop", "visibility", "gains")
-        return replace(self, **{name: send(getattr(self, name), device) for name in names})
+        return replace(
+            self,
+            images=send(self.images, device),
+            keypoints_crop=send(self.keypoints_crop, device),
+            visibility=send(self.visibility, device),
+            gains=send(self.gains, device),
+        )
 
 
 def load_image(path: Path) -> Tensor:

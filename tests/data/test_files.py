@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Atomic writes: a file is written completely or not at all."""
 
 import os
 
@@ -8,26 +8,27 @@ from posenfs.data.files import beside, left_half, write_whole
 
 
 @pytest.fixture
-def private():
-    before = os.umask(0o077)
+def restrictive_umask():
+    old_mask = os.umask(0o077)
     yield
-    os.umask(before)
+    os.umask(old_mask)
 
 
-def test_the_rights_are_those_of_any_new_file(private, tmp_path):
+def test_a_written_file_has_the_permissions_of_any_new_file(restrictive_umask, tmp_path):
     write_whole(tmp_path / "a.json", "{}")
     assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o600
 
 
-def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+def test_an_error_names_the_requested_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="none/a.json'$"):
         write_whole(tmp_path / "none" / "a.json", "{}")
 
 
-def test_where_writing_fails_the_old_one_stays(tmp_path):
+def test_the_old_file_stays_if_writing_fails(tmp_path):
     write_whole(tmp_path / "a.json", "old")
-    with pytest.raises(ZeroDivisionError), beside(tmp_path / "a.json") as written:
-        written.write_text("half")
-        assert list(left_half(tmp_path)) == [written] and written.suffix == ".json"
+    with pytest.raises(ZeroDivisionError), beside(tmp_path / "a.json") as temporary:
+        temporary.write_text("half")
+        assert list(left_half(tmp_path)) == [temporary] and temporary.suffix == ".json"
+
         raise ZeroDivisionError
     assert (tmp_path / "a.json").read_text() == "old" and not list(left_half(tmp_path))

@@ -1,4 +1,4 @@
-"""Damaged files of every kind: either they are read, or one DataError says what is wrong; nothing else, and no hang."""
+"""Damaged files: readers either read them or raise a DataError; no other error and no hang."""
 
 import copy
 import io
@@ -18,7 +18,7 @@ from posenfs.data.pictures import picture_fault
 from posenfs.data.sample import DataError, load_image
 from posenfs.evaluation.scoring import read_predictions, rescored, score_coco
 
-EXAMPLES = int(os.environ.get("POSENFS_FUZZ", "120"))  # of each; thousands once in a while
+EXAMPLES = int(os.environ.get("POSENFS_FUZZ", "120"))  # per test; set thousands now and then
 BOUNDED = settings(
     max_examples=EXAMPLES,
     deadline=2000,
@@ -40,7 +40,7 @@ ANYTHING = st.recursive(
 
 @st.composite
 def damaged(draw, content):
-    """A JSON value with one to three places replaced, removed or doubled."""
+    """A JSON value in which one to three values are replaced, removed or duplicated."""
     content = copy.deepcopy(content)
     for _ in range(draw(st.integers(1, 3))):
         here, depth = content, draw(st.integers(1, 4))
@@ -88,7 +88,7 @@ def reads(reader, *arguments) -> None:
 
 @BOUNDED
 @given(st.data())
-def test_annotations(files, tmp_path, data):
+def test_damaged_annotations(files, tmp_path, data):
     kind = data.draw(st.sampled_from(["mpii", "coco"]))
     name = {"mpii": "valid.json", "coco": "person_keypoints_val.json"}[kind]
     (tmp_path / name).write_text(json.dumps(data.draw(damaged(files[kind]))))
@@ -97,15 +97,18 @@ def test_annotations(files, tmp_path, data):
 
 @BOUNDED
 @given(st.data())
-def test_results_and_detections(files, drawn, tmp_path, data):
+def test_damaged_results_and_detections(files, drawn, tmp_path, data):
     people = read_coco(drawn, "valid")
     rows = [
         {
-            "image_id": int(people.coco.image_ids[people.image_index[n]]), "category_id": 1, "score": 0.5,
-            "bbox": people.boxes[n].tolist(), "keypoints": np.ones(51).tolist(),
+            "image_id": int(people.coco.image_ids[people.image_index[n]]),
+            "category_id": 1,
+            "score": 0.5,
+            "bbox": people.boxes[n].tolist(),
+            "keypoints": np.ones(51).tolist(),
         }
         for n in range(2)
-    ]  # fmt: skip
+    ]
     (tmp_path / "rows.json").write_text(json.dumps(data.draw(damaged(rows))))
     reads(with_detections, people, tmp_path / "rows.json")
     reads(score_coco, tmp_path / "rows.json", people.coco.path, True, 0.9)
@@ -117,7 +120,7 @@ def test_results_and_detections(files, drawn, tmp_path, data):
 
 @BOUNDED
 @given(st.data())
-def test_annotations_that_results_are_scored_by(files, tmp_path, data):
+def test_damaged_annotations_of_scored_results(files, tmp_path, data):
     annotation = files["coco"]["annotations"][0]
     rows = [
         {key: annotation[key] for key in ("image_id", "category_id", "keypoints", "bbox")}
@@ -130,7 +133,7 @@ def test_annotations_that_results_are_scored_by(files, tmp_path, data):
 
 @BOUNDED
 @given(st.data())
-def test_a_description_of_own_data(own, data):
+def test_damaged_descriptions_of_custom_data(own, data):
     text = own.read_text()
     try:
         place = data.draw(st.integers(0, len(text) - 1))
@@ -146,7 +149,8 @@ def test_a_description_of_own_data(own, data):
 
 @BOUNDED
 @given(st.data(), st.sampled_from(["JPEG", "PNG"]))
-def test_picture_bytes(tmp_path, data, form):
+def test_damaged_image_files(tmp_path, data, form):
+
     buffer = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)).save(
         buffer, form

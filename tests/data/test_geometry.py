@@ -1,3 +1,5 @@
+"""Coordinate frames and crops: inverses, mirroring, and no shift of half a pixel."""
+
 import numpy as np
 import pytest
 import torch
@@ -33,9 +35,9 @@ points = st.lists(
 
 
 @given(crops, points)
-def test_there_and_back(crop, points_image):
-    there = crop_to_heatmap(image_to_crop(points_image, crop))
-    back = crop_to_image(heatmap_to_crop(there), crop)
+def test_maps_to_heatmap_and_back_are_inverse(crop, points_image):
+    points_heatmap = crop_to_heatmap(image_to_crop(points_image, crop))
+    back = crop_to_image(heatmap_to_crop(points_heatmap), crop)
     np.testing.assert_allclose(back, points_image, atol=1e-3)
 
 
@@ -45,7 +47,7 @@ boxes = st.tuples(
 
 
 @given(boxes, crops, points)
-def test_there_and_back_from_any_box(box, change, points_image):
+def test_maps_are_inverse_for_any_box(box, change, points_image):
     upright = crop_of_box(box, change.size)
     zoomed = upright.scale * np.clip(change.scale, 0.7, 1.3)
     crop = Crop(upright.center, zoomed, change.rotation, change.flip, change.size)
@@ -71,21 +73,21 @@ def test_image_to_crop_by_complex_numbers(crop, points_image):
 
 
 @given(crops, points)
-def test_a_batch_of_crops_is_its_crops(crop, points_image):
-    other = Crop(crop.center + 3, crop.scale * 2, crop.rotation - 5, ~crop.flip, crop.size)
-    both = Crop(
+def test_a_batch_of_crops_maps_like_each_crop(crop, points_image):
+    second = Crop(crop.center + 3, crop.scale * 2, crop.rotation - 5, ~crop.flip, crop.size)
+    batch = Crop(
         *(
-            np.stack([getattr(c, f) for c in (crop, other)])
+            np.stack([getattr(c, f) for c in (crop, second)])
             for f in ("center", "scale", "rotation", "flip")
         ),
         crop.size,
     )
-    expected = np.stack([image_to_crop(points_image, crop), image_to_crop(points_image, other)])
-    np.testing.assert_allclose(image_to_crop(np.stack([points_image] * 2), both), expected)
+    expected = np.stack([image_to_crop(points_image, crop), image_to_crop(points_image, second)])
+    np.testing.assert_allclose(image_to_crop(np.stack([points_image] * 2), batch), expected)
 
 
 @given(st.integers(16, 512), st.floats(-10, 600))
-def test_heatmap_pixels_cover_four_crop_pixels(width, x):
+def test_a_heatmap_pixel_covers_four_crop_pixels_along_an_axis(width, x):
     assert crop_to_heatmap(1.5) == 0  # the middle of crop pixels 0, 1, 2, 3
     assert crop_to_heatmap(-0.5) == -0.5  # the left edge stays the left edge
     mirrored = width * 4 - 1 - x
@@ -95,14 +97,14 @@ def test_heatmap_pixels_cover_four_crop_pixels(width, x):
 @pytest.mark.parametrize(
     ("size", "expected"), [((100, 100), 2.5), ((75, 100), 200 * 1.25 / 75), ((100, 200), 2.5)]
 )
-def test_boxes_grow_to_the_crops_aspect(size, expected):
+def test_boxes_are_extended_to_the_aspect_ratio_of_the_crop(size, expected):
     crop = crop_of_box(np.array([10.0, 20.0, 200.0, 100.0]), size)
     assert crop.center.tolist() == [110, 70]
     assert crop.scale == pytest.approx(expected)
 
 
 @given(st.sampled_from([MPII, COCO, LSP]), st.integers(8, 300), st.integers(0, 2**32 - 1))
-def test_mirroring_keypoints_twice_is_nothing(skeleton, width, seed):
+def test_mirroring_keypoints_twice_is_the_identity(skeleton, width, seed):
     random = np.random.default_rng(seed)
     keypoints = random.integers(0, width * 64, (len(skeleton), 2)) / 64
     visibility = random.integers(0, 3, len(skeleton))
@@ -122,8 +124,8 @@ def test_mirroring_a_crop_and_its_keypoints_commutes(crop, seed):
     keypoints, visibility = random.uniform(0, 90, (16, 2)), random.integers(0, 3, 16)
     upright = Crop(crop.center, crop.scale, crop.rotation, np.bool_(False), (64, 64))
     flipped = Crop(crop.center, crop.scale, crop.rotation, np.bool_(True), (64, 64))
-    a, b = cut_crop(image, upright), cut_crop(image, flipped)
-    assert (a.flip(-1).int() - b.int()).abs().max() <= 1
+    upright_pixels, flipped_pixels = cut_crop(image, upright), cut_crop(image, flipped)
+    assert (upright_pixels.flip(-1).int() - flipped_pixels.int()).abs().max() <= 1
     mirrored, _ = mirror_keypoints(
         image_to_crop(keypoints, upright), visibility, MPII.flip_order, 64
     )
@@ -132,8 +134,8 @@ def test_mirroring_a_crop_and_its_keypoints_commutes(crop, seed):
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 3.7, 6.0])
 @pytest.mark.parametrize("rotation", [0.0, 30.0])
-def test_pixels_go_where_points_go(scale, rotation):
-    """A blurred dot drawn in the image has its centre of mass in the crop where its keypoint is: no half pixel lost."""
+def test_pixels_and_points_map_to_the_same_position(scale, rotation):
+    """The centre of mass of a blurred dot in the crop is where the dot's keypoint is mapped."""
     x, y = 211.3, 187.8
     grid_y, grid_x = np.mgrid[0:400, 0:420]
     sigma = 4 * max(scale, 1)
@@ -148,7 +150,7 @@ def test_pixels_go_where_points_go(scale, rotation):
     np.testing.assert_allclose(center, image_to_crop(np.array([[x, y]]), crop)[0], atol=0.06)
 
 
-def test_identity_crop_is_the_image():
+def test_the_identity_crop_equals_the_image():
     image = torch.randint(0, 256, (3, 40, 60), dtype=torch.uint8)
     crop = Crop(np.array([29.5, 19.5]), np.float64(1), np.float64(0), np.bool_(False), (60, 40))
     assert cut_crop(image, crop).equal(image)
@@ -162,8 +164,9 @@ def test_a_crop_far_outside_is_black(scale):
     assert cut_crop(torch.full((3, 40, 60), 200, dtype=torch.uint8), crop).max() == 0
 
 
-def test_shrinking_averages_instead_of_skipping():
-    """One-pixel stripes shrunk by eight become even grey, not an alias of black and white."""
+def test_shrinking_averages_pixels():
+    """One-pixel stripes shrunk by eight become an even grey, not aliased black and white."""
+
     image = (torch.arange(512) % 2 * 255).to(torch.uint8).expand(3, 512, 512)
     crop = Crop(np.array([255.5, 255.5]), np.float64(8), np.float64(0), np.bool_(False), (32, 32))
     assert (cut_crop(image, crop).float() - 127.5).abs().max() < 2

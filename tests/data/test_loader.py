@@ -1,3 +1,5 @@
+"""Loader and augmentation: reproducible batches, ranges, keypoints of crops."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -15,15 +17,15 @@ def people(drawn):
     return read_mpii(drawn, "train")
 
 
-def _same(a, b):
+def _same(batches, other_batches):
     return all(
-        torch.equal(getattr(x, name), getattr(y, name))
-        for x, y in zip(a, b, strict=True)
+        torch.equal(getattr(batch, name), getattr(other_batch, name))
+        for batch, other_batch in zip(batches, other_batches, strict=True)
         for name in ("images", "keypoints_crop", "visibility")
     )
 
 
-def test_batches_depend_on_seed_epoch_index_alone(people):
+def test_batches_depend_on_seed_epoch_and_index_only(people):
     crops = Crops(people, (64, 64), PAPER, seed=3)
     plain, workers = Loader(crops, 4), Loader(crops, 4, workers=2)
     for epoch in (0, 1):
@@ -37,9 +39,9 @@ def test_batches_depend_on_seed_epoch_index_alone(people):
     )
 
 
-def test_once_sees_everybody_in_order(people):
-    seen = np.concatenate([batch.index for batch in Loader(Crops(people, (64, 64)), 4).once()])
-    assert seen.tolist() == list(range(len(people)))
+def test_once_gives_all_people_in_order(people):
+    index = np.concatenate([batch.index for batch in Loader(Crops(people, (64, 64)), 4).once()])
+    assert index.tolist() == list(range(len(people)))
 
 
 def test_orders_are_permutations_and_differ():
@@ -54,7 +56,7 @@ def test_generators_of_neighbours_do_not_overlap():
 
 
 @pytest.mark.parametrize("augmentation", [PAPER, RELEASED], ids=["paper", "released"])
-def test_augmentation_has_its_range(augmentation):
+def test_augmentation_stays_in_its_range(augmentation):
     crop = crop_of_box(np.tile([0.0, 0.0, 100.0, 100.0], (2000, 1)), (100, 100))
     drawn = augment(crop, augmentation, 0, 0, np.arange(2000))
     turns, zooms = drawn.rotation, drawn.scale / crop.scale
@@ -72,7 +74,7 @@ def test_augmentation_has_its_range(augmentation):
 @pytest.mark.parametrize(
     "augmentation", [None, replace(PAPER, colour=0.3), RELEASED], ids=["no", "paper", "released"]
 )
-def test_many_are_placed_as_each_alone(people, augmentation):
+def test_a_batch_is_placed_like_its_people_one_by_one(people, augmentation):
     crops, index = Crops(people, (64, 48), augmentation, seed=3), np.array([4, 0, 2])
     together, apart = (
         crops.place(5, index),
@@ -84,18 +86,19 @@ def test_many_are_placed_as_each_alone(people, augmentation):
         np.testing.assert_array_equal(getattr(together.crop, name), getattr(apart.crop, name))
 
 
-def test_keypoints_of_a_crop_lead_back_to_the_image(people):
+def test_keypoints_of_a_crop_map_back_to_the_image(people):
     for batch in Loader(Crops(people, (64, 64), PAPER, seed=1), 5).epoch(0):
         back = crop_to_image(batch.keypoints_crop.double().numpy(), batch.crop)
         for person, flip, points, visible in zip(
             batch.index, batch.crop.flip, back, batch.visibility, strict=True
         ):
-            own = list(people.skeleton.flip_order if flip else range(16))
-            truth = people.keypoints_image[person][own]
+            keypoint_order = list(people.skeleton.flip_order if flip else range(16))
+            truth = people.keypoints_image[person][keypoint_order]
             np.testing.assert_allclose(points[visible > 0], truth[visible > 0], atol=1e-3)
 
 
-def test_what_lies_outside_the_crop_is_not_labelled_and_holds_zeros(people):
+def test_keypoints_outside_the_crop_are_unlabelled_and_zero(people):
+
     crops = Crops(people.select([0]), (64, 64))
     sample = crops[0, 0]
     small = Crop(

@@ -1,3 +1,5 @@
+"""Reader of LSP-extended: keypoints, boxes, head sizes, and the errors of invalid files."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,12 +14,12 @@ IMAGES = 5003
 
 @pytest.fixture(scope="module")
 def joints():
-    """[14, 3, images] as in the file: what is not labelled holds garbage."""
+    """[14, 3, images] as in the file; unlabelled coordinates are arbitrary."""
     random = np.random.default_rng(0)
     joints = np.concatenate([random.uniform(10, 150, (14, 2, IMAGES)), np.ones((14, 1, IMAGES))], 1)
-    joints[3, :, 5001] = (-40, -3, 0)  # a left hip that is not labelled
-    joints[12, 2, 5002] = 0  # a neck
-    joints[:, 2, 7] = 0  # nobody
+    joints[3, :, 5001] = (-40, -3, 0)  # an unlabelled left hip
+    joints[12, 2, 5002] = 0  # an unlabelled neck
+    joints[:, 2, 7] = 0  # a person without labels
     return joints
 
 
@@ -28,7 +30,7 @@ def write(root, joints):
     return root
 
 
-def test_keypoints_boxes_and_heads(joints, tmp_path):
+def test_keypoints_boxes_and_head_sizes(joints, tmp_path):
     root = write(tmp_path, joints)
     train, valid = read_lsp(root, "train"), read_lsp(root, "valid")
     assert (len(train), len(valid)) == (4999, 3)  # the person without a label is left out
@@ -52,14 +54,15 @@ def test_keypoints_boxes_and_heads(joints, tmp_path):
     assert load_image(valid.image_path(1)).shape == (3, 160, 160)
 
 
-def test_one_labelled_point_still_has_a_box(joints, tmp_path):
+def test_a_single_labelled_keypoint_has_a_box(joints, tmp_path):
     joints = joints.copy()
     joints[1:, 2, 5000] = 0
     box = read_lsp(write(tmp_path, joints), "valid").boxes[0]
     assert tuple(box[2:]) == (8, 8) and box[0] + 4 == pytest.approx(joints[0, 0, 5000])
 
 
-def test_unsound_files_are_named(joints, tmp_path):
+def test_an_error_names_the_invalid_file(joints, tmp_path):
+
     with pytest.raises(DataError, match=r"no LSP annotation at .*joints.mat"):
         read_lsp(tmp_path, "train")
     (tmp_path / "joints.mat").write_bytes(b"no mat file")

@@ -1,3 +1,5 @@
+"""Reader of MPII's JSON form: keypoint order, boxes, head sizes, and errors of invalid files."""
+
 import json
 import shutil
 
@@ -31,14 +33,14 @@ FILE_NAMES = [
 
 
 @pytest.fixture
-def own(drawn, tmp_path):
-    """A copy of the annotations that a test may spoil."""
+def data_copy(drawn, tmp_path):
+    """A copy of the annotations that a test may change."""
     shutil.copytree(drawn / "annot", tmp_path / "annot")
     (tmp_path / "images").symlink_to(drawn / "images")
     return tmp_path
 
 
-def spoil(root, **fields):
+def change_entry(root, **fields):
     path = root / "annot" / "train.json"
     entries = json.loads(path.read_text())
     entries[3].update(fields)
@@ -51,7 +53,7 @@ def test_file_order_is_the_papers_permutation():
     assert np.array_equal(np.array(FILE_ORDER)[back], np.arange(16))
 
 
-def test_keypoints_and_labels_move_together(drawn):
+def test_keypoints_and_labels_are_permuted_together(drawn):
     entries, people = (
         json.loads((drawn / "annot" / "train.json").read_text()),
         read_mpii(drawn, "train"),
@@ -100,33 +102,33 @@ def test_head_sizes_are_six_tenths_of_the_diagonal(drawn):
         ({"image": 7}, r"entry 3: no image name"),
     ],
 )
-def test_unsound_entries_are_refused_by_file_and_value(own, fields, message):
-    spoil(own, **fields)
+def test_an_error_names_the_entry_and_the_invalid_value(data_copy, fields, message):
+    change_entry(data_copy, **fields)
     with pytest.raises(DataError, match=message):
-        read_mpii(own, "train")
+        read_mpii(data_copy, "train")
 
 
-def test_missing_and_broken_files_are_named(own):
+def test_an_error_names_the_missing_or_broken_file(data_copy):
     with pytest.raises(DataError, match=r"nowhere.*annot.*train.json"):
-        read_mpii(own / "nowhere", "train")
-    (own / "annot" / "train.json").write_text("[{")
+        read_mpii(data_copy / "nowhere", "train")
+    (data_copy / "annot" / "train.json").write_text("[{")
     with pytest.raises(DataError, match="train.json is not JSON"):
-        read_mpii(own, "train")
-    (own / "annot" / "train.json").write_text("[]")
+        read_mpii(data_copy, "train")
+    (data_copy / "annot" / "train.json").write_text("[]")
     with pytest.raises(DataError, match="at least one person"):
-        read_mpii(own, "train")
-    (own / "annot" / "gt_valid.mat").write_bytes(b"no mat file")
+        read_mpii(data_copy, "train")
+    (data_copy / "annot" / "gt_valid.mat").write_bytes(b"no mat file")
     with pytest.raises(DataError, match="gt_valid.mat is not MPII's ground truth"):
-        read_mpii(own, "valid")
+        read_mpii(data_copy, "valid")
     savemat(
-        own / "annot" / "gt_valid.mat",
+        data_copy / "annot" / "gt_valid.mat",
         {name: np.zeros((16, 2, 3)) for name in ("pos_gt_src", "jnt_missing", "headboxes_src")},
     )
     with pytest.raises(DataError, match="two files must belong together"):
-        read_mpii(own, "valid")
+        read_mpii(data_copy, "valid")
 
 
-def test_ground_truth_that_is_no_number_is_named(own, drawn):
+def test_an_error_names_ground_truth_that_is_no_number(data_copy, drawn):
     whole = {k: v for k, v in loadmat(drawn / "annot" / "gt_valid.mat").items() if k[0] != "_"}
     keypoint, person = np.argwhere(whole["jnt_missing"] == 0)[3]
     for name, index, message in (
@@ -137,32 +139,33 @@ def test_ground_truth_that_is_no_number_is_named(own, drawn):
         ),
         ("headboxes_src", (1, 0, 2), "person 2's head box is no number"),
     ):
-        spoilt = {**whole, name: whole[name].astype(float)}
-        spoilt[name][index] = np.nan
-        savemat(own / "annot" / "gt_valid.mat", spoilt)
+        changed = {**whole, name: whole[name].astype(float)}
+        changed[name][index] = np.nan
+        savemat(data_copy / "annot" / "gt_valid.mat", changed)
         with pytest.raises(DataError, match=message):
-            read_mpii(own, "valid")
+            read_mpii(data_copy, "valid")
     savemat(
-        own / "annot" / "gt_valid.mat",
+        data_copy / "annot" / "gt_valid.mat",
         {**whole, "pos_gt_src": np.array([[1], [2, 3]], dtype=object)},
     )
     with pytest.raises(DataError, match="is not MPII's ground truth"):
-        read_mpii(own, "valid")
+        read_mpii(data_copy, "valid")
 
 
-def test_without_ground_truth_head_sizes_come_from_the_scale(own, drawn):
-    (own / "annot" / "gt_valid.mat").unlink()
-    people, known = read_mpii(own, "valid"), read_mpii(drawn, "valid")
+def test_without_ground_truth_head_sizes_come_from_the_scale(data_copy, drawn):
+    (data_copy / "annot" / "gt_valid.mat").unlink()
+    people, known = read_mpii(data_copy, "valid"), read_mpii(drawn, "valid")
     np.testing.assert_allclose(
         people.head_sizes, known.head_sizes, atol=2e-5
     )  # scales have six decimals
     assert people.head_source == "20 x scale" and known.head_source == "0.6 x head-box diagonal"
 
 
-def test_a_truncated_image_is_named(own):
-    people = read_mpii(own, "train")
-    (own / "images").unlink()
-    (own / "images").mkdir()
+def test_an_error_names_the_truncated_image(data_copy):
+
+    people = read_mpii(data_copy, "train")
+    (data_copy / "images").unlink()
+    (data_copy / "images").mkdir()
     path = people.image_path(0)
     with pytest.raises(DataError, match="no image at"):
         load_image(people.image_path(0))

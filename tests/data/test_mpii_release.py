@@ -1,4 +1,4 @@
-"""MPII's own MAT-file: the same people as from the JSON form, its irregularities, its splits, unsound files."""
+"""Reader of MPII's own MAT-file: equality with the JSON form, splits, and invalid files."""
 
 import copy
 import io
@@ -30,27 +30,32 @@ BOUNDED = settings(
 
 
 def matlab(rows: list[dict], fields: list[str] | None = None) -> np.ndarray:
-    """A 1 x N struct array; a field that a row has not is []."""
+    """A 1 x N struct array; a field that a row lacks is []."""
     fields = fields or list(dict.fromkeys(name for row in rows for name in row))
-    found = np.empty((1, len(rows)), [(name, object) for name in fields])
+    struct = np.empty((1, len(rows)), [(name, object) for name in fields])
     for number, row in enumerate(rows):
         for name in fields:
-            found[name][0, number] = row.get(name, EMPTY)
-    return found
+            struct[name][0, number] = row.get(name, EMPTY)
+    return struct
 
 
 def rectangle(points=((3.0, 5.0, 0),), scale=1.0, **fields) -> dict:
-    """A person with points (x, y, id) or (x, y, id, is_visible), at (50, 60), with a head box of 30 x 40 px."""
+    """A person at (50, 60) with points (x, y, id[, is_visible]) and a head box of 30 x 40 px."""
     rows = [dict(zip(("x", "y", "id", "is_visible"), point, strict=False)) for point in points]
-    known = {
-        "x1": 10.0, "y1": 10.0, "x2": 40.0, "y2": 50.0, "annopoints": matlab([{"point": matlab(rows)}]),
-        "scale": scale, "objpos": matlab([{"x": 50.0, "y": 60.0}]),
-    }  # fmt: skip
-    return known | fields
+    defaults = {
+        "x1": 10.0,
+        "y1": 10.0,
+        "x2": 40.0,
+        "y2": 50.0,
+        "annopoints": matlab([{"point": matlab(rows)}]),
+        "scale": scale,
+        "objpos": matlab([{"x": 50.0, "y": 60.0}]),
+    }
+    return defaults | fields
 
 
 def release(pictures: list[dict]) -> dict:
-    """RELEASE of pictures {name, people, train, single}, all but the name with a default, as savemat takes it."""
+    """RELEASE of images {name, people, train, single}, each with a default, for savemat."""
     annolist, single = [], np.empty((len(pictures), 1), object)
     for number, picture in enumerate(pictures):
         people = picture.get("people", [rectangle()])
@@ -78,7 +83,7 @@ def write_release(root, pictures: list[dict], folder: str = "."):
 
 
 def release_of(drawn, root) -> list[dict]:
-    """Write the drawn training people as a release below `root`; returns the entries of their JSON file."""
+    """Write the drawn training people as a release; return the entries of their JSON file."""
     entries = json.loads((drawn / "annot" / "train.json").read_text())
     pictures: dict[str, list] = {}
     for entry in entries:
@@ -102,7 +107,7 @@ def release_of(drawn, root) -> list[dict]:
     return entries
 
 
-def test_the_same_people_as_from_the_json_form(drawn, tmp_path):
+def test_people_equal_those_of_the_json_form(drawn, tmp_path):
     entries, expected = release_of(drawn, tmp_path), read_mpii(drawn, "train")
     names = list(dict.fromkeys(entry["image"] for entry in entries))
     rows = {split: read_release(tmp_path, split) for split in ("train", "valid")}
@@ -119,15 +124,15 @@ def test_the_same_people_as_from_the_json_form(drawn, tmp_path):
             assert number == person_id(
                 names.index(name) + 1, seen[name] + 1
             )  # the file's numbers count from 1
-            own = order[name][seen[name]]
+            row = order[name][seen[name]]
             seen[name] += 1
             for field in ("keypoints_image", "visibility", "boxes", "head_sizes"):
                 np.testing.assert_allclose(
-                    getattr(people, field)[n], getattr(expected, field)[own], atol=1e-9
+                    getattr(people, field)[n], getattr(expected, field)[row], atol=1e-9
                 )
 
 
-def test_every_tenth_picture_with_people_validates(tmp_path):
+def test_every_tenth_image_with_people_validates(tmp_path):
     two, twice = {"people": [rectangle(), rectangle()]}, {"name": "twice.jpg"}
     pictures = [{"people": []}, *[{}] * 8, two, twice, {"train": False}, *[{}] * 9, two, twice]
     write_release(tmp_path, pictures)
@@ -173,7 +178,7 @@ def test_visibility_in_each_of_its_forms(tmp_path, point, expected):
     )
 
 
-def test_of_a_point_listed_twice_the_first_counts(tmp_path):
+def test_the_first_of_two_points_with_one_id_counts(tmp_path):
     write_release(tmp_path, [{"people": [rectangle([(3.5, 5.25, 6), (9, 9, 6)])]}])
     assert read_release(tmp_path, "train").keypoints_image[0, MPII.index("pelvis")].tolist() == [
         2.5,
@@ -181,7 +186,7 @@ def test_of_a_point_listed_twice_the_first_counts(tmp_path):
     ]
 
 
-def test_people_who_lack_something_are_counted_by_reason(tmp_path):
+def test_incomplete_people_are_counted_by_reason(tmp_path):
     heads = {"x1": 1.0, "y1": 1.0, "x2": 2.0, "y2": 2.0}
     people = [
         rectangle(),
@@ -208,7 +213,7 @@ def test_people_who_lack_something_are_counted_by_reason(tmp_path):
     np.testing.assert_allclose(found.boxes[0], [49 - 100, 59 + 15 - 100, 200, 200])
 
 
-def test_the_test_split_is_of_people_who_stand_apart(tmp_path):
+def test_the_test_split_holds_the_people_of_single_person(tmp_path):
     bare = {key: value for key, value in rectangle().items() if key in ("scale", "objpos")}
     pictures = [
         {"train": True, "single": [1]},
@@ -257,20 +262,20 @@ def test_the_test_split_is_of_people_who_stand_apart(tmp_path):
         ({"points": [(1.0, 2.0, 9, 5)]}, r"is_visible 5; expected 0, 1 or nothing"),
     ],
 )
-def test_unsound_people_are_refused_by_picture_and_value(tmp_path, fields, message):
+def test_an_error_names_the_image_and_the_invalid_value(tmp_path, fields, message):
     write_release(tmp_path, [{}, {"people": [rectangle(**fields)]}])
     with pytest.raises(DataError, match=message):
         read_release(tmp_path, "train")
 
 
 @pytest.mark.parametrize("name", ["../a.jpg", "/a.jpg", EMPTY, 3.0])
-def test_unsound_picture_names_are_refused(tmp_path, name):
+def test_invalid_image_names_are_errors(tmp_path, name):
     write_release(tmp_path, [{}, {"name": name}])
     with pytest.raises(DataError, match="image 2.*image (name|path)"):
         read_release(tmp_path, "train")
 
 
-def test_unsound_files_are_named(tmp_path):
+def test_an_error_describes_the_invalid_file(tmp_path):
     with pytest.raises(DataError, match=f"no {NAME} in "):
         read_release(tmp_path, "train")
     path = tmp_path / NAME
@@ -310,14 +315,14 @@ def test_unsound_files_are_named(tmp_path):
 
 
 def changed(whole: np.ndarray, **fields) -> np.ndarray:
-    found = np.empty((1, 1), whole.dtype)
+    struct = np.empty((1, 1), whole.dtype)
     for name in whole.dtype.names:
-        found[name][0, 0] = fields.get(name, whole[name][0, 0])
-    return found
+        struct[name][0, 0] = fields.get(name, whole[name][0, 0])
+    return struct
 
 
-def everybody() -> list[dict]:
-    """A picture of each kind."""
+def every_kind_of_image() -> list[dict]:
+    """A training image with people, an empty one, and a test image."""
     points = [(float(k), k + 1.0, float(k), EMPTY if k in (8, 9) else "1") for k in range(16)]
     return [
         {"people": [rectangle(points), rectangle(points[:2])]},
@@ -335,8 +340,8 @@ def reads(root) -> None:
             assert str(error)
 
 
-def test_the_file_of_every_kind_is_sound(tmp_path):
-    path = write_release(tmp_path, everybody())
+def test_a_file_with_every_kind_of_image_is_read(tmp_path):
+    path = write_release(tmp_path, every_kind_of_image())
     assert [len(people_of_release(load_release(path), split)) for split in ("train", "test")] == [
         2,
         1,
@@ -348,8 +353,8 @@ def test_the_file_of_every_kind_is_sound(tmp_path):
 
 @BOUNDED
 @given(st.data())
-def test_corrupt_bytes(tmp_path, data):
-    content = bytearray(write_release(tmp_path, everybody()).read_bytes())
+def test_corrupted_bytes_raise_data_errors_only(tmp_path, data):
+    content = bytearray(write_release(tmp_path, every_kind_of_image()).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     (tmp_path / NAME).write_bytes(bytes(content))
@@ -358,9 +363,9 @@ def test_corrupt_bytes(tmp_path, data):
 
 @BOUNDED
 @given(st.floats(0, 1), st.booleans())
-def test_files_cut_short(tmp_path, share, packed):
+def test_truncated_files_raise_data_errors(tmp_path, share, packed):
     buffer = io.BytesIO()
-    savemat(buffer, release(everybody()), do_compression=packed)
+    savemat(buffer, release(every_kind_of_image()), do_compression=packed)
     (tmp_path / NAME).write_bytes(buffer.getvalue()[: int(share * (len(buffer.getvalue()) - 1))])
     with pytest.raises(DataError, match=NAME):
         read_release(tmp_path, "train")
@@ -373,8 +378,9 @@ VALUES = st.sampled_from(
 
 @BOUNDED
 @given(st.data())
-def test_fields_that_are_dropped_or_hold_something_else(tmp_path, data):
-    content = copy.deepcopy(release(everybody()))
+def test_missing_and_wrong_fields_raise_data_errors_only(tmp_path, data):
+
+    content = copy.deepcopy(release(every_kind_of_image()))
     here, depth = content["RELEASE"], data.draw(st.integers(1, 6))
     for level in range(depth):
         row = data.draw(st.integers(0, here.size - 1))
@@ -390,7 +396,7 @@ def test_fields_that_are_dropped_or_hold_something_else(tmp_path, data):
             if data.draw(st.booleans()):
                 here[name].reshape(-1)[row] = data.draw(VALUES)
             else:
-                here.dtype.names = tuple(f"no_{own}" if own == name else own for own in names)
+                here.dtype.names = tuple(f"no_{n}" if n == name else n for n in names)
             break
         here = inner
     savemat(tmp_path / NAME, content)

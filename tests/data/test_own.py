@@ -1,4 +1,4 @@
-"""Data of one's own: a TOML file, annotations in COCO's form, any keypoints; through a search and the check."""
+"""Custom data: its TOML file, annotations in COCO's form, a search and the check."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def test_people_skeleton_and_parts(own):
     assert len(parts_of(spec, 1)) == 1 and len(open_data(spec, progress=False)[0]) > 0
 
 
-def test_through_a_search_and_the_check(own, tiny, tmp_path, capsys):
+def test_custom_data_in_a_search_and_the_check(own, tiny, tmp_path, capsys):
     experiment = replace(tiny, data=DataSpec("own", str(own)), run=replace(tiny.run, epochs=1))
     search = Search(experiment, tmp_path / "run", progress=False)
     search.finish()
@@ -46,7 +46,7 @@ def test_through_a_search_and_the_check(own, tiny, tmp_path, capsys):
     assert train["people"] == len(search.train) and not valid["wrong"]
 
 
-def test_its_folder_and_its_files_are_no_data_set(own):
+def test_only_the_toml_file_stands_for_the_data_set(own):
     with pytest.raises(DataError, match=f"give the TOML file: posenfs data check {own}"):
         check_data(own.parent, progress=False)
     with pytest.raises(
@@ -94,22 +94,23 @@ def test_its_folder_and_its_files_are_no_data_set(own):
         (lambda t: t.replace('category = "acrobat"', ""), "has no category `person`"),
     ],
 )
-def test_descriptions_that_cannot_be_used(change, message, own):
+def test_an_error_names_the_invalid_field_of_a_description(change, message, own):
     own.write_text(change(own.read_text()))
     with pytest.raises(DataError, match=message) as error:
         read_own(own, "train")
     assert str(own.parent) in str(error.value)
 
 
-def test_no_description(tmp_path):
+def test_a_missing_description_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no description of data"):
         read_description(tmp_path / "own.toml")
     with pytest.raises(ValueError, match=r"own` needs --data.root .*--root.*: the TOML file"):
         open_data(DataSpec("own"), progress=False)
 
 
-def test_left_and_right_without_mirrored_pairs(own, tiny, tmp_path, capsys):
-    """The check and a search say which line the description needs; with it they are silent."""
+def test_missing_mirrored_pairs_give_a_warning(own, tiny, tmp_path, capsys):
+    """The check and a search print the line that the description needs."""
+
     text = own.read_text()
     line = 'mirrored = [["left_wrist", "right_wrist"], ["left_ankle", "right_ankle"]]'
     assert line in text

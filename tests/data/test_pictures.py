@@ -1,4 +1,4 @@
-"""Pictures as they come: turned, grey, transparent, cut off, or none at all."""
+"""Image files: rotated, grey, transparent, truncated and missing ones."""
 
 import io
 import shutil
@@ -30,7 +30,7 @@ def encoded(format):
 @pytest.mark.parametrize(
     ("orientation", "turns", "mirrored"), [(1, 0, 0), (3, 2, 0), (6, 3, 0), (8, 1, 0), (2, 0, 1)]
 )
-def test_a_picture_stands_upright_by_its_exif_tag(tmp_path, orientation, turns, mirrored):
+def test_an_image_is_upright_by_its_exif_tag(tmp_path, orientation, turns, mirrored):
     exif = Image.Exif()
     exif[0x0112] = orientation
     expected = np.rot90(PIXELS, turns)
@@ -42,7 +42,7 @@ def test_a_picture_stands_upright_by_its_exif_tag(tmp_path, orientation, turns, 
     np.testing.assert_array_equal(image, expected[:, ::-1] if mirrored else expected)
 
 
-def test_grey_and_transparent_pictures_become_rgb(tmp_path):
+def test_grey_and_transparent_images_become_rgb(tmp_path):
     grey = load_image(saved(tmp_path / "grey.jpg", Image.fromarray(PIXELS[..., 0]))).numpy()
     assert grey.shape == (3, 40, 60) and (grey == grey[:1]).all()
     deep = load_image(
@@ -59,7 +59,7 @@ def test_grey_and_transparent_pictures_become_rgb(tmp_path):
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
-def test_every_cut_is_found(tmp_path, format):
+def test_truncated_and_damaged_files_are_found(tmp_path, format):
     whole, path = encoded(format), tmp_path / "a"
     path.write_bytes(whole)
     assert picture_fault(path) is None
@@ -68,7 +68,7 @@ def test_every_cut_is_found(tmp_path, format):
         assert f"not a whole image, {length} bytes" in picture_fault(path)
         with pytest.raises(DataError, match="is not a whole image"):
             load_image(path)
-    if format == "PNG":  # whose checksums tell of damage anywhere
+    if format == "PNG":  # its checksums reveal any damage
         path.write_bytes(whole[: len(whole) // 2] + bytes(50) + whole[len(whole) // 2 + 50 :])
         assert "not a whole image" in picture_fault(path)
     path.write_bytes(b"<html>404 not found</html>")
@@ -79,7 +79,7 @@ def test_every_cut_is_found(tmp_path, format):
     assert "not a whole image" in picture_fault(tmp_path)  # a folder
 
 
-def test_only_broken_ones_are_found_among_many(tmp_path):
+def test_only_broken_images_are_found_among_many(tmp_path):
     whole = encoded("JPEG")
     paths = [tmp_path / f"{n}.jpg" for n in range(200)]
     for n, path in enumerate(paths):
@@ -93,8 +93,8 @@ def test_only_broken_ones_are_found_among_many(tmp_path):
 
 
 @pytest.fixture
-def spoilt(drawn, tmp_path):
-    """A drawn set with one cut and one missing picture to train on."""
+def broken_set(drawn, tmp_path):
+    """A drawn set with one truncated and one missing training image."""
     shutil.copytree(drawn, tmp_path / "set")
     images = tmp_path / "set" / "images"
     (images / "train_000003.jpg").write_bytes((images / "train_000003.jpg").read_bytes()[:300])
@@ -102,8 +102,8 @@ def spoilt(drawn, tmp_path):
     return tmp_path / "set"
 
 
-def test_people_of_broken_pictures_are_left_out_and_named(drawn, spoilt, capsys):
-    train, valid = open_data(DataSpec("mpii", str(spoilt)), progress=False)
+def test_people_of_broken_images_are_left_out_and_named(drawn, broken_set, capsys):
+    train, valid = open_data(DataSpec("mpii", str(broken_set)), progress=False)
     whole = read_mpii(drawn, "train")
     lost = [
         whole.image_path(n).name in ("train_000003.jpg", "train_000005.jpg")
@@ -114,22 +114,23 @@ def test_people_of_broken_pictures_are_left_out_and_named(drawn, spoilt, capsys)
     np.testing.assert_array_equal(train.keypoints_image, whole.keypoints_image[~np.array(lost)])
     for n in range(len(train)):
         load_image(train.image_path(n))
-    words = capsys.readouterr().err
-    assert "drawn people (synthetic), train: 2 of 12 images cannot be used" in words
+    message = capsys.readouterr().err
+    assert "drawn people (synthetic), train: 2 of 12 images cannot be used" in message
     assert (
-        "train_000003.jpg: not a whole image, 300 bytes" in words
-        and "train_000005.jpg: missing" in words
+        "train_000003.jpg: not a whole image, 300 bytes" in message
+        and "train_000005.jpg: missing" in message
     )
 
 
-def test_strict_refuses_them(spoilt):
+def test_strict_makes_a_broken_image_an_error(broken_set):
     with pytest.raises(
         DataError, match=r"2 of 12 images cannot be used.*train_000003.jpg.*--strict"
     ):
-        open_data(DataSpec("mpii", str(spoilt)), progress=False, strict=True)
+        open_data(DataSpec("mpii", str(broken_set)), progress=False, strict=True)
 
 
-def test_a_folder_without_any_picture_is_refused(drawn, tmp_path):
+def test_a_folder_without_any_image_is_an_error(drawn, tmp_path):
+
     people = replace(read_mpii(drawn, "valid"), root=tmp_path)
     with pytest.raises(
         DataError, match=rf"6 of 6 images.*and 1 more. None is left: is {tmp_path} the folder"

@@ -139,7 +139,7 @@ def _compose(index: int, split: str, seed: int, difficulty: str) -> _Scene:
     rng = create_rng("stage")
     size = _SIZES[rng.integers(len(_SIZES))]
     light = np.array([rng.uniform(-0.6, 0.6), -0.55, 0.65])
-    count = rng.integers(*settings.people, endpoint=True)
+    count = int(rng.integers(*settings.people, endpoint=True))
     slots = rng.permutation(count)
     people = [
         _person(create_rng(f"person {n}"), size, (slots[n], count), n, settings)
@@ -151,7 +151,7 @@ def _compose(index: int, split: str, seed: int, difficulty: str) -> _Scene:
         if person["pose"] == "sitting"
     ]
     for n in range(rng.integers(*settings.occluders, endpoint=True)):
-        level: float = rng.integers(count) + 0.5  # in front of one person and behind the next
+        level = int(rng.integers(count)) + 0.5  # in front of one person and behind the next
         person = people[int(level)]
         depth = level * _LEVEL_DEPTH
         shapes = scenery.occluder(create_rng(f"thing {n}"), person, size[1], depth)
@@ -231,7 +231,8 @@ def _render(
     """Draw the background, then people and objects from back to front, a person's paint last."""
     shape = (scene.size[1], scene.size[0])
     rng = scene.rng("background")
-    clutter = rng.integers(*settings.clutter, endpoint=True)
+    clutter = int(rng.integers(*settings.clutter, endpoint=True))
+
     colour = scenery.background(rng, scene.size, clutter)
     canvas = figures.Canvas(colour, np.full(shape, -1e6, np.float32), np.zeros(shape, np.uint8))
     layers = [(level, _OCCLUDER, part) for level, part in objects]

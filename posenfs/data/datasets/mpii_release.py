@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,11 +80,11 @@ def load_release(path: Path) -> Release:
     """
     struct = load_struct(path, "RELEASE")
     fields = ("annolist", "img_train", "single_person")
-    if len(struct) != 1 or not set(fields) <= set(struct.dtype.names):
-        names = ", ".join(struct.dtype.names)
+    names = struct.dtype.names or ()
+    if len(struct) != 1 or not set(fields) <= set(names):
         raise DataError(
-            f"{path}: RELEASE has the fields {names:.200}; expected {', '.join(fields)}; copy it "
-            "again"
+            f"{path}: RELEASE has the fields {', '.join(names):.200}; expected "
+            f"{', '.join(fields)}; copy it again"
         )
     pictures, training, single_person = (np.ravel(struct[0][name]) for name in fields)
     if not {"image", "annorect"} <= set(pictures.dtype.names or ()):
@@ -328,7 +329,7 @@ def picture_name(place: str, entry: np.void) -> str:
     return image_name(place, name)
 
 
-def struct_rows(place: str, name: str, value: object) -> list[dict[str, object]]:
+def struct_rows(place: str, name: str, value: Any) -> list[dict[str, object]]:
     """Return the elements of a MATLAB struct array as dicts; none where it is empty or missing.
 
     Args:
@@ -356,7 +357,7 @@ def _number(place: str, name: str, value: object) -> float | None:
     return numbers[0] if numbers else None
 
 
-def _numbers(place: str, name: str, value: object) -> list[float]:
+def _numbers(place: str, name: str, value: Any) -> list[float]:
     """A MATLAB array, or strings that spell numbers, as a list; empty where it is missing."""
     if value is None or np.size(value) == 0:
         return []

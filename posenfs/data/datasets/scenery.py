@@ -34,8 +34,11 @@ def occluder(rng: np.random.Generator, figure: dict, height: int, z: float) -> l
         z: Depth of the object in px.
     """
     size = figure["height"]
-    names = ("left_knee", "right_knee", "left_elbow", "right_elbow")
-    names += ("pelvis", "left_ankle", "right_wrist")
+    names = [
+        *("left_knee", "right_knee", "left_elbow", "right_elbow"),
+        *("pelvis", "left_ankle", "right_wrist"),
+    ]
+
     x, y, _ = figure["joints"][names[rng.integers(len(names))]]
     colour, second_colour = rng.uniform(20, 235, 3), rng.uniform(20, 235, 3)
     kind = rng.choice(["pole", "box", "leaves"])
