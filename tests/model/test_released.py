@@ -1,4 +1,4 @@
-"""The authors' checkpoints: one file of theirs, and files written here in their layout from networks of every kind."""
+"""The authors' checkpoints: one real file, and files written in their layout from many networks."""
 
 import os
 import pickle
@@ -21,18 +21,20 @@ FOUR = ("zero", "skip", "dilated_3x3", "separable_3x3")
 SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
 
 
-def test_the_released_networks_output(real):
+def test_output_of_a_released_network(real):
     path = real("released_layout") / "mobilenet_v2_p8_mpii.pth"
     file, model = torch.load(path, weights_only=True), load_released(path, FOUR)
     plain = ReferenceNFS(MobileNetV2(), model.parts, model.spec, 8, RELEASED).eval()
     plain.load_state_dict(model.state_dict())
     for network in (model, plain):
         with torch.no_grad():
-            torch.testing.assert_close(network(file["input"].float()), file["output"].float(), rtol=0, atol=1e-5)
+            torch.testing.assert_close(
+                network(file["input"].float()), file["output"].float(), rtol=0, atol=1e-5
+            )
 
 
 def authors_names(model: PoseNFS, dead_node: bool) -> dict[str, torch.Tensor]:
-    """A PoseNFS's tensors by the authors' names, written down cell by cell."""
+    """The tensors of a PoseNFS by the authors' names."""
     state = {}
 
     def put(key: str, module: nn.Module) -> None:
@@ -40,23 +42,39 @@ def authors_names(model: PoseNFS, dead_node: bool) -> dict[str, torch.Tensor]:
 
     def put_fabric(name, fabric):
         state[f"{name}.alphas"], beta = fabric.alpha.detach(), fabric.beta.detach()
-        state[f"{name}.betas"] = torch.stack([beta[:, 1], beta[:, 0], beta[:, 2]], 1)  # same, finer, coarser
+        state[f"{name}.betas"] = torch.stack(
+            [beta[:, 1], beta[:, 0], beta[:, 2]], 1
+        )  # same, finer, coarser
         for layer, cells in enumerate(fabric.layers, start=fabric.spec.first):
             for row, cell in enumerate(cells):
                 key = f"{name}.cell_{layer}_{row}"
-                for place, ours in (("0", 1), ("1", 0), ("2", 2)):
-                    transfer, source = cell.transfers[ours], cell.sources[ours]
+                for place, slot in (("0", 1), ("1", 0), ("2", 2)):
+                    transfer, source = cell.transfers[slot], cell.sources[slot]
                     if source == row:
                         continue
                     down = source < row
-                    put(f"{key}.propress_list.{place}.{'operation.0' if down else 'conv_1x1'}", transfer.conv)
-                    put(f"{key}.propress_list.{place}.{'operation.1' if down else 'bn'}", transfer.norm)
+                    put(
+                        f"{key}.propress_list.{place}.{'operation.0' if down else 'conv_1x1'}",
+                        transfer.conv,
+                    )
+                    put(
+                        f"{key}.propress_list.{place}.{'operation.1' if down else 'bn'}",
+                        transfer.norm,
+                    )
                 for edge, candidates in enumerate(cell.edges):
-                    for number, (kind, operation) in enumerate(zip(fabric.spec.operations, candidates, strict=True)):
+                    for number, (kind, operation) in enumerate(
+                        zip(fabric.spec.operations, candidates, strict=True)
+                    ):
                         start = f"{key}.cell_arch.{edge}.ops.{number}.operation"
-                        blocks = {"separable_3x3": ["first", "second"], "dilated_3x3": [""]}.get(kind, [])
-                        for n, block in enumerate(getattr(operation, b) if b else operation for b in blocks):
-                            for m, part in enumerate((block.depthwise, block.pointwise, block.norm)):
+                        blocks = {"separable_3x3": ["first", "second"], "dilated_3x3": [""]}.get(
+                            kind, []
+                        )
+                        for n, block in enumerate(
+                            getattr(operation, b) if b else operation for b in blocks
+                        ):
+                            for m, part in enumerate(
+                                (block.depthwise, block.pointwise, block.norm)
+                            ):
                                 put(f"{start}.{4 * n + m}", part)
                         if "pool" in kind:
                             put(f"{start}.1", operation.norm)
@@ -73,45 +91,72 @@ def authors_names(model: PoseNFS, dead_node: bool) -> dict[str, torch.Tensor]:
     if isinstance(backbone, FabricBackbone):
         put("backbone.stem", backbone.stem)
         put_fabric("backbone", backbone.fabric)
-    elif isinstance(backbone, MobileNetV2):  # another flat naming, the same tensors in the same order
+    elif isinstance(backbone, MobileNetV2):  # other names, the same tensors in the same order
         for name, tensor in backbone.state_dict().items():
             state[f"backbone.features.{name}"] = tensor
-        state["backbone.features.17.conv.0.weight"] = torch.zeros(960, 160, 1, 1)  # blocks that are not used
+        state["backbone.features.17.conv.0.weight"] = torch.zeros(
+            960, 160, 1, 1
+        )  # blocks that are not used
     else:
         put("backbone", backbone)
         if hasattr(backbone, "stem"):  # ResNet-50 by its own names
-            own = {"stem.0": "conv1", "stem.1": "bn1", **{f"stages.{n}": f"layer{n + 1}" for n in range(4)}}
+            names = {
+                "stem.0": "conv1",
+                "stem.1": "bn1",
+                **{f"stages.{n}": f"layer{n + 1}" for n in range(4)},
+            }
             for key in [k for k in state if k.startswith("backbone.")]:
-                ours = next(o for o in own if key.startswith(f"backbone.{o}."))
-                state[key.replace(f"backbone.{ours}.", f"backbone.{own[ours]}.")] = state.pop(key)
+                [prefix] = [name for name in names if key.startswith(f"backbone.{name}.")]
+                renamed = key.replace(f"backbone.{prefix}.", f"backbone.{names[prefix]}.")
+                state[renamed] = state.pop(key)
     return state
 
 
 CASES = {
     "P1": ("mobilenet_v2", MPII, 1, 8, {}, FOUR, None),
     "P3 COCO, d 4": ("mobilenet_v2", COCO, 3, 4, {"width": 3}, FOUR, None),
-    "P5 HRNet, H 3": ("hrnet_w32", MPII, 5, 8, {"hidden_nodes": 3}, ("skip", "separable_3x3", "dilated_3x3"), None),
+    "P5 HRNet, H 3": (
+        "hrnet_w32",
+        MPII,
+        5,
+        8,
+        {"hidden_nodes": 3},
+        ("skip", "separable_3x3", "dilated_3x3"),
+        None,
+    ),
     "P8 ResNet, d 1": ("resnet50", COCO, 8, 1, {"hidden_nodes": 2}, FOUR, None),
     "Fabric-1": ("fabric_1", MPII, 3, 8, {}, FOUR, SIX),
-    "alpha per cell": ("mobilenet_v2", MPII, 3, 8, {"alpha_per_cell": True, "layers": 7}, FOUR, None),
+    "alpha per cell": (
+        "mobilenet_v2",
+        MPII,
+        3,
+        8,
+        {"alpha_per_cell": True, "layers": 7},
+        FOUR,
+        None,
+    ),
 }
 
 
-@pytest.mark.parametrize("dressed", [False, True], ids=["plain", "module., state_dict, counters, dead node"])
+@pytest.mark.parametrize(
+    "wrapped", [False, True], ids=["plain", "module., state_dict, counters, dead node"]
+)
 @pytest.mark.parametrize("case", CASES)
-def test_every_kind_of_network(case, dressed, tmp_path):
+def test_round_trip_of_many_networks(case, wrapped, tmp_path):
     name, skeleton, parts, vector_dim, options, operations, backbone_operations = CASES[case]
     torch.manual_seed(0)
     spec = FabricSpec(**{"width": 2, "operations": operations, **options})
-    model = PoseNFS(BACKBONES[name](None, RELEASED), part_scheme(skeleton, parts), spec, vector_dim, RELEASED).eval()
+    model = PoseNFS(
+        BACKBONES[name](None, RELEASED), part_scheme(skeleton, parts), spec, vector_dim, RELEASED
+    ).eval()
     with torch.no_grad():
         for parameter in model.architecture_parameters():
             parameter.normal_()
         for key, buffer in model.named_buffers():
             if key.endswith(("running_mean", "running_var")):
                 buffer.uniform_(0.5, 1.5)
-    state = authors_names(model, dead_node=dressed)
-    if dressed:
+    state = authors_names(model, dead_node=wrapped)
+    if wrapped:
         state = {f"module.{key}": tensor for key, tensor in state.items()} | {
             "module.total_ops": torch.zeros(1), "module.backbone.total_params": torch.zeros(1),
         }  # fmt: skip
@@ -125,21 +170,30 @@ def test_every_kind_of_network(case, dressed, tmp_path):
 
 
 def backbone_of(state):
-    return [(key, value) for key, value in state.items() if "backbone" in key and not key.endswith("_tracked")]
+    return [
+        (key, value)
+        for key, value in state.items()
+        if "backbone" in key and not key.endswith("_tracked")
+    ]
 
 
-def test_what_fits_two_skeletons_is_asked_about(tmp_path):
+def test_checkpoint_that_fits_two_skeletons_needs_the_skeleton(tmp_path):
     """17 numbers for each of MPII's 16 keypoints, or 16 for each of COCO's 17."""
-    model = PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=2, operations=FOUR), 17, RELEASED)
+    model = PoseNFS(
+        MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=2, operations=FOUR), 17, RELEASED
+    )
     torch.save(authors_names(model, dead_node=False), tmp_path / "both.pth")
-    with pytest.raises(ReleasedError, match=r"both.pth fits MPII-16 and COCO-17 \(whole_body: 272\); pass skeleton=MPII"):
+    message = r"both.pth fits MPII-16 and COCO-17 \(whole_body: 272\); pass skeleton=MPII"
+    with pytest.raises(ReleasedError, match=message):
         load_released(tmp_path / "both.pth", FOUR)
     assert load_released(tmp_path / "both.pth", FOUR, skeleton=MPII).heads[0].vector_dim == 17
 
 
 @pytest.fixture
 def state():
-    model = PoseNFS(MobileNetV2(), part_scheme(MPII, 3), FabricSpec(width=2, operations=FOUR), 8, RELEASED)
+    model = PoseNFS(
+        MobileNetV2(), part_scheme(MPII, 3), FabricSpec(width=2, operations=FOUR), 8, RELEASED
+    )
     return authors_names(model, dead_node=False)
 
 
@@ -147,11 +201,31 @@ def state():
     ("change", "operations", "message"),
     [
         (lambda s: s, SIX, r"alphas of upper_limb_part weigh 4 operations, but 6 were named"),
-        (lambda s: s, (*FOUR[:2], "separable_3x3", "dilated_3x3"), r"ops.2.operation.4.weight is not there"),
-        (lambda s: {k: v for k, v in s.items() if "reduce.1.2" not in k}, FOUR, r"reduce.1.2.weight is not there"),
-        (lambda s: {k: v for k, v in s.items() if "cell_4_1" not in k}, FOUR, r"not those of a fabric of 6 layers"),
-        (lambda s: {k.replace("head_part", "tail_part"): v for k, v in s.items()}, FOUR, "not those of Table I"),
-        (lambda s: {k: v for k, v in s.items() if "final_layer" not in k}, FOUR, "no released checkpoint"),
+        (
+            lambda s: s,
+            (*FOUR[:2], "separable_3x3", "dilated_3x3"),
+            r"ops.2.operation.4.weight is not there",
+        ),
+        (
+            lambda s: {k: v for k, v in s.items() if "reduce.1.2" not in k},
+            FOUR,
+            r"reduce.1.2.weight is not there",
+        ),
+        (
+            lambda s: {k: v for k, v in s.items() if "cell_4_1" not in k},
+            FOUR,
+            r"not those of a fabric of 6 layers",
+        ),
+        (
+            lambda s: {k.replace("head_part", "tail_part"): v for k, v in s.items()},
+            FOUR,
+            "not those of Table I",
+        ),
+        (
+            lambda s: {k: v for k, v in s.items() if "final_layer" not in k},
+            FOUR,
+            "no released checkpoint",
+        ),
         (lambda s: {k: v for k, v in s.items() if "backbone" not in k}, FOUR, "no known backbone"),
         (lambda s: [1], FOUR, "holds a list"),
         (
@@ -159,7 +233,11 @@ def state():
             FOUR,
             "upper_limb_part has no alphas or no cells",
         ),
-        (lambda s: s | {"upper_limb_part.alphas": torch.zeros(2, 4)}, FOUR, "upper_limb_part have 2 edges"),
+        (
+            lambda s: s | {"upper_limb_part.alphas": torch.zeros(2, 4)},
+            FOUR,
+            "upper_limb_part have 2 edges",
+        ),
         (lambda s: s | {"head_part.betas": torch.zeros(1, 3)}, FOUR, "head_part.betas do not fit"),
         (
             lambda s: s | {"head_part.final_layer.1.weight": torch.zeros(7, 8, 1, 1)},
@@ -167,7 +245,9 @@ def state():
             r"head_part: 7, .* are no multiple of the keypoints of any skeleton",
         ),
         (
-            lambda s: dict([item for item in s.items() if "backbone" not in item[0]] + backbone_of(s)[:40]),
+            lambda s: dict(
+                [item for item in s.items() if "backbone" not in item[0]] + backbone_of(s)[:40]
+            ),
             FOUR,
             r"the backbone has 40 tensors, but \d+ are needed",
         ),
@@ -176,38 +256,56 @@ def state():
             FOUR,
             r"is of shape \(32, 3, 5, 5\), but it takes the place of",
         ),
-        (lambda s: s, ("zero", "skip", "skip", "separable_3x3"), "belongs to none of the operations that were named"),
-        (lambda s: s, ("zero", "skip", "dilated_3x3", "dilated_3x3"), "ops.3.operation.4.* belongs to none"),
-        (lambda s: s | {"head_part.betas": s["head_part.betas"] * torch.nan}, FOUR, "head_part.betas holds numbers"),
+        (
+            lambda s: s,
+            ("zero", "skip", "skip", "separable_3x3"),
+            "belongs to none of the operations that were named",
+        ),
+        (
+            lambda s: s,
+            ("zero", "skip", "dilated_3x3", "dilated_3x3"),
+            "ops.3.operation.4.* belongs to none",
+        ),
+        (
+            lambda s: s | {"head_part.betas": s["head_part.betas"] * torch.nan},
+            FOUR,
+            "head_part.betas holds numbers",
+        ),
         (
             lambda s: {k: v * torch.nan if "backbone" in k else v for k, v in s.items()},
             FOUR,
             r"backbone\.\S+ holds num",
         ),
-        (lambda s: {k: torch.zeros(()) if k.endswith("alphas") else v for k, v in s.items()}, FOUR, "not laid out"),
         (
-            lambda s: {k: v[0, 0, 0] if "final_layer" in k and v.ndim == 4 else v for k, v in s.items()},
+            lambda s: {k: torch.zeros(()) if k.endswith("alphas") else v for k, v in s.items()},
+            FOUR,
+            "not laid out",
+        ),
+        (
+            lambda s: {
+                k: v[0, 0, 0] if "final_layer" in k and v.ndim == 4 else v for k, v in s.items()
+            },
             FOUR,
             "not laid",
         ),
     ],
 )
-def test_what_does_not_fit_is_named(state, change, operations, message, tmp_path):
+def test_checkpoints_that_do_not_fit_are_refused(state, change, operations, message, tmp_path):
     torch.save(change(state), tmp_path / "bad.pth")
     with pytest.raises(ReleasedError, match=message) as error:
         load_released(tmp_path / "bad.pth", operations)
     assert "bad.pth" in str(error.value)
 
 
-class Evil:
+class Malicious:
     def __reduce__(self):
         return os.mkdir, ("broken_into",)
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path, monkeypatch):
+def test_file_that_would_run_code_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    torch.save({"state_dict": Evil()}, "evil.pth")
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Evil()))
+    torch.save({"state_dict": Malicious()}, "evil.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Malicious()))
     for name in ("evil.pth", "plain.pth"):
         with pytest.raises(ReleasedError, match="would run code"):
             load_released(name)
