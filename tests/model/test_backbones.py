@@ -1,4 +1,4 @@
-"""The contract of every backbone, and the weights they begin with."""
+"""The interface of every backbone, and their initial weights."""
 
 from urllib.error import URLError
 
@@ -20,8 +20,8 @@ def test_four_maps_at_their_strides_with_their_channels(name, size):
     maps = backbone(torch.empty(1, 3, *size, device="meta"))
     strides = (4, 8, 16, 32)
     assert backbone.strides == strides and len(maps) == len(backbone.channels) == 4
-    for found, channels, stride in zip(maps, backbone.channels, strides, strict=True):
-        assert found.shape == (1, channels, size[0] // stride, size[1] // stride)
+    for x, channels, stride in zip(maps, backbone.channels, strides, strict=True):
+        assert x.shape == (1, channels, size[0] // stride, size[1] // stride)
     assert backbone.initial_weights == "random"
 
 
@@ -30,22 +30,22 @@ def test_every_weight_has_a_finite_gradient(name):
     torch.manual_seed(0)
     backbone = BACKBONES[name](None, Rules()).train()
     maps = backbone(torch.randn(2, 3, 64, 64))
-    sum(found.square().mean() for found in maps).backward()
+    sum(x.square().mean() for x in maps).backward()
     gradients = {key: p.grad for key, p in backbone.named_parameters()}
     assert [key for key, grad in gradients.items() if grad is None] == []
     assert all(grad.isfinite().all() for grad in gradients.values())
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_a_batch_of_one_is_evaluated_as_in_a_larger_batch(name):
+def test_eval_output_does_not_depend_on_the_batch(name):
     torch.manual_seed(0)
     backbone, images = (
         BACKBONES[name](None, Rules()).double().eval(),
         torch.randn(2, 3, 64, 96).double(),
     )
     with torch.no_grad():
-        for alone, among in zip(backbone(images[1:]), backbone(images), strict=True):
-            torch.testing.assert_close(alone, among[1:], rtol=1e-9, atol=1e-9)
+        for single, batch in zip(backbone(images[1:]), backbone(images), strict=True):
+            torch.testing.assert_close(single, batch[1:], rtol=1e-9, atol=1e-9)
 
 
 def test_resnet_weights_from_torchvisions_file(tmp_path):
@@ -57,14 +57,15 @@ def test_resnet_weights_from_torchvisions_file(tmp_path):
         backbone.initial_weights
         == f"{count - 2} of {count - 2} tensors matched, of {count} in resnet50.pth"
     )
-    images, c5 = torch.randn(1, 3, 64, 64), []
-    net.layer4.register_forward_hook(lambda module, inputs, output: c5.append(output))
+    images, outputs = torch.randn(1, 3, 64, 64), []
+    net.layer4.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     with torch.no_grad():
-        torch.testing.assert_close(backbone(images)[3], [net.eval()(images), c5[0]][1])
+        net.eval()(images)
+        torch.testing.assert_close(backbone(images)[3], outputs[0])
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50"])
-def test_a_download_that_fails_names_its_address_and_the_option(name, monkeypatch, tmp_path):
+def test_failed_download_names_the_address_and_the_option(name, monkeypatch, tmp_path):
     def offline(*_, **__):
         raise URLError("no network")
 
@@ -76,7 +77,7 @@ def test_a_download_that_fails_names_its_address_and_the_option(name, monkeypatc
         BACKBONES[name]("imagenet", Rules())
 
 
-def test_torchvision_has_no_hrnet():
+def test_imagenet_weights_of_hrnet_are_refused():
     with pytest.raises(
         ValueError, match="give the path of a file of its authors: hrnet_w32-36af842e.pth"
     ):
@@ -84,7 +85,7 @@ def test_torchvision_has_no_hrnet():
 
 
 def test_hrnet_weights_from_a_whole_network(tmp_path):
-    """The official files hold stage 4 and a head too; the names of a pose network's stages are theirs."""
+    """The official files also hold stage 4 and a head, and use the same names."""
     whole = HRNet(whole=True, fuse_last=False)
     state = whole.state_dict() | {
         "final_layer.weight": torch.zeros(16, 32, 1, 1),
@@ -98,14 +99,15 @@ def test_hrnet_weights_from_a_whole_network(tmp_path):
         == f"{used} of {used} tensors matched, of {len(state)} in pose_hrnet_w32.pth"
     )
     assert {key.split(".")[0] for key in state} == {
-        "conv1", "bn1", "conv2", "bn2", "layer1", "transition1", "stage2", "transition2", "stage3", "transition3",
-        "stage4", "final_layer",
+        "conv1", "bn1", "conv2", "bn2", "layer1", "transition1", "stage2", "transition2", "stage3",
+        "transition3", "stage4", "final_layer",
     }  # fmt: skip
     for key in (
         "layer1.0.downsample.1.running_var", "transition1.0.0.weight", "transition1.1.0.0.weight",
         "stage2.0.branches.1.3.conv2.weight", "stage2.0.fuse_layers.0.1.0.weight",
         "stage2.0.fuse_layers.1.0.0.0.weight",
-        "stage3.3.fuse_layers.2.0.0.0.weight", "stage3.3.fuse_layers.2.0.1.1.bias", "transition3.3.0.0.weight",
+        "stage3.3.fuse_layers.2.0.0.0.weight", "stage3.3.fuse_layers.2.0.1.1.bias",
+        "transition3.3.0.0.weight",
         "stage4.2.fuse_layers.0.3.1.weight",
     ):  # fmt: skip
         assert key in state, key

@@ -1,4 +1,4 @@
-"""Networks that are not searched: what they begin with, and that they learn."""
+"""Networks without a search: their initial score maps, and that they learn."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ MODELS = {
 
 @pytest.mark.parametrize("vector_dim", [1, 8])
 @pytest.mark.parametrize("name", MODELS)
-def test_they_begin_with_empty_maps(name, vector_dim):
+def test_initial_score_maps_are_almost_empty(name, vector_dim):
     torch.manual_seed(0)
     maps = MODELS[name](vector_dim)(torch.randn(2, 3, 64, 64))
     assert maps.shape == (2, 16, 16, 16) and 0 < maps.abs().max() < 0.2
@@ -27,23 +27,23 @@ def test_they_begin_with_empty_maps(name, vector_dim):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("vector_dim", [1, 8])
-def test_a_simple_baseline_learns_eight_pictures_by_heart(vector_dim):
-    """From random weights: a plateau of some two hundred steps, and then everything."""
+def test_simple_baseline_overfits_eight_images(vector_dim):
+    """From random weights the loss stays on a plateau for about 200 steps and then falls."""
     torch.manual_seed(0)
     model, images = SimpleBaseline(WHOLE, 50, vector_dim), torch.randn(8, 3, 64, 64)
     peaks = torch.randint(2, 14, (8, 16, 2))
-    place = torch.arange(16.0)
-    across, down = (torch.exp(-((place - peaks[..., n, None]) ** 2) / 2) for n in (0, 1))
-    target, seen = down[..., :, None] * across[..., None, :], torch.ones(8, 16)
-    empty = heatmap_loss(torch.zeros_like(target), target, seen).item()
+    gaussians = torch.exp(-((torch.arange(16.0) - peaks[..., None]) ** 2) / 2)  # [B, K, 2, 16]
+    target = gaussians[:, :, 1, :, None] * gaussians[:, :, 0, None, :]
+    visibility = torch.ones(8, 16)
+    empty_loss = heatmap_loss(torch.zeros_like(target), target, visibility).item()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(400):
         optimizer.zero_grad()
-        loss = heatmap_loss(model(images), target, seen)
+        loss = heatmap_loss(model(images), target, visibility)
         loss.backward()
         optimizer.step()
-        if loss.item() < 0.2 * empty:
+        if loss.item() < 0.2 * empty_loss:
             return
     raise AssertionError(
-        f"loss {loss.item():.3f} after 400 steps, where empty maps cost {empty:.3f}"
+        f"loss {loss.item():.3f} after 400 steps, that of empty maps is {empty_loss:.3f}"
     )

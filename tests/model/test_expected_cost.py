@@ -1,4 +1,4 @@
-"""Expected multiply-adds: the counter's number at every one-hot architecture, and a gradient that points downhill."""
+"""Expected multiply-adds: equal to the count at one-hot architectures, with a correct gradient."""
 
 import itertools
 
@@ -38,7 +38,7 @@ def network(seed=0, parts=2, fabric_backbone=False, **options):
 @given(
     st.integers(0, 10**6), st.sampled_from([1, 2, 3]), st.booleans(), st.booleans(), st.floats(0, 3)
 )
-def test_the_counter_at_one_hot(seed, hidden, per_cell, fabric_backbone, zeros):
+def test_equals_the_measured_cost_at_one_hot(seed, hidden, per_cell, fabric_backbone, zeros):
     model = network(
         seed, fabric_backbone=fabric_backbone, hidden_nodes=hidden, alpha_per_cell=per_cell
     )
@@ -54,7 +54,7 @@ def test_the_counter_at_one_hot(seed, hidden, per_cell, fabric_backbone, zeros):
     assert expected.item() == honest_cost(prune(model), 64, 96).multiply_adds
 
 
-def test_a_soft_network_costs_less_than_one_that_runs_everything():
+def test_soft_network_costs_less_than_the_whole_supernet():
     model = network()
     assert (
         0 < expected_multiply_adds(model, 64, 64).item() < honest_cost(model, 64, 64).multiply_adds
@@ -62,7 +62,7 @@ def test_a_soft_network_costs_less_than_one_that_runs_everything():
 
 
 @pytest.mark.parametrize("fabric_backbone", [False, True], ids=["MobileNet-V2", "fabric"])
-def test_the_gradient_by_finite_differences(fabric_backbone):
+def test_gradient_by_finite_differences(fabric_backbone):
     model = network(fabric_backbone=fabric_backbone).double()
     with torch.no_grad():
         for parameter in model.architecture_parameters():
@@ -82,7 +82,7 @@ def test_the_gradient_by_finite_differences(fabric_backbone):
             )
 
 
-def test_descending_it_makes_the_network_cheaper():
+def test_gradient_descent_reduces_the_cost():
     model = network()
     optimizer = torch.optim.Adam(model.architecture_parameters(), lr=0.1)
     cost = ExpectedCost(model, 64, 64)
@@ -95,10 +95,11 @@ def test_descending_it_makes_the_network_cheaper():
     assert cost(model.architectures()).item() - fixed < 0.6 * (before - fixed)
 
 
-def test_the_mean_over_every_discrete_network():
-    """All 1,458 of a head that may choose between two operations, each counted and weighed by its chance."""
+def test_equals_the_mean_over_all_discrete_networks():
+    """A head with two operations has 1,458 networks, each weighted by its probability."""
     model = network(parts=1, operations=("zero", "separable_3x3"))
-    (name, fabric), cost = next(iter(model.fabrics().items())), ExpectedCost(model, 64, 64)
+    [(name, fabric)] = model.fabrics().items()
+    cost = ExpectedCost(model, 64, 64)
     soft = Architecture.random(fabric.spec, 3)
     alpha, beta = soft.operation_weights[0].double(), soft.scale_weights.double()
     total = 0.0
@@ -106,24 +107,28 @@ def test_the_mean_over_every_discrete_network():
         genotype = Genotype(
             ((fabric.spec.operations[operation],),), tuple(Sources._fields[c] for c in choices)
         )
-        chance = alpha[operation] * torch.stack([beta[n, c] for n, c in enumerate(choices)]).prod()
-        total += (chance * cost({name: genotype.architecture(fabric.spec)})).item()
+        probability = (
+            alpha[operation] * torch.stack([beta[n, c] for n, c in enumerate(choices)]).prod()
+        )
+        total += (probability * cost({name: genotype.architecture(fabric.spec)})).item()
     assert cost({name: soft}).item() == pytest.approx(total, rel=1e-6)
 
 
 @pytest.mark.parametrize("per_cell", [False, True])
 @pytest.mark.parametrize("fabric_backbone", [False, True])
-def test_the_mean_of_drawn_networks(per_cell, fabric_backbone):
+def test_equals_the_mean_of_sampled_networks(per_cell, fabric_backbone):
     model = network(fabric_backbone=fabric_backbone, hidden_nodes=2, alpha_per_cell=per_cell)
     cost, generator = ExpectedCost(model, 64, 64), torch.Generator().manual_seed(0)
-    cost.fixed = 0  # a backbone that nothing reads is rare and dear: the mean of a few hundred draws would not show it
+    cost.fixed = 0  # an unread backbone is too rare and too expensive for a few hundred samples
     specs = {name: fabric.spec for name, fabric in model.fabrics().items()}
     soft = {
         name: Architecture.random(spec, number) for number, (name, spec) in enumerate(specs.items())
     }
-    drawn = [
-        {n: soft[n].sample(spec, generator).architecture(spec) for n, spec in specs.items()}
-        for _ in range(300)
-    ]
-    costs = torch.stack([cost(architectures) for architectures in drawn])
-    assert abs(cost(soft) - costs.mean()) < 4 * costs.std() / len(drawn) ** 0.5
+    costs = []
+    for _ in range(300):
+        samples = {name: soft[name].sample(spec, generator) for name, spec in specs.items()}
+        costs.append(
+            cost({name: sample.architecture(specs[name]) for name, sample in samples.items()})
+        )
+    costs = torch.stack(costs)
+    assert abs(cost(soft) - costs.mean()) < 4 * costs.std() / len(costs) ** 0.5

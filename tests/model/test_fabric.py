@@ -1,4 +1,4 @@
-"""Equations 1, 2, 3 and the grid, each computed another way."""
+"""Equations 1, 2, 3 and the grid, each computed in another way."""
 
 import itertools
 
@@ -14,7 +14,7 @@ from posenfs.model.space import PAPER, RELEASED, CellIndex, FabricSpec
 
 
 def plain(operation: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """o(x) by torch's own layers, without the weight folded in: the definition of each operation."""
+    """Compute o(x) by torch's layers without a folded weight: the definition of each operation."""
 
     def norm(y):
         return F.batch_norm(y, None, None, training=True)
@@ -43,17 +43,16 @@ def plain(operation: nn.Module, x: torch.Tensor) -> torch.Tensor:
             patches = F.unfold(F.pad(x, (1, 1, 1, 1), value=float("nan")), 3).unflatten(
                 1, (x.shape[1], 9)
             )
-            pooled = (
-                patches.nanmean(2)
-                if isinstance(operation.pool, nn.AvgPool2d)
-                else patches.nan_to_num(-1e9).amax(2)
-            )
+            if isinstance(operation.pool, nn.AvgPool2d):
+                pooled = patches.nanmean(2)
+            else:
+                pooled = patches.nan_to_num(-1e9).amax(2)
             return norm(pooled.unflatten(2, x.shape[2:]))
-    raise AssertionError(f"say here what {operation} computes")
+    raise AssertionError(f"define here what {operation} computes")
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operation_is_its_weight_times_itself(name):
+def test_operation_is_scaled_by_its_weight(name):
     operation, x = OPERATIONS[name](4).double(), torch.randn(3, 4, 6, 5, dtype=torch.double)
     weight = torch.tensor(0.3, dtype=torch.double, requires_grad=True)
     scaled, expected = operation(x, weight), plain(operation, x)
@@ -63,7 +62,7 @@ def test_operation_is_its_weight_times_itself(name):
         torch.testing.assert_close(weight.grad, 2 * 0.3 * expected.square().sum())
 
 
-def test_eq_1_is_the_softmax_weighted_sum():
+def test_eq_1_is_the_weighted_sum():
     operations = [make(4).double() for make in OPERATIONS.values()]
     x, alpha = (
         torch.randn(2, 4, 8, 8, dtype=torch.double),
@@ -76,12 +75,12 @@ def test_eq_1_is_the_softmax_weighted_sum():
     torch.testing.assert_close(mix_operations(x, operations, weights.unbind()), expected)
 
 
-def test_eq_1_with_nothing_but_zero_is_zero():
+def test_eq_1_with_only_zero_is_zero():
     x = torch.randn(1, 4, 8, 8)
     assert mix_operations(x, [Zero()], [torch.ones(())]).equal(torch.zeros_like(x))
 
 
-def test_eq_2_by_torchs_own_layers():
+def test_eq_2_by_plain_torch_layers():
     down, up = Down(4, 8, relu=True).double().eval(), Up(16, 8, align_corners=True).double().eval()
     for norm in (down.norm, up.norm):
         nn.init.normal_(norm.weight)  # of either sign: the folded weight must not rely on it
@@ -142,11 +141,11 @@ def test_eq_3_cell_by_a_matrix_of_edges(hidden, rules):
         (3, 3, (2, 2, 2)),
     ],
 )
-def test_sources_copy_what_is_missing(row, before, expected):
+def test_missing_sources_are_copies(row, before, expected):
     assert FabricSpec.sources(row, before) == expected
 
 
-def test_every_source_lies_beside_its_cell_and_fits_its_transfer():
+def test_sources_are_neighbours_of_their_cell():
     for spec in (FabricSpec(), FABRIC_1, FabricSpec(layers=8, first=0)):
         for before, cells in itertools.pairwise([[None] * spec.input_rows, *spec.grid()]):
             for cell in cells:
@@ -155,8 +154,8 @@ def test_every_source_lies_beside_its_cell_and_fits_its_transfer():
                     assert 0 <= source < len(before)
 
 
-def test_the_architecture_steers_the_fabric():
-    """With beta on one source and alpha on skip, the fabric is a chain of 1x1 projections: follow it by hand."""
+def test_one_hot_fabric_is_a_chain_of_projections():
+    """With beta on one source and alpha on skip, the fabric is a chain of 1x1 projections."""
     torch.manual_seed(0)
     spec = FabricSpec(width=1)
     fabric = Fabric(spec).double()
@@ -175,13 +174,14 @@ def test_the_architecture_steers_the_fabric():
 
 def test_alpha_per_cell_equals_shared_alpha_when_rows_agree():
     torch.manual_seed(0)
-    shared, own = Fabric(FabricSpec(width=1)), Fabric(FabricSpec(width=1, alpha_per_cell=True))
+    shared = Fabric(FabricSpec(width=1))
+    per_cell = Fabric(FabricSpec(width=1, alpha_per_cell=True))
     state = shared.state_dict()
     state["alpha"] = torch.randn(1, 4)
     shared.load_state_dict(state)
-    own.load_state_dict({**state, "alpha": state["alpha"].expand(6, 1, 4)})
+    per_cell.load_state_dict({**state, "alpha": state["alpha"].expand(6, 1, 4)})
     pyramid = [torch.randn(2, 4 * 2**r, 16 // 2**r, 16 // 2**r) for r in range(4)]
-    assert shared(pyramid)[0].equal(own(pyramid)[0])
+    assert shared(pyramid)[0].equal(per_cell(pyramid)[0])
 
 
 @pytest.mark.parametrize(
@@ -198,21 +198,20 @@ def test_impossible_fabrics_are_refused(change, message):
         FabricSpec(**change)
 
 
-def test_unknown_operation_is_named():
+def test_unknown_operation_is_refused():
     with pytest.raises(ValueError, match=r"'conv_9x9'.*separable_3x3"):
         Fabric(FabricSpec(operations=("conv_9x9",)))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_gradient_of_the_dilated_convolution_is_the_common_one(layout):
+def test_dilated_convolution_has_the_standard_gradient(layout):
     x = torch.randn(2, 5, 6, 8, dtype=torch.float64).to(memory_format=layout).requires_grad_()
     weight = torch.randn(5, 1, 3, 3, dtype=torch.float64, requires_grad=True)
-    ours = DilatedDepthwise.apply(x, weight)
-    common = F.conv2d(x, weight, padding=2, dilation=2, groups=5)
-    torch.testing.assert_close(ours, common, rtol=1e-12, atol=1e-12)
-    gradient = torch.randn_like(common)
-    for wanted in ((x, weight), (x,), (weight,)):
-        own, theirs = (
-            torch.autograd.grad(y, wanted, gradient, retain_graph=True) for y in (ours, common)
-        )
-        torch.testing.assert_close(own, theirs, rtol=1e-12, atol=1e-12)
+    output = DilatedDepthwise.apply(x, weight)
+    expected = F.conv2d(x, weight, padding=2, dilation=2, groups=5)
+    torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-12)
+    gradient = torch.randn_like(expected)
+    for inputs in ((x, weight), (x,), (weight,)):
+        gradients = torch.autograd.grad(output, inputs, gradient, retain_graph=True)
+        expected_gradients = torch.autograd.grad(expected, inputs, gradient, retain_graph=True)
+        torch.testing.assert_close(gradients, expected_gradients, rtol=1e-12, atol=1e-12)

@@ -1,4 +1,4 @@
-"""What is folded gives the same score maps, and runs no batch-norm but those of pools."""
+"""Folded networks give the same score maps and run only the batch-norms of pools."""
 
 import copy
 import threading
@@ -33,10 +33,10 @@ def fabric_backbone():
 NETWORKS = {
     "table II": searched,
     "released": lambda: searched(rules=RELEASED),
-    "corners apart": lambda: searched(1, rules=Rules(align_corners=False)),
+    "align_corners=False": lambda: searched(1, rules=Rules(align_corners=False)),
     "P = 8, H = 3, alpha per cell": lambda: searched(8, hidden_nodes=3, alpha_per_cell=True),
     "six operations": lambda: searched(1, operations=tuple(OPERATIONS)),
-    "a fabric as backbone": lambda: searched(backbone=fabric_backbone),
+    "fabric backbone": lambda: searched(backbone=fabric_backbone),
     "pruned": lambda: prune(searched(hidden_nodes=2), "threshold", 0.2),
     "child": lambda: prune(searched(), "one-hot"),
     "hrnet": lambda: HRNetPose(part_scheme(MPII, 1)),
@@ -46,12 +46,12 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_same_score_maps(name):
+def test_score_maps_stay_the_same(name):
     torch.manual_seed(0)
     model = NETWORKS[name]().double()
     with torch.no_grad():
-        for scores in model.architecture_parameters():
-            scores.normal_()
+        for logits in model.architecture_parameters():
+            logits.normal_()
         for key, buffer in model.named_buffers():
             if key.endswith("running_mean"):
                 buffer.normal_()
@@ -67,61 +67,59 @@ def test_the_same_score_maps(name):
     assert model.training == training and all(
         torch.equal(before[k], v) for k, v in model.state_dict().items()
     )
-    left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    batch_norms = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     pools = [
         m
         for m in folded.modules()
         if isinstance(m, nn.Sequential) and isinstance(m[0], nn.AvgPool2d | nn.MaxPool2d)
     ]
-    assert left == len(pools)  # a pool has no convolution to fold its batch-norm into
+    assert batch_norms == len(pools)  # a pool has no convolution to fold its batch-norm into
 
 
 class Halved(Skip):
-    """An operation of one's own, made from one of ours."""
+    """A custom operation, a subclass of a built-in one."""
 
     def forward(self, x, weight):
         return x * weight / 2
 
 
-class Asking(MobileNetV2):
+class DataDependent(MobileNetV2):
     """A backbone whose path depends on a value: torch.fx cannot trace it."""
 
     def forward(self, images):
         return super().forward(images if images.sum() > 0 else -images)
 
 
-def test_what_is_ones_own_is_called_as_it_is(monkeypatch):
+def test_custom_operations_and_backbones_are_called_unchanged(monkeypatch):
     monkeypatch.setitem(OPERATIONS, "halved", lambda channels: Halved())
     torch.manual_seed(0)
-    model = searched(1, backbone=Asking, operations=("zero", "halved", "separable_3x3")).double()
+    model = searched(
+        1, backbone=DataDependent, operations=("zero", "halved", "separable_3x3")
+    ).double()
     images = torch.randn(2, 3, 64, 64).double()
     with torch.no_grad():
         torch.testing.assert_close(fold(model)(images), model.eval()(images), rtol=1e-9, atol=1e-11)
 
 
 def test_folding_leaves_the_networks_of_other_threads_alone():
-    """As where a search runs in one thread, and its predictions are looked at in another."""
-    other, images, done, failed = (
-        searched(1).train(),
-        torch.randn(2, 3, 64, 64),
-        threading.Event(),
-        [],
-    )
-    call, own = nn.Module.__call__, searched()
+    """A search trains in one thread while other threads fold networks for predictions."""
+    trained, folded = searched(1).train(), searched()
+    images, done, errors = torch.randn(2, 3, 64, 64), threading.Event(), []
+    original_call = nn.Module.__call__
 
     def train():
         try:
             while not done.is_set():
-                other(images).sum().backward()
+                trained(images).sum().backward()
         except Exception as error:
-            failed.append(error)
+            errors.append(error)
 
     def predict():
         try:
             for _ in range(4):
-                fold(own)
+                fold(folded)
         except Exception as error:
-            failed.append(error)
+            errors.append(error)
 
     trainer, *folders = [threading.Thread(target=work) for work in (train, predict, predict)]
     for thread in (trainer, *folders):
@@ -130,4 +128,4 @@ def test_folding_leaves_the_networks_of_other_threads_alone():
         thread.join()
     done.set()
     trainer.join()
-    assert failed == [] and nn.Module.__call__ is call
+    assert errors == [] and nn.Module.__call__ is original_call

@@ -1,4 +1,4 @@
-"""Memory of a training step: the estimate beside the resident memory of real steps, each in a process of its own."""
+"""Memory of a training step: the estimate against the resident memory of separate processes."""
 
 import contextlib
 import ctypes
@@ -28,8 +28,8 @@ MODELS = {
 }
 
 
-def measured(name, batch_size, size):
-    """Bytes by which a process grows that builds the model and trains it; freed memory goes back to the system."""
+def measure_in_subprocess(name, batch_size, size):
+    """Bytes by which a process grows that builds and trains a model and gives back freed memory."""
     allocator = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
     command = [sys.executable, __file__, name, str(batch_size), str(size)]
     result = subprocess.run(
@@ -39,10 +39,10 @@ def measured(name, batch_size, size):
 
 
 def measure_here(name, batch_size, size):
-    """What `measured` gives, in this process: kernels loaded by a first model, then the peak with a second one."""
+    """Measure in this process: a first model loads the kernels, a second one gives the peak."""
     torch.set_num_threads(1)
     train(MODELS[name](), steps=((2, 64),))
-    start = settled()
+    start = resident_after_trim()
     model = MODELS[name]()
     train(
         model, steps=((2, 64), (batch_size, size))
@@ -51,13 +51,13 @@ def measure_here(name, batch_size, size):
 
 
 def train(model, steps):
-    """One step for each (batch size, px), as a search does them."""
+    """Run one training step for each (batch size, px), as a search does."""
     model = model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     for batch_size, size in steps:
         with contextlib.suppress(
             OSError
-        ):  # not allowed everywhere, and the peak is that of the last step anyway
+        ):  # some systems forbid it; the peak is that of the last step anyway
             Path("/proc/self/clear_refs").write_text("5")
         images = torch.randn(batch_size, 3, size, size)
         target, visibility = (
@@ -70,18 +70,16 @@ def train(model, steps):
         optimizer.step()
 
 
-def settled():
-    """Resident memory once all is given back that is free."""
+def resident_after_trim():
+    """Resident memory after all free memory is given back."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     return resident("VmRSS")
 
 
-def resident(what):
-    """Bytes of this process that lie in memory: VmRSS now, VmHWM at the peak."""
-    line = next(
-        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(what)
-    )
+def resident(field):
+    """Resident bytes of this process: VmRSS now, VmHWM at the peak."""
+    [line] = [x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(field)]
     return int(line.split()[1]) * 1024
 
 
@@ -102,7 +100,7 @@ def resident(what):
 )
 def test_resident_memory_of_a_real_step(name, batch_size, size):
     estimated = training_memory(MODELS[name](), batch_size, size, size).total
-    assert estimated == pytest.approx(measured(name, batch_size, size), rel=0.05)
+    assert estimated == pytest.approx(measure_in_subprocess(name, batch_size, size), rel=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +108,7 @@ def model():
     return PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=1))
 
 
-def test_affine_in_the_batch_size(model):
+def test_estimate_is_affine_in_the_batch_size(model):
     two, four, nine = (training_memory(model, batch_size, 64, 96) for batch_size in (2, 4, 9))
     for part in ("weights", "gradients", "optimizer"):
         assert getattr(two, part) == getattr(nine, part)
@@ -120,7 +118,7 @@ def test_affine_in_the_batch_size(model):
         assert getattr(nine, part) == getattr(two, part) + 7 * slope
 
 
-def test_grows_with_the_image(model):
+def test_estimate_grows_with_the_image(model):
     sizes = [(64, 64), (64, 96), (96, 96), (256, 192)]
     totals = [training_memory(model, 2, *size).total for size in sizes]
     assert totals == sorted(set(totals))
@@ -133,12 +131,12 @@ def test_the_largest_batch_fits_and_one_more_does_not(model, batch_size):
     assert largest_batch(model, needed - 1, 64, 64) == batch_size - 1
 
 
-def test_nothing_fits_into_nothing(model):
+def test_largest_batch_is_zero_without_memory(model):
     assert largest_batch(model, 0, 64, 64) == 0
 
 
 class Squares(nn.Module):
-    """Saves its map twice, and has weights that nothing depends on."""
+    """A model that saves its map twice and has unused weights."""
 
     def __init__(self):
         super().__init__()
@@ -150,19 +148,19 @@ class Squares(nn.Module):
         return x * x
 
 
-def test_parts_by_hand():
+def test_parts_of_a_small_model():
     memory = training_memory(Squares(), 2, 8, 16)
-    pixels, own = 8 * 16, 4 * (3 * 5 + 5)
-    assert (memory.weights, memory.gradients, memory.optimizer) == (2 * own, own, 2 * own)
-    labelled = 2 * 5  # bytes, for which keypoints count
-    assert (
-        memory.activations == 4 * 2 * pixels * (3 + 5 + 5) + labelled
-    )  # images, x once, what the loss squares
+    pixels, layer_bytes = 8 * 16, 4 * (3 * 5 + 5)
+    assert (memory.weights, memory.gradients) == (2 * layer_bytes, layer_bytes)
+    assert memory.optimizer == 2 * layer_bytes
+    mask_bytes = 2 * 5  # one for each keypoint: whether it is labelled
+    # images, x once, and the difference that the loss squares
+    assert memory.activations == 4 * 2 * pixels * (3 + 5 + 5) + mask_bytes
     assert memory.working == 4 * 2 * pixels * 5 + 4 * 3 * 5
-    assert memory.total == 5 * own + memory.activations + memory.working
+    assert memory.total == 5 * layer_bytes + memory.activations + memory.working
 
 
-def test_the_model_stays_as_it_is():
+def test_model_is_left_unchanged():
     model = Squares().eval()
     before = {name: p.clone() for name, p in model.named_parameters()}
     with torch.no_grad():
@@ -173,14 +171,15 @@ def test_the_model_stays_as_it_is():
     )
 
 
-def test_as_text():
+def test_memory_as_text():
     memory = TrainingMemory(2**20, 2**20, 2**21, 3 * 2**30, 2**19)
     assert str(memory) == (
-        "3.00 GiB: weights 1.0 MiB, gradients 1.0 MiB, optimizer 2.0 MiB, activations 3.00 GiB, working 0.5 MiB"
+        "3.00 GiB: weights 1.0 MiB, gradients 1.0 MiB, optimizer 2.0 MiB, "
+        "activations 3.00 GiB, working 0.5 MiB"
     )
 
 
-def test_what_cannot_be_is_refused(model):
+def test_invalid_arguments_are_refused(model):
     with pytest.raises(ValueError, match="batch_size must be at least 1; got 0"):
         training_memory(model, 0)
     with pytest.raises(ValueError, match="64 x 100"):

@@ -1,4 +1,4 @@
-"""The cost of every submodule: parents hold their children, and the shares of the paper's network."""
+"""The cost of every submodule: sums over children, and the shares of the paper's network."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def fabric_on_fabric(hidden_nodes=1):
 
 
 def pruned(model):
-    """Most of it gone: at random one operation on an edge and one source of a cell."""
+    """Keep one random operation on each edge and one random source of each cell."""
     torch.manual_seed(1)
     for parameter in model.architecture_parameters():
         torch.nn.init.normal_(parameter)
@@ -49,7 +49,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_what_counts_is_what_has_a_gradient(name):
+def test_parameters_with_a_gradient_are_counted(name):
     model = MODELS[name]().eval().requires_grad_()
     model(torch.randn(1, 3, 64, 64)).sum().backward()
     assert honest_cost(model, 64, 64).params == sum(
@@ -67,28 +67,29 @@ def test_parents_are_the_sums_of_their_children(name):
     assert [n for n in modules if n in costs] == list(costs)
     for parent, cost in costs.items():
         children = [child for child in costs if child and child.rpartition(".")[0] == parent]
-        own = sum(
-            p.numel() for p in modules[parent].parameters(recurse=False)
-        )  # alpha and beta; a layer's weights
-        # 0: run, but the output does not depend on it, as on stages of a backbone that a pruned head does not read
-        assert cost.params - sum(costs[child].params for child in children) in (0, own)
+        # alpha and beta, or the weights of a layer
+        direct_params = sum(p.numel() for p in modules[parent].parameters(recurse=False))
+        # 0: the module runs, but the output does not depend on it, as with stages of a backbone
+        # that a pruned head does not read
+        assert cost.params - sum(costs[child].params for child in children) in (0, direct_params)
         if children:
             assert cost.multiply_adds == sum(costs[child].multiply_adds for child in children)
 
 
-def test_a_convolution_by_hand():
+def test_cost_of_single_convolutions():
     costs = module_costs(table_2(), 64, 96)
     assert costs["heads.0.entries.2"] == Cost(96 * 160 + 160, 96 * 160 * 4 * 6)
     assert costs["heads.1.fabric.layers.0.0.edges.0.3.depthwise"] == Cost(9 * 40, 9 * 40 * 16 * 24)
 
 
-def test_a_module_called_twice_costs_twice_but_keeps_its_parameters():
+def test_module_called_twice_has_twice_the_multiply_adds():
     conv = torch.nn.Conv2d(3, 3, 3, padding=1)
-    once, twice = (module_costs(torch.nn.Sequential(*[conv] * times), 8, 8)[""] for times in (1, 2))
+    once = module_costs(torch.nn.Sequential(conv), 8, 8)[""]
+    twice = module_costs(torch.nn.Sequential(conv, conv), 8, 8)[""]
     assert twice == Cost(once.params, 2 * once.multiply_adds)
 
 
-def test_what_never_runs_costs_nothing():
+def test_unused_modules_cost_nothing():
     model = fabric_on_fabric()
     model.unused = torch.nn.Conv2d(3, 3, 3)
     costs = module_costs(model, 64, 64)

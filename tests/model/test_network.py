@@ -1,3 +1,5 @@
+"""The whole network: score maps, parameters, sizes, and weights of its backbone from a file."""
+
 import pytest
 import torch
 from torch import nn
@@ -30,24 +32,24 @@ def test_score_maps_and_their_range(parts, vector_dim):
         assert (maps >= 0).all() and (maps < shared[:, None, None]).all()
 
 
-def test_the_network_is_its_parts_put_together():
+def test_network_equals_its_parts_computed_one_by_one():
     model = small(8, LSP).eval()
     images = torch.randn(1, 3, 64, 64)
     pyramid = model.backbone(images)
     maps = torch.zeros(1, 14, 16, 16)
     for part, head in zip(model.parts, model.heads, strict=True):
-        entered = [
+        maps_in = [
             torch.einsum("oi,bihw->bohw", e.weight[:, :, 0, 0], x) + e.bias[:, None, None]
             for e, x in zip(head.entries, pyramid, strict=True)
         ]
-        finest = head.fabric(entered)[0].relu()
+        finest = head.fabric(maps_in)[0].relu()
         channels = nn.functional.conv2d(finest, head.vectors.weight, head.vectors.bias)
         for j, k in enumerate(part.keypoints):
             maps[:, k] += squash_length(channels[:, 8 * j : 8 * j + 8], dim=1)
     torch.testing.assert_close(model(images), maps)
 
 
-def test_every_parameter_is_w_or_architecture_and_learns():
+def test_every_parameter_is_a_weight_or_architecture_and_has_a_gradient():
     model = small(backbone=FabricBackbone(FABRIC_1, PAPER))
     weights, architecture = model.weight_parameters(), model.architecture_parameters()
     assert len(weights) + len(architecture) == len(list(model.parameters()))
@@ -76,7 +78,7 @@ def test_channels_last_changes_nothing():
 @pytest.mark.parametrize(
     ("height", "width", "nearest"), [(100, 128, "96 x 128"), (64, 65, "64 x 64")]
 )
-def test_sizes_the_largest_stride_does_not_divide_are_refused(height, width, nearest):
+def test_image_sizes_that_do_not_fit_the_stride_are_refused(height, width, nearest):
     with pytest.raises(ValueError, match=rf"{height} x {width} px.*32.*{nearest}"):
         small()(torch.zeros(1, 3, height, width))
 
@@ -99,17 +101,17 @@ def test_backbone_weights_from_a_file(tmp_path):
         (a == b).all()
         for a, b in zip(loaded.state_dict().values(), source.state_dict().values(), strict=True)
     )
-    old = {
-        k: v for k, v in features.items() if not k.endswith("num_batches_tracked")
-    }  # and without the prefix
+    # an old file: without counts of batches, and without the prefix
+    old = {k: v for k, v in features.items() if not k.endswith("num_batches_tracked")}
     torch.save(old, path)
-    words = BACKBONES["mobilenet_v2"](path, PAPER).initial_weights
-    assert words == f"{len(old)} of {len(features)} tensors matched, of {len(old)} in weights.pth"
+    initial_weights = BACKBONES["mobilenet_v2"](path, PAPER).initial_weights
+    assert (
+        initial_weights
+        == f"{len(old)} of {len(features)} tensors matched, of {len(old)} in weights.pth"
+    )
     torch.save({**old, "3.conv.0.0.weight": torch.zeros(3, 3)}, path)
-    with pytest.raises(
-        ValueError,
-        match=rf"{len(old) - 1} of the backbone's {len(features)} tensors .* shape: 3.conv.0.0.weight$",
-    ):
+    counts = f"{len(old) - 1} of the backbone's {len(features)} tensors"
+    with pytest.raises(ValueError, match=rf"{counts} .* shape: 3.conv.0.0.weight$"):
         BACKBONES["mobilenet_v2"](path, PAPER)
     path.write_text("no weights")
     with pytest.raises(ValueError, match=r"weights.pth is not a file of torch.save; give a .pth"):
@@ -123,15 +125,15 @@ def test_backbone_weights_from_a_file(tmp_path):
         BACKBONES["fabric_1"](path, PAPER)
 
 
-def test_a_copy_with_another_architecture():
+def test_with_architectures_changes_a_copy():
     spec = FabricSpec(width=2)
     model = PoseNFS(MobileNetV2(), part_scheme(MPII, 3), spec)
-    other = Architecture.random(spec, 4)
-    changed = model.with_architectures({"head_part": other})
-    assert torch.equal(changed.fabrics()["head_part"].beta, other.beta)
+    architecture = Architecture.random(spec, 4)
+    changed = model.with_architectures({"head_part": architecture})
+    assert torch.equal(changed.fabrics()["head_part"].beta, architecture.beta)
     assert (
         not model.fabrics()["head_part"].beta.any()
         and not changed.fabrics()["lower_limb_part"].beta.any()
     )
     with pytest.raises(ValueError, match="no fabric 'tail'; there are upper_limb_part"):
-        model.with_architectures({"tail": other})
+        model.with_architectures({"tail": architecture})

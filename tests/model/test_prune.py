@@ -1,4 +1,4 @@
-"""Pruning takes away exactly what changes nothing, however sparse, copied or scattered the weights are."""
+"""Exact pruning changes no score map, for sparse, copied and random weights."""
 
 import pytest
 import torch
@@ -15,31 +15,29 @@ from posenfs.model.reference import ReferenceNFS
 from posenfs.model.space import PAPER, RELEASED, CellIndex, FabricSpec
 from tests.sweeps import examples
 
-NEVER = (
-    -300.0
-)  # a logit whose softmax weight is exactly 0 beside 0, in float32 and in float64's range of use
+NEVER = -300.0  # a logit; three times this has softmax weight exactly 0 beside 0, in float64 too
 SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
 
 
 def network(spec, parts=1, backbone=None, rules=PAPER, seed=0):
     torch.manual_seed(seed)
     model = PoseNFS(backbone or MobileNetV2(), part_scheme(MPII, parts), spec, 4, rules).eval()
-    for name, buffer in model.named_buffers():  # as after training, so that a wrong branch shows
+    for name, buffer in model.named_buffers():  # as after training, so that errors are visible
         if name.endswith(("running_mean", "running_var")):
             buffer.uniform_(0.5, 1.5)
     return model
 
 
 def set_logits(parameter, keep):
-    """Weight 1 / n for each of the n kept, exactly 0 for the others."""
+    """Give each of the n kept choices weight 1 / n, and the others exactly 0."""
     with torch.no_grad():
         parameter.copy_(torch.where(torch.as_tensor(keep, dtype=torch.bool), 0.0, NEVER * 3))
 
 
 def random_keep(shape, generator, share):
     keep = torch.rand(shape, generator=generator) < share
-    sure = torch.randint(shape[-1], shape[:-1], generator=generator)
-    return keep | torch.nn.functional.one_hot(sure, shape[-1]).bool()
+    always = torch.randint(shape[-1], shape[:-1], generator=generator)
+    return keep | torch.nn.functional.one_hot(always, shape[-1]).bool()
 
 
 @examples(fast=5, every=60)
@@ -71,7 +69,7 @@ def test_exact_zeros_change_nothing(seed, share, hidden, per_cell, fabric_backbo
     )
 
 
-def test_equal_weights_lose_the_zero_operation_alone():
+def test_equal_weights_lose_only_the_zero_operation():
     model = network(FabricSpec(width=2), 3)
     proof = prove(model, prune(model), torch.randn(2, 3, 64, 64))
     assert proof.difference == 0 and proof.after.multiply_adds == proof.before.multiply_adds
@@ -79,7 +77,7 @@ def test_equal_weights_lose_the_zero_operation_alone():
     assert proof.before.params - proof.after.params == alpha_and_beta
 
 
-def test_whatever_happens_both_are_left_in_their_modes():
+def test_both_models_keep_their_modes_after_an_error():
     model = network(FabricSpec(width=2)).train()
     pruned = prune(model).train()
     with pytest.raises(ValueError, match="not divisible"):
@@ -87,19 +85,19 @@ def test_whatever_happens_both_are_left_in_their_modes():
     assert model.training and pruned.training
 
 
-def only(beta, cells, paths):
-    """softmax(beta) wholly on one slot for each cell of `paths` {cell: slot}; the others keep all three."""
+def set_single_sources(beta, cells, slots):
+    """Give one slot all the weight in each cell of `slots`; the other cells keep all three."""
     keep = torch.ones(beta.shape, dtype=torch.bool)
-    for cell, slot in paths.items():
+    for cell, slot in slots.items():
         keep[cells.index(CellIndex(*cell))] = torch.tensor([n == slot for n in range(3)])
     set_logits(beta, keep)
 
 
-def test_a_weight_on_a_copied_slot():
-    """Row 0 has no finer neighbour: its slot `finer` holds a copy of the same scale, and may carry all the weight."""
+def test_all_weight_on_a_copied_slot():
+    """Row 0 has no finer neighbour: its slot `finer` is a copy of the same scale."""
     spec = FabricSpec(width=2)
     model = network(spec)
-    only(model.heads[0].fabric.beta, spec.cells, {(5, 0): 0, (4, 0): 0, (3, 0): 0})
+    set_single_sources(model.heads[0].fabric.beta, spec.cells, {(5, 0): 0, (4, 0): 0, (3, 0): 0})
     pruned = prune(model)
     assert prove(model, pruned, torch.randn(1, 3, 64, 64)).difference == 0
     kept = pruned.heads[0].fabric.kept
@@ -107,10 +105,12 @@ def test_a_weight_on_a_copied_slot():
     assert list(pruned.heads[0].entries) == ["0"]
 
 
-def test_a_cell_that_opens_a_scale_reads_the_finer_map_three_times():
+def test_all_weight_on_a_copy_in_a_cell_that_opens_a_scale():
     whole = FabricSpec(width=2, first=0, last=3)
     backbone = FabricBackbone(whole)
-    only(backbone.fabric.beta, whole.cells, {(0, 1): 2, (1, 2): 1})  # all the weight on a copy
+    set_single_sources(
+        backbone.fabric.beta, whole.cells, {(0, 1): 2, (1, 2): 1}
+    )  # all the weight on a copy
     model = network(FabricSpec(width=2), backbone=backbone)
     pruned = prune(model)
     assert prove(model, pruned, torch.randn(1, 3, 64, 64)).difference == 0
@@ -118,11 +118,11 @@ def test_a_cell_that_opens_a_scale_reads_the_finer_map_three_times():
     assert kept[CellIndex(0, 1)].slots == (2,) and kept[CellIndex(1, 2)].slots == (1,)
 
 
-def test_a_fabric_backbone_keeps_what_its_heads_read():
+def test_fabric_backbone_keeps_the_rows_that_the_heads_read():
     backbone, spec = FabricBackbone(FabricSpec(width=2, first=0, last=3)), FabricSpec(width=2)
     model = network(spec, 3, backbone)
     for head in model.heads:  # each reads the finest map alone
-        only(head.fabric.beta, spec.cells, {(5, 0): 1, (4, 0): 1, (3, 0): 1})
+        set_single_sources(head.fabric.beta, spec.cells, {(5, 0): 1, (4, 0): 1, (3, 0): 1})
     pruned = prune(model)
     proof = prove(model, pruned, torch.randn(1, 3, 64, 64))
     assert proof.difference == 0 and proof.after.params < 0.7 * proof.before.params
@@ -131,7 +131,7 @@ def test_a_fabric_backbone_keeps_what_its_heads_read():
     assert CellIndex(2, 0) in fabric.kept and CellIndex(2, 2) not in fabric.kept
 
 
-def test_a_cell_with_zero_alone_still_gives_its_bias():
+def test_cell_with_only_zero_gives_its_bias():
     spec = FabricSpec(width=2, alpha_per_cell=True)
     model = network(spec)
     keep = torch.ones(spec.alpha_shape, dtype=torch.bool)
@@ -149,7 +149,7 @@ def test_a_cell_with_zero_alone_still_gives_its_bias():
     assert not nothing.heads[0].entries
 
 
-def test_threshold_and_one_hot_equal_a_plain_network_of_those_weights():
+def test_threshold_and_one_hot_equal_a_reference_network():
     spec, images = FabricSpec(width=2, hidden_nodes=2), torch.randn(1, 3, 64, 64)
     model = network(spec, 3)
     plain = ReferenceNFS(MobileNetV2(), model.parts, spec, 4).eval()
@@ -186,9 +186,9 @@ def test_narrowed_convolutions_in_float64(seed):
     assert proof.narrowed and proof.difference <= 1e-14
 
 
-def test_in_float64_and_the_model_is_left_alone():
+def test_float64_and_the_model_is_left_unchanged():
     model = network(FabricSpec(width=2)).double().train()
-    only(model.heads[0].fabric.beta, model.spec.cells, {(5, 0): 2})
+    set_single_sources(model.heads[0].fabric.beta, model.spec.cells, {(5, 0): 2})
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert prove(model, prune(model), torch.randn(1, 3, 64, 64).double()).difference == 0
     assert model.training and all(

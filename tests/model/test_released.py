@@ -1,4 +1,4 @@
-"""The authors' checkpoints: one file of theirs, and files written here in their layout from networks of every kind."""
+"""The authors' checkpoints: one real file, and files written in their layout from many networks."""
 
 import os
 import pickle
@@ -21,7 +21,7 @@ FOUR = ("zero", "skip", "dilated_3x3", "separable_3x3")
 SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
 
 
-def test_the_released_networks_output(real):
+def test_output_of_a_released_network(real):
     path = real("released_layout") / "mobilenet_v2_p8_mpii.pth"
     file, model = torch.load(path, weights_only=True), load_released(path, FOUR)
     plain = ReferenceNFS(MobileNetV2(), model.parts, model.spec, 8, RELEASED).eval()
@@ -34,7 +34,7 @@ def test_the_released_networks_output(real):
 
 
 def authors_names(model: PoseNFS, dead_node: bool) -> dict[str, torch.Tensor]:
-    """A PoseNFS's tensors by the authors' names, written down cell by cell."""
+    """The tensors of a PoseNFS by the authors' names."""
     state = {}
 
     def put(key: str, module: nn.Module) -> None:
@@ -48,8 +48,8 @@ def authors_names(model: PoseNFS, dead_node: bool) -> dict[str, torch.Tensor]:
         for layer, cells in enumerate(fabric.layers, start=fabric.spec.first):
             for row, cell in enumerate(cells):
                 key = f"{name}.cell_{layer}_{row}"
-                for place, ours in (("0", 1), ("1", 0), ("2", 2)):
-                    transfer, source = cell.transfers[ours], cell.sources[ours]
+                for place, slot in (("0", 1), ("1", 0), ("2", 2)):
+                    transfer, source = cell.transfers[slot], cell.sources[slot]
                     if source == row:
                         continue
                     down = source < row
@@ -91,9 +91,7 @@ def authors_names(model: PoseNFS, dead_node: bool) -> dict[str, torch.Tensor]:
     if isinstance(backbone, FabricBackbone):
         put("backbone.stem", backbone.stem)
         put_fabric("backbone", backbone.fabric)
-    elif isinstance(
-        backbone, MobileNetV2
-    ):  # another flat naming, the same tensors in the same order
+    elif isinstance(backbone, MobileNetV2):  # other names, the same tensors in the same order
         for name, tensor in backbone.state_dict().items():
             state[f"backbone.features.{name}"] = tensor
         state["backbone.features.17.conv.0.weight"] = torch.zeros(
@@ -102,14 +100,15 @@ def authors_names(model: PoseNFS, dead_node: bool) -> dict[str, torch.Tensor]:
     else:
         put("backbone", backbone)
         if hasattr(backbone, "stem"):  # ResNet-50 by its own names
-            own = {
+            names = {
                 "stem.0": "conv1",
                 "stem.1": "bn1",
                 **{f"stages.{n}": f"layer{n + 1}" for n in range(4)},
             }
             for key in [k for k in state if k.startswith("backbone.")]:
-                ours = next(o for o in own if key.startswith(f"backbone.{o}."))
-                state[key.replace(f"backbone.{ours}.", f"backbone.{own[ours]}.")] = state.pop(key)
+                [prefix] = [name for name in names if key.startswith(f"backbone.{name}.")]
+                renamed = key.replace(f"backbone.{prefix}.", f"backbone.{names[prefix]}.")
+                state[renamed] = state.pop(key)
     return state
 
 
@@ -140,10 +139,10 @@ CASES = {
 
 
 @pytest.mark.parametrize(
-    "dressed", [False, True], ids=["plain", "module., state_dict, counters, dead node"]
+    "wrapped", [False, True], ids=["plain", "module., state_dict, counters, dead node"]
 )
 @pytest.mark.parametrize("case", CASES)
-def test_every_kind_of_network(case, dressed, tmp_path):
+def test_round_trip_of_many_networks(case, wrapped, tmp_path):
     name, skeleton, parts, vector_dim, options, operations, backbone_operations = CASES[case]
     torch.manual_seed(0)
     spec = FabricSpec(**{"width": 2, "operations": operations, **options})
@@ -156,8 +155,8 @@ def test_every_kind_of_network(case, dressed, tmp_path):
         for key, buffer in model.named_buffers():
             if key.endswith(("running_mean", "running_var")):
                 buffer.uniform_(0.5, 1.5)
-    state = authors_names(model, dead_node=dressed)
-    if dressed:
+    state = authors_names(model, dead_node=wrapped)
+    if wrapped:
         state = {f"module.{key}": tensor for key, tensor in state.items()} | {
             "module.total_ops": torch.zeros(1), "module.backbone.total_params": torch.zeros(1),
         }  # fmt: skip
@@ -178,16 +177,14 @@ def backbone_of(state):
     ]
 
 
-def test_what_fits_two_skeletons_is_asked_about(tmp_path):
+def test_checkpoint_that_fits_two_skeletons_needs_the_skeleton(tmp_path):
     """17 numbers for each of MPII's 16 keypoints, or 16 for each of COCO's 17."""
     model = PoseNFS(
         MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=2, operations=FOUR), 17, RELEASED
     )
     torch.save(authors_names(model, dead_node=False), tmp_path / "both.pth")
-    with pytest.raises(
-        ReleasedError,
-        match=r"both.pth fits MPII-16 and COCO-17 \(whole_body: 272\); pass skeleton=MPII",
-    ):
+    message = r"both.pth fits MPII-16 and COCO-17 \(whole_body: 272\); pass skeleton=MPII"
+    with pytest.raises(ReleasedError, match=message):
         load_released(tmp_path / "both.pth", FOUR)
     assert load_released(tmp_path / "both.pth", FOUR, skeleton=MPII).heads[0].vector_dim == 17
 
@@ -293,22 +290,22 @@ def state():
         ),
     ],
 )
-def test_what_does_not_fit_is_named(state, change, operations, message, tmp_path):
+def test_checkpoints_that_do_not_fit_are_refused(state, change, operations, message, tmp_path):
     torch.save(change(state), tmp_path / "bad.pth")
     with pytest.raises(ReleasedError, match=message) as error:
         load_released(tmp_path / "bad.pth", operations)
     assert "bad.pth" in str(error.value)
 
 
-class Evil:
+class Malicious:
     def __reduce__(self):
         return os.mkdir, ("broken_into",)
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path, monkeypatch):
+def test_file_that_would_run_code_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    torch.save({"state_dict": Evil()}, "evil.pth")
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Evil()))
+    torch.save({"state_dict": Malicious()}, "evil.pth")
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Malicious()))
     for name in ("evil.pth", "plain.pth"):
         with pytest.raises(ReleasedError, match="would run code"):
             load_released(name)

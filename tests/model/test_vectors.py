@@ -1,4 +1,4 @@
-"""Equations 4, 5, 6, 7 and 10, each computed another way."""
+"""Equations 4, 5, 6, 7 and 10, each computed in another way."""
 
 import torch
 
@@ -21,7 +21,7 @@ def test_eq_4_keeps_direction_and_eq_5_is_its_length():
         torch.testing.assert_close(
             torch.cosine_similarity(squashed, vectors, 2), torch.ones_like(length)
         )
-        # another way: |squash| = sin^2(arctan |v|)
+        # in another way: |squash| = sin^2(arctan |v|)
         torch.testing.assert_close(squash_length(vectors), length.atan().sin().square())
 
 
@@ -69,16 +69,16 @@ def test_eq_6_by_loops():
         torch.rand(2, 3, 4, 5, dtype=torch.double),
     )
     visibility = torch.tensor([[2, 0, 1], [0, 0, 2]])
-    people = []
+    losses = []
     for b in range(2):
         terms = [
             ((predicted[b, k] - target[b, k]) ** 2).sum() for k in range(3) if visibility[b, k]
         ]
-        people.append(sum(terms) / 3)
-    torch.testing.assert_close(heatmap_loss(predicted, target, visibility), sum(people) / 2)
+        losses.append(sum(terms) / 3)
+    torch.testing.assert_close(heatmap_loss(predicted, target, visibility), sum(losses) / 2)
 
 
-def test_what_is_not_labelled_gives_no_gradient():
+def test_unlabelled_keypoints_give_no_gradient():
     predicted = torch.rand(1, 2, 4, 4, requires_grad=True)
     heatmap_loss(predicted, torch.full((1, 2, 4, 4), 7.0), torch.tensor([[0, 1]])).backward()
     assert predicted.grad[0, 0].abs().max() == 0

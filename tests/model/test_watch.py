@@ -1,4 +1,4 @@
-"""Signs of collapse, counted another way."""
+"""Signs of collapse, computed in another way."""
 
 import itertools
 import math
@@ -16,46 +16,44 @@ from posenfs.model.watch import Signs, effective_paths, signs_of, warnings
     "spec", [FabricSpec(), FabricSpec(layers=7), FABRIC_1], ids=["head", "deep head", "backbone"]
 )
 @pytest.mark.parametrize("seed", range(3))
-def test_paths_are_counted_one_by_one(spec, seed):
+def test_effective_paths_by_enumeration(spec, seed):
     architecture = Architecture.random(spec, seed)
-    weights, grid = (
-        dict(zip(spec.cells, architecture.scale_weights.tolist(), strict=True)),
-        spec.grid(),
-    )
-    chances: dict[tuple, float] = {}
+    weights = dict(zip(spec.cells, architecture.scale_weights.tolist(), strict=True))
+    grid = spec.grid()
+    probabilities: dict[tuple, float] = {}
     for cell in grid[-1]:
         for choices in itertools.product(range(3), repeat=len(grid)):
-            rows, chance = [cell.row], 1 / len(grid[-1])
+            rows, probability = [cell.row], 1 / len(grid[-1])
             for layer, choice in zip(reversed(grid), choices, strict=True):
                 here = layer[rows[-1]]
-                chance *= weights[here][choice]
+                probability *= weights[here][choice]
                 rows.append(spec.sources(here.row, spec.rows(here.layer - 1))[choice])
-            chances[tuple(rows)] = chances.get(tuple(rows), 0) + chance
-    assert sum(chances.values()) == pytest.approx(1)
-    entropy = -sum(p * math.log(p) for p in chances.values())
+            probabilities[tuple(rows)] = probabilities.get(tuple(rows), 0) + probability
+    assert sum(probabilities.values()) == pytest.approx(1)
+    entropy = -sum(p * math.log(p) for p in probabilities.values())
     assert effective_paths(architecture, spec) == pytest.approx(math.exp(entropy), rel=1e-6)
 
 
-def test_a_decided_fabric_has_one_path():
+def test_discrete_fabric_has_one_path():
     spec = FabricSpec()
     decided = Architecture.random(spec).genotype(spec).architecture(spec)
     assert effective_paths(decided, spec) == pytest.approx(1)
-    found = signs_of(decided, spec)
-    assert found.entropy_alpha == pytest.approx(0) and found.entropy_beta == pytest.approx(0)
+    signs = signs_of(decided, spec)
+    assert signs.entropy_alpha == pytest.approx(0) and signs.entropy_beta == pytest.approx(0)
 
 
-def test_signs_and_words():
+def test_signs_and_warnings():
     spec = FabricSpec(hidden_nodes=2)
     alpha = torch.log(
         torch.tensor([[0.7, 0.25, 0.04, 0.01], [0.5, 0.5, 1e-9, 1e-9], [0.9, 0.1, 1e-9, 1e-9]])
     )
-    found = signs_of(Architecture(alpha, torch.zeros(spec.beta_shape)), spec)
-    assert found.zero == pytest.approx(0.7) and found.skip == pytest.approx(0.85 / 3)
-    assert found.entropy_beta == pytest.approx(1)
-    said = warnings({"legs": found, "arms": Signs(0.4, 0.4, 1, 1, 9.0)})
-    assert said == [
-        "fabric legs is collapsing: 98% of its operations' weight is on zero (70%) and skip (28%); the warning is "
-        "given above 90%"
+    signs = signs_of(Architecture(alpha, torch.zeros(spec.beta_shape)), spec)
+    assert signs.zero == pytest.approx(0.7) and signs.skip == pytest.approx(0.85 / 3)
+    assert signs.entropy_beta == pytest.approx(1)
+    messages = warnings({"legs": signs, "arms": Signs(0.4, 0.4, 1, 1, 9.0)})
+    assert messages == [
+        "fabric legs is collapsing: 98% of its operations' weight is on zero (70%) and skip "
+        "(28%); the warning is given above 90%"
     ]
     without = FabricSpec(operations=("separable_3x3", "dilated_3x3"))
     assert signs_of(Architecture.zeros(without), without).zero == 0

@@ -17,10 +17,8 @@ def load_resnet(build: Callable[..., ResNet], weights: str | Path | None) -> tup
         weights: None, "imagenet" (torchvision downloads them), or a file with torchvision's state
             dict.
     """
-    if weights == "imagenet":
-        network = download(build, get_model_weights(build)["IMAGENET1K_V2"], BY_FILE)
-    else:
-        network = build()
+    imagenet = get_model_weights(build)["IMAGENET1K_V2"]
+    network = download(build, imagenet, BY_FILE) if weights == "imagenet" else build()
     del network.fc
     if weights is None:
         return network, "random"
