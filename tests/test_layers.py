@@ -34,7 +34,7 @@ ROOMS = {
         "calibration", "planning", "watching", "campaign",
     ],
     "show": [
-        "canvas", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
+        "canvas", "operation_bars", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
         "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "stills",
         "predictions", "labels", "ablations", "table_page", "run_summary", "report",
     ],

@@ -1,6 +1,7 @@
 """The inside of one cell (Fig. 2, 4): sources (Eq. 2), operations (Eq. 1) and output (Eq. 3)."""
 
 from itertools import pairwise
+from typing import Any
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec
@@ -29,7 +30,7 @@ _GAP = 16.0  # between two boxes
 _LANE = 13.0  # from one operation's line to the next
 _RISE = 34.0  # length in which a line changes its height
 _CHARACTER = 4.4  # width of a character at 8 points
-_THIN = {"color": GREY, "penwidth": "0.8"}
+_THIN: dict[str, Any] = {"color": GREY, "penwidth": "0.8"}
 
 
 def draw_cell(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -281,7 +282,7 @@ class FabricGraph:
             tooltip += "\npruned"
         self.line(canvas, cell, row, tooltip=tooltip, **style)
 
-    def line(self, canvas: Canvas, cell: CellIndex, row: int, **style: str) -> None:
+    def line(self, canvas: Canvas, cell: CellIndex, row: int, **style: Any) -> None:
         """Draw a line to a cell from a row of the layer before.
 
         Lines leave and arrive at different heights, so that they stay distinguishable.

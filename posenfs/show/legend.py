@@ -1,6 +1,7 @@
 """Legends on a canvas: small swatches and their meaning."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from posenfs.show.canvas import (
     CELL_COLOUR,
@@ -17,8 +18,8 @@ from posenfs.show.operation_bars import REMOVED_INK, operation_name, place_strip
 # Draws a legend's swatch, 14 points wide: swatch(canvas, name of the node, centre).
 Swatch = Callable[[Canvas, str, Point], None]
 
-REMOVED_NODE = {"color": REMOVED_INK, "fontcolor": REMOVED_INK, "penwidth": "0.8"}
-REMOVED_LINE = {"penwidth": "1.1", "color": "#A8A8A8", "style": "dotted"}
+REMOVED_NODE: dict[str, Any] = {"color": REMOVED_INK, "fontcolor": REMOVED_INK, "penwidth": "0.8"}
+REMOVED_LINE: dict[str, Any] = {"penwidth": "1.1", "color": "#A8A8A8", "style": "dotted"}
 _TITLE_WIDTH, _LINE_HEIGHT = 62, 15
 
 
@@ -28,7 +29,7 @@ def patch(colour: str, height: float = 9, **style: str) -> Swatch:
     return lambda canvas, name, centre: canvas.box(name, centre, (14, height), **style)
 
 
-def stroke(**style: str) -> Swatch:
+def stroke(**style: Any) -> Swatch:
     """Return a swatch: a short line, `style` being Graphviz attributes."""
 
     def place(canvas: Canvas, name: str, centre: Point) -> None:

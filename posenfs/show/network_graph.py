@@ -1,6 +1,7 @@
 """The whole network (Fig. 3): image, backbone, a fabric for each part, vectors, score maps."""
 
 from itertools import pairwise
+from typing import Any
 
 from posenfs.body.parts import Part
 from posenfs.body.skeleton import Skeleton
@@ -17,7 +18,7 @@ _MAP, _ENTRY, _VECTORS, _SCORES = (74.0, 28.0), (56.0, 12.0), (116.0, 30.0), (60
 _GAP = 16.0  # between boxes
 _LINK = 64.0  # length of the lines to and from the parts
 _NAME = 74.0  # width of a keypoint's name
-_STEP = {"color": GREY, "penwidth": "0.8"}
+_STEP: dict[str, Any] = {"color": GREY, "penwidth": "0.8"}
 
 
 def draw_network(model: PoseNFS, skeleton: Skeleton, size: tuple[int, int] = (256, 256)) -> Canvas:

@@ -102,8 +102,9 @@ def _add_side_legend(figure: Picture, occluded: bool) -> None:
         casing = [Stroke(linewidth=4.6, foreground=_outline(colour)), Normal()]
         handles.append(Line2D([], [], color=colour, lw=2.6, label=side, path_effects=casing))
     if occluded:
-        style = {"marker": "o", "linestyle": "", "mfc": "none", "mec": "#444444"}
-        handles.append(Line2D([], [], label="occluded", **style))
+        circle = Line2D([], [], marker="o", linestyle="", mfc="none", mec="#444444")
+        circle.set_label("occluded")
+        handles.append(circle)
     legend = figure.legend(
         handles=handles, loc="outside lower center", ncols=4, fontsize=9, frameon=False
     )
@@ -400,7 +401,7 @@ def _draw_skeleton(
                 path_effects=[Stroke(linewidth=4.2 * scale, foreground=_outline(colour)), Normal()],
                 solid_capstyle="round",
             )
-    for index in np.flatnonzero(shown):
+    for index in np.flatnonzero(shown).tolist():
         colour = _COLOURS[_side(skeleton, index)]
         occluded = visibility is not None and visibility[index] == 1
         face = "none" if occluded else colour

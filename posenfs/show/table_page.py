@@ -31,7 +31,7 @@ def write_table_page(
         profile_name: Name of the profile.
         rows: The rows of the table.
         paired: Whether rows are compared seed by seed.
-        publish: Whether to write to reports/tables (whose files are committed) or reports/drafts.
+        publish: Whether to write to reports/tables (committed) instead of reports/drafts.
 
     Returns:
         The files written.
