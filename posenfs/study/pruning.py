@@ -52,7 +52,7 @@ class Emptied:
     """A part, cell or edge in which pruning left no operation or source.
 
     Attributes:
-        part: The part, or `backbone`. Where `cell` is None its heatmaps are the same for all images.
+        part: The part, or `backbone`. Where `cell` is None its heatmaps do not depend on the image.
         cell: The cell: its layer, and its stride as in 1/8. Where `edge` is None it is constant.
         edge: The edge between two nodes of the cell, on which no operation is left.
     """

@@ -250,16 +250,16 @@ def test_at_a_terminal_the_user_is_asked_before_the_budget_is_exceeded(
 ):
     tiny = replace(tiny, run=replace(tiny.run, crops="cached"))
     with pytest.raises(OverBudget):  # no terminal
-        _open_search(tiny, 1e-6, folder=tmp_path / "run", progress=False)
+        _open_search(tiny, tmp_path / "run", 1e-6, progress=False)
     for stream in (terminal := io.StringIO(answer + "\n"), sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys, "stdin", terminal)
     if answer in ("no", ""):
         with pytest.raises(KeyboardInterrupt, match="nothing was written"):
-            _open_search(tiny, 1e-6, folder=tmp_path / "run", progress=False)
+            _open_search(tiny, tmp_path / "run", 1e-6, progress=False)
         assert not (tmp_path / "run").exists()
     else:
-        search = _open_search(tiny, 1e-6, folder=tmp_path / "run", progress=False)
+        search = _open_search(tiny, tmp_path / "run", 1e-6, progress=False)
         assert search.config.crops == ("plain" if answer == "plain" else "cached")
         search.close()
     assert len(list(cache_folder.glob("*/"))) == caches

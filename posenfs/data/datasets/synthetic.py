@@ -100,8 +100,8 @@ def _write_set(root: Path, arguments: dict, processes: int | None, progress: boo
         (root / folder).mkdir(parents=True, exist_ok=True)
     write_whole(root / _UNFINISHED, _to_json(arguments))
     (root / _FINISHED).unlink(missing_ok=True)
-    for partial in left_half(root / "images"):  # of an interrupted drawing
-        partial.unlink(missing_ok=True)
+    for torn in left_half(root / "images"):  # of an interrupted drawing
+        torn.unlink(missing_ok=True)
     jobs = [(split, n) for split in ("train", "valid") for n in range(arguments[split])]
     images = _draw_all(root, jobs, arguments, processes, progress)
     _write_annotations(root, "train", "train", images[: arguments["train"]])
