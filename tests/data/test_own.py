@@ -108,7 +108,7 @@ def test_a_missing_description_is_an_error(tmp_path):
         open_data(DataSpec("own"), progress=False)
 
 
-def test_missing_mirrored_pairs_give_a_warning(own, tiny, tmp_path, capsys):
+def test_unpaired_sides_give_a_warning(own, tiny, tmp_path, capsys):
     """The check and a search print the line that the description needs."""
 
     text = own.read_text()
