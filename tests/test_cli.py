@@ -358,7 +358,7 @@ def test_import_prune_and_child(here, tiny, capsys):
         ["prune", "parent", "--output", "reports/runs/parent", "--quiet"], capsys
     )
     assert (here / "reports" / "runs" / "parent" / "model.safetensors").read_bytes() == before
-    assert "belongs to mode threshold" in refused(
+    assert "the mode threshold needs a threshold above 0" in refused(
         ["prune", "parent", "--output", "c", "--threshold", "0.3"], capsys
     )
     main(["child", "parent", "--epochs", "1", "--quiet", "--json"])

@@ -606,7 +606,7 @@ def test_synchronous_moves_w_alpha_and_beta(tiny, tmp_path):
         (
             lambda e: replace(e, fabric=replace(e.fabric, strides=(2, 4, 8, 16))),
             ValueError,
-            "on a backbone of strides",
+            "but the backbone has strides",
         ),
         (
             lambda e: replace(e, data=DataSpec("nothing")),

@@ -204,5 +204,5 @@ def test_a_genotype_that_does_not_fit():
         replace(chosen, operations=chosen.operations[:1]).architecture(SMALL)
     with pytest.raises(ValueError, match="unknown source 'up'"):
         replace(chosen, sources=("up",) * 6).architecture(SMALL)
-    with pytest.raises(ValueError, match="names 6 sources; got 5"):
+    with pytest.raises(ValueError, match="has 6 sources; got 5"):
         replace(chosen, sources=chosen.sources[:5]).architecture(SMALL)
