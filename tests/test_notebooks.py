@@ -247,7 +247,7 @@ def test_04_search(drawn, tmp_path, monkeypatch, capsys):
     page = (folder / "notebook.html").read_text()
     for seen in (
         "Training loss",
-        "PCKh@0.5 on people",
+        "PCKh@0.5 on the validation split",
         "softmax(alpha)",
         "softmax(beta)",
         "upper limb",
