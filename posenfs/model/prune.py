@@ -408,7 +408,7 @@ def prove(model: PoseNFS, pruned: PrunedNFS, images: Tensor | Mapping[str, Tenso
         pruned: The pruned model. Both keep their modes.
         images: Images [B, 3, H, W] of one size, or several kinds of such images by name.
     """
-    kinds = images if isinstance(images, Mapping) else {"images": images}
+    kinds = images if isinstance(images, Mapping) else {"the given": images}
     differences = {name: greatest_difference(model, pruned, batch) for name, batch in kinds.items()}
     height, width = next(iter(kinds.values())).shape[-2:]
     return Proof(
