@@ -37,55 +37,40 @@ class RunConfig:
     epochs: int = 200
     batch_size: int = 24
     lr: float = 1e-3  # Adam's learning rate at the start
-    lr_drops: tuple[float, ...] = (
-        0.45,
-        0.6,
-        0.75,
-    )  # where it drops, as shares of the epochs (90, 120, 150 of 200)
+    # where it drops, as shares of the epochs (90, 120, 150 of 200)
+    lr_drops: tuple[float, ...] = (0.45, 0.6, 0.75)
     lr_factor: float = 0.25  # what it is multiplied by at each drop
-    architecture_lr: float | None = (
-        None  # that of alpha and beta; none: the strategy's (w's; 3e-3 on people held out)
-    )
-    architecture_lr_drops: bool | None = (
-        None  # whether it drops too; none: the strategy's (yes; no on people held out)
-    )
-    architecture_weight_decay: float | None = (
-        None  # none: the strategy's (0; 1e-3 on people held out)
-    )
+    # that of alpha and beta; none: the strategy's (w's; 3e-3 on people held out)
+    architecture_lr: float | None = None
+    # whether it drops too; none: the strategy's (yes; no on people held out)
+    architecture_lr_drops: bool | None = None
+    # none: the strategy's (0; 1e-3 on people held out)
+    architecture_weight_decay: float | None = None
     warmup: int = 0  # epochs for which alpha and beta are frozen
-    temperature: tuple[float, float] = (
-        1.0,
-        1.0,
-    )  # of softmax(alpha), softmax(beta): in the first and the last epoch
-    cost_budget: float | None = (
-        None  # expected GMAC an image, above which the loss of alpha and beta grows
-    )
+    # of softmax(alpha), softmax(beta): in the first and the last epoch
+    temperature: tuple[float, float] = (1.0, 1.0)
+    # expected GMAC an image, above which the loss of alpha and beta grows
+    cost_budget: float | None = None
     cost_weight: float = 10.0  # by how much, where the cost is twice the budget
-    held_out: float | None = (
-        None  # share of the training pictures kept from w; none: the strategy's (0, or a half)
-    )
-    patience: int | None = (
-        None  # epochs without a better score after which it ends; the best epoch is what it found
-    )
+    # share of the training pictures kept from w; none: the strategy's (0, or a half)
+    held_out: float | None = None
+    # epochs without a better score after which it ends; the best epoch is what it found
+    patience: int | None = None
     judged: float = 0.0  # share of the training pictures, not trained on, whose score that is; 0: validation people
     accumulate: int = 1  # parts in which a batch goes through the network, where memory is short
     seed: int = 0  # of initial weights, order and augmentation
     crops: str = "cached"  # kept on disk once and warped from there; at half the resolution; or plain: nothing is kept
     precision: str = "auto"  # float32, bfloat16, or auto: bfloat16 on CUDA, float32 elsewhere
-    compile: str = (
-        "no"  # or by torch.compile: default, or reduce-overhead (CUDA graphs); last digits differ
-    )
-    recompute: bool = (
-        False  # what backbone and heads computed, again on the way back: less memory, more time
-    )
+    # or by torch.compile: default, or reduce-overhead (CUDA graphs); last digits differ
+    compile: str = "no"
+    # what backbone and heads computed, again on the way back: less memory, more time
+    recompute: bool = False
     log_every: int = 10  # steps between looks at the loss, and between records of alpha and beta
     snapshot_every: int | None = None  # steps between snapshots; one follows each epoch in any case
-    keep_snapshots: int = (
-        5  # how many of the last ones stay; besides the best, and that of every tenth epoch
-    )
-    snapshot_gb: float = (
-        10.0  # how much room they may take: the oldest go first, the last and the best stay
-    )
+    # how many of the last ones stay; besides the best, and that of every tenth epoch
+    keep_snapshots: int = 5
+    # how much room they may take: the oldest go first, the last and the best stay
+    snapshot_gb: float = 10.0
 
     def __post_init__(self):
         for name in (
@@ -167,21 +152,17 @@ class Experiment:
     model: str = "pose_nfs"
     backbone: str = "mobilenet_v2"  # or resnet50, hrnet_w32, fabric_1, fabric_2, fabric_3
     backbone_fabric: FabricSpec | None = None  # a fabric of one's own in the place of that backbone
-    backbone_weights: str | None = (
-        None  # a file with pretrained weights, or "imagenet": torchvision downloads them
-    )
-    parts: int | dict[str, tuple[str, ...]] = (
-        3  # P of Table I (1, 3, 5, 8), or parts of one's own: keypoints by name
-    )
+    # a file with pretrained weights, or "imagenet": torchvision downloads them
+    backbone_weights: str | None = None
+    # P of Table I (1, 3, 5, 8), or parts of one's own: keypoints by name
+    parts: int | dict[str, tuple[str, ...]] = 3
     vector_dim: int = 8  # d, the components of the vector in each pixel; 1: a plain score map
     fabric: FabricSpec = field(default_factory=FabricSpec)
     rules: Rules = PAPER
-    genotype: dict[str, Genotype] | None = (
-        None  # by fabric: the network is this discrete child; nothing is searched
-    )
-    start: str | None = (
-        None  # a run's or saved model's folder, whose weights the network starts with
-    )
+    # by fabric: the network is this discrete child; nothing is searched
+    genotype: dict[str, Genotype] | None = None
+    # a run's or saved model's folder, whose weights the network starts with
+    start: str | None = None
     run: RunConfig = field(default_factory=RunConfig)
 
     __pydantic_config__ = ConfigDict(extra="forbid")
