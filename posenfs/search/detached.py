@@ -58,9 +58,8 @@ def detach(
             text = (run.folder / LOG).read_text()
             if fresh and _REFUSED in text and not (run.folder / "config.json").exists():
                 shutil.rmtree(run.folder)  # which holds nothing but these words
-                raise RunError(
-                    text.split(_REFUSED)[1].strip()
-                )  # of several processes the first knows
+                # of several processes the first knows
+                raise RunError(text.split(_REFUSED)[1].strip())
             words = text.splitlines()[-_LAST:]
             raise RunError(
                 f"the search ended with exit code {code}: {' / '.join(words)} ({run.folder / LOG})"

@@ -40,9 +40,8 @@ from posenfs.search.steering import Steering
 from posenfs.search.strategies import STRATEGIES, CostTerm, Synchronous
 
 _UNSEEN = 1.0  # s after which rows are written, however few, for whoever looks on
-_OPEN: weakref.WeakValueDictionary[str, "Search"] = (
-    weakref.WeakValueDictionary()
-)  # by folder, in this process
+# by folder, in this process
+_OPEN: weakref.WeakValueDictionary[str, "Search"] = weakref.WeakValueDictionary()
 
 
 def _check_edits(
@@ -102,13 +101,11 @@ class Search:
         self._key = str(self.run.folder.resolve())
         self._lock = contextlib.ExitStack()  # of the run folder
         self._closed = False
-        self._stepping = (
-            threading.RLock()
-        )  # held by whatever thread steps, goes back, saves or lets go
+        # held by whatever thread steps, goes back, saves or lets go
+        self._stepping = threading.RLock()
         try:
-            with (
-                ranks.first_alone()
-            ):  # who draws people, keeps crops and makes the folder, for the others to find
+            # who draws people, keeps crops and makes the folder, for the others to find
+            with ranks.first_alone():
                 self._open(strict, workers, cache_gb)
             self._begin()
         except KeyboardInterrupt as interrupt:
@@ -252,9 +249,8 @@ class Search:
         logs = self.step_number % self.config.log_every == 0 or ends_epoch
         if logs:
             self._log_architecture()
-        if logs or (
-            self.ranks.count == 1 and time.monotonic() - self._flushed > _UNSEEN
-        ):  # several do it as one
+        # several do it as one
+        if logs or (self.ranks.count == 1 and time.monotonic() - self._flushed > _UNSEEN):
             self._flush()
         if ends_epoch:
             self._evaluate()
@@ -639,9 +635,8 @@ class Search:
         self._saved = self.step_number, self.metrics
         steps, tenth = self.run.snapshots(), 10 * self.steps_per_epoch
         best = [self._best_step] if self._scores else []
-        branch = self.run.provenance().get(
-            "branch", {}
-        )  # nothing else knows how that began, and what was edited
+        # nothing else knows how that began, and what was edited
+        branch = self.run.provenance().get("branch", {})
         first = [branch.get("snapshot"), branch.get("step")]
         worth = [
             *steps[-self.config.keep_snapshots :],
@@ -708,9 +703,8 @@ class Search:
                 with self._stepping:
                     self._save()
                     self._status("interrupted")
-                self.ranks.agree(
-                    None
-                )  # no rank ends before rank 0 has saved: torchrun would end that too
+                # no rank ends before rank 0 has saved: torchrun would end that too
+                self.ranks.agree(None)
         if stopped:
             where = (
                 f"stopped after step {self.step_number} of {self.steps}; saved in {self.run.folder}"

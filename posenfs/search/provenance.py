@@ -103,9 +103,8 @@ def _commit() -> str | None:
         return done.stdout.strip()
 
     try:
-        git(
-            "ls-files", "--error-unmatch", here.name
-        )  # installed, it may lie in a checkout of something else
+        # installed, it may lie in a checkout of something else
+        git("ls-files", "--error-unmatch", here.name)
         return git("describe", "--always", "--dirty=+", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -22,9 +22,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from posenfs.body.words import reason_of
 
-_PATIENCE = timedelta(
-    days=1
-)  # the first may have to keep crops for long; whoever launched us ends us if one dies
+# the first may have to keep crops for long; whoever launched us ends us if one dies
+_PATIENCE = timedelta(days=1)
 
 
 class Lost(RuntimeError):
@@ -46,9 +45,8 @@ class Ranks:
             torch.cuda.set_device(device)
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
-        self._talk = dist.new_group(
-            backend="gloo", timeout=_PATIENCE
-        )  # for words, which are on the CPU
+        # for words, which are on the CPU
+        self._talk = dist.new_group(backend="gloo", timeout=_PATIENCE)
 
     @property
     def first(self) -> bool:
@@ -136,12 +134,10 @@ def launch(processes: int, module: str, arguments: Sequence[str]) -> int:
     if processes < 1:
         raise ValueError(f"a search runs in at least 1 process; got {processes}")
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // processes, 1)))
-    os.environ.setdefault(
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "86400"
-    )  # a step may end in an evaluation; then they save
-    logging.getLogger("torch.distributed.elastic").setLevel(
-        logging.CRITICAL
-    )  # each process says what went wrong
+    # a step may end in an evaluation; then they save
+    os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", "86400")
+    # each process says what went wrong
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     config = LaunchConfig(
         1,
         1,

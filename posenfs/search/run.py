@@ -194,9 +194,8 @@ class Run:
 
     def architectures(self) -> tuple[np.ndarray, dict[str, Architecture]]:
         """The logged steps [n], and by fabric an Architecture whose alpha and beta carry a leading [n]."""
-        since = read_architectures(
-            self.folder / "architecture" / _SINCE
-        )  # first: it goes once a chunk has the same
+        # first: it goes once a chunk has the same
+        since = read_architectures(self.folder / "architecture" / _SINCE)
         return join_architectures(
             [*(read_architectures(path) for path in sorted(self._chunks())), since]
         )
@@ -412,9 +411,8 @@ class Run:
         (unfinished / "snapshots").mkdir()
         os.replace(unfinished, target)
         (self.folder / "metrics.json").unlink(missing_ok=True)  # the run is no longer finished
-        if any(
-            "loss" not in row for row in self.history() if row["step"] > step
-        ):  # an evaluation's
+        # an evaluation's
+        if any("loss" not in row for row in self.history() if row["step"] > step):
             (self.folder / "errors.npz").unlink(missing_ok=True)
         for later in reversed([own for own in self.snapshots() if own > step]):
             os.replace(self._snapshot(later), target / "snapshots" / f"{later:08d}")

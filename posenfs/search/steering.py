@@ -11,10 +11,11 @@ from posenfs.search.ranks import Ranks
 from posenfs.search.run import Run, RunError
 from posenfs.search.signals import handlers
 
+# s between looks at the commands while paused, and between signs of life
 _PATIENCE, _HEARTBEAT = (
     0.05,
     5.0,
-)  # s between looks at the commands while paused, and between signs of life
+)
 
 
 class Steering:

@@ -250,14 +250,14 @@ class SecondOrder(FirstOrder):
             self._move(kept, [w.grad for w in self.weights], -rate)  # w'
             self._zero_grad()
             self._backward(forward, held_out)
+            # v, taken at w'
             direct, direction = (
                 [s.grad for s in self.scores],
                 [w.grad for w in self.weights],
-            )  # v, taken at w'
+            )
             length = torch.stack([d.norm() for d in direction if d is not None]).norm()
-            radius = self.radius / length.clamp(
-                min=torch.finfo(length.dtype).tiny
-            )  # nobody labelled: no gradient
+            # nobody labelled: no gradient
+            radius = self.radius / length.clamp(min=torch.finfo(length.dtype).tiny)
             self._move(kept, direction, radius)
             above = self._scores_gradient(forward, train)
             self._move(kept, direction, -radius)

@@ -1,14 +1,13 @@
 """Evaluation of a saved model on a data set: metrics as in metrics.json, and errors by keypoint."""
 
 import copy
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from posenfs.body.words import note
 from posenfs.data.datasets.catalogue import DataSpec, read_split, skeleton_of
 from posenfs.data.pictures import without_broken_pictures
 from posenfs.data.sample import DataError, People
@@ -72,10 +71,7 @@ def evaluate_model(
     _check_skeleton(model, saved.experiment.data, data)
     state = find_run(model).status().get("state", "finished")
     if state != "finished":
-        tqdm.write(
-            f"note: {model} is not finished ({state}): its last checkpoint is evaluated",
-            file=sys.stderr,
-        )
+        note(f"note: {model} is not finished ({state}): its last checkpoint is evaluated")
     people = without_broken_pictures(read_split(data, split, progress), progress=progress)
     height, width = saved.experiment.image_size
     predictions = predict_as_run(
