@@ -3,7 +3,7 @@
 # make smoke: every table of the paper, seconds a run
 # make coverage: which lines no fast test reaches      make floors: the fast tests on the oldest packages      make audit: known holes
 # make test-browser: the workbench in a real JupyterLab, by Chromium      make test-kernels: its widgets on several versions of ipykernel
-# make pictures: docs/pictures, taken there
+# make images: docs/images, taken there
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -26,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE :=
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: demo types test test-all test-browser test-kernels smoke pictures check lab install install-dev coverage floors audit
+.PHONY: demo types test test-all test-browser test-kernels smoke images check lab install install-dev coverage floors audit
 demo: reports/demo/search.html
 	@echo "open $(CURDIR)/reports/demo/search.html"
 
@@ -67,8 +67,8 @@ smoke: $(READY)
 	$(BIN)/posenfs ablate all --profile smoke --seeds 1 --jobs 2
 	printf '%s\n' $(TABLES) | OMP_NUM_THREADS=1 xargs -P 2 -I{} $(BIN)/posenfs run notebooks/{}.ipynb -p profile=smoke --quiet
 
-pictures: $(READY_DEV)
-	$(BIN)/python -m tests.browser.pictures docs/pictures
+images: $(READY_DEV)
+	$(BIN)/python -m tests.browser.images docs/images
 
 check: $(READY_DEV)
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ from posenfs.data.datasets.coco import read_coco
 class Options:
     people: int = 150_000
     others: int = 112_000  # without a labelled keypoint
-    pictures: int = 64_000
+    images: int = 64_000
     rounds: int = 3
 
 
@@ -79,14 +79,14 @@ def _content(options: Options) -> dict:
         random.uniform(5, 200, (count, 4)).round(2),
         random.uniform(0, 640, (count, 40)).round(2),
     )
-    pictures = random.integers(1, options.pictures + 1, count)
+    images = random.integers(1, options.images + 1, count)
     return {
         "images": [
-            {"id": n, "file_name": f"{n:012d}.jpg", "width": 640, "height": 480} for n in range(1, options.pictures + 1)
+            {"id": n, "file_name": f"{n:012d}.jpg", "width": 640, "height": 480} for n in range(1, options.images + 1)
         ],
         "annotations": [
             {
-                "id": n + 1, "image_id": int(pictures[n]), "category_id": 1, "iscrowd": 0, "bbox": boxes[n].tolist(),
+                "id": n + 1, "image_id": int(images[n]), "category_id": 1, "iscrowd": 0, "bbox": boxes[n].tolist(),
                 "area": float(boxes[n, 2] * boxes[n, 3]), "num_keypoints": int((points[n, :, 2] > 0).sum()),
                 "keypoints": points[n].ravel().tolist(), "segmentation": [outlines[n].tolist()],
             }

@@ -1,4 +1,4 @@
-"""Both ways from pictures to crops, in one run: images/s, and the share of a training step that waits for data.
+"""Both ways from images to crops, in one run: images/s, and the share of a training step that waits for data.
 
     python benchmarks/data_paths.py                                   drawn people, 128 px
     python benchmarks/data_paths.py --data.name lsp --data.root DIR   people of one's own choice
@@ -19,18 +19,19 @@ import torch
 import tyro
 
 from posenfs.data.augment import PAPER
-from posenfs.data.cache import Wanted, keep_crops
+from posenfs.data.cache import CacheRequest, build_caches
 from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.loader import Crops, Loader
-from posenfs.search.engine import Search
-from posenfs.search.experiment import Experiment, RunConfig
+from posenfs.search.configuration import RuntimeConfig, TrainingConfig
+from posenfs.search.experiment import Experiment
+from posenfs.search.session import Search
 
 _BATCH = 16
 
 
 @dataclass(frozen=True)
 class Options:
-    data: DataSpec = field(default_factory=lambda: DataSpec(pictures=(400, 40)))
+    data: DataSpec = field(default_factory=lambda: DataSpec(images=(400, 40)))
     size: int = 128  # height and width of the crops, px
     rounds: int = 5
     batches: int = 8  # in each round
@@ -41,7 +42,7 @@ def main(options: Options) -> None:
     train, _ = open_data(options.data)
     size = (options.size, options.size)
     started = time.perf_counter()
-    kept = keep_crops([Wanted(train, size, PAPER)])[0]
+    kept = build_caches([CacheRequest(train, size, PAPER)])[0]
     making = time.perf_counter() - started
     crops = Crops(train, size, PAPER)
     paths = {"plain": Loader(crops, _BATCH), "cached": Loader(crops, _BATCH, cache=kept)}
@@ -78,7 +79,8 @@ def main(options: Options) -> None:
 
 def _waiting(options: Options, crops: str) -> float:
     """Of the paper's search (Table II), but for the size of its crops."""
-    run = RunConfig(epochs=1, batch_size=_BATCH, log_every=options.steps // 2, crops=crops)
+    training = TrainingConfig(epochs=1, batch_size=_BATCH, crops=crops)
+    runtime = RuntimeConfig(log_every=options.steps // 2)
     experiment = Experiment("benchmark", options.data, (options.size, options.size), run=run)
     with tempfile.TemporaryDirectory() as folder:
         search = Search(experiment, Path(folder) / "run", progress=False)

@@ -26,7 +26,7 @@ from pathlib import Path
 from posenfs import *
 search = Search(Experiment(
     name="{name}", data=DataSpec("synthetic", None, (600, 20)), image_size=(128, 128), parts={parts},
-    run=RunConfig(epochs=1000, batch_size={batch}),
+    training=TrainingConfig(epochs=1000, batch_size={batch}),
 ), progress=False)
 panel = SearchPanel(search)
 panel"""
@@ -59,7 +59,7 @@ async def shown(tab):
         await asyncio.sleep(0.05)
     return found
 
-search.snapshot()  # there is something to predict with
+search.checkpoint()  # there is something to predict with
 bare()
 times = []
 for n in range({rounds}):
@@ -72,13 +72,13 @@ os.replace("going.json", "times.json")"""
 _LONG = """from posenfs import *
 search = Search(Experiment(
     name="long", data=DataSpec("synthetic", None, (50, 4)), image_size=(32, 32), parts=1, fabric=FabricSpec(width=1),
-    run=RunConfig(epochs=1000, batch_size=2),
+    training=TrainingConfig(epochs=1000, batch_size=2),
 ), progress=False)
 panel = SearchPanel(search)
 panel"""
 
 
-_EDITOR = """search.snapshot()
+_EDITOR = """search.checkpoint()
 editor = ArchitectureEditor(search)
 editor"""
 

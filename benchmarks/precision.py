@@ -11,18 +11,18 @@ import tyro
 from tyro.conf import Positional
 
 from posenfs.data.datasets.catalogue import open_data
-from posenfs.evaluation.metrics import counted_keypoints, distance_headline
+from posenfs.evaluation.metrics import counted_keypoints, primary_distance_metric
 from posenfs.evaluation.predict import evaluate, predict
 from posenfs.evaluation.stats import compare_pck, pck_interval
 from posenfs.search.forward import Forward
 from posenfs.search.provenance import find_device
-from posenfs.search.saved import load_model
+from posenfs.search.saved_models import load_model
 
 
 def main(run: Annotated[str, Positional], device: str = "auto") -> None:
     saved, place = load_model(run), find_device(device)
     _, people = open_data(saved.experiment.data)
-    measure, threshold = distance_headline(people)
+    measure, threshold = primary_distance_metric(people)
     height, width = saved.experiment.image_size
     model, errors = saved.model.to(place, memory_format=torch.channels_last), []
     for precision in ("float32", "bfloat16"):

@@ -46,7 +46,7 @@ def main(
     """`batch`: images of a step; none: as posenfs bench."""
     place = find_device(device)
     experiment = NETWORKS[network]
-    experiment = replace(experiment, run=replace(experiment.run, compile=compile))
+    experiment = replace(experiment, training=replace(experiment.training, compile=compile))
     work = Work("training step", experiment, size, batch or BATCHES[place.type][size], dtype)
     if place.type == "cpu":
         keep_freed_memory()

@@ -16,6 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
+from posenfs.errors import PosenfsError
+
 GROUP = "posenfs.plugins"
 VARIABLE = "POSENFS_PLUGINS"
 _ADVICE = f"a plugin is a Python file or an importable module, given by --plugin or {VARIABLE} (docs/extending.md)"
@@ -23,7 +25,7 @@ _ADVICE = f"a plugin is a Python file or an importable module, given by --plugin
 _loaded: dict[str, str] = {}  # source -> fingerprint of its file; "" while it is being loaded
 
 
-class PluginError(Exception):
+class PluginError(PosenfsError):
     """A plugin that is missing or cannot be loaded. The message names it, the line and the reason."""
 
 

@@ -11,9 +11,10 @@ import torch
 from hypothesis import settings
 
 from posenfs.data.datasets.catalogue import DataSpec
-from posenfs.data.datasets.synthetic import write_synthetic
+from posenfs.data.synthetic.writer import write_synthetic
 from posenfs.model.space import FabricSpec
-from posenfs.search.experiment import Experiment, RunConfig
+from posenfs.search.configuration import RuntimeConfig, TrainingConfig
+from posenfs.search.experiment import Experiment
 
 settings.register_profile(
     "posenfs", deadline=None
@@ -59,7 +60,8 @@ def tiny(drawn) -> Experiment:
         data=DataSpec("mpii", str(drawn)),
         image_size=(64, 64),
         fabric=FabricSpec(width=2),
-        run=RunConfig(epochs=2, batch_size=6, log_every=2),
+        training=TrainingConfig(epochs=2, batch_size=6),
+        runtime=RuntimeConfig(log_every=2),
     )
 
 

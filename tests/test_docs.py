@@ -25,8 +25,8 @@ from posenfs import (
     load_plugin,
 )
 from posenfs.body.skeleton import LSP
-from posenfs.cli import _app
-from posenfs.search.engine import Search
+from posenfs.cli.main import _app
+from posenfs.search.session import Search
 
 ROOT = Path(__file__).parent.parent
 EXTENDING = (ROOT / "docs" / "extending.md").read_text()
@@ -76,8 +76,8 @@ def searched(experiment, tiny, tmp_path) -> Search:
 @pytest.fixture
 def small(tiny):
     """An example's experiment with the tests' data and a short run."""
-    run = replace(tiny.run, epochs=1, batch_size=4)
-    return lambda own: replace(own, data=tiny.data, run=replace(run, strategy=own.run.strategy))
+    training = replace(tiny.training, epochs=1, batch_size=4)
+    return lambda experiment: replace(experiment, data=tiny.data, training=training)
 
 
 def test_an_operation(example, small, tiny, tmp_path):
@@ -135,7 +135,9 @@ def test_a_data_set(example, tiny, tmp_path):
         rows[0]["x_neck"] = np.nan  # not labelled
         pd.DataFrame(rows).to_csv(root / f"{split}.csv", index=False)
     own = replace(experiment, data=DataSpec("tables", str(root)), fabric=FabricSpec(width=2))
-    search = searched(replace(own, run=replace(tiny.run, epochs=1, batch_size=3)), tiny, tmp_path)
+    search = searched(
+        replace(own, training=replace(tiny.training, epochs=1, batch_size=3)), tiny, tmp_path
+    )
     assert search.train.visibility[
         0, LSP.index("neck")
     ] == 0 and search.train.visibility.sum() == 2 * (9 * 14 - 1)
@@ -202,7 +204,7 @@ def test_the_example_of_the_readme(tiny, tmp_path, monkeypatch):
     (block,) = re.findall(
         r"^## In Python\n\n((?:    .*\n|\n)+)", (ROOT / "README.md").read_text(), re.M
     )
-    asked = 'Experiment(name="mine", image_size=(128, 128), run=RunConfig(epochs=20))'
+    asked = 'Experiment(name="mine", image_size=(128, 128), training=TrainingConfig(epochs=20))'
     assert asked in block and "120" in block
     code = (
         textwrap.dedent(block)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "posenfs"
 ROOMS = {
     "body": ["words", "skeleton", "parts"],
     "data": [
-        "files", "geometry", "heatmaps", "sample", "parsing", "pictures",
+        "files", "geometry", "heatmaps", "sample", "parsing", "images",
         "datasets.figures", "datasets.scenery", "datasets.drawing", "datasets.synthetic",
         "datasets.mpii", "datasets.mpii_release", "datasets.coco", "datasets.lsp", "datasets.own",
         "datasets.catalogue", "check",
@@ -23,7 +23,7 @@ ROOMS = {
         "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
         "prune", "folded", "tensors", "watch",
     ],
-    "evaluation": ["stats", "seeds", "oks", "metrics", "scoring", "submission", "truth", "predict", "pictures"],
+    "evaluation": ["stats", "seeds", "oks", "metrics", "scoring", "submission", "truth", "predict", "images"],
     "search": [
         "signals", "experiment", "ranks", "provenance", "strategies", "forward", "feed", "failures", "run", "saved",
         "shipped", "result", "steering", "engine", "detached",

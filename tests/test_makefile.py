@@ -18,9 +18,18 @@ def plan(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
 
+    # Under `make test` the variables of the outer make would change what this one prints.
+    outer = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
+
     def run(*arguments: str) -> str:
+        environment = {name: value for name, value in os.environ.items() if name not in outer}
         return subprocess.run(
-            ["make", *arguments], cwd=tmp_path, check=True, capture_output=True, text=True
+            ["make", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
 
     return run

@@ -14,14 +14,14 @@ import nbformat
 import pytest
 import torch
 
-from posenfs.cli import main
-from posenfs.search.engine import Search
-from posenfs.search.run import Run
+from posenfs.cli.main import main
+from posenfs.search.run_dir import Run
+from posenfs.search.session import Search
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
-SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 1, "width": 2}
+SMALL = {"train_images": 24, "valid_images": 8, "image_size": 64, "epochs": 1, "width": 2}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
         ),
         (
             "01_parts",
-            {"train_pictures": 24, "valid_pictures": 8},
+            {"train_images": 24, "valid_images": 8},
             (
                 r">MPII.{1,5}16: 16 keypoints<",
                 r">halves<",
@@ -88,7 +88,7 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
         ),
         (
             "06_predictions",
-            {"pictures": 12},
+            {"images": 12},
             (
                 r"PCKh@0\.5 \d+\.\d \[\d+\.\d, \d+\.\d\] on \d+ people",
                 r"starter: area",
@@ -121,7 +121,7 @@ SMALL = {"train_pictures": 24, "valid_pictures": 8, "image_size": 64, "epochs": 
         ),
         pytest.param(
             "parent_and_child",
-            {"train_pictures": 24, "valid_pictures": 8, "width": 2, "epochs": 1},
+            {"train_images": 24, "valid_images": 8, "width": 2, "epochs": 1},
             ("parent, soft", "child, trained from scratch", "entropy of operations"),
             marks=pytest.mark.slow,  # 05 does the same on the way
         ),
@@ -143,10 +143,8 @@ def test_notebooks_tell_their_story(name, parameters, seen, tmp_path, monkeypatc
     shown = printed + "".join(json.dumps(o.get("data", {}), ensure_ascii=False) for o in outputs)
     for words in seen:
         assert re.search(words, shown, re.DOTALL), words
-    pictures = sum("image/png" in output.get("data", {}) for output in outputs)
-    assert page.count('src="data:image/png') >= pictures and page.count("<svg") >= shown.count(
-        "<svg"
-    )
+    images = sum("image/png" in output.get("data", {}) for output in outputs)
+    assert page.count('src="data:image/png') >= images and page.count("<svg") >= shown.count("<svg")
     assert "Warning" not in printed
 
 
@@ -194,7 +192,7 @@ def test_a_run_without_a_notebook_is_reported_from_its_folder(tiny, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     search = Search(tiny, device="cpu", progress=False)
     search.epoch()  # half of it: an unfinished run is shown as far as it is
-    search.snapshot()
+    search.checkpoint()
     folder = search.run.folder
     del search
     before = {
@@ -220,7 +218,7 @@ def test_a_run_without_a_notebook_is_reported_from_its_folder(tiny, tmp_path, mo
     assert before == {path: path.read_bytes() for path in before}
 
     (folder / "model.safetensors").unlink(missing_ok=True)
-    shutil.rmtree(folder / "snapshots")
+    shutil.rmtree(folder / "checkpoints")
     with pytest.raises(SystemExit, match=r"tiny has no weights yet .*posenfs status tiny"):
         main(["report", "tiny"])
 
@@ -305,7 +303,7 @@ def test_interrupting_a_notebook_saves_its_search(drawn, tmp_path):
     assert "goes on from here" in out and "Traceback" not in out
     found = json.loads(status.read_text())
     assert found["state"] == "interrupted"
-    assert (status.parent / "snapshots" / f"{found['step']:08d}").is_dir()
+    assert (status.parent / "checkpoints" / f"{found['step']:08d}").is_dir()
 
 
 @pytest.mark.slow
@@ -328,7 +326,7 @@ def test_a_killed_kernel_loses_nothing(drawn, tmp_path, monkeypatch):
         text=True,
     )
     run, end = Run(tmp_path / "reports" / "runs" / "search"), time.monotonic() + 120
-    while time.monotonic() < end and not run.snapshots():
+    while time.monotonic() < end and not run.checkpoints():
         time.sleep(0.05)
     os.kill(run.status()["pid"], signal.SIGKILL)
     _, said = running.communicate(timeout=120)

@@ -69,9 +69,9 @@ def posenfs(run):
 def search(drawn) -> list[str]:
     """The options of a search of seconds with an operation and a strategy of my_ops.py."""
     return [
-        "--image-size", "64", "64", "--fabric.width", "2", "--run.epochs", "1", "--run.batch-size", "6",
+        "--image-size", "64", "64", "--fabric.width", "2", "--training.epochs", "1", "--training.batch-size", "6",
         "--device", "cpu", "--quiet", "--data.name", "mpii", "--data.root", str(drawn),
-        "--fabric.operations", "zero", "skip", "pointwise", "--run.strategy", "mine",
+        "--fabric.operations", "zero", "skip", "pointwise", "--search.strategy", "mine",
     ]  # fmt: skip
 
 
@@ -85,15 +85,15 @@ def test_a_file_through_search_and_predict(posenfs, search, drawn, tmp_path):
         list(provenance["plugins"]) == ["my_ops.py"]
         and len(provenance["plugins"]["my_ops.py"]) == 12
     )
-    picture = str(next((drawn / "images").glob("valid*.jpg")))
-    code, _, error = posenfs("predict", picture, "--model", "a", "--device", "cpu", "--quiet")
+    image = str(next((drawn / "images").glob("valid*.jpg")))
+    code, _, error = posenfs("predict", image, "--model", "a", "--device", "cpu", "--quiet")
     assert (
         code == 1
         and "unknown candidate operation 'pointwise'" in error
         and "--plugin FILE" in error
     )
     code, _, error = posenfs(
-        "predict", picture, "--model", "a", "--device", "cpu", "--quiet", "--plugin=my_ops.py"
+        "predict", image, "--model", "a", "--device", "cpu", "--quiet", "--plugin=my_ops.py"
     )
     assert code == 0 and (tmp_path / "predictions/predictions.json").is_file(), error
 

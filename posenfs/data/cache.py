@@ -24,10 +24,11 @@ from tqdm import tqdm
 
 from posenfs.data.augment import Augmentation
 from posenfs.data.datasets.catalogue import home
-from posenfs.data.files import beside, write_whole
+from posenfs.data.files import atomic_path, write_atomic
 from posenfs.data.geometry import Crop, crop_of_box, crop_to_image, cut_crop
-from posenfs.data.pictures import picture_sizes
-from posenfs.data.sample import DataError, People, load_image, send
+from posenfs.data.images import read_image_sizes
+from posenfs.data.sample import Annotations, DataError, load_image, send
+from posenfs.errors import PosenfsError
 
 # Sources of crops by name: the cached pixels per crop pixel, along an axis. None: no cache, every
 # image is decoded for every crop.
@@ -40,7 +41,7 @@ _GB = 10**9
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CacheRequest:
     """The crops to cache: people cropped at their boxes.
 
     Without augmentation the cache holds the crops themselves, whatever the density. With an
@@ -48,7 +49,7 @@ class Wanted:
     per crop pixel (along an axis): the image's own pixels, or averages of blocks.
     """
 
-    people: People
+    people: Annotations
     size: tuple[int, int]  # (width, height) crop px
     augmentation: Augmentation | None = None
     density: float = 1.0
@@ -73,7 +74,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Places:
+class CropRegions:
     """The upright image regions of N people that a cache holds."""
 
     center: np.ndarray  # [N, 2] image px
@@ -101,7 +102,7 @@ def cache_home() -> Path:
     return Path(os.environ.get("POSENFS_CACHE") or home() / "data" / "cache")
 
 
-def places(wanted: Wanted, image_sizes: np.ndarray) -> Places:
+def places(wanted: CacheRequest, image_sizes: np.ndarray) -> CropRegions:
     """Return the image regions to cache.
 
     Args:
@@ -111,7 +112,7 @@ def places(wanted: Wanted, image_sizes: np.ndarray) -> Places:
     crop = crop_of_box(wanted.people.boxes, wanted.size)
     augmentation = wanted.augmentation
     if augmentation is None:
-        return Places(crop.center, crop.scale, np.broadcast_to(wanted.size, crop.center.shape))
+        return CropRegions(crop.center, crop.scale, np.broadcast_to(wanted.size, crop.center.shape))
     # The image's own pixels, or whole blocks of them.
     scale = np.maximum(np.floor(crop.scale / wanted.density), 1)
     reach = _half_extent(wanted.size, augmentation.most_rotation) * (1 + augmentation.scale)
@@ -121,7 +122,7 @@ def places(wanted: Wanted, image_sizes: np.ndarray) -> Places:
     low, high = np.clip([crop.center - reach, crop.center + reach], -scale[:, None], ends)
     low = np.floor(low) + (scale[:, None] - 1) / 2  # the centre of the first block
     sizes = np.ceil((high - low) / scale[:, None]).astype(int) + 1
-    return Places(low + scale[:, None] * (sizes - 1) / 2, scale, sizes)
+    return CropRegions(low + scale[:, None] * (sizes - 1) / 2, scale, sizes)
 
 
 def _half_extent(size: tuple[int, int], max_rotation: float) -> np.ndarray:
@@ -134,14 +135,14 @@ def _half_extent(size: tuple[int, int], max_rotation: float) -> np.ndarray:
     return np.array([half_width, half_height]) / 2
 
 
-class OverBudget(ValueError):
+class CacheBudgetError(PosenfsError, ValueError):
     """The crop caches would exceed their budget on disk; nothing has been written."""
 
 
 class CropCache:
     """The cached crops of people, memory-mapped."""
 
-    def __init__(self, folder: Path, places: Places):
+    def __init__(self, folder: Path, places: CropRegions):
         self.folder = folder
         self.places = places
         # image px of the first cached pixel
@@ -153,7 +154,7 @@ class CropCache:
     def select(self, index: np.ndarray) -> "CropCache":
         """Return the cache of the people at these indices; it shares the pixels."""
         selection = copy.copy(self)
-        selection.places = Places(
+        selection.places = CropRegions(
             self.places.center[index], self.places.scale[index], self.places.sizes[index]
         )
         selection._origin = self._origin[index]
@@ -235,8 +236,8 @@ class CropCache:
         return self.pixels[(starts + y * width + x) * inside] * inside[..., None]
 
 
-def keep_crops(
-    wanted: Sequence[Wanted], budget: float = 20.0, progress: bool = True
+def build_caches(
+    wanted: Sequence[CacheRequest], budget: float = 20.0, progress: bool = True
 ) -> list[CropCache]:
     """Open caches; build missing ones in several processes.
 
@@ -249,18 +250,20 @@ def keep_crops(
 
     Raises:
         DataError: An image is broken, or the disk is too full (before anything is written).
-        OverBudget: All caches together would exceed the budget.
+        CacheBudgetError: All caches together would exceed the budget.
     """
     missing = [request for request in wanted if _load_places(request) is None]
     if missing:
-        planned = [places(request, picture_sizes(request.people, progress)) for request in missing]
+        planned = [
+            places(request, read_image_sizes(request.people, progress)) for request in missing
+        ]
         _check_disk_space(missing, planned, budget)
         for request, regions in zip(missing, planned, strict=True):
             _build(request, regions, progress)
     return [_open(request) for request in wanted]
 
 
-def kept_folders() -> list[tuple[Path, int]]:
+def cache_folders() -> list[tuple[Path, int]]:
     """Return all cache folders and their sizes in bytes."""
     files = (_DONE, _PIXELS, _UNFINISHED)
     folders = sorted({path.parent for name in files for path in cache_home().glob(f"*/{name}")})
@@ -274,13 +277,13 @@ def _file_size(file: Path) -> int:
         return 0
 
 
-def delete_kept(name: str) -> None:
+def delete_cache(name: str) -> None:
     """Delete a cache folder.
 
     Raises:
         ValueError: There is no cache folder of this name.
     """
-    known = [folder.name for folder, _ in kept_folders()]
+    known = [folder.name for folder, _ in cache_folders()]
     if name not in known:
         raise ValueError(
             f"no cached crops {name!r} in {cache_home()}; there are {', '.join(known) or 'none'}"
@@ -288,20 +291,20 @@ def delete_kept(name: str) -> None:
     shutil.rmtree(cache_home() / name)
 
 
-def _open(wanted: Wanted) -> CropCache:
+def _open(wanted: CacheRequest) -> CropCache:
     regions = _load_places(wanted)
     if regions is None:
         raise DataError(f"the cached crops in {wanted.folder} were deleted or changed; start again")
     return CropCache(wanted.folder, regions)
 
 
-def _load_places(wanted: Wanted) -> Places | None:
+def _load_places(wanted: CacheRequest) -> CropRegions | None:
     """The regions of a complete cache, or None."""
     folder = wanted.folder
     try:
         summary = json.loads((folder / _DONE).read_text())
         with np.load(folder / _PLACES) as file:
-            regions = Places(file["center"], file["scale"], file["sizes"])
+            regions = CropRegions(file["center"], file["scale"], file["sizes"])
         size = (folder / _PIXELS).stat().st_size
     except Exception:  # a damaged cache can raise anything, and is rebuilt
         return None
@@ -309,7 +312,7 @@ def _load_places(wanted: Wanted) -> Places | None:
     return regions if summary.get("format") == _FORMAT and is_complete else None
 
 
-def _build(wanted: Wanted, regions: Places, progress: bool) -> None:
+def _build(wanted: CacheRequest, regions: CropRegions, progress: bool) -> None:
     """Write a cache; a lock keeps two processes from building the same one."""
     folder, people = wanted.folder, wanted.people
     folder.mkdir(parents=True, exist_ok=True)
@@ -324,13 +327,13 @@ def _build(wanted: Wanted, regions: Places, progress: bool) -> None:
         with open(unfinished, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(unfinished, folder / _PIXELS)
-        with beside(folder / _PLACES) as path:
+        with atomic_path(folder / _PLACES) as path:
             np.savez(path, center=regions.center, scale=regions.scale, sizes=regions.sizes)
         summary = {"format": _FORMAT, "people": len(people), "bytes": regions.bytes}
-        write_whole(folder / _DONE, json.dumps(summary) + "\n")
+        write_atomic(folder / _DONE, json.dumps(summary) + "\n")
 
 
-def _cut_people(target: Path, people: People, regions: Places, progress: bool) -> None:
+def _cut_people(target: Path, people: Annotations, regions: CropRegions, progress: bool) -> None:
     """Cut the regions of all people into the file `target`."""
     starts = regions.starts
     jobs: dict[Path, list[tuple[int, Crop]]] = {}
@@ -374,16 +377,18 @@ def _cut(target: Path, image_path: Path, crops: list[tuple[int, Crop]]) -> None:
             file.write(cut_crop(image, crop).permute(1, 2, 0).contiguous().numpy().data)
 
 
-def _check_disk_space(wanted: Sequence[Wanted], planned: Sequence[Places], budget: float) -> None:
-    """Raise OverBudget or DataError where the planned caches are too large."""
+def _check_disk_space(
+    wanted: Sequence[CacheRequest], planned: Sequence[CropRegions], budget: float
+) -> None:
+    """Raise CacheBudgetError or DataError where the planned caches are too large."""
     needed = sum(regions.bytes for regions in planned)
-    used = sum(size for _, size in kept_folders())
+    used = sum(size for _, size in cache_folders())
     cache_home().mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(cache_home()).free
     names = " and ".join(request.people.label for request in wanted)
     size = f"caching the crops of {names} takes {needed / _GB:.1f} GB"
     if not needed + used <= budget * _GB:  # also true for a budget of NaN
-        raise OverBudget(
+        raise CacheBudgetError(
             f"{size}, and {used / _GB:.1f} GB are in {cache_home()} already; the budget is "
             f"{budget:g} GB. Raise it (--cache-gb), delete what is not needed (posenfs data "
             "cache), or choose crops `half` (half the resolution, less space) or `plain` (no "

@@ -9,12 +9,12 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from posenfs.body.words import many
 from posenfs.data.datasets.catalogue import DATASETS, DataSource
-from posenfs.data.datasets.own import mirror_warning
-from posenfs.data.datasets.synthetic import drawn_title
-from posenfs.data.pictures import named, upright_size
-from posenfs.data.sample import PICTURE_ERRORS, DataError, People
+from posenfs.data.datasets.custom import mirror_warning
+from posenfs.data.images import named, upright_size
+from posenfs.data.sample import IMAGE_ERRORS, Annotations, DataError
+from posenfs.data.synthetic.writer import drawn_title
+from posenfs.messages import many
 
 _MAX_EXAMPLES = 3  # of a fault, in the text
 _MISSING = "missing"
@@ -33,7 +33,7 @@ class SplitCheck:
     keypoints: int = 0  # number of people times number of keypoints of the skeleton
     labelled: int = 0
     occluded: int = 0  # of the labelled keypoints
-    pictures: int = 0
+    images: int = 0
     widths: _Spread | None = None
     heights: _Spread | None = None
     box_sides: _Spread | None = None  # the longer side of each box
@@ -53,7 +53,7 @@ class SplitCheck:
                 share = _percent(self.occluded, self.labelled)
                 occluded = f"{self.occluded} of these occluded ({share})"
             lines += [
-                f"  people      {self.people} in {self.pictures} images"
+                f"  people      {self.people} in {self.images} images"
                 + (f"; left out: {left_out}" if left_out else ""),
                 f"  keypoints   {self.labelled} of {self.keypoints} labelled "
                 f"({_percent(self.labelled, self.keypoints)}), {occluded}",
@@ -138,7 +138,7 @@ class _ImageCheck:
     fault: str | None = None
 
 
-def _image_paths(people: People) -> list[Path]:
+def _image_paths(people: Annotations) -> list[Path]:
     return [people.root / image for image in people.images]
 
 
@@ -172,12 +172,14 @@ def _check_image(path: Path) -> _ImageCheck:
             size = upright_size(image)
     except FileNotFoundError:
         return _ImageCheck(fault=_MISSING)
-    except PICTURE_ERRORS as error:
+    except IMAGE_ERRORS as error:
         return _ImageCheck(fault=str(error).replace(str(path), path.name))
     return _ImageCheck(size, tuple(note for note, holds in properties.items() if holds))
 
 
-def _check_split(people: People, annotation: Path, images: dict[Path, _ImageCheck]) -> SplitCheck:
+def _check_split(
+    people: Annotations, annotation: Path, images: dict[Path, _ImageCheck]
+) -> SplitCheck:
     paths = _image_paths(people)
     labelled = people.visibility > 0
     sizes = np.array([images[path].size for path in paths if images[path].size]).reshape(-1, 2)
@@ -200,7 +202,7 @@ def _check_split(people: People, annotation: Path, images: dict[Path, _ImageChec
         keypoints=labelled.size,
         labelled=int(labelled.sum()),
         occluded=int((people.visibility == 1).sum()),
-        pictures=len(paths),
+        images=len(paths),
         widths=_spread(sizes[:, 0]),
         heights=_spread(sizes[:, 1]),
         box_sides=_spread(people.boxes[:, 2:].max(1)),
@@ -212,7 +214,7 @@ def _check_split(people: People, annotation: Path, images: dict[Path, _ImageChec
     )
 
 
-def _image_faults(people: People, images: dict[Path, _ImageCheck]) -> list[str]:
+def _image_faults(people: Annotations, images: dict[Path, _ImageCheck]) -> list[str]:
     """Unusable images, and images whose size differs from the annotated one."""
     paths = _image_paths(people)
     faults = []
@@ -244,7 +246,7 @@ def _image_faults(people: People, images: dict[Path, _ImageCheck]) -> list[str]:
     return faults
 
 
-def _annotation_faults(people: People, images: dict[Path, _ImageCheck]) -> list[str]:
+def _annotation_faults(people: Annotations, images: dict[Path, _ImageCheck]) -> list[str]:
     """Keypoints and boxes outside of images, unlabelled and repeated people."""
     faults = []
     sizes = np.array([images[path].size or (np.inf, np.inf) for path in _image_paths(people)])

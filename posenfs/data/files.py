@@ -11,7 +11,7 @@ from pathlib import Path
 _TEMPORARY = ".half"  # in the names of temporary files, and of no others
 
 
-def write_whole(path: Path, content: str | bytes, sync: bool = True) -> None:
+def write_atomic(path: Path, content: str | bytes, sync: bool = True) -> None:
     """Write a file atomically: readers see the old file or the new one.
 
     Args:
@@ -20,12 +20,12 @@ def write_whole(path: Path, content: str | bytes, sync: bool = True) -> None:
         sync: Whether to flush the file to the disk. Without it (for thousands of files) a crash of
             the machine can leave an incomplete file.
     """
-    with beside(path, sync) as temporary:
+    with atomic_path(path, sync) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
-def beside(path: Path, sync: bool = True) -> Iterator[Path]:
+def atomic_path(path: Path, sync: bool = True) -> Iterator[Path]:
     """Give a temporary file that replaces `path` at the end, or is deleted if writing fails.
 
     Args:
@@ -72,7 +72,7 @@ def check_writable(path: Path) -> None:
     _create_temporary(path).unlink()
 
 
-def left_half(folder: Path) -> Iterator[Path]:
+def temporary_files(folder: Path) -> Iterator[Path]:
     """Return the temporary files that killed processes left in a folder."""
     return folder.glob(f".*{_TEMPORARY}*")
 

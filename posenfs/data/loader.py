@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from posenfs.data.augment import Augmentation, augment, colour_gains, order
 from posenfs.data.cache import CropCache
 from posenfs.data.geometry import Crop, crop_of_box, cut_crop, image_to_crop, mirror_keypoints
-from posenfs.data.sample import Batch, DataError, People, load_image
+from posenfs.data.sample import Annotations, Batch, DataError, load_image
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Crops(Dataset):
     Crops without augmentation are upright.
     """
 
-    people: People
+    people: Annotations
     size: tuple[int, int]  # (width, height) crop px
     augmentation: Augmentation | None = None
     seed: int = 0
@@ -56,7 +56,7 @@ class Crops(Dataset):
 
 
 def keypoints_of_crop(
-    people: People, index: np.ndarray, crop: Crop
+    people: Annotations, index: np.ndarray, crop: Crop
 ) -> tuple[np.ndarray, np.ndarray]:
     """Map annotated keypoints into crops. A flipped crop swaps left and right.
 
@@ -96,7 +96,7 @@ def collate(samples: list[Batch]) -> Batch:
     )
 
 
-def crop_people(people: People, size: tuple[int, int]) -> Batch:
+def crop_people(people: Annotations, size: tuple[int, int]) -> Batch:
     """Return the upright crops of all people as one batch; meant for a few people.
 
     Args:

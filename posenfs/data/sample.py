@@ -12,12 +12,13 @@ from torch import Tensor
 
 from posenfs.body.skeleton import HEAD_SOURCE, Skeleton
 from posenfs.data.geometry import Crop
+from posenfs.errors import PosenfsError
 
 # The option for the data folder, as messages name it.
 ROOT = "--data.root (of `ablate` and `submit` --root; in Python DataSpec(root=…))"
 
 
-class DataError(Exception):
+class DataError(PosenfsError):
     """Data that cannot be used. The message names the file, the value and the next step."""
 
 
@@ -33,7 +34,7 @@ class CocoFile:
 
 
 @dataclass(frozen=True)
-class People:
+class Annotations:
     """N annotated people in M images.
 
     Coordinates are image px, 0-based; an integer is the centre of a pixel. Unlabelled keypoints
@@ -66,7 +67,7 @@ class People:
     def __len__(self) -> int:
         return len(self.image_index)
 
-    def select(self, index: np.ndarray | slice | Sequence[int]) -> "People":
+    def select(self, index: np.ndarray | slice | Sequence[int]) -> "Annotations":
         """Return the people at these indices, in the order of the indices."""
         names = [
             "image_index",
@@ -82,7 +83,7 @@ class People:
 
     def with_skeleton(
         self, skeleton: Skeleton, source_names: Mapping[str, str] | None = None
-    ) -> "People":
+    ) -> "Annotations":
         """Return the same people with the keypoints of another skeleton.
 
         Args:
@@ -102,7 +103,7 @@ class People:
             coco=None,
         )
 
-    def of_drawn_pictures(self, share: float, seed: int, after: float = 0.0) -> np.ndarray:
+    def sample_images(self, share: float, seed: int, after: float = 0.0) -> np.ndarray:
         """Select the people of randomly drawn images.
 
         Args:
@@ -180,7 +181,7 @@ def load_image(path: Path) -> Tensor:
     try:
         with Image.open(path) as image:
             pixels = np.array(_to_rgb(ImageOps.exif_transpose(image)))
-    except PICTURE_ERRORS as error:
+    except IMAGE_ERRORS as error:
         size = path.stat().st_size
         raise DataError(
             f"{path} ({size} bytes) is not a whole image: {error}; copy it again or drop it"
@@ -189,7 +190,7 @@ def load_image(path: Path) -> Tensor:
 
 
 # The exceptions that Pillow raises for a file that is not an image, or is incomplete.
-PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from posenfs.body.skeleton import Skeleton
-from posenfs.data.sample import People
+from posenfs.data.sample import Annotations
 
 # Reported columns and their keypoints. In PCKh the upper neck counts in the mean only; thorax and
 # pelvis do not count.
@@ -33,7 +33,7 @@ def columns_of(skeleton: Skeleton) -> dict[str, tuple[str, ...]]:
     return COLUMNS
 
 
-def head_sizes(people: People) -> np.ndarray:
+def head_sizes(people: Annotations) -> np.ndarray:
     """Return the head sizes [N] px that PCKh uses; `people.head_source` names their definition."""
     return people.head_sizes
 
@@ -41,7 +41,7 @@ def head_sizes(people: People) -> np.ndarray:
 TORSO = ("left_shoulder", "right_hip")  # the convention of LSP
 
 
-def torso_sizes(people: People) -> np.ndarray:
+def torso_sizes(people: Annotations) -> np.ndarray:
     """Return the distances [N] px from left shoulder to right hip, as used by PCK on LSP.
 
     A size is NaN unless both keypoints are labelled.
@@ -51,7 +51,7 @@ def torso_sizes(people: People) -> np.ndarray:
     return people.lengths(*TORSO)
 
 
-def head_segment_sizes(people: People) -> np.ndarray:
+def head_segment_sizes(people: Annotations) -> np.ndarray:
     """Return the distances [N] px from neck to head top; NaN unless both are labelled."""
     necks = [name for name in ("upper_neck", "neck") if name in people.skeleton.keypoints]
     if not necks or "head_top" not in people.skeleton.keypoints:
@@ -59,13 +59,13 @@ def head_segment_sizes(people: People) -> np.ndarray:
     return people.lengths(necks[0], "head_top")
 
 
-def box_sizes(people: People) -> np.ndarray:
+def box_sizes(people: Annotations) -> np.ndarray:
     """Return the longer side [N] px of each person's box."""
     return people.boxes[:, 2:].max(1)
 
 
 # The body size that divides an error, by the name of the metric.
-MEASURES: dict[str, Callable[[People], np.ndarray]] = {
+MEASURES: dict[str, Callable[[Annotations], np.ndarray]] = {
     "pckh": head_sizes,
     "pck_torso": torso_sizes,
     "pck_head_segment": head_segment_sizes,
@@ -84,21 +84,21 @@ REPORTED = (
 _PRIMARY = (("pckh", 0.5), ("pck_torso", 0.2), ("pck_box", 0.2))
 
 
-def headline(people: People) -> str:
+def primary_metric(people: Annotations) -> str:
     """Return the name of the primary metric for these people.
 
     It is OKS-AP if they come from a COCO file and their skeleton has sigmas; otherwise PCKh@0.5 if
     head sizes are known, else PCK@0.2 by the torso, else by the box.
     """
-    return "ap" if judged_by_ap(people) else metric_name(*distance_headline(people))
+    return "ap" if uses_average_precision(people) else metric_name(*primary_distance_metric(people))
 
 
-def judged_by_ap(people: People) -> bool:
+def uses_average_precision(people: Annotations) -> bool:
     """Return whether OKS-AP can be computed for these people."""
     return people.coco is not None and people.skeleton.oks_sigmas is not None
 
 
-def distance_headline(people: People) -> tuple[str, float]:
+def primary_distance_metric(people: Annotations) -> tuple[str, float]:
     """Return the primary distance metric and its threshold, whose errors a run stores."""
     usable = [metric for metric in _PRIMARY if (MEASURES[metric[0]](people) > 0).any()]
     return usable[0]
@@ -122,7 +122,7 @@ def metric_title(metric: str) -> str:
     return f"{title} ({measure.replace('_', ' ')})" if measure else title
 
 
-def normalised_errors(predicted: np.ndarray, people: People, sizes: np.ndarray) -> np.ndarray:
+def normalised_errors(predicted: np.ndarray, people: Annotations, sizes: np.ndarray) -> np.ndarray:
     """Return the distances to the ground truth, divided by a body size.
 
     Args:

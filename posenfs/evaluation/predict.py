@@ -14,14 +14,14 @@ from posenfs.data.geometry import crop_to_heatmap, crop_to_image, heatmap_to_cro
 from posenfs.data.heatmaps import DECODINGS, encode, mirror_maps
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.parsing import read_json
-from posenfs.data.sample import People, normalise
+from posenfs.data.sample import Annotations, normalise
 from posenfs.evaluation.metrics import (
     MEASURES,
     REPORTED,
     correct_share,
-    distance_headline,
-    judged_by_ap,
     normalised_errors,
+    primary_distance_metric,
+    uses_average_precision,
 )
 from posenfs.evaluation.oks import average_precision
 from posenfs.evaluation.scoring import rescored
@@ -111,7 +111,7 @@ def keypoint_vectors(model: PoseNFS, images: Tensor, keypoint: int) -> dict[str,
 
 def predict(
     model: nn.Module,
-    people: People,
+    people: Annotations,
     size: tuple[int, int],
     batch_size: int = 32,
     flip: bool = True,
@@ -159,7 +159,7 @@ def predict(
 
 @torch.no_grad()
 def at_keypoints(
-    model: nn.Module, people: People, size: tuple[int, int], batch_size: int = 32
+    model: nn.Module, people: Annotations, size: tuple[int, int], batch_size: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return heatmap scores and losses at the annotated keypoints, without mirroring.
 
@@ -191,7 +191,7 @@ def at_keypoints(
     return torch.cat(scores).numpy(), torch.cat(losses).numpy()
 
 
-def evaluate(predictions: Predictions, people: People) -> tuple[dict[str, float], np.ndarray]:
+def evaluate(predictions: Predictions, people: Annotations) -> tuple[dict[str, float], np.ndarray]:
     """Compute all metrics that these people allow.
 
     Args:
@@ -203,14 +203,14 @@ def evaluate(predictions: Predictions, people: People) -> tuple[dict[str, float]
         where nothing is labelled.
     """
     errors = all_errors(predictions, people)
-    metrics = coco_metrics(predictions, people) if judged_by_ap(people) else {}
+    metrics = coco_metrics(predictions, people) if uses_average_precision(people) else {}
     for measure, threshold in REPORTED:
         if measure in errors:
             metrics |= correct_share(errors[measure], people.skeleton, measure, threshold)
-    return metrics, errors[distance_headline(people)[0]]
+    return metrics, errors[primary_distance_metric(people)[0]]
 
 
-def all_errors(predictions: Predictions, people: People) -> dict[str, np.ndarray]:
+def all_errors(predictions: Predictions, people: Annotations) -> dict[str, np.ndarray]:
     """Return the errors [N, K] by the name of each measure for which any person has a size.
 
     Args:
@@ -228,7 +228,7 @@ def all_errors(predictions: Predictions, people: People) -> dict[str, np.ndarray
     return errors
 
 
-def coco_metrics(predictions: Predictions, people: People) -> dict[str, float]:
+def coco_metrics(predictions: Predictions, people: Annotations) -> dict[str, float]:
     """Compute OKS-AP in percent by pycocotools.
 
     Duplicate poses of detected boxes are suppressed (OKS above 0.9). Annotations of the people's
@@ -263,7 +263,7 @@ def coco_metrics(predictions: Predictions, people: People) -> dict[str, float]:
     return {"ap": values.pop("AP")} | {f"ap/{name}": value for name, value in values.items()}
 
 
-def coco_results(predictions: Predictions, people: People) -> list[dict]:
+def coco_results(predictions: Predictions, people: Annotations) -> list[dict]:
     """Return results in COCO's format, with raw keypoint scores and with boxes.
 
     The score is that of the detected box, and 1 for annotated boxes.
@@ -290,7 +290,7 @@ def coco_results(predictions: Predictions, people: People) -> list[dict]:
     ]
 
 
-def mean_pose(train: People, people: People) -> Predictions:
+def mean_pose(train: Annotations, people: Annotations) -> Predictions:
     """Predict the mean pose of the training set in each person's box, as a trivial baseline.
 
     Args:

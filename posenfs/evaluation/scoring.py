@@ -11,7 +11,7 @@ from posenfs.body.skeleton import COCO, MPII
 from posenfs.data.datasets.coco import coco_content, keypoint_category
 from posenfs.data.datasets.mpii import FILE_ORDER, mpii_truth
 from posenfs.data.parsing import finite_numbers, read_json, read_mat
-from posenfs.data.sample import DataError, People
+from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.metrics import (
     COLUMNS,
     TORSO,
@@ -106,7 +106,7 @@ def score_mpii(
 
 def score_pck(
     predictions: np.ndarray,
-    truth: People,
+    truth: Annotations,
     normalise: str,
     threshold: float,
     torso: tuple[str, str] = TORSO,

@@ -14,12 +14,12 @@ from posenfs.body.skeleton import COCO
 from posenfs.data.datasets.mpii import FILE_ORDER
 from posenfs.data.datasets.mpii_release import (
     Release,
+    annotations_of_release,
     load_release,
-    people_of_release,
     person_id,
 )
-from posenfs.data.files import beside, write_whole
-from posenfs.data.sample import DataError, People
+from posenfs.data.files import atomic_path, write_atomic
+from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.scoring import checked_result
 
 _PERSON = 1  # category of COCO
@@ -55,7 +55,7 @@ def write_coco_submission(path: Path, results: Sequence[Mapping]) -> None:
             # A ZipInfo has a fixed time, so that equal results give equal bytes.
             file.writestr(zipfile.ZipInfo(f"{path.stem}.json"), content, zipfile.ZIP_DEFLATED)
         content = buffer.getvalue()
-    write_whole(path, content)
+    write_atomic(path, content)
 
 
 def check_coco_name(path: Path) -> None:
@@ -97,7 +97,7 @@ def _coco_row(place: str, result: Mapping) -> dict:
 
 
 def write_mpii_submission(
-    path: Path, release: Path, people: People, keypoints_image: np.ndarray
+    path: Path, release: Path, people: Annotations, keypoints_image: np.ndarray
 ) -> None:
     """Write predictions of MPII's test people for the benchmark (pred_keypoints_mpii.mat).
 
@@ -119,16 +119,16 @@ def write_mpii_submission(
     """
     source = load_release(release)
     predictions = _keypoints_by_person(source, people, keypoints_image)
-    pred = source.pictures[~source.training].copy()
+    pred = source.images[~source.training].copy()
     for entry, number in zip(pred, np.flatnonzero(~source.training) + 1, strict=True):
         if entry["annorect"].size:  # an empty annorect is not a struct and has no fields
             entry["annorect"] = _with_points(entry["annorect"], int(number), predictions)
-    with beside(path) as file:
+    with atomic_path(path) as file:
         savemat(file, {"pred": pred.reshape(1, -1)}, do_compression=True)
 
 
 def _keypoints_by_person(
-    source: Release, people: People, keypoints: np.ndarray
+    source: Release, people: Annotations, keypoints: np.ndarray
 ) -> dict[int, np.ndarray]:
     """Return the keypoints [16, 2], in 1-based px and file order, by person id."""
     if not len(people):
@@ -150,9 +150,9 @@ def _keypoints_by_person(
     return dict(zip(people.person_ids.tolist(), in_file_order, strict=True))
 
 
-def _check_test_people(source: Release, people: People) -> None:
+def _check_test_people(source: Release, people: Annotations) -> None:
     """Raise DataError unless these are the test people of the release, each once."""
-    test_ids = people_of_release(source, "test").person_ids
+    test_ids = annotations_of_release(source, "test").person_ids
     unknown = np.setdiff1d(people.person_ids, test_ids)
     if unknown.size:
         raise DataError(

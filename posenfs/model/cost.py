@@ -34,7 +34,7 @@ class Cost:
         return f"{self.params / 1e6:.3f}M parameters, {self.gmac:.3f} GMAC"
 
 
-def honest_cost(model: nn.Module, height: int = 256, width: int = 256) -> Cost:
+def measured_cost(model: nn.Module, height: int = 256, width: int = 256) -> Cost:
     """Return the measured cost: every parameter that the output depends on counts once.
 
     Args:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FabricBackbone
-from posenfs.model.cost import honest_cost
+from posenfs.model.cost import measured_cost
 from posenfs.model.fabric import Cell, Down, Fabric
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
@@ -43,7 +43,7 @@ class ExpectedCost:
             self.backbone_fabric = _FabricCost(always_run.fabric, pixels)
             always_run = always_run.stem
         # The cost of the backbone, or of the stem of a fabric backbone.
-        self.fixed = honest_cost(always_run, height, width).multiply_adds
+        self.fixed = measured_cost(always_run, height, width).multiply_adds
         self.sets = _Sets(len(model.spec.strides))
 
     def __call__(self, architectures: Mapping[str, Architecture]) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from posenfs.body.words import unknown_entry
+from posenfs.messages import unknown_entry
 from posenfs.model.architecture import Architecture
 from posenfs.model.operations import OPERATIONS, ScaledBatchNorm, Zero
 from posenfs.model.space import PAPER, CellIndex, FabricSpec, Rules

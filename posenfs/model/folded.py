@@ -19,7 +19,7 @@ from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.fabric import Down, Same, Up
 from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.model.operations import DepthwiseSeparable, Pool, ScaledBatchNorm, Separable, Skip
-from posenfs.model.prune import PrunedCell, PrunedFabric, prune
+from posenfs.model.pruning import PrunedCell, PrunedFabric, prune
 from posenfs.model.space import CellIndex
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, MPII, Skeleton
+from posenfs.errors import PosenfsError
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
@@ -23,7 +24,7 @@ _SLOTS = (1, 0, 2)  # finer, same, coarser of posenfs among same, finer, coarser
 _COUNTERS = ("total_ops", "total_params")  # buffers that the package thop leaves behind
 
 
-class ReleasedError(ValueError):
+class ReleasedError(PosenfsError, ValueError):
     """The layout of a checkpoint differs from that of the authors' checkpoints.
 
     The message names the file, what is wrong and the next step.

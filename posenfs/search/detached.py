@@ -9,14 +9,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from posenfs.body.words import message_of
 from posenfs.data.sample import DataError
+from posenfs.messages import error_message
 from posenfs.plugins import PluginError, load_plugins
-from posenfs.search.engine import Search
+from posenfs.search.distributed import ProcessLost, is_distributed, launch
 from posenfs.search.experiment import Experiment
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory
-from posenfs.search.ranks import Lost, among_others, launch
-from posenfs.search.run import Run, RunError, runs_home
+from posenfs.search.run_dir import Run, RunError, runs_home
+from posenfs.search.session import Search
 from posenfs.search.signals import say_interrupted, terminable
 
 LOG = "search.log"  # in the run folder: what the search would have said to the terminal
@@ -116,7 +116,7 @@ def follow(run: Run, progress: bool = True) -> dict:
 def main() -> None:
     """The process itself: experiment (JSON), folder, device, workers, strict, cache_gb, devices, held as arguments."""
     experiment, folder, device, workers, strict, cache_gb, devices, held = sys.argv[1:]
-    if int(devices) != 1 and not among_others():
+    if int(devices) != 1 and not is_distributed():
         sys.exit(launch(int(devices), "posenfs.search.detached", sys.argv[1:]))
     try:
         load_plugins()
@@ -133,9 +133,9 @@ def main() -> None:
         PluginError,
         NonFiniteLoss,
         OutOfMemory,
-        Lost,
+        ProcessLost,
     ) as error:
-        sys.exit(f"{_REFUSED}{message_of(error)}")
+        sys.exit(f"{_REFUSED}{error_message(error)}")
     except KeyboardInterrupt as interrupt:
         sys.exit(say_interrupted(interrupt))
 

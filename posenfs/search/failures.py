@@ -5,16 +5,17 @@ import math
 import psutil
 import torch
 
+from posenfs.errors import PosenfsError
 from posenfs.model.memory import largest_batch, training_memory
 from posenfs.model.network import PoseNetwork
 from posenfs.search.experiment import Experiment
 
 
-class NonFiniteLoss(RuntimeError):
-    """The loss became NaN or infinite; the message names the step and the last good snapshot."""
+class NonFiniteLoss(PosenfsError, RuntimeError):
+    """The loss became NaN or infinite; the message names the step and the last good checkpoint."""
 
 
-class OutOfMemory(RuntimeError):
+class OutOfMemory(PosenfsError, RuntimeError):
     """The device's memory is not enough; the message says how much a step takes, and what would fit."""
 
 
@@ -30,10 +31,10 @@ def memory_message(
 ) -> str:
     """What a training step takes by the estimate, what there is, and what would fit; of a batch that is shared by so
     many processes, each with a device."""
-    (height, width), size = experiment.image_size, experiment.run.batch_size // processes
+    (height, width), size = experiment.image_size, experiment.training.batch_size // processes
     cuda = device.type == "cuda"
     room = torch.cuda.mem_get_info(device)[1] if cuda else psutil.virtual_memory().total
-    part = math.ceil(size / experiment.run.accumulate)
+    part = math.ceil(size / experiment.training.accumulate)
     fits = min(largest_batch(model, room, height, width), part)
     said = (
         f"out of memory: a step with {part} images of {height} x {width} px takes about "
@@ -45,6 +46,6 @@ def memory_message(
         fits = max(part // 2, 1)
         said += ", of which other processes hold a part"
     return (
-        f"{said}. Under another name, try --run.accumulate {math.ceil(size / fits)} (so many parts of a batch, one "
-        f"after the other), or --run.batch-size {fits * processes}"
+        f"{said}. Under another name, try --training.accumulate {math.ceil(size / fits)} (so many parts of a batch, one "
+        f"after the other), or --training.batch-size {fits * processes}"
     )

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace as RunConfig
 
 import torch
 from torch import Tensor
 
-from posenfs.body.words import note, reason_of
+from posenfs.messages import error_reason, note
 from posenfs.model.network import PoseNetwork
-from posenfs.search.experiment import RunConfig
 
 _COMPILER = ("torch._dynamo", "torch._functorch", "torch._inductor")  # importing them takes seconds
 
@@ -61,7 +61,7 @@ class Forward:
             if not type(error).__module__.startswith(_COMPILER):
                 raise
             note(
-                f"the compiler failed ({type(error).__name__}: {reason_of(error)}); going on without it"
+                f"the compiler failed ({type(error).__name__}: {error_reason(error)}); going on without it"
             )
             self._compiled, self.compiled = None, "no"
             return self.model(images)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from posenfs.body.words import note, reason_of
-from posenfs.data.sample import People
+from posenfs.data.sample import Annotations
+from posenfs.messages import error_reason, note
 from posenfs.plugins import loaded_plugins
-from posenfs.search.ranks import Ranks, local_device
+from posenfs.search.distributed import ProcessGroup, local_device
 
 
 def find_device(name: str) -> torch.device:
@@ -27,13 +27,13 @@ def find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         gpus = ", ".join(f"cuda:{n}" for n in range(torch.cuda.device_count())) or "no GPU"
         raise ValueError(
-            f"device {name!r} cannot be used ({reason_of(error)}); there are: cpu, {gpus}"
+            f"device {name!r} cannot be used ({error_reason(error)}); there are: cpu, {gpus}"
         ) from None
     return device
 
 
 def provenance(
-    device: torch.device, ranks: Ranks, data: Iterable[People], initial_weights: str
+    device: torch.device, ranks: ProcessGroup, data: Iterable[Annotations], initial_weights: str
 ) -> dict:
     """The content of provenance.json."""
     return {
@@ -45,7 +45,7 @@ def provenance(
         "device": _device_name(device),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "processes": ranks.count,
+        "processes": ranks.world_size,
         "initial_weights": initial_weights,
         "data": {
             people.name: {
@@ -59,15 +59,15 @@ def provenance(
     }
 
 
-def heed(before: Mapping, device: torch.device, ranks: Ranks) -> None:
+def restore_environment(before: Mapping, device: torch.device, ranks: ProcessGroup) -> None:
     """Go on with the thread count a run began with, and say what else is not as it was then."""
     notes, processes = [], before.get("processes", 1)
     if device.type == "cpu" and before["threads"] != torch.get_num_threads():
         torch.set_num_threads(before["threads"])
         notes.append(f"note: {before['threads']} threads, as this run began with")
-    if processes != ranks.count:
+    if processes != ranks.world_size:
         notes.append(
-            f"note: {ranks.count} processes, where this run began in {processes}: batch-norm looks at the part of a "
+            f"note: {ranks.world_size} processes, where this run began in {processes}: batch-norm looks at the part of a "
             "batch that each has, so this is another training"
         )
     then = {**before["versions"], **before.get("plugins", {}), "device": before["device"]}
@@ -76,7 +76,7 @@ def heed(before: Mapping, device: torch.device, ranks: Ranks) -> None:
         f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]
     ]:
         notes.append(f"note: not as the run began, last digits may differ: {', '.join(changed)}")
-    for text in notes if ranks.first else []:
+    for text in notes if ranks.is_main else []:
         note(text)
 
 

@@ -6,18 +6,18 @@ from dataclasses import asdict
 
 import numpy as np
 
-from posenfs.data.sample import People
+from posenfs.data.sample import Annotations
 from posenfs.evaluation.metrics import (
     REPORTED,
     counted_keypoints,
-    distance_headline,
-    headline,
     metric_name,
+    primary_distance_metric,
+    primary_metric,
     without_nan,
 )
 from posenfs.evaluation.predict import evaluate, mean_pose
 from posenfs.evaluation.stats import pck_interval
-from posenfs.model.cost import honest_cost
+from posenfs.model.cost import measured_cost
 from posenfs.model.network import PoseNetwork
 
 FLIP, DECODING = True, "quarter offset"  # how the poses are found that a search is judged by
@@ -26,8 +26,8 @@ FLIP, DECODING = True, "quarter offset"  # how the poses are found that a search
 def result(
     metrics: Mapping[str, float | None],
     errors: Callable[[str], np.ndarray],
-    train: People | None,
-    valid: People,
+    train: Annotations | None,
+    valid: Annotations,
     model: PoseNetwork,
     image_size: tuple[int, int],
     flip: bool = FLIP,
@@ -46,7 +46,7 @@ def result(
         decoding: How keypoints were taken from score maps.
     """
     trivial = {} if train is None else evaluate(mean_pose(train, valid), valid)[0]
-    cost = honest_cost(model, *image_size)
+    cost = measured_cost(model, *image_size)
     intervals = {
         name: without_nan(asdict(pck_interval(own, t)))
         | {"people": int(np.isfinite(own).any(1).sum())}
@@ -54,9 +54,9 @@ def result(
         if (name := metric_name(m, t)) in metrics
         for own in (errors(m)[:, counted_keypoints(valid.skeleton, m)],)
     }
-    distance = metric_name(*distance_headline(valid))
+    distance = metric_name(*primary_distance_metric(valid))
     return {
-        "headline": headline(valid),
+        "primary_metric": primary_metric(valid),
         "metrics": dict(metrics),
         "people": len(valid),
         "left_out": {

@@ -7,6 +7,7 @@ to epoch they are multiplied by T before / T now, which is what softmax(scores /
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace as RunConfig
 
 import torch
 from torch import Tensor
@@ -16,7 +17,6 @@ from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNetwork, PoseNFS, batch_norms_kept
-from posenfs.search.experiment import RunConfig
 
 _DRAWS = 2  # the stream of random numbers that Gumbel's draws come from
 _RADIUS = (
@@ -59,7 +59,7 @@ class Synchronous:
     """
 
     # what RunConfig's None stands for
-    held_out = 0.0  # share of the training pictures kept from w
+    held_out = 0.0  # share of the training images kept from w
     architecture_lr: float | None = None  # none: that of w
     architecture_lr_drops = True
     weight_decay = 0.0

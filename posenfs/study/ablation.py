@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from posenfs.body.words import unknown_entry
 from posenfs.data.datasets.catalogue import home
+from posenfs.messages import unknown_entry
 from posenfs.search.experiment import Experiment
-from posenfs.search.run import Run, runs_home
-from posenfs.study.engines import Engine, Job
+from posenfs.search.run_dir import Run, runs_home
+from posenfs.study.executors import Engine, Job
 from posenfs.study.experiments import TABLES, Profile, experiment_of
 from posenfs.study.results import DataFingerprints, collect, fingerprint, read_results, write_result
 
@@ -35,7 +35,7 @@ class Planned:
     def words(self) -> str:
         """Its first row and its seed."""
         table, row = self.rows[0]
-        return f"{table} {row}, seed {self.experiment.run.seed}"
+        return f"{table} {row}, seed {self.experiment.training.seed}"
 
     @property
     def run(self) -> Run:
@@ -191,5 +191,5 @@ def progress_of(
         status = own.run.status()
         state = done.get(own.key) or ("running" if own.run.in_use() else "waiting")
         share = f"{status.get('step', 0)}/{status['steps']}" if status.get("steps") else ""
-        score = (status.get("metrics") or {}).get(status.get("headline"))
+        score = (status.get("metrics") or {}).get(status.get("primary_metric"))
         yield own.words, state, share, "" if score is None else f"{score:.1f}"

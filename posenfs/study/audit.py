@@ -19,7 +19,9 @@ from posenfs.body.parts import Part
 from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
-from posenfs.search.experiment import RunConfig
+from posenfs.search._legacy import legacy
+from posenfs.search.configuration import TrainingConfig
+from posenfs.search.experiment import Experiment
 from posenfs.search.strategies import STRATEGIES, Examples, FirstOrder, SecondOrder, Synchronous
 
 _Strategy = TypeVar("_Strategy", bound=Synchronous)
@@ -201,7 +203,7 @@ def _weights_after_steps(kind: type[_Strategy], held_out_seed: int) -> Tensor:
 
 
 def _start(kind: type[_Strategy], model: PoseNFS, rate: float = 1e-3) -> _Strategy:
-    strategy = kind(model, RunConfig(batch_size=3, lr=rate))
+    strategy = kind(model, legacy(Experiment(training=TrainingConfig(batch_size=3, lr=rate))))
     strategy.set_epoch(0)
     return strategy
 

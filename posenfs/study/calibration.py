@@ -105,7 +105,7 @@ def calibrate(model: PoseNetwork, experiment: Experiment, device: torch.device) 
         experiment: Gives image and batch size.
         device: The device.
     """
-    size = min(_BATCH, experiment.run.batch_size)
+    size = min(_BATCH, experiment.training.batch_size)
     height, width = experiment.image_size
     model = model.to(device, memory_format=torch.channels_last).train()
     images = torch.randn(size, 3, height, width, device=device)

@@ -8,10 +8,10 @@ from typing import Any
 from posenfs.data.datasets.catalogue import data_root, source_of
 from posenfs.data.sample import DataError
 from posenfs.evaluation.seeds import spread
-from posenfs.search.run import RunError
+from posenfs.search.run_dir import RunError
 from posenfs.study.ablation import Planned, ablate, plan, state_of
 from posenfs.study.calibration import LoadMeter
-from posenfs.study.engines import LocalEngine, RayEngine
+from posenfs.study.executors import LocalEngine, RayEngine
 from posenfs.study.experiments import (
     TABLES,
     Profile,
@@ -175,7 +175,7 @@ def _deviation(runs: Sequence[Planned], results: Sequence[Mapping]) -> tuple[flo
         row = repr(without_seed(result["configuration"]))
         if row in rows:
             metrics = result["metrics"]
-            groups.setdefault(row, []).append(metrics["metrics"][metrics["headline"]])
+            groups.setdefault(row, []).append(metrics["metrics"][metrics["primary_metric"]])
     deviations = [spread(scores) for scores in groups.values() if len(scores) > 1]
     if not deviations:
         return _DEFAULT_DEVIATION

@@ -13,20 +13,21 @@ from typing import Literal
 import pandas
 import torch
 
-from posenfs.body.words import note
 from posenfs.data.datasets.catalogue import open_data
 from posenfs.data.loader import Crops, Loader
-from posenfs.data.sample import People, normalise
-from posenfs.evaluation.metrics import headline, metric_title
+from posenfs.data.sample import Annotations, normalise
+from posenfs.evaluation.metrics import metric_title, primary_metric
 from posenfs.evaluation.predict import evaluate, predict
+from posenfs.messages import note
 from posenfs.model.architecture import Genotype
-from posenfs.model.cost import honest_cost
+from posenfs.model.cost import measured_cost
 from posenfs.model.network import PoseNetwork
-from posenfs.search.engine import Search
-from posenfs.search.experiment import Experiment, child
+from posenfs.search.build import derive
+from posenfs.search.experiment import Experiment
 from posenfs.search.provenance import find_device
-from posenfs.search.run import Run, find_run
-from posenfs.search.saved import load_model
+from posenfs.search.run_dir import Run, find_run
+from posenfs.search.saved_models import load_model
+from posenfs.search.session import Search
 
 Start = Literal["weights", "scratch"]
 _NAMES = {
@@ -52,8 +53,10 @@ def child_experiment(
         experiment,
         name=f"{folder.name}_child_{start}",
         genotype=genotypes,
-        start=str(folder) if start == "weights" else None,
-        run=experiment.run if epochs is None else replace(experiment.run, epochs=epochs),
+        init_from=str(folder) if start == "weights" else None,
+        training=experiment.training
+        if epochs is None
+        else replace(experiment.training, epochs=epochs),
     )
 
 
@@ -106,14 +109,14 @@ def parent_and_child(
     genotypes, with_zero = soft.genotypes(zero), soft.genotypes()
     experiments = {start: child_experiment(parent, genotypes, start, epochs) for start in starts}
     train, valid = open_data(experiment.data, progress)
-    derived = child(soft, genotypes)
+    derived = derive(soft, genotypes)
     height, width = experiment.image_size
     rows: list[dict[str, object]] = []
 
     def add(network: str, run: str, model: PoseNetwork) -> None:
         model = model.to(found, memory_format=torch.channels_last)
         predictions = predict(model, valid, (width, height), workers=workers, progress=progress)
-        score, cost = evaluate(predictions, valid)[0][name], honest_cost(model, height, width)
+        score, cost = evaluate(predictions, valid)[0][name], measured_cost(model, height, width)
         rows.append(
             {
                 "network": network,
@@ -124,16 +127,16 @@ def parent_and_child(
             }
         )
 
-    name = headline(valid)
+    name = primary_metric(valid)
     add("parent, soft", parent.name, soft)
     if with_zero != genotypes:
-        add("child with zero, as derived", "", child(soft, with_zero))
+        add("child with zero, as derived", "", derive(soft, with_zero))
     add("child, as derived", "", derived)
     _renew_running_means(derived, train, experiment, workers)
     add("child, running means anew", "", derived)
     for start, own in experiments.items():
         if progress:
-            note(f"{_NAMES[start]}: {own.run.epochs} epochs, run {own.name}")
+            note(f"{_NAMES[start]}: {own.training.epochs} epochs, run {own.name}")
         search = Search(own, parent.folder.resolve().with_name(own.name), device, workers, progress)
         search.finish()
         add(_NAMES[start], own.name, search.model)
@@ -143,14 +146,14 @@ def parent_and_child(
 
 @torch.no_grad()
 def _renew_running_means(
-    model: PoseNetwork, train: People, experiment: Experiment, workers: int
+    model: PoseNetwork, train: Annotations, experiment: Experiment, workers: int
 ) -> None:
     """Recompute the running means on training crops; the parent's belong to other feature maps."""
     height, width = experiment.image_size
-    crops = Crops(train, (width, height), experiment.augmentation, experiment.run.seed)
+    crops = Crops(train, (width, height), experiment.augmentation, experiment.training.seed)
     device = next(model.parameters()).device
     model.train()
-    loader = Loader(crops, experiment.run.batch_size, workers)
+    loader = Loader(crops, experiment.training.batch_size, workers)
     for batch in islice(chain.from_iterable(map(loader.epoch, count())), _BATCHES):
         batch = batch.to(device)
         model(normalise(batch.images, batch.gains))

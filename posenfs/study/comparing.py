@@ -3,7 +3,7 @@
 from posenfs.data.datasets.catalogue import skeleton_of
 from posenfs.evaluation.metrics import counted_keypoints, metric_title
 from posenfs.evaluation.stats import Comparison, compare_pck
-from posenfs.search.run import Run, RunError
+from posenfs.search.run_dir import Run, RunError
 
 
 def compare_runs(run: Run, other: Run) -> tuple[Comparison, str]:

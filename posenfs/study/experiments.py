@@ -12,7 +12,9 @@ from posenfs.data import augment
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.space import PAPER, RELEASED, FabricSpec
-from posenfs.search.experiment import MODELS, Experiment, RunConfig
+from posenfs.search.build import MODELS
+from posenfs.search.configuration import CheckpointConfig, RuntimeConfig, TrainingConfig
+from posenfs.search.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Profile:
     full: bool = False
 
 
-_FIRST_ORDER = {"run.strategy": "first_order"}
+_FIRST_ORDER = {"search.strategy": "first_order"}
 _HRNET = {"backbone": "hrnet_w32"}
 _COCO = {"data.name": "coco", "image_size": (384, 288)}
 _SIMPLE, _HR = {"model": "simple_baseline_50"}, {"model": "hrnet_w32"}
@@ -82,13 +84,13 @@ TABLES: dict[str, Table] = {
         "Does searching alpha and beta by gradient beat random ones, and does it need people held "
         "out?",
         {
-            "random": Row("random", {"run.strategy": "random"}, item="t2_p3"),
+            "random": Row("random", {"search.strategy": "random"}, item="t2_p3"),
             "synchronous": Row(
                 "synchronous", printed={"pckh@0.5": 87.0}, item="t2_p3", against="random",
             ),
             "first_order": Row(
                 "first order", _FIRST_ORDER, item="t2_p3", against="synchronous",
-                note="w learns from half of the pictures, in half of the steps",
+                note="w learns from half of the images, in half of the steps",
             ),
         },
     ),
@@ -204,7 +206,7 @@ TABLES: dict[str, Table] = {
                 "simple_baseline", note=_TEST_DEV,
             ),
             "ours_3": Row(
-                "ours-3: HRNet-W32, P = 5, C = 16", _OURS_B | {"run.architecture_lr_drops": False},
+                "ours-3: HRNet-W32, P = 5, C = 16", _OURS_B | {"search.lr_drops": False},
                 _COCO, {"ap": 72.3},
                 "ours_3", "simple_baseline", note=f"{_TEST_DEV}, after pruning",
             ),
@@ -280,7 +282,9 @@ _STUDY = Experiment(
     name="study",
     data=DataSpec("lsp"),
     image_size=(96, 96),
-    run=RunConfig(epochs=3, batch_size=16, lr_drops=(0.67,), log_every=20, keep_snapshots=1),
+    training=TrainingConfig(epochs=3, batch_size=16, lr_drops=(0.67,)),
+    runtime=RuntimeConfig(log_every=20),
+    checkpoints=CheckpointConfig(keep=1),
 )
 _FULL = Experiment(
     name="paper", data=DataSpec("mpii"), rules=RELEASED, augmentation=augment.RELEASED
@@ -305,7 +309,9 @@ PROFILES: dict[str, Profile] = {
             data=DataSpec("synthetic", None, (24, 8), "plain"),
             image_size=(64, 64),
             fabric=FabricSpec(width=2),
-            run=RunConfig(epochs=1, batch_size=12, log_every=1, keep_snapshots=1),
+            training=TrainingConfig(epochs=1, batch_size=12),
+            runtime=RuntimeConfig(log_every=1),
+            checkpoints=CheckpointConfig(keep=1),
         )
     ),
 }
@@ -318,7 +324,7 @@ def choose_profile(
     batch_size: int | None = None,
     dataset: str | None = None,
     root: str | None = None,
-    pictures: tuple[int, int] | None = None,
+    images: tuple[int, int] | None = None,
     weights: Mapping[str, str] | None = None,
 ) -> Profile:
     """Return a profile, with changes if given.
@@ -330,7 +336,7 @@ def choose_profile(
         batch_size: Images in a batch.
         dataset: Name of the data set.
         root: Folder of the data.
-        pictures: Synthetic images for training and validation.
+        images: Synthetic images for training and validation.
         weights: Initial weights by network, in addition to the profile's.
 
     Raises:
@@ -353,16 +359,16 @@ def choose_profile(
         data = DataSpec(dataset, root)
     else:
         data = replace(base.data, root=root or base.data.root)
-    data = replace(data, pictures=pictures or base.data.pictures, difficulty=base.data.difficulty)
+    data = replace(data, images=images or base.data.images, difficulty=base.data.difficulty)
     size = base.image_size if image_size is None else image_size
     if isinstance(size, int):
         size = (size, size)
-    run = replace(
-        base.run,
-        epochs=epochs or base.run.epochs,
-        batch_size=batch_size or base.run.batch_size,
+    training = replace(
+        base.training,
+        epochs=epochs or base.training.epochs,
+        batch_size=batch_size or base.training.batch_size,
     )
-    base = replace(base, data=data, image_size=tuple(size), run=run)
+    base = replace(base, data=data, image_size=tuple(size), training=training)
     return replace(profile, base=base, weights={**profile.weights, **(weights or {})})
 
 
@@ -380,7 +386,7 @@ def experiment_of(row: Row, profile: Profile, seed: int = 0) -> Experiment:
     if row.quoted:
         raise ValueError(f"{row.label!r} is quoted from its publication: it is not run")
     full = row.full if profile.full else {}
-    experiment = changed(profile.base, {**full, **row.changes, "run.seed": seed})
+    experiment = changed(profile.base, {**full, **row.changes, "training.seed": seed})
     starts_with_backbone = experiment.model in _WITH_BACKBONE_WEIGHTS
     network = experiment.backbone if starts_with_backbone else experiment.model
     return replace(experiment, backbone_weights=profile.weights.get(network))
@@ -401,7 +407,7 @@ def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
 
     Args:
         experiment: The experiment.
-        changes: Values by field; a dot leads to the field of a part (`run.seed`).
+        changes: Values by field; a dot leads to the field of a part (`training.seed`).
 
     Raises:
         TypeError: There is no such field.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas
 
 from posenfs.evaluation.metrics import metric_title
-from posenfs.search.run import Run
+from posenfs.search.run_dir import Run
 
 COLUMNS = (
     "run",
@@ -42,7 +42,7 @@ def _row(run: Run) -> dict:
     except ValueError:  # a run of another version, or a damaged one, must not hide the others
         return dict.fromkeys(COLUMNS) | {"run": run.name, "state": "unreadable"}
     status, metrics = run.status(), run.metrics()
-    metric = metrics.get("headline", status.get("headline"))
+    metric = metrics.get("primary_metric", status.get("primary_metric"))
     scores = metrics.get("metrics") or status.get("metrics") or {}
     parts = experiment.parts
     age = None
@@ -53,10 +53,10 @@ def _row(run: Run) -> dict:
         "state": run.state(status),
         "data": experiment.data.name,
         "model": experiment.backbone if experiment.model == "pose_nfs" else experiment.model,
-        "strategy": experiment.run.strategy,
+        "strategy": experiment.search.strategy,
         "parts": parts if isinstance(parts, int) else len(parts),
         "d": experiment.vector_dim,
-        "seed": experiment.run.seed,
+        "seed": experiment.training.seed,
         "score": scores.get(metric),
         "metric": metric_title(metric) if metric else None,
         "GMAC": metrics["multiply_adds"] / 1e9 if "multiply_adds" in metrics else None,

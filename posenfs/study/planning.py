@@ -9,9 +9,10 @@ from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import parts_of
 from posenfs.evaluation.seeds import least_difference, seeds_needed
-from posenfs.model.cost import honest_cost
+from posenfs.model.cost import measured_cost
 from posenfs.model.memory import training_memory
-from posenfs.search.experiment import Experiment, build_model
+from posenfs.search.build import build_model
+from posenfs.search.experiment import Experiment
 from posenfs.search.provenance import find_device
 from posenfs.study.ablation import Planned
 from posenfs.study.calibration import Calibration, Duration, Load, calibrate
@@ -89,8 +90,8 @@ class _NetworkCost:
 def _network_cost(experiment: Experiment, device: torch.device) -> _NetworkCost:
     untrained = replace(experiment, backbone_weights=None)
     model = build_model(untrained, parts_of(experiment.data, experiment.parts))
-    cost = honest_cost(model, *experiment.image_size)
-    memory = training_memory(model, experiment.run.batch_size, *experiment.image_size)
+    cost = measured_cost(model, *experiment.image_size)
+    memory = training_memory(model, experiment.training.batch_size, *experiment.image_size)
     calibration = calibrate(model, experiment, device)
     return _NetworkCost(calibration, memory.total, cost.params, cost.multiply_adds)
 
@@ -102,13 +103,13 @@ def _estimates(
     estimates = []
     for planned in tqdm(runs, "calibrating", unit="run", disable=not progress):
         experiment = planned.experiment
-        network = repr(without_seed(configuration(experiment)) | {"run": None})
+        network = repr(without_seed(configuration(experiment)) | {"training": None, "search": None})
         if network not in costs:
             costs[network] = _network_cost(experiment, device)
         cost = costs[network]
         calibration = cost.calibration
         train, valid = data.people(experiment)
-        strategy, epochs = experiment.run.strategy, experiment.run.epochs
+        strategy, epochs = experiment.search.strategy, experiment.training.epochs
         passes = _PASSES.get(strategy, 1.0)
         trained = train // 2 if strategy in _PASSES else train
         trained_images = epochs * trained * passes

@@ -10,20 +10,27 @@ import pandas
 import torch
 from tqdm import tqdm
 
-from posenfs.body.words import note
 from posenfs.data.datasets.catalogue import DataSpec, data_root, is_present, read_split
-from posenfs.data.files import check_output_folder, write_whole
+from posenfs.data.files import check_output_folder, write_atomic
+from posenfs.data.images import without_broken_images
 from posenfs.data.loader import crop_people
-from posenfs.data.pictures import without_broken_pictures
-from posenfs.data.sample import DataError, People, normalise
-from posenfs.evaluation.metrics import headline, metric_title, without_nan
+from posenfs.data.sample import Annotations, DataError, normalise
+from posenfs.evaluation.metrics import metric_title, primary_metric, without_nan
 from posenfs.evaluation.predict import evaluate, predict
-from posenfs.model.cost import honest_cost
+from posenfs.messages import note
+from posenfs.model.cost import measured_cost
 from posenfs.model.network import PoseNFS
-from posenfs.model.prune import Mode, Proof, PrunedNFS, greatest_difference, prove, prune
+from posenfs.model.pruning import (
+    Mode,
+    PrunedNFS,
+    PruningCheck,
+    check_pruning,
+    greatest_difference,
+    prune,
+)
 from posenfs.search.provenance import find_device
-from posenfs.search.run import find_run
-from posenfs.search.saved import Saved, load_model, save_model
+from posenfs.search.run_dir import find_run
+from posenfs.search.saved_models import Saved, load_model, save_model
 from posenfs.study.testing import predict_as_run
 
 _IMAGES = 8  # random images that a proof compares, and as many crops
@@ -74,7 +81,7 @@ class Emptied:
 class Pruning:
     """The proof of a pruning, what was left empty, and the accuracy; None if not measured."""
 
-    proof: Proof
+    proof: PruningCheck
     emptied: tuple[Emptied, ...]
     accuracy: Accuracy | None
 
@@ -138,7 +145,9 @@ def prune_saved(
             crop_people(people.select(slice(_IMAGES)), (width, height)).images
         )
     dtype = next(saved.model.parameters()).dtype
-    proof = prove(saved.model, pruned, {name: batch.to(dtype) for name, batch in images.items()})
+    proof = check_pruning(
+        saved.model, pruned, {name: batch.to(dtype) for name, batch in images.items()}
+    )
     emptied = find_emptied(pruned)
     for empty in emptied[:_NAMED]:
         tqdm.write(f"warning: {empty}", file=sys.stderr)
@@ -153,21 +162,21 @@ def prune_saved(
         measured = _accuracy(saved, pruned, people, find_device(device), progress)
     pruning = Pruning(proof, emptied, measured)
     save_model(output, pruned, saved.experiment)
-    write_whole(
+    write_atomic(
         output / "proof.json",
         json.dumps(pruning.json() | {"mode": mode, "threshold": threshold}, indent=2),
     )
     return pruning
 
 
-def _validation_people(data: DataSpec, progress: bool) -> People | None:
+def _validation_people(data: DataSpec, progress: bool) -> Annotations | None:
     """Return the validation people, or None with a note if they are not on disk.
 
     Synthetic data are not created.
     """
     try:
         if is_present(data, "valid"):
-            return without_broken_pictures(read_split(data, "valid", progress), progress=progress)
+            return without_broken_images(read_split(data, "valid", progress), progress=progress)
         reason = f"no validation data {data.name!r} in {data_root(data)}"
     except (DataError, OSError) as error:
         reason = str(error)
@@ -176,9 +185,9 @@ def _validation_people(data: DataSpec, progress: bool) -> People | None:
 
 
 def _accuracy(
-    saved: Saved, pruned: PrunedNFS, people: People, device: torch.device, progress: bool
+    saved: Saved, pruned: PrunedNFS, people: Annotations, device: torch.device, progress: bool
 ) -> Accuracy:
-    metric, values = headline(people), []
+    metric, values = primary_metric(people), []
     for model in (saved.model, pruned):
         predictions = predict_as_run(model, saved.experiment, people, device, progress=progress)
         values.append(without_nan(evaluate(predictions, people)[0])[metric])
@@ -222,7 +231,7 @@ def _zero_wins(model: PoseNFS) -> str:
 
 def pruning_table(
     model: PoseNFS,
-    people: People,
+    people: Annotations,
     size: tuple[int, int],
     thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3),
 ) -> pandas.DataFrame:
@@ -239,7 +248,7 @@ def pruning_table(
         percent.
     """
     crops = normalise(crop_people(people.select(slice(_IMAGES)), size).images)
-    name = headline(people)
+    name = primary_metric(people)
     rows = []
     for mode, threshold in [
         ("exact", 0.0),
@@ -247,7 +256,7 @@ def pruning_table(
         ("one-hot", 0.0),
     ]:
         pruned = prune(model, mode, threshold)
-        cost = honest_cost(pruned, *crops.shape[-2:])
+        cost = measured_cost(pruned, *crops.shape[-2:])
         score = evaluate(predict(pruned, people, size), people)[0][name]
         words = f"weights below {threshold:g} gone" if mode == "threshold" else mode
         rows.append(

@@ -15,17 +15,16 @@ import numpy as np
 import torch
 
 from posenfs.data.datasets.catalogue import DataSpec, home, open_data
-from posenfs.data.files import write_whole
+from posenfs.data.files import write_atomic
 from posenfs.model.architecture import Architecture
-from posenfs.search.experiment import Experiment, RunConfig
-from posenfs.search.run import Run, RunError
+from posenfs.search.configuration import CheckpointConfig, RuntimeConfig
+from posenfs.search.experiment import Experiment
+from posenfs.search.run_dir import Run, RunError
 
 # Increase a version when the same experiment on the same data gives other numbers.
 NUMERICS = 1  # of PoseNFS
 BASELINE_NUMERICS = 2  # of the other models
 
-# Fields of RunConfig that change logging, storage or speed, but no number.
-_HOUSEKEEPING = ("log_every", "snapshot_every", "keep_snapshots", "snapshot_gb", "recompute")
 _POINTS = 200  # points of the loss curve that a result keeps
 
 
@@ -46,19 +45,19 @@ def numerics(model: str) -> int:
 def configuration(experiment: Experiment) -> dict:
     """Return the part of an experiment that decides its numbers, as plain data.
 
-    Name, data folder and housekeeping have their defaults. Of pretrained weights it holds only
+    Name, data folder, checkpoints and runtime have their defaults. Of pretrained weights it holds only
     whether there are any; the data fingerprints identify the file.
 
     Args:
         experiment: The experiment.
     """
-    defaults = {field: getattr(RunConfig(), field) for field in _HOUSEKEEPING}
     stripped = replace(
         experiment,
         name="run",
         data=replace(experiment.data, root=None),
         backbone_weights=None if experiment.backbone_weights is None else "pretrained",
-        run=replace(experiment.run, **defaults),
+        checkpoints=CheckpointConfig(),
+        runtime=RuntimeConfig(),
     )
     return json.loads(stripped.to_json())
 
@@ -69,8 +68,8 @@ def without_seed(asked: Mapping) -> dict:
     Args:
         asked: What `configuration` returns.
     """
-    run = {name: value for name, value in asked["run"].items() if name != "seed"}
-    return {**asked, "run": run}
+    training = {name: value for name, value in asked["training"].items() if name != "seed"}
+    return {**asked, "training": training}
 
 
 def weights_digest(weights: str | None) -> str | None:
@@ -157,7 +156,7 @@ def collect(run: Run, own: str, data: Mapping[str, str | None]) -> dict:
         state = status.get("state", "not begun")
         raise RunError(f"{run.folder} is not finished ({state}): it has no result yet")
     experiment, history, metrics = run.experiment(), run.history(), run.metrics()
-    metric = metrics["headline"]
+    metric = metrics["primary_metric"]
     provenance = run.provenance()
     provenance.pop("initial_weights", None)
     return {
@@ -213,7 +212,7 @@ def training_time(run: Run) -> dict:
     """
     rows, provenance = run.timing(), run.provenance()
     rates = [row["images_per_s"] for row in rows if row["images_per_s"] > 0]
-    images = run.status()["step"] * run.experiment().run.batch_size
+    images = run.status()["step"] * run.experiment().training.batch_size
     rate = statistics.median(rates) if rates else None
     return {
         "images_per_s": rate,
@@ -238,7 +237,7 @@ def write_result(result: Mapping, folder: Path | None = None) -> Path:
     folder = folder or results_home()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result['name']}.json"
-    write_whole(path, json.dumps(result, indent=1) + "\n")
+    write_atomic(path, json.dumps(result, indent=1) + "\n")
     return path
 
 
@@ -294,4 +293,4 @@ def seed_of(result: Mapping) -> int:
     Args:
         result: The result.
     """
-    return result["configuration"]["run"]["seed"]
+    return result["configuration"]["training"]["seed"]

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from posenfs.data.datasets.catalogue import parts_of
-from posenfs.model.cost import Cost, PaperCost, honest_cost, summary_cost
+from posenfs.model.cost import Cost, PaperCost, measured_cost, summary_cost
 from posenfs.model.latency import measure_latency
-from posenfs.search.experiment import Experiment, build_model
+from posenfs.search.build import build_model
+from posenfs.search.experiment import Experiment
 from posenfs.study.costs import ITEMS
 from posenfs.study.experiments import FRONTIER, PROFILES, experiment_of
 from posenfs.study.rows import Outcome, device_words
@@ -88,7 +89,7 @@ def _full_costs(
 ) -> tuple[Cost, PaperCost]:
     experiment = Experiment.from_json(experiment_json)
     model = build_model(experiment, parts_of(experiment.data, experiment.parts))
-    return honest_cost(model, *experiment.image_size), rule(model, *experiment.image_size)
+    return measured_cost(model, *experiment.image_size), rule(model, *experiment.image_size)
 
 
 def latency_table(rows: Sequence[Outcome], batch_sizes: Sequence[int] = (1, 8)) -> pandas.DataFrame:

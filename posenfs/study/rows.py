@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas
 
-from posenfs.body.words import plain_name, unknown_entry
 from posenfs.evaluation.seeds import holm
+from posenfs.messages import plain_name, unknown_entry
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
 from posenfs.search.experiment import Experiment
@@ -108,7 +108,7 @@ def device_words(taken: Mapping) -> str:
     return f"{taken['device']}, {threads} thread{'s' if threads != 1 else ''}"
 
 
-def headline_of(rows: Sequence[Outcome]) -> str:
+def primary_metric_of(rows: Sequence[Outcome]) -> str:
     """Return the primary metric of the results; PCKh@0.5 where there are none yet.
 
     Args:
@@ -116,7 +116,7 @@ def headline_of(rows: Sequence[Outcome]) -> str:
     """
     for outcome in rows:
         for result in outcome.results.values():
-            return result["metrics"]["headline"]
+            return result["metrics"]["primary_metric"]
     return "pckh@0.5"
 
 

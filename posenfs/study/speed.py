@@ -24,9 +24,9 @@ from torch.utils._pytree import tree_leaves
 from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import DataSpec, open_data, parts_of
-from posenfs.data.datasets.synthetic import write_synthetic
 from posenfs.data.loader import Crops, Loader
-from posenfs.model.cost import honest_cost
+from posenfs.data.synthetic.writer import write_synthetic
+from posenfs.model.cost import measured_cost
 from posenfs.model.folded import fold
 from posenfs.model.latency import wait_for
 from posenfs.model.losses import heatmap_loss
@@ -34,11 +34,13 @@ from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.model.reference import ReferenceNFS
 from posenfs.model.space import FabricSpec
-from posenfs.search.engine import Search
-from posenfs.search.experiment import Experiment, build_model
-from posenfs.search.feed import Feed, examples_of
+from posenfs.search._legacy import legacy
+from posenfs.search.batches import Feed, examples_of
+from posenfs.search.build import build_model
+from posenfs.search.distributed import ProcessGroup
+from posenfs.search.experiment import Experiment
 from posenfs.search.forward import Forward
-from posenfs.search.ranks import Ranks
+from posenfs.search.session import Search
 from posenfs.search.strategies import Examples, Synchronous
 
 _COCO = DataSpec("synthetic_coco")
@@ -84,10 +86,10 @@ class Work:
     @property
     def timed_experiment(self) -> Experiment:
         """The experiment at this size, batch and precision, with practically endless epochs."""
-        run = replace(
-            self.experiment.run, batch_size=self.batch, precision=self.dtype, epochs=10**6
+        training = replace(
+            self.experiment.training, batch_size=self.batch, precision=self.dtype, epochs=10**6
         )
-        return replace(self.experiment, image_size=(self.size, self.size), run=run)
+        return replace(self.experiment, image_size=(self.size, self.size), training=training)
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def default_works(
             is_first = name == "table_2"
             if quick and (size > 128 or not is_first):
                 continue
-            experiment = replace(network, run=replace(network.run, compile=compiled))
+            experiment = replace(network, training=replace(network.training, compile=compiled))
             for dtype in dtypes:
                 works.append(Work("training step", experiment, size, images, dtype))
                 works.append(Work("inference", experiment, size, 2 * images, dtype))
@@ -372,7 +374,7 @@ def _open(work: Work, plain: bool, device: str, threads: int, folder: str) -> tu
 def _flops(work: Work) -> int:
     if work.kind == "data":
         return 0
-    cost = honest_cost(_model(work), work.size, work.size)
+    cost = measured_cost(_model(work), work.size, work.size)
     passes = 1 if work.kind == "inference" else 3
     return 2 * cost.multiply_adds * work.batch * passes
 
@@ -496,9 +498,9 @@ def _fast_training(work: Work, device: torch.device, folder: Path) -> _Bench:
     """Train as a search does, on one batch."""
     model = _model(work).to(device, memory_format=torch.channels_last).train()
     examples = _examples(work, model.keypoints, device)
-    strategy = Synchronous(model, work.timed_experiment.run)
+    strategy = Synchronous(model, legacy(work.timed_experiment))
     strategy.set_epoch(0)
-    forward = Forward(model, work.timed_experiment.run, device)
+    forward = Forward(model, work.timed_experiment.training, device)
     return _Bench(lambda: strategy.step(forward, examples, None, 0), device, forward)
 
 
@@ -513,7 +515,7 @@ def _fast_inference(work: Work, device: torch.device, folder: Path) -> _Bench:
     model = _model(work).to(device, memory_format=torch.channels_last)
     images = _examples(work, model.keypoints, device).images
     images = images.to(memory_format=torch.channels_last)
-    run = replace(work.timed_experiment.run, compile="no")  # prediction is never compiled
+    run = replace(work.timed_experiment.training, compile="no")  # prediction is never compiled
     forward = Forward(fold(model), run, device)
     return _Bench(torch.no_grad()(lambda: forward(images)), device)
 
@@ -550,7 +552,7 @@ def _fast_data(work: Work, device: torch.device, folder: Path) -> _Bench:
     """Read cached crops, as a search does."""
     experiment = _synthetic(work, folder, "fast")
     train, valid = open_data(experiment.data, progress=False)
-    feed = Feed(experiment, train, valid, Ranks(device), device, progress=False)
+    feed = Feed(experiment, train, valid, ProcessGroup(device), device, progress=False)
     return _Bench(feed.next, device)
 
 

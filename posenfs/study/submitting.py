@@ -6,10 +6,10 @@ import torch
 
 from posenfs.body.skeleton import COCO, MPII, Skeleton
 from posenfs.data.datasets.catalogue import skeleton_of
-from posenfs.data.datasets.coco import people_of_pictures
+from posenfs.data.datasets.coco import annotations_of_images
 from posenfs.data.datasets.mpii_release import find_release, read_release
 from posenfs.data.files import check_writable
-from posenfs.data.sample import DataError, People
+from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.predict import Predictions, coco_results, predict
 from posenfs.evaluation.scoring import rescored
 from posenfs.evaluation.submission import (
@@ -18,7 +18,7 @@ from posenfs.evaluation.submission import (
     write_mpii_submission,
 )
 from posenfs.search.provenance import find_device
-from posenfs.search.saved import Saved, load_model
+from posenfs.search.saved_models import Saved, load_model
 
 
 def submit_mpii(
@@ -57,7 +57,7 @@ def submit_mpii(
 def submit_coco(
     model: str,
     info: Path,
-    pictures: Path,
+    images: Path,
     detections: Path,
     output: Path,
     device: str = "auto",
@@ -72,7 +72,7 @@ def submit_coco(
     Args:
         model: A run (its name or folder), or a model's folder.
         info: The list of images (image_info_test-dev2017.json).
-        pictures: The folder of the images.
+        images: The folder of the images.
         detections: The detected boxes.
         output: The file to write.
         device: auto, cpu, cuda or cuda:N.
@@ -89,7 +89,7 @@ def submit_coco(
     """
     check_coco_name(output)
     saved = _load(model, COCO)
-    people = people_of_pictures(info, pictures, detections)
+    people = annotations_of_images(info, images, detections)
     predictions = _predict(saved, people, output, device, workers, progress)
     poses = coco_results(predictions, people)
     results = rescored(poses, COCO.oks_sigmas, aspect=predictions.aspect)
@@ -109,7 +109,7 @@ def _load(model: str, benchmark: Skeleton) -> Saved:
 
 
 def _predict(
-    saved: Saved, people: People, output: Path, device: str, workers: int, progress: bool
+    saved: Saved, people: Annotations, output: Path, device: str, workers: int, progress: bool
 ) -> Predictions:
     paths = [people.image_path(number) for number in range(len(people))]
     missing = [path for path in paths if not path.is_file()]

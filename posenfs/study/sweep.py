@@ -17,8 +17,9 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from posenfs.body.words import reason_of
 from posenfs.data.datasets.catalogue import home
+from posenfs.errors import PosenfsError
+from posenfs.messages import error_reason
 from posenfs.search.signals import Terminated
 
 
@@ -31,7 +32,7 @@ def _kernel_config(folder: str) -> Config:
     return Config({"KernelManager": options, "AsyncKernelManager": options})
 
 
-class NotebookError(Exception):
+class NotebookError(PosenfsError):
     """A notebook cannot be run, or failed; the message says where and what to do."""
 
 
@@ -84,7 +85,7 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except Exception as error:  # nbformat raises many types of errors
         raise NotebookError(
-            f"{path} is not a notebook ({reason_of(error, 100)}); choose one that Jupyter wrote"
+            f"{path} is not a notebook ({error_reason(error, 100)}); choose one that Jupyter wrote"
         ) from None
 
 

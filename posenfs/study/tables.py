@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas
 
 from posenfs.data.datasets.catalogue import home
-from posenfs.data.files import write_whole
+from posenfs.data.files import write_atomic
 from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import (
     SeedComparison,
@@ -23,7 +23,7 @@ from posenfs.evaluation.stats import Interval
 from posenfs.model.space import PAPER, RELEASED
 from posenfs.study.experiments import PROFILES, TABLES, experiment_of
 from posenfs.study.row_costs import cost_table
-from posenfs.study.rows import Outcome, device_words, headline_of
+from posenfs.study.rows import Outcome, device_words, primary_metric_of
 
 _MISSING = "missing"
 _PRINTED = ("pckh@0.5", "pckh@0.11", "ap")  # metrics that the paper prints
@@ -41,7 +41,7 @@ def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.Da
         rows: The rows with their results.
         metric: The metric; None: the primary one.
     """
-    metric = metric or headline_of(rows)
+    metric = metric or primary_metric_of(rows)
     title = metric_title(metric)
     metrics = dict.fromkeys((metric, *_PRINTED))
     printed = [name for name in metrics if any(name in outcome.row.printed for outcome in rows)]
@@ -101,7 +101,7 @@ def comparison_table(
         metric: The metric; None: the primary one.
         paired: Whether a paired t test over common seeds replaces Welch's t test.
     """
-    metric = metric or headline_of(rows)
+    metric = metric or primary_metric_of(rows)
     lines = []
     for base, outcome, comparison, p_holm in _compare(rows, lambda row: row.scores(metric), paired):
         printed = outcome.row.printed.get(metric)
@@ -172,7 +172,7 @@ def caption(table: str, rows: Sequence[Outcome]) -> str:
     """
     experiments = [outcome.asked for outcome in rows if outcome.asked is not None]
     results = [result for outcome in rows for result in outcome.results.values()]
-    run = experiments[0].run
+    training = experiments[0].training
     data = _joined(experiment.data.name for experiment in experiments)
     sizes = _joined(_size(experiment.image_size) for experiment in experiments)
     if len({experiment.rules for experiment in experiments}) == 1:
@@ -181,14 +181,14 @@ def caption(table: str, rows: Sequence[Outcome]) -> str:
     else:
         rules = "each row's own"
     text = (
-        f"{TABLES[table].title}. Ours: {data}, {sizes} px, {run.epochs} epochs of batches of "
-        f"{run.batch_size}, Adam {run.lr:g}, rules of {rules}; "
+        f"{TABLES[table].title}. Ours: {data}, {sizes} px, {training.epochs} epochs of batches of "
+        f"{training.batch_size}, Adam {training.lr:g}, rules of {rules}; "
     )
     if results:
         boxes = _joined(result["metrics"]["boxes"] for result in results)
         head_sizes = _joined(result["metrics"]["head_size"] for result in results)
         devices = "; ".join(sorted({device_words(result["time"]) for result in results}))
-        people = _evaluated_people(results[0], headline_of(rows))
+        people = _evaluated_people(results[0], primary_metric_of(rows))
         text += (
             f"{len(results)} run{'s' if len(results) > 1 else ''}, judged on {people} people; "
             f"boxes: {boxes}; head size: {head_sizes}; on {devices}."
@@ -232,14 +232,14 @@ def page_stem(table: str, profile_name: str, rows: Sequence[Outcome]) -> str:
     default = experiment_of(row, PROFILES[profile_name])
     if experiment.data.name != default.data.name:
         parts.append(experiment.data.name)
-    if experiment.data.pictures != default.data.pictures:
-        parts.append(f"{experiment.data.pictures[0]}_{experiment.data.pictures[1]}_pictures")
+    if experiment.data.images != default.data.images:
+        parts.append(f"{experiment.data.images[0]}_{experiment.data.images[1]}_images")
     if experiment.image_size != default.image_size:
         parts.append(_size(experiment.image_size).replace(" ", ""))
-    if experiment.run.epochs != default.run.epochs:
-        parts.append(f"{experiment.run.epochs}_epochs")
-    if experiment.run.batch_size != default.run.batch_size:
-        parts.append(f"batch_{experiment.run.batch_size}")
+    if experiment.training.epochs != default.training.epochs:
+        parts.append(f"{experiment.training.epochs}_epochs")
+    if experiment.training.batch_size != default.training.batch_size:
+        parts.append(f"batch_{experiment.training.batch_size}")
     return "_".join(parts)
 
 
@@ -258,7 +258,7 @@ def write_table(
     profile_name: str,
     rows: Sequence[Outcome],
     paired: bool = False,
-    pictures: Mapping[str, bytes | str] | None = None,
+    images: Mapping[str, bytes | str] | None = None,
     publish: bool = False,
 ) -> list[Path]:
     """Write a table as Markdown, with its caption, and as CSV.
@@ -268,7 +268,7 @@ def write_table(
         profile_name: The name of the profile of the rows.
         rows: The rows with their results.
         paired: Whether seeds are compared in pairs.
-        pictures: Figures that the Markdown shows, by the ends of their file names ("runs.png").
+        images: Figures that the Markdown shows, by the ends of their file names ("runs.png").
         publish: Whether the committed files are written; see `tables_home`.
 
     Returns:
@@ -292,13 +292,13 @@ def write_table(
             introduction = introductions.get(name, "")
             sections.append(f"## {name.capitalize()}\n\n{introduction}{as_markdown(frame)}")
             csv_files[f"{stem}_{name}.csv"] = frame.to_csv()
-    figures = {f"{stem}_{name}": content for name, content in (pictures or {}).items()}
+    figures = {f"{stem}_{name}": content for name, content in (images or {}).items()}
     sections += [f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures]
     # JupyterLab would turn an unescaped PCKh@0.5 into an e-mail address.
     text = "\n\n".join(sections).replace("@", r"\@")
     files = {f"{stem}.md": text + "\n"} | csv_files | figures
     for name, content in files.items():
-        write_whole(folder / name, content)
+        write_atomic(folder / name, content)
     return [folder / name for name in files]
 
 

@@ -7,25 +7,25 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from posenfs.body.words import note
 from posenfs.data.datasets.catalogue import DataSpec, read_split, skeleton_of
-from posenfs.data.pictures import without_broken_pictures
-from posenfs.data.sample import DataError, People
+from posenfs.data.images import without_broken_images
+from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.metrics import (
-    distance_headline,
     metric_name,
     metric_title,
     pck,
+    primary_distance_metric,
     without_nan,
 )
 from posenfs.evaluation.predict import Predictions, all_errors, evaluate, predict
+from posenfs.messages import note
 from posenfs.model.network import PoseNetwork
 from posenfs.search.experiment import Experiment
 from posenfs.search.forward import Forward
 from posenfs.search.provenance import find_device
 from posenfs.search.result import DECODING, FLIP, result
-from posenfs.search.run import find_run
-from posenfs.search.saved import load_model
+from posenfs.search.run_dir import find_run
+from posenfs.search.saved_models import load_model
 
 
 def evaluate_model(
@@ -72,7 +72,7 @@ def evaluate_model(
     state = find_run(model).status().get("state", "finished")
     if state != "finished":
         note(f"note: {model} is not finished ({state}): its last checkpoint is evaluated")
-    people = without_broken_pictures(read_split(data, split, progress), progress=progress)
+    people = without_broken_images(read_split(data, split, progress), progress=progress)
     height, width = saved.experiment.image_size
     predictions = predict_as_run(
         saved.model,
@@ -111,7 +111,7 @@ def evaluate_model(
 def predict_as_run(
     model: PoseNetwork,
     experiment: Experiment,
-    people: People,
+    people: Annotations,
     device: torch.device,
     batch_size: int = 32,
     flip: bool = FLIP,
@@ -134,7 +134,7 @@ def predict_as_run(
     """
     network = copy.deepcopy(model).to(device, torch.float32, memory_format=torch.channels_last)
     height, width = experiment.image_size
-    with Forward(network, replace(experiment.run, compile="no"), device).autocast():
+    with Forward(network, replace(experiment.training, compile="no"), device).autocast():
         return predict(
             network, people, (width, height), batch_size, flip, workers, progress, decoding
         )
@@ -151,14 +151,14 @@ def _check_skeleton(model: str | Path, trained_on: DataSpec, data: DataSpec) -> 
         )
 
 
-def _training_people(data: DataSpec, progress: bool) -> People | None:
+def _training_people(data: DataSpec, progress: bool) -> Annotations | None:
     try:
         return read_split(data, "train", progress)
     except (DataError, OSError):  # an evaluation needs no training people
         return None
 
 
-def keypoint_errors(errors: dict[str, np.ndarray], people: People) -> list[dict]:
+def keypoint_errors(errors: dict[str, np.ndarray], people: Annotations) -> list[dict]:
     """Summarise the errors of each keypoint.
 
     Args:
@@ -169,7 +169,7 @@ def keypoint_errors(errors: dict[str, np.ndarray], people: People) -> list[dict]
         A row for each keypoint: the number of people in whom it is `labelled`, the share `correct`
         (percent) by the metric `by`, and the `median` and `mean` error in its distance measure.
     """
-    measure, threshold = distance_headline(people)
+    measure, threshold = primary_distance_metric(people)
     rows: list[dict] = []
     for number, keypoint in enumerate(people.skeleton.keypoints):
         column = errors[measure][:, number]

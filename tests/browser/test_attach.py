@@ -1,12 +1,12 @@
 """A search in a process of its own outlives the page and the kernel, and is steered again from a new one."""
 
-from posenfs.search.run import Run
+from posenfs.search.run_dir import Run
 
 CELLS = [
     """from posenfs import *
 experiment = Experiment(
     name="far", data=DataSpec("synthetic", None, (48, 8)), image_size=(64, 64), fabric=FabricSpec(width=2),
-    run=RunConfig(epochs=500, batch_size=8),
+    training=TrainingConfig(epochs=500, batch_size=8),
 )""",
     "SearchPanel(experiment)",
 ]
@@ -44,5 +44,5 @@ def test_tab_and_kernel_come_and_go(lab, page):
     page.until(lambda word, step: word == "paused" and step == held + 1)
     page.press("Stop")
     page.until(lambda word, step: word == "stopped" and step == held + 1)
-    assert run.snapshots()[-1] == held + 1 and not run.in_use()
+    assert run.checkpoints()[-1] == held + 1 and not run.in_use()
     assert page.elsewhere == [] and page.errors == []

@@ -9,7 +9,7 @@ TABS = {  # a tab, and what it has once it is drawn
     "Cost": "table",
     "Log": "pre",
 }
-SMALL = {"train_pictures": 48, "valid_pictures": 12, "image_size": 64, "width": 2, "batch_size": 8}
+SMALL = {"train_images": 48, "valid_images": 12, "image_size": 64, "width": 2, "batch_size": 8}
 
 
 def shown(page):
@@ -59,9 +59,9 @@ def use_every_control(page) -> None:
         shown(page).get_by_text("Eq. 3: concatenation").wait_for(state="detached")
         shown(page).locator("input[type=checkbox]").check()
         page.becomes(note.inner_text, lambda text: not text.startswith("the weights of step 0"))
-        page.slider("snapshot").press("Home")
+        page.slider("checkpoint").press("Home")
         page.becomes(note.inner_text, lambda text: text.startswith("the weights of step 0"))
-        page.slider("snapshot").press("End")
+        page.slider("checkpoint").press("End")
         page.becomes(note.inner_text, lambda text: not text.startswith("the weights of step 0"))
     page.tab("Predictions")
     for person, keypoint in ((1, 2), (0, 0)):

@@ -1,9 +1,9 @@
 """The panel in real JupyterLab, by the page alone: what a person presses, and what a person then sees."""
 
-from posenfs.search.run import Run
+from posenfs.search.run_dir import Run
 
 SMALL = {
-    "name": "seen", "train_pictures": 96, "valid_pictures": 12, "image_size": 64, "width": 2, "epochs": 8,
+    "name": "seen", "train_images": 96, "valid_images": 12, "image_size": 64, "width": 2, "epochs": 8,
     "batch_size": 8,
 }  # fmt: skip
 
@@ -79,7 +79,7 @@ def test_a_search_is_run_held_stepped_rewound_and_stopped(lab, page):
     assert page.state() == ("paused", held) and run.status()["step"] == held
     before = losses(run)
     assert list(before) == list(range(1, held + 1))
-    page.slider("snapshot").press("Home")
+    page.slider("checkpoint").press("Home")
     assert graph(page, 0) == old
     page.press("Rewind")
     page.until(lambda word, step: word == "paused" and step == 0)

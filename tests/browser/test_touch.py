@@ -8,7 +8,7 @@ CELLS = [
     """from posenfs import *
 search = Search(Experiment(
     name="touched", data=DataSpec("synthetic", None, (24, 8)), image_size=(64, 64), fabric=FabricSpec(width=2),
-    run=RunConfig(epochs=1, batch_size=8), parts=8,
+    training=TrainingConfig(epochs=1, batch_size=8), parts=8,
 ))
 metrics = search.finish()""",
     "ArchitectureEditor(search)",
@@ -42,16 +42,16 @@ def changes(page, read, before):
 
 def test_editor_explorer_designer_and_browser(widget, page):
     editor = widget(1)
-    picture, words, graph = (
+    image, words, graph = (
         lambda: editor.locator("img").get_attribute("src"),
         lambda: editor.get_by_text("people: loss").inner_text(),
         lambda: editor.locator("svg").first.inner_html(),
     )
-    before = changes(page, picture, ""), words(), graph()
+    before = changes(page, image, ""), words(), graph()
     slider = editor.locator(".widget-slider", has_text="separable").locator(".noUi-handle")
     slider.press("End")
     after = (
-        changes(page, picture, before[0]),
+        changes(page, image, before[0]),
         changes(page, words, before[1]),
         changes(page, graph, before[2]),
     )

@@ -15,11 +15,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posenfs.cli import main
-from posenfs.commands.search import _open_search
+from posenfs.cli.main import main
+from posenfs.cli.search import _open_search
 from posenfs.data import cache
 from posenfs.data.augment import PAPER, RELEASED, Augmentation
-from posenfs.data.cache import OverBudget, Wanted, keep_crops
+from posenfs.data.cache import CacheBudgetError, CacheRequest, build_caches
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import Crop, cut_crop
 from posenfs.data.loader import Crops, Loader
@@ -38,12 +38,12 @@ def cache_folder(tmp_path, monkeypatch):
 
 
 def open_cache(wanted):
-    return keep_crops([wanted], progress=False)[0]
+    return build_caches([wanted], progress=False)[0]
 
 
 def plain_and_cached(crops, epoch, density=1.0):
     """Batches of one epoch, cut from the images and warped from the cache."""
-    crop_cache = open_cache(Wanted(crops.people, crops.size, crops.augmentation, density))
+    crop_cache = open_cache(CacheRequest(crops.people, crops.size, crops.augmentation, density))
     plain_loader, cached_loader = Loader(crops, 4), Loader(crops, 4, cache=crop_cache)
     return list(plain_loader.epoch(epoch)), list(cached_loader.epoch(epoch))
 
@@ -55,7 +55,7 @@ def difference(plain, warped):
 @pytest.mark.parametrize("size", [(64, 64), (96, 128), (256, 256)])
 def test_upright_crops_are_cached_exactly(people, size, cache_folder):
     crops = Crops(people, size)
-    crop_cache = open_cache(Wanted(people, size, density=0.5))
+    crop_cache = open_cache(CacheRequest(people, size, density=0.5))
     plain_batches, cached_batches = (
         Loader(crops, 5).once(),
         Loader(crops, 5, cache=crop_cache).once(),
@@ -102,8 +102,8 @@ def test_shrunk_cached_crops_are_as_accurate_as_plain_ones(people, augmentation,
 
 
 def test_half_the_resolution_takes_a_quarter_of_the_space(people, cache_folder):
-    requests = [Wanted(people, (64, 64), PAPER, density) for density in (1.0, 0.5)]
-    full, half = keep_crops(requests, progress=False)
+    requests = [CacheRequest(people, (64, 64), PAPER, density) for density in (1.0, 0.5)]
+    full, half = build_caches(requests, progress=False)
     assert 0.2 < half.places.bytes / full.places.bytes < 0.35
     batches = plain_and_cached(Crops(people, (64, 64), PAPER), 0, density=0.5)
     differences = [difference(plain, warped) for plain, warped in zip(*batches, strict=True)]
@@ -132,7 +132,7 @@ def test_normalise_multiplies_by_gains_and_clamps_at_white():
 
 
 def test_several_processes_build_the_same_file(people, cache_folder, monkeypatch):
-    wanted = Wanted(people, (64, 64), PAPER)
+    wanted = CacheRequest(people, (64, 64), PAPER)
     pixels = open_cache(wanted).pixels.clone()
     shutil.rmtree(cache_folder)
     monkeypatch.setattr(cache, "_MIN_PARALLEL", 2)
@@ -148,7 +148,7 @@ def test_a_killed_process_raises_a_data_error(people, cache_folder, monkeypatch)
     with pytest.raises(
         DataError, match="a process that cut crops of mpii train was killed; start again"
     ):
-        open_cache(Wanted(people, (64, 64)))
+        open_cache(CacheRequest(people, (64, 64)))
 
 
 def remove_summary(folder):
@@ -170,7 +170,7 @@ def damage_places(folder):
 
 @pytest.mark.parametrize("damage", [remove_summary, change_format, truncate_pixels, damage_places])
 def test_a_damaged_cache_is_rebuilt(people, cache_folder, damage):
-    wanted = Wanted(people, (64, 64), PAPER)
+    wanted = CacheRequest(people, (64, 64), PAPER)
     pixels = open_cache(wanted).pixels.clone()
     damage(wanted.folder)
     assert torch.equal(open_cache(wanted).pixels, pixels)
@@ -179,7 +179,7 @@ def test_a_damaged_cache_is_rebuilt(people, cache_folder, damage):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_an_interrupted_build_leaves_no_valid_cache(people, cache_folder, error, monkeypatch):
-    wanted, cut, jobs = Wanted(people, (64, 64), PAPER), cache._cut, []
+    wanted, cut, jobs = CacheRequest(people, (64, 64), PAPER), cache._cut, []
 
     def fail_at_third_job(*job):
         jobs.append(job)
@@ -198,7 +198,7 @@ def test_an_interrupted_build_leaves_no_valid_cache(people, cache_folder, error,
 
 
 def test_two_threads_build_one_cache(people, cache_folder, monkeypatch):
-    wanted, cut, jobs = Wanted(people, (64, 64), PAPER), cache._cut, []
+    wanted, cut, jobs = CacheRequest(people, (64, 64), PAPER), cache._cut, []
     monkeypatch.setattr(cache, "_cut", lambda *job: (jobs.append(job), cut(*job)))
     threads = [threading.Thread(target=open_cache, args=(wanted,)) for _ in range(2)]
     for thread in threads:
@@ -212,7 +212,7 @@ def test_two_threads_build_one_cache(people, cache_folder, monkeypatch):
 def test_the_key_changes_with_images_and_geometry(people, drawn, cache_folder, tmp_path):
     data = shutil.copytree(drawn, tmp_path / "data")
     copied_people = read_mpii(data, "train")
-    wanted = Wanted(copied_people, (64, 64), PAPER)
+    wanted = CacheRequest(copied_people, (64, 64), PAPER)
     key = wanted.key
     changed = [
         replace(wanted, size=(64, 96)),
@@ -231,12 +231,12 @@ def test_the_key_changes_with_images_and_geometry(people, drawn, cache_folder, t
 def test_the_budget_and_the_free_space_are_checked_before_writing(
     people, cache_folder, monkeypatch
 ):
-    wanted = Wanted(people, (64, 64), PAPER)
+    wanted = CacheRequest(people, (64, 64), PAPER)
     message = r"takes 0.0 GB, .*the budget is 1e-06 GB.*--cache-gb.*`half`.*`plain`"
     with pytest.raises(ValueError, match=message):
-        keep_crops([wanted], budget=1e-6, progress=False)
-    with pytest.raises(OverBudget, match="the budget is nan GB"):
-        keep_crops([wanted], budget=float("nan"), progress=False)
+        build_caches([wanted], budget=1e-6, progress=False)
+    with pytest.raises(CacheBudgetError, match="the budget is nan GB"):
+        build_caches([wanted], budget=float("nan"), progress=False)
     assert not list(cache_folder.glob("*"))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 10, 0))
     with pytest.raises(DataError, match=r"has 0.0 GB free; set POSENFS_CACHE"):
@@ -248,8 +248,8 @@ def test_the_budget_and_the_free_space_are_checked_before_writing(
 def test_at_a_terminal_the_user_is_asked_before_the_budget_is_exceeded(
     answer, caches, tiny, cache_folder, tmp_path, monkeypatch
 ):
-    tiny = replace(tiny, run=replace(tiny.run, crops="cached"))
-    with pytest.raises(OverBudget):  # no terminal
+    tiny = replace(tiny, training=replace(tiny.training, crops="cached"))
+    with pytest.raises(CacheBudgetError):  # no terminal
         _open_search(tiny, tmp_path / "run", 1e-6, progress=False)
     for stream in (terminal := io.StringIO(answer + "\n"), sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
@@ -271,12 +271,12 @@ def test_a_broken_image_is_named(people, drawn, cache_folder, tmp_path):
     path = copied_people.image_path(0)
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(DataError, match=rf"{path.name} \(900 bytes\) is not a whole image"):
-        open_cache(Wanted(copied_people, (64, 64)))
+        open_cache(CacheRequest(copied_people, (64, 64)))
 
 
 def test_caches_are_listed_and_deleted(people, cache_folder, capsys):
-    folder = Wanted(people, (64, 64), PAPER).folder
-    open_cache(Wanted(people, (64, 64), PAPER))
+    folder = CacheRequest(people, (64, 64), PAPER).folder
+    open_cache(CacheRequest(people, (64, 64), PAPER))
     (folder.parent / "unrelated").mkdir()
     main(["data", "cache"])
     output = capsys.readouterr().out
@@ -291,7 +291,7 @@ def test_caches_are_listed_and_deleted(people, cache_folder, capsys):
 
 def test_regions_are_read_equally_on_cpu_and_gpu(people, cache_folder):
     """`gathered` is the way of a GPU, `padded` that of a CPU."""
-    crop_cache = open_cache(Wanted(people, (64, 48), PAPER, 1.0))
+    crop_cache = open_cache(CacheRequest(people, (64, 48), PAPER, 1.0))
     index = np.array([3, 0, 7, 3])
     size = crop_cache.places.sizes[index].max(0) + (2, 1)
     assert torch.equal(crop_cache.padded(index, size), crop_cache.gathered(index, size))

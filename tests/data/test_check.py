@@ -26,7 +26,7 @@ def test_both_formats_of_a_drawn_set_are_checked(drawn):
     assert list(checks) == ["mpii train", "mpii valid", "coco train", "coco valid"]
     entries = json.loads((drawn / "annot" / "train.json").read_text())
     train = checks["mpii train"]
-    assert (train.people, train.pictures, train.keypoints) == (len(entries), 12, 16 * len(entries))
+    assert (train.people, train.images, train.keypoints) == (len(entries), 12, 16 * len(entries))
     assert train.labelled == sum(sum(entry["joints_vis"]) for entry in entries)
     occluded = sum(
         labelled and occluded

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from posenfs.data.files import beside, left_half, write_whole
+from posenfs.data.files import atomic_path, temporary_files, write_atomic
 
 
 @pytest.fixture
@@ -15,20 +15,20 @@ def restrictive_umask():
 
 
 def test_a_written_file_has_the_permissions_of_any_new_file(restrictive_umask, tmp_path):
-    write_whole(tmp_path / "a.json", "{}")
+    write_atomic(tmp_path / "a.json", "{}")
     assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_an_error_names_the_requested_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="none/a.json'$"):
-        write_whole(tmp_path / "none" / "a.json", "{}")
+        write_atomic(tmp_path / "none" / "a.json", "{}")
 
 
 def test_the_old_file_stays_if_writing_fails(tmp_path):
-    write_whole(tmp_path / "a.json", "old")
-    with pytest.raises(ZeroDivisionError), beside(tmp_path / "a.json") as temporary:
+    write_atomic(tmp_path / "a.json", "old")
+    with pytest.raises(ZeroDivisionError), atomic_path(tmp_path / "a.json") as temporary:
         temporary.write_text("half")
-        assert list(left_half(tmp_path)) == [temporary] and temporary.suffix == ".json"
+        assert list(temporary_files(tmp_path)) == [temporary] and temporary.suffix == ".json"
 
         raise ZeroDivisionError
-    assert (tmp_path / "a.json").read_text() == "old" and not list(left_half(tmp_path))
+    assert (tmp_path / "a.json").read_text() == "old" and not list(temporary_files(tmp_path))

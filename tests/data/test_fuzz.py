@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from posenfs.data.datasets.coco import read_coco, with_detections
+from posenfs.data.datasets.custom import read_custom
 from posenfs.data.datasets.mpii import read_mpii
-from posenfs.data.datasets.own import read_own
-from posenfs.data.pictures import picture_fault
+from posenfs.data.images import image_fault
 from posenfs.data.sample import DataError, load_image
 from posenfs.evaluation.scoring import read_predictions, rescored, score_coco
 
@@ -142,7 +142,7 @@ def test_damaged_descriptions_of_custom_data(own, data):
             + data.draw(st.text(max_size=6))
             + text[place + data.draw(st.integers(0, 6)) :]
         )
-        reads(read_own, own, "valid")
+        reads(read_custom, own, "valid")
     finally:
         own.write_text(text)
 
@@ -158,7 +158,7 @@ def test_damaged_image_files(tmp_path, data, form):
     content = bytearray(buffer.getvalue())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
-    picture_fault(path)
+    image_fault(path)
     reads(load_image, path)

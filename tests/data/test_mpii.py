@@ -169,7 +169,7 @@ def test_an_error_names_the_truncated_image(data_copy):
     path = people.image_path(0)
     with pytest.raises(DataError, match="no image at"):
         load_image(people.image_path(0))
-    path.write_bytes(b"\xff\xd8\xff\xe0 half a picture")
+    path.write_bytes(b"\xff\xd8\xff\xe0 half a image")
     for workers in (0, 1):
         with pytest.raises(
             DataError, match=rf"^[^\n]*{path.name} \(\d+ bytes\) is not a whole image[^\n]*$"

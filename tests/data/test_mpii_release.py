@@ -14,9 +14,9 @@ from scipy.io import savemat
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.datasets.mpii_release import (
+    annotations_of_release,
     find_release,
     load_release,
-    people_of_release,
     person_id,
     read_release,
 )
@@ -54,18 +54,18 @@ def rectangle(points=((3.0, 5.0, 0),), scale=1.0, **fields) -> dict:
     return defaults | fields
 
 
-def release(pictures: list[dict]) -> dict:
+def release(images: list[dict]) -> dict:
     """RELEASE of images {name, people, train, single}, each with a default, for savemat."""
-    annolist, single = [], np.empty((len(pictures), 1), object)
-    for number, picture in enumerate(pictures):
-        people = picture.get("people", [rectangle()])
-        image = matlab([{"name": picture.get("name", f"{number + 1:09d}.jpg")}])
+    annolist, single = [], np.empty((len(images), 1), object)
+    for number, image in enumerate(images):
+        people = image.get("people", [rectangle()])
+        name = matlab([{"name": image.get("name", f"{number + 1:09d}.jpg")}])
         annolist.append(
-            {"image": image, "annorect": matlab(people) if people else EMPTY, "vididx": 7.0}
+            {"image": name, "annorect": matlab(people) if people else EMPTY, "vididx": 7.0}
         )
-        single[number, 0] = np.array(picture.get("single", []), float)[:, None]
-    train = np.array([[float(picture.get("train", True)) for picture in pictures]])
-    act = matlab([{"act_name": "yoga", "act_id": 3.0} for _ in pictures]).T
+        single[number, 0] = np.array(image.get("single", []), float)[:, None]
+    train = np.array([[float(image.get("train", True)) for image in images]])
+    act = matlab([{"act_name": "yoga", "act_id": 3.0} for _ in images]).T
     fields = {
         "annolist": matlab(annolist),
         "img_train": train,
@@ -76,16 +76,16 @@ def release(pictures: list[dict]) -> dict:
     return {"RELEASE": matlab([fields])}
 
 
-def write_release(root, pictures: list[dict], folder: str = "."):
+def write_release(root, images: list[dict], folder: str = "."):
     (root / folder).mkdir(parents=True, exist_ok=True)
-    savemat(root / folder / NAME, release(pictures), do_compression=True)
+    savemat(root / folder / NAME, release(images), do_compression=True)
     return root / folder / NAME
 
 
 def release_of(drawn, root) -> list[dict]:
     """Write the drawn training people as a release; return the entries of their JSON file."""
     entries = json.loads((drawn / "annot" / "train.json").read_text())
-    pictures: dict[str, list] = {}
+    images: dict[str, list] = {}
     for entry in entries:
         points = [
             (*entry["joints"][k], float(k), str(1 - entry["joints_occluded"][k]))
@@ -100,9 +100,9 @@ def release_of(drawn, root) -> list[dict]:
             "y2": 9.0,
             "objpos": matlab([{"x": x, "y": y}]),
         }
-        pictures.setdefault(entry["image"], []).append(rectangle(points, entry["scale"], **head))
+        images.setdefault(entry["image"], []).append(rectangle(points, entry["scale"], **head))
     write_release(
-        root, [{"name": name, "people": people} for name, people in pictures.items()], "annot"
+        root, [{"name": name, "people": people} for name, people in images.items()], "annot"
     )
     return entries
 
@@ -134,10 +134,10 @@ def test_people_equal_those_of_the_json_form(drawn, tmp_path):
 
 def test_every_tenth_image_with_people_validates(tmp_path):
     two, twice = {"people": [rectangle(), rectangle()]}, {"name": "twice.jpg"}
-    pictures = [{"people": []}, *[{}] * 8, two, twice, {"train": False}, *[{}] * 9, two, twice]
-    write_release(tmp_path, pictures)
+    images = [{"people": []}, *[{}] * 8, two, twice, {"train": False}, *[{}] * 9, two, twice]
+    write_release(tmp_path, images)
     train, valid = (read_release(tmp_path, split) for split in ("train", "valid"))
-    # 20 training pictures with people, one of them listed twice: the tenth and the twentieth
+    # 20 training images with people, one of them listed twice: the tenth and the twentieth
     assert valid.images == ("twice.jpg", "000000022.jpg")
     assert valid.person_ids.tolist() == [11001, 22001, 22002, 23001]
     assert valid.image_index.tolist() == [0, 1, 1, 0]
@@ -148,8 +148,8 @@ def test_every_tenth_image_with_people_validates(tmp_path):
         *range(13001, 22000, 1000),
     ]
     for people, words in (
-        (train, "all but every 10th training picture"),
-        (valid, "every 10th training picture"),
+        (train, "all but every 10th training image"),
+        (valid, "every 10th training image"),
     ):
         assert words in people.box_source
 
@@ -215,14 +215,14 @@ def test_incomplete_people_are_counted_by_reason(tmp_path):
 
 def test_the_test_split_holds_the_people_of_single_person(tmp_path):
     bare = {key: value for key, value in rectangle().items() if key in ("scale", "objpos")}
-    pictures = [
+    images = [
         {"train": True, "single": [1]},
         {"train": False, "people": [bare, bare, bare], "single": [3, 1]},
         {"train": False, "people": [bare, bare]},
         {"train": False, "people": [], "single": [1]},
         {"train": False, "people": [rectangle(), bare | {"scale": EMPTY}], "single": [1, 2, 9]},
     ]
-    write_release(tmp_path, pictures)
+    write_release(tmp_path, images)
     people = read_release(tmp_path, "test")
     assert people.person_ids.tolist() == [2001, 2003, 5001]
     assert people.images == ("000000002.jpg", "000000005.jpg") and people.image_index.tolist() == [
@@ -342,7 +342,9 @@ def reads(root) -> None:
 
 def test_a_file_with_every_kind_of_image_is_read(tmp_path):
     path = write_release(tmp_path, every_kind_of_image())
-    assert [len(people_of_release(load_release(path), split)) for split in ("train", "test")] == [
+    assert [
+        len(annotations_of_release(load_release(path), split)) for split in ("train", "test")
+    ] == [
         2,
         1,
     ]

@@ -10,18 +10,19 @@ from pycocotools.cocoeval import COCOeval
 from scipy.io import loadmat
 
 from posenfs.body.skeleton import COCO, LSP, MPII
-from posenfs.data.datasets import drawing, figures, synthetic
 from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.datasets.coco import read_coco
-from posenfs.data.datasets.drawing import DIFFICULTIES, draw_picture
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
-from posenfs.data.datasets.synthetic import write_synthetic
 from posenfs.data.sample import load_image
+from posenfs.data.synthetic import drawing, figures
+from posenfs.data.synthetic import writer as synthetic
+from posenfs.data.synthetic.drawing import DIFFICULTIES, draw_image
+from posenfs.data.synthetic.writer import write_synthetic
 
 
 @pytest.fixture(scope="module")
 def people():
-    return [person for index in range(40) for person in draw_picture(index).people]
+    return [person for index in range(40) for person in draw_image(index).people]
 
 
 def at(person, name, skeleton=MPII):
@@ -30,15 +31,15 @@ def at(person, name, skeleton=MPII):
 
 def test_an_image_depends_on_its_arguments_only():
     for difficulty in DIFFICULTIES:
-        first = draw_picture(7, "train", 3, difficulty)
-        second = draw_picture(7, "train", 3, difficulty)
+        first = draw_image(7, "train", 3, difficulty)
+        second = draw_image(7, "train", 3, difficulty)
         assert (first.image == second.image).all()
         for person, repeated in zip(first.people, second.people, strict=True):
             for name, keypoints in person.keypoints.items():
                 assert (keypoints == repeated.keypoints[name]).all()
-    image = draw_picture(7).image
+    image = draw_image(7).image
     for change in ({"index": 8}, {"split": "valid"}, {"seed": 1}, {"difficulty": "hard"}):
-        changed = draw_picture(**{"index": 7} | change).image
+        changed = draw_image(**{"index": 7} | change).image
         assert image.shape != changed.shape or (image != changed).any()
 
 
@@ -55,7 +56,7 @@ def test_files_do_not_depend_on_the_number_of_processes(tmp_path):
 
 def test_labels_lie_in_the_image():
     for index in range(40):
-        drawn_image = draw_picture(index)
+        drawn_image = draw_image(index)
         height, width = drawn_image.image.shape[:2]
         for person in drawn_image.people:
             for skeleton in (MPII, COCO):
@@ -142,7 +143,7 @@ def test_mpii_files_contain_the_drawn_people(drawn):
     for split, count in (("train", 12), ("valid", 6)):
         people = read_mpii(drawn, split)
         entries = json.loads((drawn / "annot" / f"{split}.json").read_text())
-        drawn_people = [person for i in range(count) for person in draw_picture(i, split).people]
+        drawn_people = [person for i in range(count) for person in draw_image(i, split).people]
         expected = [
             person for person in drawn_people if (person.visibility[MPII.name] == 2).sum() >= 3
         ]
@@ -166,7 +167,7 @@ def test_mpii_files_contain_the_drawn_people(drawn):
 def test_coco_files_contain_the_drawn_people(drawn):
     for split, count in (("train", 12), ("valid", 6)):
         people = read_coco(drawn, split)
-        drawn_people = [person for i in range(count) for person in draw_picture(i, split).people]
+        drawn_people = [person for i in range(count) for person in draw_image(i, split).people]
         listed = [
             person for person in drawn_people if (person.visibility[MPII.name] == 2).sum() >= 3
         ]
@@ -239,15 +240,15 @@ def test_boxes_contain_nearly_all_labelled_keypoints(people):
 
 
 def test_an_interrupted_set_is_drawn_again(tmp_path, monkeypatch):
-    draw_picture, calls = synthetic.draw_picture, []
+    draw_image, calls = synthetic.draw_image, []
 
     def interrupt_third_call(*args):
         calls.append(args)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return draw_picture(*args)
+        return draw_image(*args)
 
-    monkeypatch.setattr(synthetic, "draw_picture", interrupt_third_call)
+    monkeypatch.setattr(synthetic, "draw_image", interrupt_third_call)
     with pytest.raises(KeyboardInterrupt):
         write_synthetic(tmp_path / "set", 4, 2, processes=1, progress=False)
     assert not (tmp_path / "set" / "synthetic.json").exists()
@@ -280,7 +281,7 @@ def test_folders_with_another_set_or_other_files_are_not_overwritten(drawn, tmp_
 def test_an_error_names_the_wrong_argument(tmp_path):
     message = r"'mad'; choose one of plain, default, hard"
     with pytest.raises(ValueError, match=message):
-        draw_picture(0, difficulty="mad")
+        draw_image(0, difficulty="mad")
     with pytest.raises(ValueError, match=message):
         write_synthetic(tmp_path / "x", difficulty="mad")
     with pytest.raises(ValueError, match="negative"):
@@ -300,7 +301,7 @@ def test_an_error_names_the_wrong_argument(tmp_path):
 def test_difficulties_differ_in_people_and_occlusion():
     counts, occlusion = {}, {}
     for difficulty in DIFFICULTIES:
-        images = [draw_picture(index, difficulty=difficulty) for index in range(12)]
+        images = [draw_image(index, difficulty=difficulty) for index in range(12)]
         counts[difficulty] = {len(image.people) for image in images}
         people = [person for image in images for person in image.people]
         occlusion[difficulty] = np.mean([person.visibility[MPII.name] == 1 for person in people])

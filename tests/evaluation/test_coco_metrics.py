@@ -13,7 +13,7 @@ from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.sample import DataError
 from posenfs.evaluation.oks import AP_NAMES
 from posenfs.evaluation.predict import Predictions, coco_results, evaluate, predict
-from posenfs.search.experiment import build
+from posenfs.search.build import build
 from tests.evaluation.test_oks import by_pycocotools
 
 

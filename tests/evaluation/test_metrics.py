@@ -10,12 +10,12 @@ from posenfs.data.datasets.coco import read_coco
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
 from posenfs.evaluation.metrics import (
     correct_share,
-    distance_headline,
-    headline,
     metric_title,
     normalised_errors,
     pck,
     pck_curve,
+    primary_distance_metric,
+    primary_metric,
     torso_sizes,
 )
 from posenfs.evaluation.predict import Predictions, evaluate
@@ -36,7 +36,7 @@ def test_hourglass_predictions_score_as_published(real):
     values, errors = evaluate(Predictions(predicted, np.ones(people.visibility.shape)), people)
     for name, expected in HOURGLASS.items():
         assert round(values[name], 3) == expected, name
-    assert headline(people) == "pckh@0.5" and errors.shape == (2958, 16)
+    assert primary_metric(people) == "pckh@0.5" and errors.shape == (2958, 16)
 
 
 def test_pckh_equals_plain_loops():
@@ -134,7 +134,7 @@ def test_primary_metric_of_people_without_head_sizes(drawn):
     values, errors = evaluate(
         Predictions(people.keypoints_image, np.ones(people.visibility.shape)), people
     )
-    assert headline(people) == "ap" and distance_headline(people) == ("pck_torso", 0.2)
+    assert primary_metric(people) == "ap" and primary_distance_metric(people) == ("pck_torso", 0.2)
     assert {name.partition("@")[0].partition("/")[0] for name in values} == {
         "pck_torso",
         "pck_box",
@@ -148,8 +148,8 @@ def test_primary_metric_of_people_without_head_sizes(drawn):
         np.isfinite(errors) == (people.visibility > 0) & measured[:, None]
     ).all() and measured.sum() > 0
     faces = replace(people, visibility=people.visibility * (np.arange(17) < 5).astype(np.uint8))
-    assert distance_headline(faces) == ("pck_box", 0.2)
-    assert headline(replace(people, coco=None)) == "pck_torso@0.2"
+    assert primary_distance_metric(faces) == ("pck_box", 0.2)
+    assert primary_metric(replace(people, coco=None)) == "pck_torso@0.2"
 
 
 def test_unlabelled_keypoints_do_not_count(drawn):

@@ -10,11 +10,11 @@ import pytest
 from scipy.io import savemat
 
 from posenfs.body.skeleton import COCO, MPII_FILE_KEYPOINTS
-from posenfs.cli import main
+from posenfs.cli.main import main
 from posenfs.data.sample import DataError
+from posenfs.evaluation.ground_truth import read_truth
 from posenfs.evaluation.oks import average_precision, nms_areas
 from posenfs.evaluation.scoring import read_predictions, rescored, score_mpii, score_pck
-from posenfs.evaluation.truth import read_truth
 from tests.evaluation.test_oks import by_pycocotools, plain_nms
 
 

@@ -12,12 +12,12 @@ from scipy.io import loadmat
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.datasets.mpii import FILE_ORDER
 from posenfs.data.datasets.mpii_release import (
+    annotations_of_release,
     file_keypoints,
+    image_file_name,
     load_release,
     load_struct,
-    people_of_release,
     person_id,
-    picture_name,
     struct_rows,
 )
 from posenfs.data.sample import DataError
@@ -66,7 +66,7 @@ def mpii_predictions(path, release) -> tuple[np.ndarray, np.ndarray]:
     pred = load_struct(path, "pred")
     predictions, ids = [], []
     for entry, number in zip(pred, np.flatnonzero(~source.training), strict=True):
-        assert picture_name("pred", entry) == picture_name("release", source.pictures[number])
+        assert image_file_name("pred", entry) == image_file_name("release", source.images[number])
         for place, row in enumerate(struct_rows("pred", "annorect", entry["annorect"]), 1):
             points, labelled = file_keypoints("pred", row)
             if labelled.any():
@@ -175,7 +175,7 @@ def source(tmp_path):
 
 @pytest.fixture
 def people(source):
-    return people_of_release(load_release(source), "test")
+    return annotations_of_release(load_release(source), "test")
 
 
 @BOUNDED
@@ -232,7 +232,7 @@ def test_other_people_and_invalid_predictions_are_not_written(source, people, tm
     keypoints = np.ones((4, 16, 2))
     broken = keypoints.copy()
     broken[2, 3, 1] = np.nan
-    train = people_of_release(load_release(source), "train")
+    train = annotations_of_release(load_release(source), "train")
     for given_people, predictions, message in (
         (
             people,

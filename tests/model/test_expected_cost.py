@@ -12,10 +12,10 @@ from posenfs.body.skeleton import MPII
 from posenfs.model.architecture import Architecture, Genotype
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
-from posenfs.model.cost import honest_cost
+from posenfs.model.cost import measured_cost
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS
-from posenfs.model.prune import prune
+from posenfs.model.pruning import prune
 from posenfs.model.space import FabricSpec, Sources
 from tests.sweeps import examples
 
@@ -51,13 +51,15 @@ def test_equals_the_measured_cost_at_one_hot(seed, hidden, per_cell, fabric_back
                 best = torch.nn.functional.one_hot(parameter.argmax(-1), parameter.shape[-1])
                 parameter.copy_(torch.where(best > 0, 0.0, -1000.0))
     expected = expected_multiply_adds(model, 64, 96)
-    assert expected.item() == honest_cost(prune(model), 64, 96).multiply_adds
+    assert expected.item() == measured_cost(prune(model), 64, 96).multiply_adds
 
 
 def test_soft_network_costs_less_than_the_whole_supernet():
     model = network()
     assert (
-        0 < expected_multiply_adds(model, 64, 64).item() < honest_cost(model, 64, 64).multiply_adds
+        0
+        < expected_multiply_adds(model, 64, 64).item()
+        < measured_cost(model, 64, 64).multiply_adds
     )
 
 
@@ -91,7 +93,7 @@ def test_gradient_descent_reduces_the_cost():
         optimizer.zero_grad()
         cost(model.architectures()).backward()
         optimizer.step()
-    fixed = honest_cost(model.backbone, 64, 64).multiply_adds
+    fixed = measured_cost(model.backbone, 64, 64).multiply_adds
     assert cost(model.architectures()).item() - fixed < 0.6 * (before - fixed)
 
 

@@ -16,7 +16,7 @@ from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
 from posenfs.model.folded import fold
 from posenfs.model.network import PoseNFS
 from posenfs.model.operations import OPERATIONS, Skip
-from posenfs.model.prune import prune
+from posenfs.model.pruning import prune
 from posenfs.model.space import PAPER, RELEASED, FabricSpec, Rules
 
 

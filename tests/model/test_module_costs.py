@@ -9,11 +9,11 @@ from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
-from posenfs.model.cost import Cost, honest_cost, module_costs
+from posenfs.model.cost import Cost, measured_cost, module_costs
 from posenfs.model.fabric import Down, Up
 from posenfs.model.network import PoseNFS
 from posenfs.model.operations import Separable
-from posenfs.model.prune import prune
+from posenfs.model.pruning import prune
 from posenfs.model.space import FabricSpec
 
 WHOLE, THREE = part_scheme(MPII, 1), part_scheme(MPII, 3)
@@ -52,7 +52,7 @@ MODELS = {
 def test_parameters_with_a_gradient_are_counted(name):
     model = MODELS[name]().eval().requires_grad_()
     model(torch.randn(1, 3, 64, 64)).sum().backward()
-    assert honest_cost(model, 64, 64).params == sum(
+    assert measured_cost(model, 64, 64).params == sum(
         p.numel() for p in model.parameters() if p.grad is not None
     )
 
@@ -61,7 +61,7 @@ def test_parameters_with_a_gradient_are_counted(name):
 def test_parents_are_the_sums_of_their_children(name):
     model = MODELS[name]()
     costs = module_costs(model, 64, 96)
-    assert costs[""] == honest_cost(model, 64, 96)
+    assert costs[""] == measured_cost(model, 64, 96)
     assert all(cost.params or cost.multiply_adds for cost in costs.values())
     modules = dict(model.named_modules())
     assert [n for n in modules if n in costs] == list(costs)

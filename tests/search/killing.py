@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
-from posenfs.search.run import Run
+from posenfs.search.run_dir import Run
+from posenfs.search.session import Search
 
 
 def main(experiment: Experiment, folder: Path, kills: int, seed: int) -> None:
@@ -70,7 +70,7 @@ def die_in(place: str, call: int) -> None:
     def dies(*args):
         calls.append(args)
         if len(calls) == call:
-            if name == "save":  # half of the snapshot is on disk
+            if name == "save":  # half of the checkpoint is on disk
                 args[1].write(b"PK half of a file")
                 args[1].flush()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -95,8 +95,8 @@ def read_all(run: Run) -> None:
             run.timing(),
             run.architectures(),
         )
-        for step in run.snapshots():
-            run.load_snapshot(step)
+        for step in run.checkpoints():
+            run.load_checkpoint(step)
         if (run.folder / "errors.npz").exists():
             run.errors()
 
@@ -104,7 +104,7 @@ def read_all(run: Run) -> None:
 def compare(run: Run, whole: Run) -> None:
     for name in ("history.jsonl", "metrics.json", "config.json", "model.safetensors"):
         assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
-    assert run.snapshots() == whole.snapshots()
+    assert run.checkpoints() == whole.checkpoints()
     (steps, one), (others, other) = run.architectures(), whole.architectures()
     assert steps.tolist() == others.tolist() and all(
         one[n].alpha.equal(other[n].alpha) for n in other

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
+from posenfs.search.session import Search
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
         )
         search.finish()
         held = {"model": search.model.state_dict(), "metrics": search.metrics}
-        torch.save(held, folder / f"{path.stem}_{search.ranks.number}.pt")
+        torch.save(held, folder / f"{path.stem}_{search.ranks.rank}.pt")
 
 
 main()

@@ -1,4 +1,4 @@
-"""Every kind of data set goes the whole way: check, a few training steps, evaluation, pictures."""
+"""Every kind of data set goes the whole way: check, a few training steps, evaluation, images."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 
 from posenfs.data.check import check_data
 from posenfs.data.datasets.catalogue import DATASETS, DataSpec, open_data
-from posenfs.search.engine import Search
-from posenfs.show.poses import draw_people, draw_person_maps
+from posenfs.search.session import Search
+from posenfs.viz.poses import draw_people, draw_person_maps
 from tests.data.test_mpii_release import release_of
 
 
@@ -22,7 +22,7 @@ def root(request, drawn, real, tmp_path) -> Path:
         release_of(drawn, tmp_path)
         (tmp_path / "images").symlink_to(drawn / "images")
         return tmp_path
-    if request.param == "own":
+    if request.param == "custom":
         return request.getfixturevalue("own")
     if request.param != "mpii":
         return real({"coco": "coco_mini", "lsp": "lspet"}[request.param])
@@ -42,11 +42,11 @@ def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
         "synthetic": "mpii",
         "synthetic_coco": "coco",
         "synthetic_lsp": "mpii",
-        "own": "tips",
+        "custom": "tips",
     }.get(name, name)
     checks = [found for found in check_data(root, progress=False) if found.name.startswith(kind)]
     assert [found.name for found in checks] == [f"{kind} train", f"{kind} valid"]
-    spec = DataSpec(name, str(root), pictures=(12, 6))
+    spec = DataSpec(name, str(root), images=(12, 6))
     people = open_data(spec, progress=False)
     assert [len(split) for split in people] == [found.people for found in checks]
     assert [dict(split.left_out) for split in people] == [found.left_out for found in checks]
@@ -55,20 +55,23 @@ def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
         "posenfs.search.experiment.open_data",
         lambda *_: [split.select(slice(12)) for split in people],
     )
-    run = replace(tiny.run, batch_size=4, epochs=1)
-    search = Search(replace(tiny, data=spec, run=run), tmp_path / "run", progress=False)
+    settings = {"training": replace(tiny.training, batch_size=4, epochs=1)}
+    search = Search(replace(tiny, data=spec, **settings), tmp_path / "run", progress=False)
     before = {name: p.clone() for name, p in search.model.named_parameters()}
     metrics = search.finish()
     assert any((p != before[name]).any() for name, p in search.model.named_parameters())
-    assert 0 <= metrics[search.headline] <= 100
-    assert search.headline == ("ap" if kind in ("coco", "tips") else "pckh@0.5")
+    assert 0 <= metrics[search.primary_metric] <= 100
+    assert search.primary_metric == ("ap" if kind in ("coco", "tips") else "pckh@0.5")
     found = search.run.metrics()
-    assert found["headline"] == search.headline and found["boxes"] == search.valid.box_source
+    assert (
+        found["primary_metric"] == search.primary_metric
+        and found["boxes"] == search.valid.box_source
+    )
     losses = [row["loss"] for row in search.run.history() if "loss" in row]
     assert len(losses) == search.steps and np.isfinite(losses).all()
     best = search.run.ranking()[0]
-    for picture in (
+    for image in (
         draw_people(search.model, search.valid.select(slice(3)), (64, 64)),
         draw_person_maps(search.model, search.valid, best, (64, 64)),
     ):
-        assert len(picture._repr_png_()) > 10_000
+        assert len(image._repr_png_()) > 10_000

@@ -8,17 +8,17 @@ import time
 from dataclasses import replace
 
 import pytest
-
-from posenfs.cli import main
-from posenfs.search.detached import detach, follow, send
-from posenfs.search.run import Run, RunError
 from tests.search.test_engine import search
+
+from posenfs.cli.main import main
+from posenfs.search.detached import detach, follow, send
+from posenfs.search.run_dir import Run, RunError
 
 
 @pytest.fixture
 def long(tiny, tmp_path):
     """Longer than this test; whatever of it is under way at the end is killed."""
-    yield replace(tiny, run=replace(tiny.run, epochs=100_000))
+    yield replace(tiny, training=replace(tiny.training, epochs=100_000))
     for status in tmp_path.glob("*/status.json"):
         if (pid := json.loads(status.read_text())["pid"]) != os.getpid():
             with contextlib.suppress(ProcessLookupError):
@@ -46,12 +46,14 @@ def test_steered_from_another_process(long, tmp_path, capsys):
     send(run, "step", 3)
     wait_for(run, "paused")
     assert run.status()["step"] == paused["step"] + 3
-    assert send(run, "snapshot")["step"] in run.snapshots()
+    assert send(run, "checkpoint")["step"] in run.checkpoints()
     main(["control", str(run.folder), "resume"])
     assert "running at step" in capsys.readouterr().out
     main(["control", str(run.folder), "stop"])
     ended = follow(run, progress=False)
-    assert ended["state"] == "interrupted" and ended["step"] in run.snapshots() and not run.in_use()
+    assert (
+        ended["state"] == "interrupted" and ended["step"] in run.checkpoints() and not run.in_use()
+    )
     with pytest.raises(RunError, match="no search is under way"):
         send(run, "pause")
     with pytest.raises(ValueError, match="unknown command 'jump'"):
@@ -79,7 +81,7 @@ def test_one_that_cannot_begin_says_why(tiny, tmp_path):
 def test_one_that_ends_by_itself(tiny, tmp_path):
     run = detach(tiny, tmp_path / "run", "cpu")
     assert follow(run, progress=False)["state"] == "finished"
-    assert run.metrics()["headline"] == "pckh@0.5"
+    assert run.metrics()["primary_metric"] == "pckh@0.5"
     assert follow(detach(tiny, tmp_path / "run", "cpu"), progress=False)["state"] == "finished"
 
 

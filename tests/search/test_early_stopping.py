@@ -7,15 +7,20 @@ import pytest
 import torch
 
 from posenfs.search import engine
-from posenfs.search.engine import Search
-from posenfs.search.saved import load_model
+from posenfs.search.saved_models import load_model
+from posenfs.search.session import Search
 
 SCORES = (10.0, 30.0, 20.0, 30.0, 50.0)  # by epoch; the fourth is no better than the second
 
 
 @pytest.fixture
 def patient(tiny):
-    return replace(tiny, run=replace(tiny.run, batch_size=3, epochs=5, patience=2, judged=0.3))
+    return replace(
+        tiny,
+        training=replace(
+            tiny.training, batch_size=3, epochs=5, patience=2, early_stopping_split=0.3
+        ),
+    )
 
 
 @pytest.fixture
@@ -38,10 +43,10 @@ def test_the_best_epoch_is_what_it_found(patient, scripted, tmp_path):
     metrics = search.finish()
     assert search.finished and search.epoch_number == 4 and len(scripted) == 1
     assert [row["judged"] for row in search.run.history() if "judged" in row] == [10, 30, 20, 30]
-    best = search.run.load_snapshot(2 * search.steps_per_epoch)
+    best = search.run.load_checkpoint(2 * search.steps_per_epoch)
     said = search.run.metrics()
     assert said["chosen"] == {
-        "epoch": 2, "epochs": 4, "score": 30.0, "judged_by": "30% of mpii train by picture, not trained on (seed 0)",
+        "epoch": 2, "epochs": 4, "score": 30.0, "judged_by": "30% of mpii train by image, not trained on (seed 0)",
         "judged_by_those_reported_on": False,
     }  # fmt: skip
     assert metrics == said["metrics"] == best["metrics"]
@@ -55,25 +60,27 @@ def test_the_best_epoch_is_what_it_found(patient, scripted, tmp_path):
     again.rewind(3 * again.steps_per_epoch)  # from the last epoch's weights, not the best one's
     assert (
         not again.finished
-        and again.metrics == again.run.load_snapshot(3 * again.steps_per_epoch)["metrics"]
+        and again.metrics == again.run.load_checkpoint(3 * again.steps_per_epoch)["metrics"]
     )
 
 
 def test_nobody_who_judges_is_trained_on(patient, tmp_path):
     first_order = replace(
-        patient, run=replace(patient.run, strategy="first_order", held_out=0.4, judged=0.3)
+        patient,
+        search=replace(patient.search, strategy="first_order", validation_split=0.4),
+        training=replace(patient.training, early_stopping_split=0.3),
     )
     feed = Search(first_order, tmp_path, device="cpu", progress=False).feed
     parts = [set(people.person_ids.tolist()) for people in (*feed.parts, feed.judges)]
     assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == len(feed.people)
-    pictures = [set(people.image_index.tolist()) for people in (*feed.parts, feed.judges)]
-    assert sum(map(len, pictures)) == len(set.union(*pictures))
+    images = [set(people.image_index.tolist()) for people in (*feed.parts, feed.judges)]
+    assert sum(map(len, images)) == len(set.union(*images))
 
 
 def test_without_judges_the_result_says_it_is_too_good(patient, tmp_path):
-    """Training on all pictures: the validation people judge, and are reported on."""
+    """Training on all images: the validation people judge, and are reported on."""
     search = Search(
-        replace(patient, run=replace(patient.run, judged=0.0)),
+        replace(patient, training=replace(patient.training, early_stopping_split=0.0)),
         tmp_path,
         device="cpu",
         progress=False,
@@ -96,9 +103,10 @@ def test_an_interrupted_one_stops_at_the_same_epoch(patient, scripted, tmp_path)
 
 
 def test_patience_that_is_none(tiny):
-    with pytest.raises(ValueError, match=r"run.patience must be above 0; got 0"):
-        replace(tiny.run, patience=0)
+    with pytest.raises(ValueError, match=r"training.patience must be above 0; got 0"):
+        replace(tiny.training, patience=0)
     with pytest.raises(
-        ValueError, match=r"run.judged is for a search with run.patience, which has none; got 0.1"
+        ValueError,
+        match=r"training.early_stopping_split is for a search with training.patience, which has none; got 0.1",
     ):
-        replace(tiny.run, judged=0.1)
+        replace(tiny.training, early_stopping_split=0.1)

@@ -4,7 +4,8 @@ import pytest
 
 from posenfs.data.augment import RELEASED
 from posenfs.model.space import RELEASED as RELEASED_RULES
-from posenfs.search.experiment import Experiment, RunConfig, build
+from posenfs.search.build import build
+from posenfs.search.experiment import Experiment
 
 
 def test_json_round_trip(tiny):
@@ -28,11 +29,14 @@ def test_json_round_trip(tiny):
         ("{", "config.json: JSON"),
         ('{"vector_dim": "many"}', r"config.json: vector_dim: .*'many'"),
         ('{"speed": 3}', r"config.json: speed: .*3"),
-        ('{"run": {"epochs": 0}}', r"config.json: run: .*run.epochs must be above 0"),
+        (
+            '{"training": {"epochs": 0}}',
+            r"config.json: training: .*training.epochs must be above 0",
+        ),
         ('{"backbone": "vgg"}', r"unknown backbone 'vgg'; known: mobilenet_v2"),
         ('{"image_size": [100, 128]}', "100 x 128 px.*96 x 128"),
         ('{"image_size": [0, 0]}', "0 x 0 px"),
-        ('{"run": {"seed": -1}}', "run.seed must not be negative; got -1"),
+        ('{"training": {"seed": -1}}', "training.seed must not be negative; got -1"),
         ('{"augmentation": {"scale": 30}}', r"augmentation.scale lies in \[0, 1\); got 30"),
         ('{"name": "a/b"}', "without slashes"),
     ],
@@ -44,11 +48,13 @@ def test_unsound_json_names_file_field_and_value(text, message):
 
 def test_unknown_precision_is_refused():
     with pytest.raises(ValueError, match="'half'.*bfloat16"):
-        RunConfig(precision="half")
+        TrainingConfig(precision="half")
 
 
 def test_weights_depend_on_the_seed_alone(tiny):
     a, b = (build(tiny, progress=False).model.state_dict() for _ in range(2))
     assert all(a[key].equal(b[key]) for key in a)
-    c = build(replace(tiny, run=replace(tiny.run, seed=1)), progress=False).model.state_dict()
+    c = build(
+        replace(tiny, training=replace(tiny.training, seed=1)), progress=False
+    ).model.state_dict()
     assert not a["heads.0.vectors.weight"].equal(c["heads.0.vectors.weight"])

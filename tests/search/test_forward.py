@@ -15,11 +15,10 @@ from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
-from posenfs.search.engine import Search
-from posenfs.search.experiment import RunConfig
-from posenfs.search.feed import examples_of
+from posenfs.search.batches import examples_of
 from posenfs.search.forward import Forward
-from posenfs.search.run import Run
+from posenfs.search.run_dir import Run
+from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES, Examples, Synchronous
 from posenfs.study.audit import tiny_examples, tiny_network
 from posenfs.study.speed import plain_step, reference_of
@@ -87,11 +86,11 @@ def test_no_step_asks_for_a_value(name):
 def test_recomputing_changes_no_bit(tiny, tmp_path):
     found = []
     for recompute in (False, True):
-        experiment = replace(tiny, run=replace(tiny.run, recompute=recompute))
+        experiment = replace(tiny, runtime=replace(tiny.runtime, recompute=recompute))
         search = Search(experiment, tmp_path / str(recompute), "cpu", progress=False)
         search.finish()
         run = Run(search.run.folder)
-        found.append((run.history(), run.load_snapshot(run.snapshots()[-1])["model"]))
+        found.append((run.history(), run.load_checkpoint(run.checkpoints()[-1])["model"]))
     (history, weights), (other, others) = found
     assert history == other
     assert all(weights[name].equal(others[name]) for name in weights)
@@ -115,9 +114,12 @@ def test_recomputing_keeps_less_for_the_backward_pass():
 
 
 def test_only_heads_can_be_recomputed(tiny, tmp_path):
-    experiment = replace(tiny, model="hrnet_w32", parts=1, run=replace(tiny.run, recompute=True))
+    experiment = replace(
+        tiny, model="hrnet_w32", parts=1, runtime=replace(tiny.runtime, recompute=True)
+    )
     with pytest.raises(
-        ValueError, match="run.recompute is for networks with heads for parts; hrnet_w32 has none"
+        ValueError,
+        match="runtime.recompute is for networks with heads for parts; hrnet_w32 has none",
     ):
         Search(experiment, tmp_path / "run", "cpu", progress=False)
     assert not (tmp_path / "run").exists()
@@ -126,14 +128,17 @@ def test_only_heads_can_be_recomputed(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"compile": "fast"}, "unknown run.compile 'fast'; known: no, default, reduce-overhead"),
+        (
+            {"compile": "fast"},
+            "unknown training.compile 'fast'; known: no, default, reduce-overhead",
+        ),
         (
             {"compile": "default", "recompute": True},
-            "run.recompute does not go together with run.compile",
+            "runtime.recompute does not go together with training.compile",
         ),
         (
             {"compile": "reduce-overhead", "accumulate": 2},
-            "not run.accumulate above 1, .* got 2 and sync",
+            "not training.accumulate above 1, .* got 2 and sync",
         ),
         (
             {"compile": "reduce-overhead", "strategy": "second_order"},

@@ -15,8 +15,12 @@ import pytest
      pytest.param(20, "second_order", marks=pytest.mark.slow)],
 )  # fmt: skip
 def test_killed_again_and_again(kills, strategy, tiny, tmp_path):
-    run = replace(tiny.run, strategy=strategy, batch_size=3, snapshot_every=2)
-    (tmp_path / "experiment.json").write_text(replace(tiny, run=run).to_json())
+    settings = {
+        "search": replace(tiny.search, strategy=strategy),
+        "training": replace(tiny.training, batch_size=3),
+        "checkpoints": replace(tiny.checkpoints, every=2),
+    }
+    (tmp_path / "experiment.json").write_text(replace(tiny, **settings).to_json())
     command = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""Every model of the paper's tables goes through the same search: a few steps, evaluation, snapshot."""
+"""Every model of the paper's tables goes through the same search: a few steps, evaluation, checkpoint."""
 
 from dataclasses import replace
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from posenfs.model.space import RELEASED, FabricSpec
-from posenfs.search.engine import Search
-from posenfs.search.experiment import MODELS, Experiment
+from posenfs.search.build import MODELS
+from posenfs.search.experiment import Experiment
+from posenfs.search.session import Search
 from tests.sweeps import sweep
 
 SMALL = FabricSpec(width=2)
@@ -38,7 +39,7 @@ def test_a_few_steps_and_an_evaluation(variant, tiny, tmp_path):
     changes = {"fabric": SMALL, **VARIANTS[variant]}
     if changes.get("model", "").startswith("branchnet"):
         changes["backbone"] = "hrnet_w32"  # of Table VI
-    experiment: Experiment = replace(tiny, **changes, run=replace(tiny.run, epochs=1))
+    experiment: Experiment = replace(tiny, **changes, training=replace(tiny.training, epochs=1))
     search = Search(experiment, tmp_path / "run", progress=False)
     before = [p.detach().clone() for p in search.model.weight_parameters()]
     metrics = search.finish()

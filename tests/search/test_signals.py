@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from posenfs.search.run import Run
+from posenfs.search.run_dir import Run
 
 HOME = Path(__file__).parents[2]
-SEARCH = ["search", "--name", "a", "--image-size", "64", "64", "--fabric.width", "2", "--run.epochs", "1000",
-          "--run.batch-size", "6", "--device", "cpu"]  # fmt: skip
+SEARCH = ["search", "--name", "a", "--image-size", "64", "64", "--fabric.width", "2", "--training.epochs", "1000",
+          "--training.batch-size", "6", "--device", "cpu"]  # fmt: skip
 
 
 SLOW = """
 import pathlib, sys, time
 from PIL import Image
-from posenfs.cli import main
+from posenfs.cli.main import main
 def slowly(function):
     def call(*arguments, **options):
         pathlib.Path("begun").touch()
@@ -60,7 +60,7 @@ def ended(process, code):
 def read_status(run):
     """The status, which must not name a step that no checkpoint has."""
     status = run.status()
-    assert status["state"] == "interrupted" and status["step"] in [0, *run.snapshots()]
+    assert status["state"] == "interrupted" and status["step"] in [0, *run.checkpoints()]
     assert not run.in_use()
     return status
 
@@ -83,7 +83,7 @@ def test_a_search_finishes_its_step_and_saves_and_resume_goes_on(number, code, d
     message = ended(process, code)
     status = read_status(run)
     assert f"stopped after step {status['step']} of" in message and "`posenfs resume a`" in message
-    assert status["step"] == run.snapshots()[-1] == run.history()[-1]["step"]
+    assert status["step"] == run.checkpoints()[-1] == run.history()[-1]["step"]
 
     process = start(["resume", "a", "--device", "cpu"], tmp_path)
     wait_until(lambda: run.status()["step"] > status["step"], process)
@@ -100,7 +100,7 @@ def test_a_second_ctrl_c_breaks_the_step_off_and_the_status_is_that_of_the_check
     slow = """
 import sys, time
 from posenfs.search import engine
-from posenfs.cli import main
+from posenfs.cli.main import main
 step = engine.Synchronous.step
 def slowly(*arguments):
     if arguments[-1] == 3:
@@ -112,7 +112,7 @@ main(sys.argv[1:])
 """
     environment = {**os.environ, "PYTHONPATH": str(HOME)}
     process = subprocess.Popen(
-        [sys.executable, "-c", slow, *map(str, [*SEARCH, *data, "--run.snapshot-every", "2", "--run.log-every", "1"])],
+        [sys.executable, "-c", slow, *map(str, [*SEARCH, *data, "--checkpoints.every", "2", "--runtime.log-every", "1"])],
         cwd=tmp_path, env=environment, text=True, start_new_session=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
@@ -123,15 +123,15 @@ main(sys.argv[1:])
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     message = ended(process, 130)
-    assert read_status(run)["step"] == run.snapshots()[-1] == 2
+    assert read_status(run)["step"] == run.checkpoints()[-1] == 2
     assert "broken off after step 3." in message and "goes on from step 2 of" in message
 
 
 @pytest.mark.slow
 def test_the_sigterm_of_a_scheduler_reaches_loader_workers_too(data, run, tmp_path):
     """They are gone at once: the step under way ends if it can, and the last checkpoint is what is left otherwise."""
-    process = start([*SEARCH, *data, "--run.crops", "plain", "--workers", "1"], tmp_path)
-    wait_until(lambda: run.snapshots(), process)
+    process = start([*SEARCH, *data, "--training.crops", "plain", "--workers", "1"], tmp_path)
+    wait_until(lambda: run.checkpoints(), process)
     os.killpg(process.pid, signal.SIGTERM)
     assert "posenfs resume a" in ended(process, 143)
     assert read_status(run)["step"] > 0
@@ -144,7 +144,7 @@ def test_the_sigterm_of_a_scheduler_reaches_loader_workers_too(data, run, tmp_pa
 def test_drawing_and_caching_leave_nothing_half_done(number, code, run, tmp_path):
     search = [
         *SEARCH,
-        "--data.pictures",
+        "--data.images",
         "210",
         "10",
     ]  # so many are drawn and cropped in processes of their own
@@ -203,7 +203,7 @@ def test_several_processes_save_as_one(number, code, data, run, tmp_path):
 @pytest.mark.parametrize(
     "command",
     [
-        ["data", "synthetic", "--root", "drawn", "--pictures", "20", "10"],
+        ["data", "synthetic", "--root", "drawn", "--images", "20", "10"],
         ["data", "check", "DATA"],
         ["predict", "IMAGES", "--boxes", "whole", "--output", "out", "--device", "cpu"],
     ],

@@ -13,10 +13,10 @@ from posenfs.data.datasets.mpii import read_mpii
 from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.space import FabricSpec
-from posenfs.search.engine import Search
-from posenfs.search.experiment import RunConfig
-from posenfs.search.feed import Feed
-from posenfs.search.ranks import Ranks
+from posenfs.search.batches import Feed
+from posenfs.search.configuration import RunConfig
+from posenfs.search.distributed import ProcessGroup
+from posenfs.search.session import Search
 from posenfs.search.strategies import (
     STRATEGIES,
     CostTerm,
@@ -105,10 +105,10 @@ def test_people_held_out_never_train_w(model, kind):
     assert losses == other_losses and all(map(torch.equal, weights, other_weights))
 
 
-def test_people_are_held_out_by_picture(drawn, tiny):
+def test_people_are_held_out_by_image(drawn, tiny):
     people = read_mpii(drawn, "train")
     device = torch.device("cpu")
-    ranks = Ranks(device)
+    ranks = ProcessGroup(device)
 
     def feed_of(**options):
         return Feed(replace(tiny, run=replace(tiny.run, **options)), people, people, ranks, device)
@@ -120,14 +120,15 @@ def test_people_are_held_out_by_picture(drawn, tiny):
         len(feed.train) + len(feed.held_out) == len(people)
         and "held out (seed 0)" in feed.held_out.name
     )
-    other = people.of_drawn_pictures(0.5, 1)
-    assert (other != people.of_drawn_pictures(0.5, 0)).any()
+    other = people.sample_images(0.5, 1)
+    assert (other != people.sample_images(0.5, 0)).any()
     with pytest.raises(
-        ValueError, match=r"people left of \d+, 95% of the pictures being held out, fewer than one"
+        ValueError, match=r"people left of \d+, 95% of the images being held out, fewer than one"
     ):
         feed_of(held_out=0.95)
     with pytest.raises(
-        ValueError, match="strategy second_order needs people held out; run.held_out is 0"
+        ValueError,
+        match="strategy second_order needs people held out; search.validation_split is 0",
     ):
         feed_of(strategy="second_order", held_out=0.0)
     assert (
@@ -147,8 +148,11 @@ WAYS = [(name, backbone_fabric) for name in STRATEGIES for backbone_fabric in (N
     sweep(WAYS, fast=[("synchronous", FABRIC), *((name, None) for name in STRATEGIES)]),
 )
 def test_every_strategy_finishes_and_repeats_itself(name, backbone_fabric, tiny, tmp_path):
-    run = replace(tiny.run, strategy=name, batch_size=3, epochs=1)
-    experiment = replace(tiny, run=run, backbone_fabric=backbone_fabric)
+    settings = {
+        "search": replace(tiny.search, strategy=name),
+        "training": replace(tiny.training, batch_size=3, epochs=1),
+    }
+    experiment = replace(tiny, **settings, backbone_fabric=backbone_fabric)
     search = Search(experiment, tmp_path / "whole", device="cpu", progress=False)
     w, scores = (
         [p.clone() for p in found] for found in (search.strategy.weights, search.strategy.scores)
@@ -161,7 +165,7 @@ def test_every_strategy_finishes_and_repeats_itself(name, backbone_fabric, tiny,
     search.close()
     broken = Search(experiment, tmp_path / "broken", device="cpu", progress=False)
     broken.step()
-    broken.snapshot()
+    broken.checkpoint()
     broken.step()
     broken.close()
     again = Search(experiment, tmp_path / "broken", device="cpu", progress=False)
@@ -176,8 +180,13 @@ def test_every_strategy_finishes_and_repeats_itself(name, backbone_fabric, tiny,
 def test_random_is_drawn_once_by_the_seed(tiny, tmp_path):
     drawn = []
     for seed in (0, 1):
-        run = replace(tiny.run, strategy="random", seed=seed)
-        search = Search(replace(tiny, run=run), tmp_path / str(seed), device="cpu", progress=False)
+        settings = {
+            "search": replace(tiny.search, strategy="random"),
+            "training": replace(tiny.training, seed=seed),
+        }
+        search = Search(
+            replace(tiny, **settings), tmp_path / str(seed), device="cpu", progress=False
+        )
         drawn.append(torch.cat([s.flatten() for s in search.strategy.scores]).detach())
         assert not any(s.requires_grad for s in search.strategy.scores) or search.step_number == 0
     assert (drawn[0] != drawn[1]).all()
@@ -190,8 +199,11 @@ def test_random_is_drawn_once_by_the_seed(tiny, tmp_path):
 
 @pytest.mark.parametrize("name", ["synchronous", "first_order", "gumbel"])
 def test_warmup_freezes_alpha_and_beta(name, tiny, tmp_path):
-    run = replace(tiny.run, strategy=name, warmup=1, batch_size=3)
-    search = Search(replace(tiny, run=run), tmp_path, device="cpu", progress=False)
+    settings = {
+        "search": replace(tiny.search, strategy=name, warmup=1),
+        "training": replace(tiny.training, batch_size=3),
+    }
+    search = Search(replace(tiny, **settings), tmp_path, device="cpu", progress=False)
     start = [s.clone() for s in search.strategy.scores]
     search.epoch()
     assert not moved(start, search.strategy.scores)

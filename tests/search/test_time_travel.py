@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.search.test_engine import same_run, search, undisturbed  # noqa: F401
 
 from posenfs.model.architecture import Architecture
 from posenfs.search import engine
-from posenfs.search.engine import Search
-from posenfs.search.run import Run, RunError
-from tests.search.test_engine import same_run, search, undisturbed  # noqa: F401
+from posenfs.search.run_dir import Run, RunError
+from posenfs.search.session import Search
 from tests.sweeps import sweep
 
 PART = "lower_limb_part"
@@ -127,24 +127,24 @@ def test_a_branch_without_edits_is_the_same_search(step, undisturbed, tiny, tmp_
     ours, theirs = Run(tmp_path / "twig"), undisturbed.run
     assert ours.experiment() == replace(tiny, name="twig")
     assert ours.history() == theirs.history()
-    assert same(ours.load_snapshot(8)["model"], theirs.load_snapshot(8)["model"])
+    assert same(ours.load_checkpoint(8)["model"], theirs.load_checkpoint(8)["model"])
 
 
-def test_no_branch_from_beyond_the_last_snapshot(undisturbed):  # noqa: F811
-    with pytest.raises(ValueError, match=r"the last snapshot of \S+ is step 8: no branch from 9"):
+def test_no_branch_from_beyond_the_last_checkpoint(undisturbed):  # noqa: F811
+    with pytest.raises(ValueError, match=r"the last checkpoint of \S+ is step 8: no branch from 9"):
         Search.branch_of(undisturbed.run, 9, "beyond")
 
 
 def test_a_branch_is_whole_or_nothing(tiny, tmp_path, monkeypatch):
-    trunk = search(replace(tiny, run=replace(tiny.run, log_every=1)), tmp_path / "trunk")
+    trunk = search(replace(tiny, runtime=replace(tiny.runtime, log_every=1)), tmp_path / "trunk")
     for _ in range(5):
         trunk.step()
-    trunk.snapshot()
-    trunk.step()  # alpha and beta since the snapshot, which are not the branch's
+    trunk.checkpoint()
+    trunk.step()  # alpha and beta since the checkpoint, which are not the branch's
     experiment, twig = replace(trunk.experiment, name="twig"), tmp_path / "twig"
-    with pytest.raises(RunError, match=r"snapshots/00000003/state.pt went while it was copied"):
+    with pytest.raises(RunError, match=r"checkpoints/00000003/state.pt went while it was copied"):
         trunk.run.fork(twig, experiment, [3, 4], {})
-    (tmp_path / ".twig" / "snapshots" / "00000099").mkdir(parents=True)  # of one that was killed
+    (tmp_path / ".twig" / "checkpoints" / "00000099").mkdir(parents=True)  # of one that was killed
     for moment in range(5):
         calls = []
 
@@ -161,7 +161,7 @@ def test_a_branch_is_whole_or_nothing(tiny, tmp_path, monkeypatch):
             except KeyboardInterrupt:
                 assert not twig.exists()
     assert sorted(str(path.relative_to(twig)) for path in twig.rglob("*.*")) == [
-        "architecture/00000004.npz", "config.json", "history.jsonl", "provenance.json", "snapshots/00000004/state.pt",
+        "architecture/00000004.npz", "config.json", "history.jsonl", "provenance.json", "checkpoints/00000004/state.pt",
         "timing.jsonl",
     ]  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {"trunk", "twig"}
@@ -180,7 +180,7 @@ def test_an_edited_branch_goes_its_own_way_and_repeats_itself(undisturbed, tiny,
         assert weights[0, 2].item() == pytest.approx(0.9)
         if (
             name == "again"
-        ):  # killed at once, and gone on with: nothing but its snapshot knows of the edit
+        ):  # killed at once, and gone on with: nothing but its checkpoint knows of the edit
             branch.close()
             branch = search(branch.experiment, branch.run.folder)
             assert branch.step_number == 3
@@ -213,10 +213,13 @@ def test_a_finished_search_has_its_result_still(undisturbed, tiny, tmp_path):  #
     np.testing.assert_array_equal(travelling.run.errors(), errors)
 
 
-def test_an_edit_is_not_forgotten_where_snapshots_go(tiny, tmp_path):
-    """Of a branch the snapshot before it, and that with its edits, stay: it is rewound to the same states."""
-    run = replace(tiny.run, epochs=4, batch_size=3, keep_snapshots=1, snapshot_every=1)
-    whole = search(replace(tiny, run=run), tmp_path / "whole")
+def test_an_edit_is_not_forgotten_where_checkpoints_go(tiny, tmp_path):
+    """Of a branch the checkpoint before it, and that with its edits, stay: it is rewound to the same states."""
+    settings = {
+        "training": replace(tiny.training, epochs=4, batch_size=3),
+        "checkpoints": replace(tiny.checkpoints, keep=1, every=1),
+    }
+    whole = search(replace(tiny, **settings), tmp_path / "whole")
     for _ in range(5):
         whole.step()
     spec = whole.experiment.fabric
@@ -225,7 +228,7 @@ def test_an_edit_is_not_forgotten_where_snapshots_go(tiny, tmp_path):
     for _ in range(4):
         branch.step()
         states.append({k: v.clone() for k, v in branch.model.state_dict().items()})
-    assert 3 in branch.run.snapshots() and 5 not in branch.run.snapshots()
+    assert 3 in branch.run.checkpoints() and 5 not in branch.run.checkpoints()
     branch.rewind(5)
     assert same(branch.model.state_dict(), states[1])
 
@@ -239,8 +242,11 @@ def test_a_branch_of_a_patient_search_knows_the_best_epoch_before_it(tiny, tmp_p
 
     measured = engine.evaluate
     monkeypatch.setattr(engine, "evaluate", evaluate)
-    run = replace(tiny.run, epochs=6, patience=3, keep_snapshots=1)
-    whole = search(replace(tiny, run=run), tmp_path / "whole")
+    settings = {
+        "training": replace(tiny.training, epochs=6, patience=3),
+        "checkpoints": replace(tiny.checkpoints, keep=1),
+    }
+    whole = search(replace(tiny, **settings), tmp_path / "whole")
     for _ in range(2 * whole.steps_per_epoch):
         whole.step()
     branch = whole.branch(whole.step_number, "same")
@@ -272,11 +278,12 @@ def test_journeys_that_cannot_be(tiny, tmp_path):
         trunk.branch(1, "a/b")
 
 
-def test_which_snapshots_stay(tiny, tmp_path):
-    run = replace(
-        tiny.run, epochs=22, batch_size=tiny.run.batch_size * 2, keep_snapshots=2, snapshot_every=1
-    )
-    running = Search(replace(tiny, run=run), tmp_path, device="cpu", progress=False)
+def test_which_checkpoints_stay(tiny, tmp_path):
+    settings = {
+        "training": replace(tiny.training, epochs=22, batch_size=tiny.training.batch_size * 2),
+        "checkpoints": replace(tiny.checkpoints, keep=2, every=1),
+    }
+    running = Search(replace(tiny, **settings), tmp_path, device="cpu", progress=False)
     running._evaluate = lambda: running._scores.update(
         {running.step_number: -abs(running.step_number - 8.0)}
     )
@@ -284,11 +291,11 @@ def test_which_snapshots_stay(tiny, tmp_path):
     while running.epoch_number < 20:
         running.step()
     running.step()
-    assert running.run.snapshots() == [8, 10 * per_epoch, 20 * per_epoch, 20 * per_epoch + 1]
-    size = (tmp_path / "snapshots" / f"{20 * per_epoch:08d}" / "state.pt").stat().st_size
-    running.config = replace(run, snapshot_gb=2.5 * size / 1e9)
+    assert running.run.checkpoints() == [8, 10 * per_epoch, 20 * per_epoch, 20 * per_epoch + 1]
+    size = (tmp_path / "checkpoints" / f"{20 * per_epoch:08d}" / "state.pt").stat().st_size
+    running.config = replace(run, checkpoint_gb=2.5 * size / 1e9)
     running.step()
-    assert running.run.snapshots() == [8, 20 * per_epoch + 2]
+    assert running.run.checkpoints() == [8, 20 * per_epoch + 2]
 
 
 @pytest.mark.parametrize("moment", ["_replay", "_save"])
@@ -298,7 +305,7 @@ def test_of_an_interrupted_branch_nothing_stays(moment, tiny, tmp_path, monkeypa
 
     trunk, edit = search(tiny, tmp_path / "trunk"), Architecture.random(tiny.fabric, seed=1)
     trunk.step()
-    trunk.snapshot()
+    trunk.checkpoint()
     with monkeypatch.context() as broken:
         broken.setattr(Search, moment, interrupted)
         with pytest.raises(KeyboardInterrupt):

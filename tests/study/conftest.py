@@ -34,5 +34,5 @@ def project(tmp_path, monkeypatch, drawn) -> Path:
 @pytest.fixture
 def profile(drawn) -> Profile:
     smoke = choose_profile("smoke", dataset="mpii", root=str(drawn))
-    run = replace(smoke.base.run, batch_size=6)
-    return replace(smoke, base=replace(smoke.base, run=run))
+    training = replace(smoke.base.training, batch_size=6)
+    return replace(smoke, base=replace(smoke.base, training=training))

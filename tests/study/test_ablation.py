@@ -11,11 +11,11 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from posenfs.search.engine import Search
 from posenfs.search.experiment import Experiment
-from posenfs.search.run import Run
+from posenfs.search.run_dir import Run
+from posenfs.search.session import Search
 from posenfs.study.ablation import ablate, plan, progress_of, state_of
-from posenfs.study.engines import LocalEngine
+from posenfs.study.executors import LocalEngine
 from posenfs.study.experiments import PROFILES, TABLES, choose_profile
 from posenfs.study.results import DataFingerprints, read_results
 from posenfs.study.watching import LiveTable
@@ -31,7 +31,7 @@ class InProcessEngine:
         for job in jobs:
             look()
             experiment = Experiment.from_json(job.experiment)
-            if experiment.run.strategy in self.broken:
+            if experiment.search.strategy in self.broken:
                 Run(job.folder).folder.mkdir(parents=True, exist_ok=True)
                 Run(job.folder).write_status(state="failed", error="broken on purpose")
                 yield job.key, "broken on purpose"
@@ -52,7 +52,7 @@ def test_rows_with_equal_experiments_share_a_run(drawn):
         ["table_2", "table_3", "table_4", "figure_6"], profile, 2, DataFingerprints(progress=False)
     )
     shared = [run for run in runs if ("table_2", "synchronous") in run.rows]
-    assert [run.experiment.run.seed for run in shared] == [0, 1]
+    assert [run.experiment.training.seed for run in shared] == [0, 1]
     assert shared[0].rows == (
         ("table_2", "synchronous"),
         ("table_3", "p3"),
@@ -60,7 +60,7 @@ def test_rows_with_equal_experiments_share_a_run(drawn):
         ("figure_6", "d8"),
     )
     assert len({run.key for run in runs}) == len(runs) == 2 * (3 + 3 + 7)
-    seeds = [run.experiment.run.seed for run in runs]
+    seeds = [run.experiment.training.seed for run in runs]
     assert seeds == sorted(seeds)
     with pytest.raises(ValueError, match="unknown table 'table_1'; known: table_2"):
         plan(["table_1"], profile, 1, DataFingerprints(progress=False))
@@ -213,7 +213,9 @@ def test_local_processes_report_errors(project, profile):
 @pytest.mark.slow
 @pytest.mark.parametrize("with_process", [True, False], ids=["process and kernel", "kernel alone"])
 def test_a_killed_run_is_started_again(project, profile, with_process):
-    longer = replace(profile, base=replace(profile.base, run=replace(profile.base.run, epochs=12)))
+    longer = replace(
+        profile, base=replace(profile.base, training=replace(profile.base.training, epochs=12))
+    )
     runs = plan(["figure_6"], longer, 1, DataFingerprints(progress=False))
     killed = []
 
@@ -240,7 +242,7 @@ def test_a_killed_run_is_started_again(project, profile, with_process):
 
 
 def test_the_command_line_knows_profiles_and_tables():
-    from posenfs.commands.study import ablate as command
+    from posenfs.cli.study import ablate as command
 
     known = command.__annotations__["profile"].__args__
     assert set(known) == set(PROFILES) and all(

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from posenfs.cli import main
-from posenfs.search.run import RunError
+from posenfs.cli.main import main
+from posenfs.search.run_dir import RunError
 from posenfs.study.campaign import run_tables
 from posenfs.study.planning import estimate
 from posenfs.study.results import read_results
@@ -93,7 +93,7 @@ def test_a_quiet_plan_is_printed_and_calibrates_only_open_runs(command, capsys, 
     command(InProcessEngine(), seeds=2, only_plan=True, quiet=True)
     output = capsys.readouterr().out
     assert "3 runs of 6 to do" in output and "cores while this was measured" in output
-    assert [run.experiment.run.seed for run in calibrated] == [1, 1, 1]
+    assert [run.experiment.training.seed for run in calibrated] == [1, 1, 1]
 
 
 def test_results_on_other_people_are_not_in_the_table(command, project):

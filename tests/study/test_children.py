@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from posenfs.search.engine import Search
-from posenfs.search.run import Run
-from posenfs.search.saved import load_model
+from posenfs.search.run_dir import Run
+from posenfs.search.saved_models import load_model
+from posenfs.search.session import Search
 from posenfs.study.children import child_experiment, parent_and_child
 
 
@@ -36,7 +36,7 @@ def test_rows_costs_and_runs(parent):
     model = load_model(parent).model
     for start in ("weights", "scratch"):
         run = Run(parent.folder.with_name(f"parent_child_{start}"))
-        assert run.status()["state"] == "finished" and run.experiment().run.epochs == 1
+        assert run.status()["state"] == "finished" and run.experiment().training.epochs == 1
         assert not run.architectures()[1]
         genotype = load_model(run).experiment.genotype
         assert genotype == child_experiment(parent, model.genotypes(False), start).genotype

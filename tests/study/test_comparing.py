@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from posenfs.cli import main
-from posenfs.search.engine import Search
-from posenfs.search.run import Run, RunError
+from posenfs.cli.main import main
+from posenfs.search.run_dir import Run, RunError
+from posenfs.search.session import Search
 from posenfs.study.comparing import compare_runs
 
 

@@ -6,9 +6,9 @@ from functools import cache
 import pytest
 
 from posenfs.data.datasets.catalogue import parts_of
-from posenfs.model.cost import honest_cost
+from posenfs.model.cost import measured_cost
 from posenfs.model.space import PAPER, RELEASED
-from posenfs.search.experiment import RunConfig, build_model
+from posenfs.search.build import build_model
 from posenfs.study.costs import ITEMS
 from posenfs.study.experiments import PROFILES, TABLES, changed, choose_profile, experiment_of
 from tests.sweeps import sweep
@@ -25,7 +25,7 @@ ROWS = [
 @pytest.mark.parametrize(("table", "name"), ROWS)
 def test_every_row_is_a_valid_experiment(table, name, profile):
     experiment = experiment_of(TABLES[table].rows[name], PROFILES[profile], seed=7)
-    assert experiment.run.seed == 7
+    assert experiment.training.seed == 7
     assert experiment.image_size[0] % 32 == 0
     assert (experiment.data.name in ("mpii", "coco")) == PROFILES[profile].full
     against = TABLES[table].rows[name].against
@@ -48,21 +48,24 @@ def test_rows_build_the_networks_of_the_cost_columns(table, name):
     if item is None or (table == "table_7" and name == "simple_baseline"):
         pytest.skip("the cost columns have no such line")
     experiment = replace(experiment_of(row, PROFILES["paper_text"]), backbone_weights=None)
-    assert cost_of_network(replace(experiment, name="any", run=RunConfig())) == cost_of_item(
-        row.item
-    )
+    assert cost_of_network(
+        replace(
+            experiment,
+            name="any",
+        )
+    ) == cost_of_item(row.item)
 
 
 @cache  # many rows train the same network
 def cost_of_network(experiment):
-    return honest_cost(
+    return measured_cost(
         build_model(experiment, parts_of(experiment.data, experiment.parts)), *experiment.image_size
     )
 
 
 @cache
 def cost_of_item(name):
-    return honest_cost(ITEMS[name].build(), *ITEMS[name].size)
+    return measured_cost(ITEMS[name].build(), *ITEMS[name].size)
 
 
 def test_rules_and_weights_of_profiles():
@@ -76,7 +79,7 @@ def test_rules_and_weights_of_profiles():
         experiment_of(TABLES["table_2"].rows["random"], PROFILES["study"]).backbone_weights
         == "imagenet"
     )
-    assert paper.run.epochs == 200 and paper.image_size == (256, 256)
+    assert paper.training.epochs == 200 and paper.image_size == (256, 256)
     coco = experiment_of(TABLES["table_7"].rows["ours_1"], PROFILES["paper"])
     assert coco.data.name == "coco" and coco.image_size == (384, 288)
     assert experiment_of(TABLES["table_7"].rows["ours_1"], PROFILES["study"]).data.name == "lsp"
@@ -89,12 +92,12 @@ def test_changed_sizes_and_data():
     experiment = experiment_of(TABLES["table_5"].rows["resnet50"], profile)
     assert (
         experiment.image_size == (128, 128)
-        and experiment.run.epochs == 4
-        and experiment.run.batch_size == 8
+        and experiment.training.epochs == 4
+        and experiment.training.batch_size == 8
     )
     assert (
         experiment.data.name == "synthetic"
-        and experiment.data.pictures == (10, 4)
+        and experiment.data.images == (10, 4)
         and experiment.backbone_weights == "file.pth"
     )
     with pytest.raises(ValueError, match="unknown profile 'papre'; known: paper, "):

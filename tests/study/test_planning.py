@@ -27,7 +27,7 @@ def test_plan_of_a_table(drawn):
         estimated.seconds > 30 and estimated.memory > 1e7 for estimated in estimates
     )
     assert len({(estimated.params, estimated.multiply_adds) for estimated in estimates}) == 1
-    states = {run.key: "done" if run.experiment.run.seed == 0 else "new" for run in runs}
+    states = {run.key: "done" if run.experiment.training.seed == 0 else "new" for run in runs}
     left = [estimated for estimated in estimates if states[estimated.planned.key] != "done"]
     text = plan_text(runs, left, states, 3, 2, (1.5, "measured"))
     assert "6 runs of 9 to do" in text and "2 at a time" in text and "table_2 first_order" in text
@@ -44,7 +44,7 @@ def test_longer_runs_take_longer(drawn):
     (short,) = estimate(
         plan(["table_2"], profile, 1, prints, ["random"]), prints, "cpu", 1, progress=False
     )
-    base = replace(profile.base, run=replace(profile.base.run, epochs=1000))
+    base = replace(profile.base, training=replace(profile.base.training, epochs=1000))
     runs = plan(["table_2"], replace(profile, base=base), 1, prints, ["random"])
     (long,) = estimate(runs, prints, "cpu", 1, progress=False)
     assert long.seconds - 30 > 100 * (short.seconds - 30) and long.memory == short.memory
@@ -56,14 +56,14 @@ def test_warm_up_is_excluded_and_durations_are_a_range(drawn, monkeypatch):
         DataFingerprints(progress=False),
     )
     runs = plan(["table_2"], profile, 1, prints, ["synchronous"])
-    run = runs[0].experiment.run
+    training = runs[0].experiment.training
     # Steps and predictions alternate; after a warm-up of two each, they take 1000 s or 2000 s.
     seconds = iter([1e6] * 4 + [1000.0] * 20 + [2000.0] * 20)
     monkeypatch.setattr(calibration, "_timed", lambda work, device: next(seconds))
     monkeypatch.setattr(calibration, "_SECONDS", 1e9)
     (estimated,) = estimate(runs, prints, "cpu", 1, progress=False)
     train, valid = prints.people(runs[0].experiment)
-    steps = 1000 * run.epochs * (train + 2 * valid) / min(8, run.batch_size)
+    steps = 1000 * training.epochs * (train + 2 * valid) / min(8, training.batch_size)
     assert estimated.duration.low == pytest.approx(
         30 + steps
     ) and estimated.duration.high == pytest.approx(30 + 2 * steps)

@@ -8,12 +8,13 @@ import torch
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
-from posenfs.cli import main
+from posenfs.cli.main import main
 from posenfs.data.datasets.catalogue import DataSpec, parts_of
-from posenfs.model.prune import prune
+from posenfs.model.pruning import prune
 from posenfs.model.space import FabricSpec
-from posenfs.search.experiment import Experiment, build_model
-from posenfs.search.saved import save_model
+from posenfs.search.build import build_model
+from posenfs.search.experiment import Experiment
+from posenfs.search.saved_models import save_model
 from posenfs.study.pruning import Emptied, find_emptied
 from posenfs.study.testing import evaluate_model
 
@@ -52,7 +53,7 @@ def test_accuracy_equals_that_of_evaluations(folder, tmp_path, capsys):
 
 def test_no_synthetic_data_are_created_for_the_accuracy(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    experiment = replace(tiny, data=DataSpec("synthetic", pictures=(3, 2)))
+    experiment = replace(tiny, data=DataSpec("synthetic", images=(3, 2)))
     save_model(
         tmp_path / "model", build_model(experiment, parts_of(experiment.data, 3)), experiment
     )

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from posenfs.study.ablation import ablate, plan
-from posenfs.study.engines import RayEngine
+from posenfs.study.executors import RayEngine
 from posenfs.study.results import DataFingerprints, read_results
 
 ray = pytest.importorskip("ray", reason="no Ray (pip install 'posenfs[ray]')")
@@ -32,7 +32,9 @@ def cluster(monkeypatch):
 
 @pytest.mark.slow
 def test_a_killed_run_is_completed(project, profile, cluster):
-    longer = replace(profile, base=replace(profile.base, run=replace(profile.base.run, epochs=12)))
+    longer = replace(
+        profile, base=replace(profile.base, training=replace(profile.base.training, epochs=12))
+    )
     runs = plan(["table_2"], longer, 1, DataFingerprints(progress=False))
     killed = []
 
@@ -59,7 +61,9 @@ def test_a_killed_run_is_completed(project, profile, cluster):
 
 @pytest.mark.slow
 def test_an_interrupted_run_is_saved(project, profile, cluster):
-    longer = replace(profile, base=replace(profile.base, run=replace(profile.base.run, epochs=200)))
+    longer = replace(
+        profile, base=replace(profile.base, training=replace(profile.base.training, epochs=200))
+    )
     runs = plan(["table_2"], longer, 1, DataFingerprints(progress=False), ["synchronous"])
     run = runs[0].run
 
@@ -75,7 +79,7 @@ def test_an_interrupted_run_is_saved(project, profile, cluster):
         engine.close()
     status = run.status()
     assert status["state"] == "interrupted" and not run.in_use()
-    assert run.snapshots()[-1] == status["step"]
+    assert run.checkpoints()[-1] == status["step"]
 
 
 def test_an_unreachable_cluster_is_reported():

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from posenfs.data.datasets.catalogue import DataSpec
-from posenfs.search.engine import Search
+from posenfs.search.configuration import CheckpointConfig, RuntimeConfig
 from posenfs.search.experiment import Experiment
-from posenfs.search.run import Run, RunError
+from posenfs.search.run_dir import Run, RunError
+from posenfs.search.session import Search
 from posenfs.study import results
 from posenfs.study.results import (
     DataFingerprints,
@@ -30,17 +31,16 @@ def same(**changes) -> bool:
 
 
 def test_what_a_fingerprint_depends_on(monkeypatch):
-    run = Experiment().run
+    training = Experiment().training
     assert same(name="another") and same(data=DataSpec(root="elsewhere"))
     assert same(
-        run=replace(
-            run, log_every=3, keep_snapshots=1, snapshot_gb=1, snapshot_every=2, recompute=True
-        )
+        checkpoints=CheckpointConfig(every=2, keep=1, max_gb=1),
+        runtime=RuntimeConfig(log_every=3, recompute=True),
     )
     assert (
         not same(parts=5)
-        and not same(run=replace(run, seed=1))
-        and not same(run=replace(run, lr=2e-3))
+        and not same(training=replace(training, seed=1))
+        and not same(training=replace(training, lr=2e-3))
     )
     assert not same(backbone_weights="imagenet") and not same(data=DataSpec("mpii"))
     assert fingerprint(Experiment(), DATA) != fingerprint(

@@ -9,9 +9,10 @@ import torch
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
-from posenfs.cli import main
+from posenfs.cli.main import main
 from posenfs.model.space import FabricSpec
-from posenfs.search.experiment import Experiment, build_model
+from posenfs.search.build import build_model
+from posenfs.search.experiment import Experiment
 from posenfs.study.speed import (
     KINDS,
     NETWORKS,

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from posenfs.cli import main
+from posenfs.cli.main import main
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.datasets.mpii_release import read_release
 from posenfs.evaluation.predict import predict
-from posenfs.search.experiment import build
-from posenfs.search.saved import load_model, save_model
+from posenfs.search.build import build
+from posenfs.search.saved_models import load_model, save_model
 from tests.data.test_mpii_release import matlab, rectangle, write_release
 from tests.evaluation.test_submission import coco_rows, mpii_predictions
 
@@ -34,7 +34,7 @@ def release(drawn, tmp_path_factory):
     """Synthetic validation people as test people of an MPII release, one more in a crowd."""
     people, root = read_mpii(drawn, "valid"), tmp_path_factory.mktemp("release")
     (root / "images").symlink_to(drawn / "images")
-    pictures = [{"name": people.images[0], "people": [rectangle()]}]
+    images = [{"name": people.images[0], "people": [rectangle()]}]
     for number, image in enumerate(people.images):
         rectangles = [
             {
@@ -45,7 +45,7 @@ def release(drawn, tmp_path_factory):
             for x, y in [box[:2] + box[2:] / 2]
         ]
         apart = list(range(1, len(rectangles) + 1))
-        pictures.append(
+        images.append(
             {
                 "name": image,
                 "people": rectangles + rectangles[:1] * (number == 0),
@@ -53,7 +53,7 @@ def release(drawn, tmp_path_factory):
                 "single": apart,
             }
         )
-    write_release(root, pictures)
+    write_release(root, images)
     return root
 
 
@@ -100,7 +100,7 @@ def test_coco(models, drawn, tmp_path, capsys):
         for a in truth["annotations"]
     ]
     boxes.write_text(json.dumps(rows + rows[:2] + [rows[0] | {"category_id": 3}]))
-    files = ["--info", str(info), "--pictures", str(drawn / "images"), "--detections", str(boxes)]
+    files = ["--info", str(info), "--images", str(drawn / "images"), "--detections", str(boxes)]
     options = ["--model", str(models / "coco"), *files, "--device", "cpu", "--quiet"]
     main(["submit", "coco", *options, "--output", str(tmp_path / ZIP)])
     results = coco_rows(tmp_path / ZIP)

@@ -17,9 +17,9 @@ from posenfs.study.results import configuration, numerics
 from posenfs.study.row_costs import cost_table, frontier_table, latency_ms, latency_table
 from posenfs.study.rows import (
     distinctness_table,
-    headline_of,
     mean_architectures,
     outcomes,
+    primary_metric_of,
     searched_rows,
 )
 from posenfs.study.tables import (
@@ -52,7 +52,7 @@ def result(row: str, seed: int, score: float, table: str = "table_2") -> dict:
         "configuration": json.loads(json.dumps(configuration(experiment))),
         "data": {"train": "a", "valid": "b", "weights": None},
         "metrics": {
-            "headline": "pckh@0.5",
+            "primary_metric": "pckh@0.5",
             "metrics": {"pckh@0.5": score, "pckh@0.11": score / 4, "pckh@0.1": score / 5},
             "people": 75,  # 60 of them are evaluated
             "boxes": "annotated",
@@ -131,7 +131,10 @@ def test_comparisons(rows):
 def test_missing_results():
     some = outcomes("table_2", PROFILE, [result("random", 0, 50.0)])
     table = score_table(some)
-    assert table["seeds"].tolist() == [1, "missing", "missing"] and headline_of(some) == "pckh@0.5"
+    assert (
+        table["seeds"].tolist() == [1, "missing", "missing"]
+        and primary_metric_of(some) == "pckh@0.5"
+    )
     verdicts = comparison_table(some)["verdict"].tolist()
     assert verdicts == ["no result: nothing can be said", "no result: nothing can be said"]
     assert "no run yet." in caption("table_2", outcomes("table_2", PROFILE, []))
@@ -244,12 +247,12 @@ def test_architectures(rows):
 
 
 def test_each_size_has_its_own_files():
-    profile = choose_profile("smoke", image_size=96, epochs=7, pictures=(30, 9))
+    profile = choose_profile("smoke", image_size=96, epochs=7, images=(30, 9))
     names = {
         page_stem("table_2", "smoke", outcomes("table_2", variant, []))
         for variant in (PROFILE, profile)
     }
-    assert names == {"table_2_smoke", "table_2_smoke_30_9_pictures_96x96_7_epochs"}
+    assert names == {"table_2_smoke", "table_2_smoke_30_9_images_96x96_7_epochs"}
     study = choose_profile("study", dataset="mpii", root="somewhere", batch_size=4)
     assert (
         page_stem("table_2", "study", outcomes("table_2", study, []))

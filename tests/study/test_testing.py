@@ -8,13 +8,13 @@ import pytest
 import torch
 from scipy.io import loadmat
 
-from posenfs.cli import main
-from posenfs.commands.evaluation import DataOptions
+from posenfs.cli.evaluation import DataOptions
+from posenfs.cli.main import main
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.evaluation.predict import predict
-from posenfs.search.engine import Search
-from posenfs.search.saved import load_model
+from posenfs.search.saved_models import load_model
+from posenfs.search.session import Search
 
 QUIET = ["--device", "cpu", "--quiet"]
 
@@ -23,7 +23,7 @@ QUIET = ["--device", "cpu", "--quiet"]
 def run(tiny, tmp_path_factory):
     """A finished run with an operation of weight 0.0 on every edge of one part."""
     search = Search(
-        replace(tiny, run=replace(tiny.run, epochs=1)),
+        replace(tiny, training=replace(tiny.training, epochs=1)),
         tmp_path_factory.mktemp("runs") / "run",
         "cpu",
         0,
@@ -107,7 +107,7 @@ def test_options_text_and_file(run, drawn, tmp_path, capsys):
             "synthetic",
             "--data.root",
             drawn,
-            "--data.pictures",
+            "--data.images",
             12,
             6,
             *options,
@@ -117,7 +117,7 @@ def test_options_text_and_file(run, drawn, tmp_path, capsys):
     assert json.loads(target.read_text()) == evaluation
     assert (evaluation["flip"], evaluation["decoding"]) == (False, "argmax")
     assert evaluation["people"] == len(read_mpii(drawn, "train")) and evaluation["data"][
-        "pictures"
+        "images"
     ] == [12, 6]
     main(["test", str(run.folder), *QUIET])
     output = capsys.readouterr().out

@@ -6,15 +6,15 @@ from pathlib import Path
 
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
-from posenfs.body.words import unknown_entry
 from posenfs.data.datasets.coco import find_coco, read_coco, with_detections
+from posenfs.data.datasets.custom import find_custom, read_custom, read_description
 from posenfs.data.datasets.lsp import find_lsp, read_lsp
 from posenfs.data.datasets.mpii import find_mpii, read_mpii
 from posenfs.data.datasets.mpii_release import find_release, read_release
-from posenfs.data.datasets.own import find_own, read_description, read_own
-from posenfs.data.datasets.synthetic import drawn_title, write_synthetic
-from posenfs.data.pictures import without_broken_pictures
-from posenfs.data.sample import ROOT, People
+from posenfs.data.images import without_broken_images
+from posenfs.data.sample import ROOT, Annotations
+from posenfs.data.synthetic.writer import drawn_title, write_synthetic
+from posenfs.messages import unknown_entry
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class DataSource:
     """A kind of data set."""
 
     skeleton: Skeleton | None  # None: the data's TOML file defines it
-    read: Callable[[Path, str], People]  # reads a folder and a split (train or valid)
+    read: Callable[[Path, str], Annotations]  # reads a folder and a split (train or valid)
     find: Callable[[Path, str], Path | None]  # returns the annotation file of a split, if it exists
     drawn: bool = False  # whether posenfs draws missing data
 
 
-def _read_mpii_as_lsp(root: Path, split: str) -> People:
+def _read_mpii_as_lsp(root: Path, split: str) -> Annotations:
     return read_mpii(root, split).with_skeleton(LSP, {"neck": "upper_neck"})
 
 
@@ -41,7 +41,7 @@ DATASETS: dict[str, DataSource] = {
     "coco": DataSource(COCO, read_coco, find_coco),
     "mpii_release": DataSource(MPII, read_release, find_release),
     "lsp": DataSource(LSP, read_lsp, find_lsp),
-    "own": DataSource(None, read_own, find_own),
+    "custom": DataSource(None, read_custom, find_custom),
 }
 
 
@@ -50,11 +50,11 @@ class DataSpec:
     """The data set to train and validate on. Missing drawn people are drawn at the first use."""
 
     # synthetic (drawn, MPII's 16 keypoints), synthetic_coco, synthetic_lsp, mpii, mpii_release,
-    # coco, lsp, or own
+    # coco, lsp, or custom
     name: str = "synthetic"
-    # the data folder, for own the TOML file; none: data/<name> of the project
+    # the data folder, for custom the TOML file; none: data/<name> of the project
     root: str | None = None
-    pictures: tuple[int, int] = (2000, 400)  # images to draw for training and for validation
+    images: tuple[int, int] = (2000, 400)  # images to draw for training and for validation
     difficulty: str = "default"  # of drawn people: plain, default or hard
     seed: int = 0  # of drawn people
     # file of detected boxes to validate on, for data in COCO's form; none: the annotated boxes
@@ -119,18 +119,20 @@ def data_root(spec: DataSpec) -> Path:
     """
     if spec.root is not None:
         return Path(spec.root)
-    if spec.name == "own":
+    if spec.name == "custom":
         raise ValueError(
-            f"data `own` needs {ROOT}: the TOML file that describes it (see data/README.md)"
+            f"data `custom` needs {ROOT}: the TOML file that describes it (see data/README.md)"
         )
     if source_of(spec).drawn:
-        train, valid = spec.pictures
+        train, valid = spec.images
         folder = f"{spec.difficulty}_{train}_{valid}_seed{spec.seed}"
         return home() / "data" / "synthetic" / folder
     return home() / "data" / spec.name
 
 
-def open_data(spec: DataSpec, progress: bool = True, strict: bool = False) -> tuple[People, People]:
+def open_data(
+    spec: DataSpec, progress: bool = True, strict: bool = False
+) -> tuple[Annotations, Annotations]:
     """Read both splits, without the people of broken images.
 
     Args:
@@ -147,12 +149,12 @@ def open_data(spec: DataSpec, progress: bool = True, strict: bool = False) -> tu
     """
     train, valid = read_split(spec, "train", progress), read_split(spec, "valid", progress)
     return (
-        without_broken_pictures(train, strict, progress),
-        without_broken_pictures(valid, strict, progress),
+        without_broken_images(train, strict, progress),
+        without_broken_images(valid, strict, progress),
     )
 
 
-def read_split(spec: DataSpec, split: str, progress: bool = True) -> People:
+def read_split(spec: DataSpec, split: str, progress: bool = True) -> Annotations:
     """Read the annotations of a split, but no images. Missing drawn people are drawn.
 
     Args:
@@ -166,7 +168,7 @@ def read_split(spec: DataSpec, split: str, progress: bool = True) -> People:
     """
     source, root = source_of(spec), data_root(spec)
     if source.drawn:
-        write_synthetic(root, *spec.pictures, spec.seed, spec.difficulty, progress=progress)
+        write_synthetic(root, *spec.images, spec.seed, spec.difficulty, progress=progress)
     people = replace(source.read(root, split), title=drawn_title(root, split))
     if split == "valid" and spec.detections is not None:
         return with_detections(people, Path(spec.detections))

@@ -11,7 +11,7 @@ import numpy as np
 
 from posenfs.body.skeleton import COCO, Skeleton
 from posenfs.data.parsing import image_name, read_json
-from posenfs.data.sample import ROOT, CocoFile, DataError, People
+from posenfs.data.sample import ROOT, Annotations, CocoFile, DataError
 
 _PERSON = 1  # the id of COCO's category of people
 # Names of the splits in COCO, and in small copies of it.
@@ -33,7 +33,7 @@ def find_coco(root: Path, split: str) -> Path | None:
     return None
 
 
-def read_coco(root: Path, split: str) -> People:
+def read_coco(root: Path, split: str) -> Annotations:
     """Read the people of COCO's protocol: no crowds, at least one labelled keypoint.
 
     Keypoints of visibility 1 (labelled, not visible) and 2 are labelled. Boxes are the annotated
@@ -53,18 +53,18 @@ def read_coco(root: Path, split: str) -> People:
             f"no COCO annotation at {expected}; {ROOT} must hold annotations/ and the images (see "
             "data/README.md)"
         )
-    return people_of_file(
+    return annotations_of_file(
         path, COCO, f"coco {split}", "person", lambda names: _image_folder(root, split, names)
     )
 
 
-def people_of_file(
+def annotations_of_file(
     path: Path,
     skeleton: Skeleton,
     name: str,
     category: str,
     image_folder: Callable[[tuple[str, ...]], Path],
-) -> People:
+) -> Annotations:
     """Read the people of a file in COCO's form.
 
     Args:
@@ -108,7 +108,7 @@ def people_of_file(
         "box of no size": len(labelled) - len(rows),
     }
     person_ids = np.array([annotation["id"] for annotation in used])
-    return People(
+    return Annotations(
         name=name,
         skeleton=skeleton,
         root=image_folder(names),
@@ -186,7 +186,7 @@ def keypoint_category(path: Path, content: dict, name: str | None = None) -> dic
     )
 
 
-def with_detections(people: People, path: Path) -> People:
+def with_detections(people: Annotations, path: Path) -> Annotations:
     """Replace the annotated people of a COCO file by detected boxes, which have no keypoints.
 
     Args:
@@ -257,7 +257,7 @@ def _detected_box(
     return values
 
 
-def people_of_pictures(info: Path, image_folder: Path, detections: Path) -> People:
+def annotations_of_images(info: Path, image_folder: Path, detections: Path) -> Annotations:
     """Read detected boxes of images without annotations, such as COCO's test sets.
 
     Args:
@@ -272,7 +272,7 @@ def people_of_pictures(info: Path, image_folder: Path, detections: Path) -> Peop
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DataError(f"{info} must hold a list `images`, as COCO's image_info files do")
     no_ids = np.zeros(0, int)
-    no_people = People(
+    no_people = Annotations(
         name=info.stem,
         skeleton=COCO,
         root=image_folder,

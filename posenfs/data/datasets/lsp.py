@@ -7,7 +7,7 @@ import numpy as np
 
 from posenfs.body.skeleton import LSP
 from posenfs.data.parsing import read_mat
-from posenfs.data.sample import ROOT, DataError, People
+from posenfs.data.sample import ROOT, Annotations, DataError
 
 _TRAIN_IMAGES = 5000  # the first images train, the others validate; the data set defines no split
 _MIN_BOX = 8.0  # px: the smallest side of a box, also around a single keypoint
@@ -24,7 +24,7 @@ def find_lsp(root: Path, split: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def read_lsp(root: Path, split: str) -> People:
+def read_lsp(root: Path, split: str) -> Annotations:
     """Read the people of a split, one per image: train is images 1-5000, valid the others.
 
     Boxes enclose the labelled keypoints, because the data set has no boxes. The head size is the
@@ -59,7 +59,7 @@ def read_lsp(root: Path, split: str) -> People:
     low = np.where(labelled[..., None], points, np.inf).min(1)
     high = np.where(labelled[..., None], points, -np.inf).max(1)
     size = np.maximum(high - low, _MIN_BOX)
-    people = People(
+    people = Annotations(
         name=f"lsp {split}",
         skeleton=LSP,
         root=root / "images",

@@ -7,7 +7,7 @@ import numpy as np
 
 from posenfs.body.skeleton import HEAD_SHARE, HEAD_SOURCE, MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.parsing import finite_numbers, image_name, read_json, read_mat
-from posenfs.data.sample import ROOT, DataError, People
+from posenfs.data.sample import ROOT, Annotations, DataError
 
 # Keypoint k of the paper's order is keypoint FILE_ORDER[k] of a file (footnote 3).
 FILE_ORDER = tuple(MPII_FILE_KEYPOINTS.index(name) for name in MPII.keypoints)
@@ -30,7 +30,7 @@ def find_mpii(root: Path, split: str) -> Path | None:
     return None
 
 
-def read_mpii(root: Path, split: str) -> People:
+def read_mpii(root: Path, split: str) -> Annotations:
     """Read the people of annot/<split>.json.
 
     Head sizes and the keypoints for scoring come from gt_<split>.mat beside it.
@@ -48,10 +48,10 @@ def read_mpii(root: Path, split: str) -> People:
             f"no MPII annotation at {root / 'annot' / split}.json; {ROOT} must hold images/ and "
             "annot/ (see data/README.md)"
         )
-    return people_of_json(path, root / "images")
+    return annotations_of_json(path, root / "images")
 
 
-def people_of_json(path: Path, image_folder: Path) -> People:
+def annotations_of_json(path: Path, image_folder: Path) -> Annotations:
     """Read the people of a file such as valid.json.
 
     The files count pixels from 1 and give a centre and a scale; the box is the square of side
@@ -83,7 +83,7 @@ def people_of_json(path: Path, image_folder: Path) -> People:
     keypoints = np.where(visibility[..., None] > 0, joints - 1, 0)[:, FILE_ORDER]
     names = sorted({entry["image"] for entry in entries})
     position = {name: number for number, name in enumerate(names)}
-    return People(
+    return Annotations(
         name=f"mpii {path.stem}",
         skeleton=MPII,
         root=image_folder,

@@ -11,14 +11,14 @@ import numpy as np
 from posenfs.body.skeleton import HEAD_SHARE, HEAD_SOURCE, MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.datasets.mpii import FILE_ORDER, person_boxes
 from posenfs.data.parsing import image_name, read_mat
-from posenfs.data.sample import ROOT, DataError, People
+from posenfs.data.sample import ROOT, Annotations, DataError
 
 _FILE = "mpii_human_pose_v1_u12_1.mat"
 _VALID_EVERY = 10  # every tenth training image with usable people validates, in the file's order
 _RECTANGLES = 1000  # more than any image has; see person_id
 _SPLITS = {
-    "train": f"all but every {_VALID_EVERY}th training picture",
-    "valid": f"every {_VALID_EVERY}th training picture",
+    "train": f"all but every {_VALID_EVERY}th training image",
+    "valid": f"every {_VALID_EVERY}th training image",
     "test": "people who stand apart",
 }
 
@@ -28,7 +28,7 @@ class Release:
     """RELEASE of M images. MATLAB's structs are arrays of objects with field names."""
 
     path: Path
-    pictures: np.ndarray  # [M] struct image, annorect, …
+    images: np.ndarray  # [M] struct image, annorect, …
     training: np.ndarray  # [M] bool
     single_person: np.ndarray  # [M] numbers, from 1, of the rectangles of people who stand apart
 
@@ -47,11 +47,11 @@ def find_release(root: Path, split: str = "train") -> Path | None:
     return None
 
 
-def read_release(root: Path, split: str) -> People:
+def read_release(root: Path, split: str) -> Annotations:
     """Read the people of a split.
 
     The file has no validation split. Every tenth training image with usable people is one, so
-    results on valid do not compare with those on HRNet's valid.json. See `people_of_release`.
+    results on valid do not compare with those on HRNet's valid.json. See `annotations_of_release`.
 
     Args:
         root: The data folder.
@@ -66,7 +66,7 @@ def read_release(root: Path, split: str) -> People:
             f"no {_FILE} in {root} or its annot/; {ROOT} must hold it and images/ (see "
             "data/README.md)"
         )
-    return people_of_release(load_release(path), split)
+    return annotations_of_release(load_release(path), split)
 
 
 def load_release(path: Path) -> Release:
@@ -86,20 +86,20 @@ def load_release(path: Path) -> Release:
             f"{path}: RELEASE has the fields {', '.join(names):.200}; expected "
             f"{', '.join(fields)}; copy it again"
         )
-    pictures, training, single_person = (np.ravel(struct[0][name]) for name in fields)
-    if not {"image", "annorect"} <= set(pictures.dtype.names or ()):
+    images, training, single_person = (np.ravel(struct[0][name]) for name in fields)
+    if not {"image", "annorect"} <= set(images.dtype.names or ()):
         raise DataError(
-            f"{path}: annolist has the fields {pictures.dtype.names}; expected image and annorect"
+            f"{path}: annolist has the fields {images.dtype.names}; expected image and annorect"
         )
-    has_equal_lengths = len(pictures) == len(training) == len(single_person)
+    has_equal_lengths = len(images) == len(training) == len(single_person)
     if not has_equal_lengths or single_person.dtype != object:
         raise DataError(
-            f"{path}: annolist is of {len(pictures)} images, img_train of {len(training)}, "
+            f"{path}: annolist is of {len(images)} images, img_train of {len(training)}, "
             f"single_person of {len(single_person)}; copy it again"
         )
     if training.dtype.kind not in "biuf" or not np.isin(training, (0, 1)).all():
         raise DataError(f"{path}: img_train must be 0 or 1 for each image; copy it again")
-    return Release(path, pictures, training == 1, single_person)
+    return Release(path, images, training == 1, single_person)
 
 
 def load_struct(path: Path, variable: str) -> np.ndarray:
@@ -131,7 +131,7 @@ def load_struct(path: Path, variable: str) -> np.ndarray:
     return struct.ravel()
 
 
-def people_of_release(release: Release, split: str) -> People:
+def annotations_of_release(release: Release, split: str) -> Annotations:
     """Select the people of a split, in the file's order.
 
     train and valid are the people of training images who have a scale, a position and a labelled
@@ -168,14 +168,14 @@ def people_of_release(release: Release, split: str) -> People:
     if not people:
         raise DataError(
             f"{release.path}: nobody to use for {split} ({_SPLITS[split]}) in "
-            f"{len(release.pictures)} images"
+            f"{len(release.images)} images"
         )
     names = tuple(dict.fromkeys(person.image for person in people))
     position = {name: number for number, name in enumerate(names)}
     centers = np.array([person.center for person in people])
     scales = np.array([person.scale for person in people])
     folder = release.path.parent
-    return People(
+    return Annotations(
         name=f"mpii_release {split}",
         skeleton=MPII,
         root=(folder.parent if folder.name == "annot" else folder) / "images",
@@ -223,9 +223,9 @@ def _all_people(release: Release, training: bool) -> Iterator[_Person | _LeftOut
     """All people of the training or the test images."""
     for index in np.flatnonzero(release.training == training):
         place = f"{release.path}, image {index + 1}"
-        image = picture_name(place, release.pictures[index])
+        image = image_file_name(place, release.images[index])
         place += f" ({image})"
-        rectangles = struct_rows(place, "annorect", release.pictures[index]["annorect"])
+        rectangles = struct_rows(place, "annorect", release.images[index]["annorect"])
         if len(rectangles) >= _RECTANGLES:
             raise DataError(
                 f"{place}: {len(rectangles)} rectangles, but ids allow {_RECTANGLES - 1}; drop some"
@@ -312,7 +312,7 @@ def file_keypoints(place: str, rectangle: Mapping) -> tuple[np.ndarray, np.ndarr
     return keypoints, visibility
 
 
-def picture_name(place: str, entry: np.void) -> str:
+def image_file_name(place: str, entry: np.void) -> str:
     """Return the image name of an entry of annolist.
 
     Args:

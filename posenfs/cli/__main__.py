@@ -1,0 +1,5 @@
+"""Run the command line: `python -m posenfs.cli`."""
+
+from posenfs.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""Drawn people in the file formats of MPII and COCO."""

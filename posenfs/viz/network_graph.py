@@ -1,0 +1,261 @@
+"""The whole network (Fig. 3): image, backbone, a fabric for each part, vectors, score maps."""
+
+from itertools import pairwise
+from typing import Any
+
+from posenfs.body.parts import Part
+from posenfs.body.skeleton import Skeleton
+from posenfs.messages import many, plain_name
+from posenfs.model.network import PartHead, PoseNFS, check_image_size
+from posenfs.viz.canvas import CELL_COLOUR, GREY, Canvas, Point, blend
+from posenfs.viz.fabric_graph import TINY, FabricGraph
+from posenfs.viz.legend import place_fabric_legend
+from posenfs.viz.stick_body import part_colours
+
+_IMAGE = 56.0  # longer side of the image
+_KEYPOINT = (16.0, 8.0)  # size of a keypoint's score map
+_MAP, _ENTRY, _VECTORS, _SCORES = (74.0, 28.0), (56.0, 12.0), (116.0, 30.0), (60.0, 30.0)  # boxes
+_GAP = 16.0  # between boxes
+_LINK = 64.0  # length of the lines to and from the parts
+_NAME = 74.0  # width of a keypoint's name
+_STEP: dict[str, Any] = {"color": GREY, "penwidth": "0.8"}
+
+
+def draw_network(model: PoseNFS, skeleton: Skeleton, size: tuple[int, int] = (256, 256)) -> Canvas:
+    """Draw a network from the image to the score maps, each part in its colour with its fabric.
+
+    A keypoint of several parts, whose score maps are summed (Eq. 7), has a stripe of each colour.
+
+    Args:
+        model: The network.
+        skeleton: The skeleton of its keypoints.
+        size: (width, height) of the input image, in px.
+
+    Raises:
+        ValueError: The size is no multiple of the largest stride, or the numbers of keypoints of
+            skeleton and model differ.
+    """
+    check_image_size(size[1], size[0], model.stride)
+    if len(skeleton) != model.keypoints:
+        raise ValueError(
+            f"{skeleton.name} has {len(skeleton)} keypoints; the model predicts {model.keypoints}"
+        )
+    return _NetworkGraph(model, skeleton, size).canvas
+
+
+class _NetworkGraph:
+    """Places of everything in the network; the vertical middle is at y = 0."""
+
+    def __init__(self, model: PoseNFS, skeleton: Skeleton, size: tuple[int, int]):
+        self.canvas = Canvas("network")
+        self.model, self.skeleton, self.size = model, skeleton, size
+        self.colours = part_colours(model.parts)
+        self.names = [plain_name(name) for name in skeleton.keypoints]
+        architectures = model.architectures()
+        self.fabrics = [
+            FabricGraph(
+                model.spec, architectures[part.name], TINY, f"fabric/{part.name}", part.name
+            )
+            for part in model.parts
+        ]
+        self.frame = self.fabrics[0].size[1] + 44  # height of a part
+        middles = _centred(0, self.frame + 8, len(model.parts))
+        # The taller the parts, the wider the score maps are spread, so that lines stay apart.
+        spread = 0.6 * (self.frame + 8) * len(model.parts) / model.keypoints
+        self.keypoints = _centred(0, min(max(spread, 12.5), 26), model.keypoints)
+        self.pyramid = self._place_backbone()
+        # Left ends of the frame of a part, of what it contains, and of the gathered score maps.
+        self.left = self.pyramid + _LINK
+        self.entry = self.left + 10
+        self.fabric = self.entry + _ENTRY[0] + _GAP
+        self.vectors = self.fabric + self.fabrics[0].size[0] + 22
+        self.scores = self.vectors + _VECTORS[0] + _GAP
+        self.right = self.scores + _SCORES[0] + 10
+        self.gathered = self.right + _LINK
+        for part, head, fabric, y in zip(
+            model.parts, model.heads, self.fabrics, middles, strict=True
+        ):
+            self._place_part(part, head, fabric, y)
+        self._place_keypoints()
+        half_height = max(-middles[0] + self.frame / 2, -self.keypoints[0] + 10, 92)
+        self._place_headings(-half_height - 16)
+        place_fabric_legend(self.canvas, (0, half_height + 34), (), self.gathered + 90)
+
+    def _place_headings(self, y: float) -> None:
+        """Draw the name of each stage above it."""
+        # With vector_dim 1 there is no length: the number itself is the score (Table IV).
+        squashed = self.model.heads[0].vector_dim > 1
+        headings = "1×1 conv", "fabric", "vectors", "Eq. 5: length" if squashed else "score"
+        ends = self.entry, self.fabric, self.vectors, self.scores, self.right
+        for heading, (start, end) in zip(headings, pairwise(ends), strict=True):
+            self.canvas.heading(heading, start, end - 10, y)
+        self.canvas.heading("image", 0, _IMAGE, y)
+        self.canvas.heading("backbone", _IMAGE + _GAP, self.pyramid, y)
+        end = self.gathered + _KEYPOINT[0] + _NAME
+        self.canvas.heading("Eq. 7: gathered", self.gathered, end, y)
+
+    def _pixels(self, stride: int) -> str:
+        return f"{self.size[0] // stride} × {self.size[1] // stride} px"
+
+    def _place_image(self) -> float:
+        """Draw the image; return its right end."""
+        width, height = (_IMAGE * side / max(self.size) for side in self.size)
+        self.canvas.box(
+            "image",
+            (_IMAGE / 2, 0),
+            (width, height),
+            style="filled",
+            fillcolor=blend(CELL_COLOUR, 0.3),
+            tooltip=f"width × height: {self._pixels(1)}",
+            class_="stage",
+            **_STEP,
+        )
+        anchor = _IMAGE / 2, height / 2 + 10
+        self.canvas.text(anchor, self._pixels(1), size=8, colour=GREY, align="c")
+        return (_IMAGE + width) / 2
+
+    def _place_backbone(self) -> float:
+        """Draw the image, and the backbone with its maps, finest first; return the right end."""
+        canvas, backbone, strides = self.canvas, self.model.backbone, self.model.spec.strides
+        image_end = self._place_image()
+        left, name = _IMAGE + _GAP, type(backbone).__name__
+        maps_left = left + 10
+        backbone_fabric = getattr(backbone, "fabric", None)
+        if backbone_fabric is not None:
+            fabric = FabricGraph(
+                backbone_fabric.spec,
+                backbone_fabric.architecture,
+                TINY,
+                "fabric/backbone",
+                "backbone",
+            )
+            fabric.place(canvas, (maps_left, 9 - fabric.size[1] / 2))
+            maps_left += fabric.size[0] + _GAP
+        middles = _centred(9, _MAP[1] + 6, len(strides))
+        right = maps_left + _MAP[0] + 10
+        height = middles[-1] - middles[0] + _MAP[1] + 38
+        centre, size = ((left + right) / 2, 0), (right - left, height)
+        canvas.box("backbone", centre, size, style="rounded", tooltip=name, class_="stage", **_STEP)
+        canvas.text((left + 10, 14 - height / 2), name, size=10, bold=True)
+        canvas.curve("image", "backbone", (image_end, 0), (left, 0), **_STEP)
+        for stride, channels, y in zip(strides, backbone.channels, middles, strict=True):
+            label = f"1/{stride}, {channels} ch\n{self._pixels(stride)}"
+            corner = maps_left, y
+            self._place_box(f"map/{stride}", corner, _MAP, label, GREY, label, "map")
+        return right
+
+    def _place_part(self, part: Part, head: PartHead, fabric: FabricGraph, y: float) -> None:
+        """Draw one part in a frame whose middle is y, and lines to its keypoints' score maps."""
+        canvas, key, colour = self.canvas, part.name, self.colours[part.name]
+        title, top = plain_name(key), y - self.frame / 2
+        names = ", ".join(self.names[index] for index in part.keypoints)
+        canvas.box(
+            f"{key}/frame",
+            ((self.left + self.right) / 2, y),
+            (self.right - self.left, self.frame),
+            color=colour,
+            penwidth="1.4",
+            style="rounded",
+            tooltip=f"{title}: {names}",
+            class_="part",
+        )
+        canvas.text((self.entry, top + 14), title, size=10, bold=True)
+        start, end = (self.pyramid, 0), (self.left, y)
+        canvas.curve("backbone", f"{key}/frame", start, end, bend=0.5, **_STEP)
+        fabric.place(canvas, (self.fabric, top + 32))
+        self._place_entries(key, fabric)
+        self._place_scores(part, head, fabric, y + 9)
+        for index in part.keypoints:
+            canvas.curve(
+                f"{key}/scores",
+                f"keypoint/{index}",
+                (self.right - 10, y + 9),
+                (self.gathered, self.keypoints[index]),
+                bend=0.5,
+                through=((self.right, y + 9),),
+                color=colour,
+                penwidth="0.8",
+                tooltip=f"{title}: {self.names[index]}",
+                class_="gather",
+            )
+
+    def _place_entries(self, key: str, fabric: FabricGraph) -> None:
+        """Draw the 1x1 convolutions from the backbone's maps to a part's fabric."""
+        spec = self.model.spec
+        for row, channels in enumerate(self.model.backbone.channels):
+            x, y = fabric.at(spec.first - 1, row)
+            label = f"{channels} → {spec.channels(row)} ch"
+            entry, end = f"{key}/entry/{row}", self.entry + _ENTRY[0]
+            self.canvas.box(
+                entry,
+                (end - _ENTRY[0] / 2, y),
+                _ENTRY,
+                label,
+                color=GREY,
+                penwidth="0.6",
+                fontsize="7",
+                tooltip=f"1×1 convolution at 1/{spec.strides[row]}\n{label}",
+                class_="entry",
+            )
+            self.canvas.curve(entry, fabric.node(spec.first - 1, row), (end, y), (x, y), **_STEP)
+
+    def _place_scores(self, part: Part, head: PartHead, fabric: FabricGraph, y: float) -> None:
+        """Draw the vectors and the score maps of a part."""
+        spec, key, colour = self.model.spec, part.name, self.colours[part.name]
+        count, pixels = len(part.keypoints), self._pixels(spec.strides[0])
+        names = ", ".join(self.names[index] for index in part.keypoints)
+        vectors, scores = f"{key}/vectors", f"{key}/scores"
+        label = f"{many(count, 'keypoint')} × {many(head.vector_dim, 'number')}\n{pixels}"
+        tooltip = f"ReLU, 1×1 convolution to {count * head.vector_dim} ch\n{names}"
+        self._place_box(vectors, (self.vectors, y), _VECTORS, label, colour, tooltip, "vectors")
+        label, tooltip = f"{many(count, 'map')}\n{pixels}", f"scores: {names}"
+        self._place_box(scores, (self.scores, y), _SCORES, label, colour, tooltip, "scores")
+        output = fabric.node(spec.end - 1, 0)
+        start, end = fabric.at(spec.end - 1, 0), (self.vectors, y)
+        self.canvas.curve(output, vectors, start, end, bend=0.5, **_STEP)
+        self.canvas.curve(vectors, scores, (self.scores - _GAP, y), (self.scores, y), **_STEP)
+
+    def _place_box(
+        self,
+        name: str,
+        left: Point,
+        size: Point,
+        label: str,
+        colour: str,
+        tooltip: str,
+        class_: str,
+    ) -> None:
+        """Draw a box whose left side has its middle there."""
+        self.canvas.box(
+            name,
+            (left[0] + size[0] / 2, left[1]),
+            size,
+            label,
+            color=colour,
+            penwidth="0.8",
+            fontsize="8",
+            tooltip=tooltip,
+            class_=class_,
+        )
+
+    def _place_keypoints(self) -> None:
+        """Draw the gathered score map of each keypoint, in the colours of its parts."""
+        for index, (name, y) in enumerate(zip(self.names, self.keypoints, strict=True)):
+            parts = [part.name for part in self.model.parts if index in part.keypoints]
+            self.canvas.bar(
+                f"keypoint/{index}",
+                (self.gathered, y - _KEYPOINT[1] / 2),
+                _KEYPOINT,
+                [(self.colours[part], 1 / len(parts)) for part in parts],
+                tooltip=f"{name}: {' + '.join(map(plain_name, parts))}",
+                class_="keypoint",
+            )
+            self.canvas.text((self.gathered + _KEYPOINT[0] + 5, y), name, size=8)
+        pixels = self._pixels(self.model.spec.strides[0])
+        label = f"{many(len(self.names), 'score map')}, {pixels}"
+        self.canvas.text((self.gathered, self.keypoints[-1] + 16), label, size=8, colour=GREY)
+
+
+def _centred(middle: float, pitch: float, count: int) -> list[float]:
+    """Return equally spaced heights around a middle."""
+    return [middle + pitch * (index - (count - 1) / 2) for index in range(count)]

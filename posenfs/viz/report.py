@@ -1,0 +1,219 @@
+"""Executed notebooks as HTML pages that need no internet."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+import nbformat
+import plotly.graph_objects as go
+import plotly.io
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor, TagRemovePreprocessor
+from plotly.offline import get_plotlyjs
+
+from posenfs.data.datasets.catalogue import home
+from posenfs.data.files import check_writable, write_atomic
+from posenfs.search.build import TENSORS
+from posenfs.search.run_dir import Run, RunError
+from posenfs.study.experiments import TABLES
+from posenfs.study.sweep import parse_parameters, read_notebook, run_notebook
+from posenfs.viz.run_summary import run_summary
+
+_WITHOUT_LIVE = TagRemovePreprocessor(remove_cell_tags={"live"}, enabled=True)
+_PLOTLY = "application/vnd.plotly.v1+json"
+_FOLDED = {"parameters": "Parameters", "injected-parameters": "Parameters of this run"}
+
+
+class RenderOutputs(Preprocessor):
+    """Convert plotly figures to HTML, and show stderr as plain output.
+
+    A headless run leaves figures as data that a page does not show. Progress bars are written to
+    stderr, which a page would highlight as an error.
+    """
+
+    def preprocess_cell(
+        self, cell: nbformat.NotebookNode, resources: dict, index: int
+    ) -> tuple[nbformat.NotebookNode, dict]:
+        """Convert the outputs of one cell."""
+        for output in cell.get("outputs", ()):
+            if output.get("name") == "stderr":
+                output["name"] = "stdout"
+            data = output.get("data", {})
+            if _PLOTLY in data:
+                content = data[_PLOTLY]
+                figure = go.Figure(content["data"], content["layout"], skip_invalid=True)
+                data.clear()
+                data["text/html"] = plotly.io.to_html(
+                    figure, full_html=False, include_plotlyjs=False
+                )
+        return cell, resources
+
+
+class FoldParameters(Preprocessor):
+    """Fold the cells of parameters: those of the notebook, and those injected by papermill."""
+
+    def preprocess_cell(
+        self, cell: nbformat.NotebookNode, resources: dict, index: int
+    ) -> tuple[nbformat.NotebookNode, dict]:
+        """Replace one cell of parameters by folded HTML."""
+        tags = [tag for tag in cell.metadata.get("tags", ()) if tag in _FOLDED]
+        if cell.cell_type != "code" or not tags:
+            return cell, resources
+        # One line of HTML, because Markdown ends HTML at a blank line.
+        code = html.escape(cell.source).replace("\n", "&#10;")
+        title = _FOLDED[tags[0]]
+        folded = f"<details><summary>{title}</summary><pre>{code}</pre></details>"
+        return nbformat.v4.new_markdown_cell(folded), resources
+
+
+def write_report(notebook: Path, target: Path) -> Path:
+    """Write an executed notebook as one HTML file that contains its figures and plotly.
+
+    The notebook of a run gets a summary of the run after its first cell. Cells of parameters are
+    folded. Cells tagged `live`, which describe buttons that a page does not have, are removed.
+
+    Args:
+        notebook: The executed notebook.
+        target: The HTML file.
+
+    Returns:
+        The target.
+
+    Raises:
+        FileNotFoundError: There is no such notebook.
+        NotebookError: The file is not a notebook.
+        ValueError: The notebook was not executed.
+    """
+    if not notebook.is_file():
+        raise FileNotFoundError(
+            f"no executed notebook at {notebook}; run it first with `posenfs run`"
+        )
+    content = read_notebook(notebook)
+    if not any(cell.get("outputs") for cell in content.cells):
+        raise ValueError(
+            f"{notebook} has no outputs: it was not executed; run it first with `posenfs run`"
+        )
+    # With the state of widgets the page would download their code; it shows static images.
+    content.metadata.pop("widgets", None)
+    if (notebook.parent / "config.json").is_file():
+        summary = run_summary(Run(notebook.parent))
+        content.cells.insert(1, nbformat.v4.new_markdown_cell(summary))
+    preprocessors = [CoalesceStreamsPreprocessor, RenderOutputs, FoldParameters, _WITHOUT_LIVE]
+    exporter = HTMLExporter(preprocessors=preprocessors, embed_images=True)
+    # Without these URLs the page downloads nothing.
+    exporter.require_js_url = ""
+    exporter.mathjax_url = ""
+    exporter.mermaid_js_url = ""
+    exporter.jquery_url = ""
+    page, _ = exporter.from_notebook_node(content, {"metadata": {"name": target.stem}})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    plotly_script = f"<script>{get_plotlyjs()}</script></head>"
+    write_atomic(target, page.replace("</head>", plotly_script, 1))
+    return target
+
+
+# Tables whose notebook has another name.
+_NOTEBOOK_NAMES = {"rules": "released_rules"}
+# The pages that report_table writes.
+PAGES = (*TABLES, "released_rules", "are_parts_different")
+
+
+def report_table(table: str, output: Path | None = None, parameters: Sequence[str] = ()) -> Path:
+    """Execute the notebook of a page, write the page, and update reports/index.html.
+
+    Args:
+        table: One of PAGES.
+        output: The page; by default reports/<table>.html, with the parameters in its name.
+        parameters: Parameters of the notebook, e.g. "epochs=60".
+
+    Returns:
+        The page.
+
+    Raises:
+        FileNotFoundError: There is no such notebook, e.g. outside the project's folder.
+        NotebookError: The notebook does not have a parameter, or a cell failed.
+    """
+    reports = home() / "reports"
+    source = _notebook(f"{_NOTEBOOK_NAMES.get(table, table)}.ipynb")
+    values = parse_parameters(source, parameters)
+    if output is not None:
+        check_writable(output)
+    suffixes = [f"{name}_{value}" for name, value in values.items() if name != "publish"]
+    name = "_".join([source.stem, *suffixes])
+    executed = reports / f"{name}.ipynb"
+    run_notebook(source, executed, values, progress=False)
+    page = write_report(executed, output or reports / f"{name}.html")
+    write_index(reports)
+    return page
+
+
+RUN_NOTEBOOK = "run_page.ipynb"  # shows a run from the files of its folder
+
+
+def report_run(run: Run, output: Path | None = None) -> Path:
+    """Execute the notebook that shows a run from its folder, and write its page.
+
+    Args:
+        run: A finished run, or one with a checkpoint. It is not changed.
+        output: The page; by default report.html in the run's folder, beside the executed
+            report.ipynb.
+
+    Returns:
+        The page.
+
+    Raises:
+        RunError: The run has no weights yet, or is a model's folder.
+        FileNotFoundError: The notebook is missing, e.g. outside the project's folder.
+        NotebookError: A cell failed.
+    """
+    run.check_searched()
+    run.experiment()
+    if not (run.folder / TENSORS).is_file() and not run.checkpoints():
+        raise RunError(
+            f"{run.folder} has no weights yet ({run.state()}): there is nothing to show before the "
+            f"end of its first epoch; `posenfs status {run.name}` shows its progress"
+        )
+    source = _notebook(RUN_NOTEBOOK)
+    executed = run.folder / "report.ipynb"
+    run_notebook(source, executed, {"run": str(run.folder.resolve())}, progress=False)
+    return write_report(executed, output or executed.with_suffix(".html"))
+
+
+def _notebook(name: str) -> Path:
+    """Return the path of one of the project's notebooks."""
+    path = home() / "notebooks" / name
+    if not path.is_file():
+        raise FileNotFoundError(f"no notebook {path}; reports are written in the project's folder")
+    return path
+
+
+def write_index(reports: Path) -> Path:
+    """Write index.html, which lists all pages of a folder and of the runs below it.
+
+    Args:
+        reports: The folder of the pages.
+
+    Returns:
+        The path of index.html.
+    """
+    index = reports / "index.html"
+    pages = sorted(page for page in reports.glob("*.html") if page != index)
+    pages += sorted(reports.glob("runs/*/*.html"))
+    tables = {_NOTEBOOK_NAMES.get(name, name): table for name, table in TABLES.items()}
+    lines = []
+    for page in pages:
+        relative = page.relative_to(reports)
+        table = tables.get(page.stem)
+        title = relative.with_suffix("").as_posix()
+        if table is not None:
+            title = f"{table.title}: {table.question}"
+        link = quote(relative.as_posix())
+        lines.append(f"<li><a href='{link}'>{html.escape(title)}</a></li>")
+    style = "body { font: 16px/1.6 sans-serif; max-width: 50em; margin: 3em auto; padding: 0 1em }"
+    head = (
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        f"<title>posenfs: reports</title><style>{style}</style>"
+    )
+    write_atomic(index, f"{head}<h1>Reports</h1><ul>{''.join(lines)}</ul></html>\n")
+    return index

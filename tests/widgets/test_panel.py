@@ -1,0 +1,172 @@
+"""The panel without a browser: it shows the state of the run's folder."""
+
+import asyncio
+import os
+import re
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from tests.search.test_engine import search
+
+from posenfs.messages import plain_name
+from posenfs.search.detached import detach, send
+from posenfs.search.run_dir import Run, RunError
+from posenfs.widgets.panel import SearchPanel
+
+
+@pytest.fixture
+def panel(tiny, tmp_path):
+    panel = SearchPanel(search(tiny, tmp_path / "run"))
+    yield panel
+    panel.driver.stop()
+    panel.driver.wait()
+
+
+def until(panel, condition, patience=60):
+    end = time.monotonic() + patience
+    while not condition() and time.monotonic() < end:
+        panel.refresh()
+        time.sleep(0.02)
+    assert condition(), (panel.state.value, panel.message.value)
+
+
+def press(panel, name):
+    until(panel, lambda: not panel.buttons[name].disabled)
+    panel.buttons[name].click()
+
+
+def test_buttons(panel):
+    assert "ready" in panel.state.value and panel.buttons["pause"].disabled
+    press(panel, "step")
+    until(
+        panel, lambda: "paused" in panel.state.value and "step <b>1</b> of 8" in panel.state.value
+    )
+    press(panel, "epoch")
+    until(
+        panel, lambda: "paused" in panel.state.value and "step <b>4</b> of 8" in panel.state.value
+    )
+    assert panel.moment.options == [0, 4] and panel.moment.value == 4
+    panel.moment.value = 0
+    press(panel, "rewind")
+    until(panel, lambda: "step <b>0</b> of 8" in panel.state.value and not panel.driver.doing)
+    press(panel, "run")
+    until(panel, lambda: "finished" in panel.state.value)
+    assert (
+        panel.buttons["run"].disabled and panel.buttons["stop"].disabled and panel.bar.value == 1.0
+    )
+    panel.name.value = "side"
+    panel.moment.value = 4
+    press(panel, "branch")
+    panel.driver.wait()
+    assert Run(panel.run.folder.with_name("side")).status()["step"] == 4
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_every_tab_shows_its_view(panel, number):
+    panel.driver.search.finish()
+    panel.tabs.selected_index = number
+    view = panel.views[number]
+    until(panel, lambda: not getattr(view, "busy", False))
+    panel.refresh()
+    assert panel.message.value == ""
+    content = str([vars(view)[key] for key in vars(view)])
+    assert len(content) > 300
+
+
+def test_fabric_of_a_step(panel):
+    search = panel.driver.search
+    search.finish()
+    panel.refresh()
+    fabric = panel.views[3]
+    panel.tabs.selected_index = 3
+    now = fabric.graph.svg
+    assert fabric.now.value and panel.moment.value == 8
+    panel.moment.value = 0
+    assert fabric.moment.value == 0 and not fabric.now.value and fabric.graph.svg != now
+    first_part = plain_name(next(iter(fabric.subject.specs)))
+    for label in ("the beginning", "step 4", first_part):
+        fabric.less.value = dict(fabric.less.options)[label]
+        assert "svg" in fabric.graph.svg
+    fabric.cell.value = fabric.cell.options[1][1]
+    assert "svg" in fabric.inside.svg
+    fabric.cell.value = None
+    assert fabric.inside.svg == ""
+    part = list(fabric.subject.specs)[1]
+    node = re.search(r'class="node cell">\s*<title>(1/[^<]+)</title>', fabric.graph.svg)[1]
+    fabric._choose(node)  # as a click does
+    assert fabric.cell.value[0] == part and "svg" in fabric.inside.svg
+    fabric._choose(node)
+    assert fabric.cell.value is None
+    fabric.now.value = True
+    fabric.less.value = None
+    assert fabric.graph.svg == now
+
+
+def test_run_open_in_another_process(panel):
+    other = SearchPanel(Run(panel.run.folder), "cpu")  # as another notebook has it
+    assert (
+        "This run is open in" in other.message.value
+        and f"process {os.getpid()}" in other.message.value
+    )
+    assert all(
+        other.buttons[name].disabled for name in ("run", "pause", "step", "ten", "epoch", "stop")
+    )
+
+
+def test_run_whose_process_is_gone(tiny, tmp_path):
+    closed = search(tiny, tmp_path / "run")
+    closed.close()
+    panel = SearchPanel(Run(closed.run.folder), "cpu")
+    assert "exited unexpectedly" in panel.state.value and not panel.buttons["run"].disabled
+
+
+def test_error_is_shown(panel):
+    panel.name.value = "a/b"
+    press(panel, "branch")
+    panel.driver.wait()
+    panel.refresh()
+    assert "an experiment&#x27;s name is a folder&#x27;s name" in panel.message.value
+
+
+def test_new_panel_shows_the_same(panel):
+    panel.driver.search.finish()
+    panel.refresh()
+    other = SearchPanel(Run(panel.run.folder), "cpu")
+    assert other.state.value == panel.state.value and other.moment.options == panel.moment.options
+
+
+def test_experiment_runs_in_a_separate_process(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "notebooks").mkdir()
+    first = SearchPanel(replace(tiny, name="apart"), "cpu")
+    assert "ready" in first.state.value and "step <b>0</b> of ?" in first.state.value
+    press(first, "step")
+    until(
+        first, lambda: "paused" in first.state.value and "step <b>1</b> of 8" in first.state.value
+    )
+    again = SearchPanel(replace(tiny, name="apart"), "cpu")  # as in a new kernel
+    assert again.state.value == first.state.value and again.run.status()["pid"] != os.getpid()
+    press(again, "stop")
+    until(again, lambda: "stopped" in again.state.value and not again.driver.under_way)
+    with pytest.raises(RunError, match="holds another experiment"):
+        SearchPanel(replace(tiny, name="apart", vector_dim=4))
+
+
+def test_finished_runs_to_the_end_without_a_kernel(panel, capsys):
+    metrics = asyncio.run(panel.finished())
+    assert metrics == panel.run.metrics()["metrics"] and panel.driver.search.finished
+    assert "svg" in panel.still() and "data:image/png" in panel.still()
+
+
+def test_finished_waits_for_the_process_that_runs_the_search(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run, results = detach(replace(tiny, name="apart"), None, "cpu", held=True), []
+    panel = SearchPanel(replace(tiny, name="apart"), "cpu")
+    waiting = threading.Thread(target=lambda: results.append(asyncio.run(panel.finished())))
+    waiting.start()
+    send(run, "resume")
+    waiting.join(60)
+    assert results == [run.metrics()["metrics"]]
