@@ -1,51 +1,18 @@
-"""The house: a room imports only from lower floors, and inside a room files build on each other in the order here."""
+"""The layers: a package imports only from packages below it, and no module imports in a circle."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "posenfs"
 
-# Floors from the ground up; inside a room the files in the order in which they build on each other.
-ROOMS = {
-    "body": ["words", "skeleton", "parts"],
-    "data": [
-        "files", "geometry", "heatmaps", "sample", "parsing", "images",
-        "datasets.figures", "datasets.scenery", "datasets.drawing", "datasets.synthetic",
-        "datasets.mpii", "datasets.mpii_release", "datasets.coco", "datasets.lsp", "datasets.own",
-        "datasets.catalogue", "check",
-        "augment", "cache", "loader",
-    ],
-    "model": [
-        "space", "operations", "architecture", "fabric", "vectors", "losses",
-        "backbones.pretrained", "backbones.mobilenet_v2", "backbones.resnet", "backbones.hrnet", "backbones.fabric",
-        "backbones", "network", "reference", "released", "baselines", "cost", "expected_cost", "memory", "latency",
-        "prune", "folded", "tensors", "watch",
-    ],
-    "evaluation": ["stats", "seeds", "oks", "metrics", "scoring", "submission", "truth", "predict", "images"],
-    "search": [
-        "signals", "experiment", "ranks", "provenance", "strategies", "forward", "feed", "failures", "run", "saved",
-        "shipped", "result", "steering", "engine", "detached",
-    ],
-    "study": [
-        "audit", "sweep", "costs", "speed", "testing", "pruning", "children", "distinctness", "comparing", "gathering",
-        "decoding", "submitting", "experiments", "results", "rows", "row_costs", "tables", "engines", "ablation",
-        "calibration", "planning", "watching", "campaign",
-    ],
-    "show": [
-        "canvas", "operation_bars", "legend", "fabric_graph", "graphs", "difference_graph", "cell_graph", "stick_body", "part_graph",
-        "body_graph", "network_graph", "curves", "errors", "costs", "architectures", "vectors", "poses", "stills",
-        "predictions", "labels", "ablations", "table_page", "run_summary", "report",
-    ],
-    "workbench": [
-        "threads", "kernel", "following", "driver", "display", "subject", "drawing", "moment", "views", "panel",
-        "editor", "explorer", "browser", "designer",
-    ],
-    "commands": ["search", "runs", "study", "models", "data", "evaluation", "doctor"],
-}  # fmt: skip
-IN_ROOMS = [f"posenfs.{room}.{file}" for room, files in ROOMS.items() for file in files]
-HOUSE = ["posenfs.plugins", *IN_ROOMS, "posenfs.cli"]
+# From the bottom up. A package may import from itself and from those before it.
+LAYERS = [
+    "errors", "messages", "plugins",
+    "body", "data", "model", "evaluation", "search", "study", "viz", "widgets", "cli",
+]  # fmt: skip
 
 
 def _module(path: Path) -> str:
@@ -53,34 +20,43 @@ def _module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+FILES = {_module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
 def _imports(path: Path) -> set[str]:
-    found = set()
+    """The modules of posenfs that a file imports, wherever in the file."""
+    imported = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: import posenfs modules by their whole name"
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in HOUSE else node.module for name in names}
-    return {name for name in found if name.split(".")[0] == "posenfs"}
+            imported |= {name if name in FILES else str(node.module) for name in names}
+    return {name for name in imported if name.split(".")[0] == "posenfs"}
 
 
-PACKAGES = {"posenfs", "posenfs.data.datasets", *(f"posenfs.{room}" for room in ROOMS)}
-FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if _module(path) not in PACKAGES]
+def _layer(module: str) -> int:
+    return LAYERS.index(module.split(".")[1])
 
 
-def test_every_file_has_its_place():
-    assert {_module(path) for path in FILES} == set(HOUSE)
+def test_every_module_belongs_to_a_layer():
+    assert {name.split(".")[1] for name in FILES if name != "posenfs"} == set(LAYERS)
 
 
-@pytest.mark.parametrize("path", FILES, ids=_module)
-def test_imports_only_from_below(path):
-    own = HOUSE.index(_module(path))
-    for name in _imports(path):
-        assert name in HOUSE, f"{_module(path)} imports {name}, which has no place"
-        assert HOUSE.index(name) < own, f"{_module(path)} imports {name} from above"
+@pytest.mark.parametrize("module", [name for name in FILES if name != "posenfs"])
+def test_imports_only_from_below(module):
+    for name in _imports(FILES[module]):
+        assert name in FILES, f"{module} imports {name}, which does not exist"
+        assert _layer(name) <= _layer(module), f"{module} imports {name} from a layer above"
 
 
-def test_rooms_themselves_import_nothing():
-    for room in (*ROOMS, "data/datasets"):
-        assert not _imports(PACKAGE / room / "__init__.py")
+def test_no_module_imports_in_a_circle():
+    graph = {name: _imports(path) - {name} for name, path in FILES.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+def test_packages_themselves_import_nothing():
+    for module, path in FILES.items():
+        if path.name == "__init__.py" and module not in ("posenfs", "posenfs.model.backbones"):
+            assert not _imports(path), f"{module} imports from posenfs"
