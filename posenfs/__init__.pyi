@@ -107,7 +107,7 @@ from .search.detached import (
 )
 from .search.experiment import Experiment as Experiment
 from .search.run_dir import (
-    Run as Run,
+    RunDir as RunDir,
     find_run as find_run,
     list_runs as list_runs,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 if TYPE_CHECKING:  # commands import what they need as they run, so that help comes at once
-    from posenfs.search.run_dir import Run
+    from posenfs.search.run_dir import RunDir
 
 _Parameters = Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")]
 
@@ -213,13 +213,13 @@ def compare(
         )
 
 
-def _searched(source: str) -> "Run":
+def _searched(source: str) -> "RunDir":
     """A run whose config can be read; raises RunError for a model's folder."""
     from posenfs.search.run_dir import find_run
 
     run = find_run(source)
     run.experiment()
-    run.check_searched()
+    run.check_is_run()
     return run
 
 

@@ -12,7 +12,8 @@ from tests.search.test_engine import search
 
 from posenfs.cli.main import main
 from posenfs.search.detached import detach, follow, send
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir
 
 
 @pytest.fixture
@@ -42,17 +43,17 @@ def test_steered_from_another_process(long, tmp_path, capsys):
     with pytest.raises(RunError, match="in use"):
         search(long, tmp_path / "run")
     paused = send(run, "pause")
-    assert paused["state"] == "paused" and send(Run(run.folder), "pause")["step"] == paused["step"]
+    assert paused["state"] == "paused" and send(RunDir(run.folder), "pause")["step"] == paused["step"]
     send(run, "step", 3)
     wait_for(run, "paused")
     assert run.status()["step"] == paused["step"] + 3
-    assert send(run, "checkpoint")["step"] in run.checkpoints()
+    assert send(run, "checkpoint")["step"] in run.checkpoints.steps()
     main(["control", str(run.folder), "resume"])
     assert "running at step" in capsys.readouterr().out
     main(["control", str(run.folder), "stop"])
     ended = follow(run, progress=False)
     assert (
-        ended["state"] == "interrupted" and ended["step"] in run.checkpoints() and not run.in_use()
+        ended["state"] == "interrupted" and ended["step"] in run.checkpoints.steps() and not run.in_use()
     )
     with pytest.raises(RunError, match="no search is under way"):
         send(run, "pause")
@@ -62,7 +63,7 @@ def test_steered_from_another_process(long, tmp_path, capsys):
 
 def test_what_was_said_before_is_not_for_the_next(tiny, tmp_path):
     search(tiny, tmp_path).close()
-    Run(tmp_path).command("stop")
+    RunDir(tmp_path).command("stop")
     again = search(tiny, tmp_path)
     again.finish()
     assert again.finished and again.run.status()["command"] == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from posenfs.search import engine
+from posenfs.search import session as engine
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
 
@@ -43,7 +43,7 @@ def test_the_best_epoch_is_what_it_found(patient, scripted, tmp_path):
     metrics = search.finish()
     assert search.finished and search.epoch_number == 4 and len(scripted) == 1
     assert [row["judged"] for row in search.run.history() if "judged" in row] == [10, 30, 20, 30]
-    best = search.run.load_checkpoint(2 * search.steps_per_epoch)
+    best = search.run.checkpoints.load(2 * search.steps_per_epoch)
     said = search.run.metrics()
     assert said["chosen"] == {
         "epoch": 2, "epochs": 4, "score": 30.0, "judged_by": "30% of mpii train by image, not trained on (seed 0)",
@@ -60,7 +60,7 @@ def test_the_best_epoch_is_what_it_found(patient, scripted, tmp_path):
     again.rewind(3 * again.steps_per_epoch)  # from the last epoch's weights, not the best one's
     assert (
         not again.finished
-        and again.metrics == again.run.load_checkpoint(3 * again.steps_per_epoch)["metrics"]
+        and again.metrics == again.run.checkpoints.load(3 * again.steps_per_epoch)["metrics"]
     )
 
 

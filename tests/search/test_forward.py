@@ -17,7 +17,7 @@ from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
 from posenfs.search.batches import examples_of
 from posenfs.search.forward import Forward
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES, Examples, Synchronous
 from posenfs.study.audit import tiny_examples, tiny_network
@@ -89,8 +89,8 @@ def test_recomputing_changes_no_bit(tiny, tmp_path):
         experiment = replace(tiny, runtime=replace(tiny.runtime, recompute=recompute))
         search = Search(experiment, tmp_path / str(recompute), "cpu", progress=False)
         search.finish()
-        run = Run(search.run.folder)
-        found.append((run.history(), run.load_checkpoint(run.checkpoints()[-1])["model"]))
+        run = RunDir(search.run.folder)
+        found.append((run.history(), run.checkpoints.load(run.checkpoints.steps()[-1])["model"]))
     (history, weights), (other, others) = found
     assert history == other
     assert all(weights[name].equal(others[name]) for name in weights)

@@ -19,10 +19,11 @@ from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.files import atomic_path
 from posenfs.data.sample import DataError
 from posenfs.model.space import FabricSpec
-from posenfs.search import engine
+from posenfs.search import session as engine
 from posenfs.search.detached import detach
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
 from tests.sweeps import sweep
@@ -56,10 +57,10 @@ def undisturbed_from_images(from_images, tmp_path_factory):
 
 
 def same_run(folder, undisturbed):
-    ours, theirs = Run(folder), undisturbed.run
+    ours, theirs = RunDir(folder), undisturbed.run
     for name in ("history.jsonl", "config.json"):
         assert (ours.folder / name).read_bytes() == (theirs.folder / name).read_bytes(), name
-    a, b = (run.load_checkpoint(run.checkpoints()[-1])["model"] for run in (ours, theirs))
+    a, b = (run.checkpoints.load(run.checkpoints.steps()[-1])["model"] for run in (ours, theirs))
     assert all(a[key].equal(b[key]) for key in b)
     (steps_a, arch_a), (steps_b, arch_b) = ours.architectures(), theirs.architectures()
     assert steps_a.tolist() == steps_b.tolist()
@@ -171,7 +172,7 @@ def test_interrupt_finishes_the_step_saves_and_goes_on(undisturbed, tiny, tmp_pa
     with pytest.raises(KeyboardInterrupt, match=r"stopped after step 1 of .* goes on from here"):
         running.finish()
     assert running.run.status()["state"] == "interrupted"
-    assert running.run.checkpoints() == [1]
+    assert running.run.checkpoints.steps() == [1]
     search(tiny, tmp_path).finish()
     same_run(tmp_path, undisturbed)
 
@@ -215,7 +216,7 @@ def test_what_a_kill_leaves_half_written_is_swept_away(undisturbed, tiny, tmp_pa
     }
     for path in others:  # of editors, file managers, Jupyter
         path.mkdir() if path.suffix == ".d" else path.touch()
-    assert len(Run(tmp_path).architectures()[0]) > 1  # a reader never sees them
+    assert len(RunDir(tmp_path).architectures()[0]) > 1  # a reader never sees them
     search(tiny, tmp_path).finish()
     assert {path for path in tmp_path.rglob(".*") if path.name != ".lock"} == others
     same_run(tmp_path, undisturbed)
@@ -260,7 +261,7 @@ def test_other_data_are_not_gone_on_with(tiny, drawn, tmp_path):
 
 def test_what_changed_since_is_said_and_threads_are_restored(tiny, tmp_path, capsys):
     search(tiny, tmp_path).close()
-    run, threads = Run(tmp_path), torch.get_num_threads()
+    run, threads = RunDir(tmp_path), torch.get_num_threads()
     then = run.provenance()
     run.write_json(
         "provenance.json",
@@ -300,7 +301,7 @@ def test_an_update_that_explodes_is_not_saved(tiny, tmp_path):
         NonFiniteLoss, match=rf"a weight is not finite at step {running.steps} .*step {good} in"
     ):
         running.finish()
-    assert running.run.checkpoints() == [good]
+    assert running.run.checkpoints.steps() == [good]
 
 
 def test_a_broken_checkpoint_is_named(tiny, tmp_path):
@@ -458,7 +459,7 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_checkpoint(tiny, tmp_
         NonFiniteLoss, match=rf"loss is nan at step {good + 1} \(epoch 2\).*step {good} in"
     ):
         running.finish()
-    assert running.run.checkpoints() == [good]
+    assert running.run.checkpoints.steps() == [good]
     assert running.run.status()["state"] == "failed"
     assert max(row["step"] for row in running.run.history()) == good
 
@@ -670,7 +671,8 @@ def test_an_unwritable_folder_is_named(tiny, tmp_path):
 def test_a_second_process_is_refused_and_the_same_one_takes_over(tiny, tmp_path):
     first = search(tiny, tmp_path / "run")
     code = f"""
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import Run
 try:
     with Run({str(tmp_path / "run")!r}).lock(): print("got in")
 except RunError as error: print(error)
@@ -722,12 +724,12 @@ def test_whoever_looks_on_sees_alpha_and_beta_before_the_next_checkpoint(tiny, t
     going = search(replace(tiny, runtime=replace(tiny.runtime, log_every=1)), tmp_path)
     for step in (1, 2):
         going.step()
-        steps, architectures = Run(tmp_path).architectures()
+        steps, architectures = RunDir(tmp_path).architectures()
         assert steps.tolist() == list(range(step + 1))
         for name, own in going.model.architectures().items():
             assert architectures[name].alpha[-1].equal(own.alpha)
     going.checkpoint()
-    assert Run(tmp_path).architectures()[0].tolist() == [0, 1, 2]
+    assert RunDir(tmp_path).architectures()[0].tolist() == [0, 1, 2]
     assert [path.name for path in sorted((tmp_path / "architecture").iterdir())] == ["00000002.npz"]
 
 
@@ -780,7 +782,7 @@ def test_a_finished_search_holds_no_lock_until_it_is_rewound(tiny, tmp_path):
     code = f"""
 import sys
 from posenfs.search.session import Search
-from posenfs.search.run_dir import RunError
+from posenfs.search.checkpoints import RunError
 other = Search({str(tmp_path)!r}, device="cpu", progress=False)
 print(other.finished, other.metrics["pckh@0.5"], flush=True)
 sys.stdin.readline()
@@ -791,7 +793,7 @@ other.rewind(1)
 print(other.step_number, other.run.status()["pid"])
 """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with Run(tmp_path).lock():  # as an older version holds it
+    with RunDir(tmp_path).lock():  # as an older version holds it
         other = subprocess.Popen([sys.executable, "-c", code], **pipes)
         assert other.stdout.readline() == f"True {one.metrics['pckh@0.5']}\n"
         assert load_model(tmp_path).model.heads
@@ -801,9 +803,9 @@ print(other.step_number, other.run.status()["pid"])
             f"is in use by a Python process (process {os.getpid()} on " in other.stdout.readline()
         )
     one.rewind(3)
-    assert Run(tmp_path).in_use()
+    assert RunDir(tmp_path).in_use()
     one.finish()
-    assert not Run(tmp_path).in_use()
+    assert not RunDir(tmp_path).in_use()
     print("go on", file=other.stdin, flush=True)
     assert other.communicate()[0] == f"1 {other.pid}\n"
     with pytest.raises(

@@ -155,11 +155,11 @@ def test_every_strategy_finishes_and_repeats_itself(name, backbone_fabric, tiny,
     experiment = replace(tiny, **settings, backbone_fabric=backbone_fabric)
     search = Search(experiment, tmp_path / "whole", device="cpu", progress=False)
     w, scores = (
-        [p.clone() for p in found] for found in (search.strategy.weights, search.strategy.scores)
+        [p.clone() for p in found] for found in (search.trainer.context.weights, search.trainer.context.logits)
     )
     metrics = search.finish()
     assert metrics["pckh@0.5"] is not None
-    assert moved(w, search.strategy.weights) and moved(scores, search.strategy.scores) == (
+    assert moved(w, search.trainer.context.weights) and moved(scores, search.trainer.context.logits) == (
         name != "random"
     )
     search.close()
@@ -187,8 +187,8 @@ def test_random_is_drawn_once_by_the_seed(tiny, tmp_path):
         search = Search(
             replace(tiny, **settings), tmp_path / str(seed), device="cpu", progress=False
         )
-        drawn.append(torch.cat([s.flatten() for s in search.strategy.scores]).detach())
-        assert not any(s.requires_grad for s in search.strategy.scores) or search.step_number == 0
+        drawn.append(torch.cat([s.flatten() for s in search.trainer.context.logits]).detach())
+        assert not any(s.requires_grad for s in search.trainer.context.logits) or search.step_number == 0
     assert (drawn[0] != drawn[1]).all()
     assert abs(drawn[0].mean()) < 0.4 and 0.7 < drawn[0].std() < 1.3
     fabrics = search.model.fabrics().values()
@@ -204,11 +204,11 @@ def test_warmup_freezes_alpha_and_beta(name, tiny, tmp_path):
         "training": replace(tiny.training, batch_size=3),
     }
     search = Search(replace(tiny, **settings), tmp_path, device="cpu", progress=False)
-    start = [s.clone() for s in search.strategy.scores]
+    start = [s.clone() for s in search.trainer.context.logits]
     search.epoch()
-    assert not moved(start, search.strategy.scores)
+    assert not moved(start, search.trainer.context.logits)
     search.epoch()
-    assert moved(start, search.strategy.scores)
+    assert moved(start, search.trainer.context.logits)
 
 
 def test_learning_rates_of_alpha_and_beta(model):

@@ -12,8 +12,9 @@ import torch
 from tests.search.test_engine import same_run, search, undisturbed  # noqa: F401
 
 from posenfs.model.architecture import Architecture
-from posenfs.search import engine
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search import session as engine
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from tests.sweeps import sweep
 
@@ -124,10 +125,10 @@ def test_a_branch_without_edits_is_the_same_search(step, undisturbed, tiny, tmp_
     branch.finish()
     trunk.finish()
     same_run(tmp_path / "trunk", undisturbed)
-    ours, theirs = Run(tmp_path / "twig"), undisturbed.run
+    ours, theirs = RunDir(tmp_path / "twig"), undisturbed.run
     assert ours.experiment() == replace(tiny, name="twig")
     assert ours.history() == theirs.history()
-    assert same(ours.load_checkpoint(8)["model"], theirs.load_checkpoint(8)["model"])
+    assert same(ours.checkpoints.load(8)["model"], theirs.checkpoints.load(8)["model"])
 
 
 def test_no_branch_from_beyond_the_last_checkpoint(undisturbed):  # noqa: F811
@@ -228,7 +229,7 @@ def test_an_edit_is_not_forgotten_where_checkpoints_go(tiny, tmp_path):
     for _ in range(4):
         branch.step()
         states.append({k: v.clone() for k, v in branch.model.state_dict().items()})
-    assert 3 in branch.run.checkpoints() and 5 not in branch.run.checkpoints()
+    assert 3 in branch.run.checkpoints.steps() and 5 not in branch.run.checkpoints.steps()
     branch.rewind(5)
     assert same(branch.model.state_dict(), states[1])
 
@@ -291,11 +292,11 @@ def test_which_checkpoints_stay(tiny, tmp_path):
     while running.epoch_number < 20:
         running.step()
     running.step()
-    assert running.run.checkpoints() == [8, 10 * per_epoch, 20 * per_epoch, 20 * per_epoch + 1]
+    assert running.run.checkpoints.steps() == [8, 10 * per_epoch, 20 * per_epoch, 20 * per_epoch + 1]
     size = (tmp_path / "checkpoints" / f"{20 * per_epoch:08d}" / "state.pt").stat().st_size
     running.config = replace(run, checkpoint_gb=2.5 * size / 1e9)
     running.step()
-    assert running.run.checkpoints() == [8, 20 * per_epoch + 2]
+    assert running.run.checkpoints.steps() == [8, 20 * per_epoch + 2]
 
 
 @pytest.mark.parametrize("moment", ["_replay", "_save"])

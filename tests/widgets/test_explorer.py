@@ -13,7 +13,7 @@ from posenfs.data.heatmaps import DECODINGS
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import load_image
 from posenfs.evaluation.predict import predict, score_maps
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.widgets.explorer import HeatmapExplorer, inspect_person
 
 
@@ -22,7 +22,7 @@ def finished(tiny, tmp_path_factory):
     finished = search(tiny, tmp_path_factory.mktemp("explored") / "run")
     finished.finish()
     finished.close()
-    return Run(finished.run.folder)
+    return RunDir(finished.run.folder)
 
 
 @pytest.fixture
