@@ -260,7 +260,7 @@ def test_at_a_terminal_the_user_is_asked_before_the_budget_is_exceeded(
         assert not (tmp_path / "run").exists()
     else:
         search = _open_search(tiny, tmp_path / "run", 1e-6, progress=False)
-        assert search.config.crops == ("plain" if answer == "plain" else "cached")
+        assert search.experiment.training.crops == ("plain" if answer == "plain" else "cached")
         search.close()
     assert len(list(cache_folder.glob("*/"))) == caches
 

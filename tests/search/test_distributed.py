@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from posenfs.model.losses import heatmap_loss
+from posenfs.search.checkpoints import RunError
 from posenfs.search.detached import detach, follow, send
 from posenfs.search.distributed import launch, local_device
-from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES
@@ -89,10 +88,11 @@ def test_running_means_are_those_of_both_halves(shared, few, tmp_path):
     pair = [search.model.train(), copy.deepcopy(search.model).train()]
     optimizers = [torch.optim.Adam(m.parameters(), lr=few.training.lr, fused=True) for m in pair]
     for number in range(search.steps):
-        examples, _ = search.trainer.batches.next()
-        for model, half in zip(pair, examples.parts(2), strict=True):
+        batch, _ = search.trainer.batches.next()
+        for model, half in zip(pair, batch.chunk(2), strict=True):
             model.zero_grad()
-            heatmap_loss(model(half.images).float(), half.target, half.visibility).backward()
+            search.trainer.forward.model = model
+            search.trainer.compute_loss(half).backward()
         for ours, theirs in zip(*(m.parameters() for m in pair), strict=True):
             if ours.grad is not None:
                 ours.grad = theirs.grad = (ours.grad + theirs.grad) / 2

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from filelock import FileLock
-from tests.search.test_engine import search
 
 from posenfs.search.bundled import BUNDLED_MODEL
 from posenfs.search.checkpoints import RunError
-from posenfs.search.run_dir import RunDir, _kind_of_process, list_runs
+from posenfs.search.run_dir import RunDir, list_runs
+from posenfs.search.run_writer import RunWriter, _kind_of_process, dump_json
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
+from tests.search.test_session import search
 
 
 def test_alpha_and_beta_are_all_there_whatever_goes_meanwhile(tiny, tmp_path, monkeypatch):
@@ -33,8 +34,10 @@ def test_who_looks_whether_it_is_in_use_keeps_nobody_out(tmp_path, monkeypatch):
     looking = FileLock(tmp_path / ".lock")
     looking.acquire()
     monkeypatch.setattr("time.sleep", lambda seconds: looking.release())  # while the other waits
-    with RunDir(tmp_path).lock():
-        assert RunDir(tmp_path).in_use()
+    writer = RunWriter(RunDir(tmp_path))
+    writer.open()
+    assert RunDir(tmp_path).in_use()
+    writer.close()
 
 
 @pytest.mark.parametrize(
@@ -94,7 +97,7 @@ def test_who_holds_a_run_is_said_with_its_kind_and_of_older_versions_without(tmp
     status = run.status()
     assert run.holder() == f"a Python process (process {status['pid']} on {status['host']})"
     del status["process"]
-    run.write_json("status.json", status)
+    dump_json(run.folder / "status.json", status)
     assert run.holder() == f"process {status['pid']} on {status['host']}"
 
 
@@ -119,5 +122,5 @@ def test_kinds_of_processes(command, notebook, kind, monkeypatch):
         cmdline=lambda: ["python", "-m", "ipykernel_launcher"], parent=lambda: asked
     )
     monkeypatch.setattr("psutil.Process", lambda pid: kernel if notebook else asked)
-    monkeypatch.setattr("posenfs.search.run_dir.in_notebook", lambda: notebook)
+    monkeypatch.setattr("posenfs.search.run_writer.in_notebook", lambda: notebook)
     assert _kind_of_process.__wrapped__(1) == kind

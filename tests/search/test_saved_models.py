@@ -15,8 +15,8 @@ from posenfs.model.network import PoseNFS
 from posenfs.model.pruning import prune, weights_hash
 from posenfs.model.space import RELEASED, FabricSpec
 from posenfs.search.build import build_model, derive
-from posenfs.search.experiment import Experiment
 from posenfs.search.checkpoints import RunError
+from posenfs.search.experiment import Experiment
 from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import describe, load_model, save_model
 

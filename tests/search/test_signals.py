@@ -99,15 +99,15 @@ def test_a_second_ctrl_c_breaks_the_step_off_and_the_status_is_that_of_the_check
     """The step of this search takes longer than a second signal needs."""
     slow = """
 import sys, time
-from posenfs.search import session as engine
+from posenfs.search.trainer import Trainer
 from posenfs.cli.main import main
-step = engine.Synchronous.step
-def slowly(*arguments):
-    if arguments[-1] == 3:
+step = Trainer.train_step
+def slowly(trainer):
+    if trainer.step_number == 3:
         open("stepping", "w").close()
         time.sleep(60)
-    return step(*arguments)
-engine.Synchronous.step = slowly
+    return step(trainer)
+Trainer.train_step = slowly
 main(sys.argv[1:])
 """
     environment = {**os.environ, "PYTHONPATH": str(HOME)}
@@ -124,7 +124,7 @@ main(sys.argv[1:])
     os.killpg(process.pid, signal.SIGINT)
     message = ended(process, 130)
     assert read_status(run)["step"] == run.checkpoints.steps()[-1] == 2
-    assert "broken off after step 3." in message and "goes on from step 2 of" in message
+    assert "aborted after step 3." in message and "continues from step 2 of" in message
 
 
 @pytest.mark.slow

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import nbformat
 import pytest
-from tests.search.test_engine import search
 
 from posenfs.search.run_dir import RunDir
 from posenfs.study.gathering import COLUMNS, runs_table
 from posenfs.widgets.browser import RunBrowser
+from tests.search.test_session import search
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.search.test_engine import same_run, search, undisturbed  # noqa: F401
 
 from posenfs.search.run_dir import RunDir
 from posenfs.widgets.controller import SearchController
 from tests.search.test_detached import long, wait_for  # noqa: F401
+from tests.search.test_session import same_run, search, undisturbed  # noqa: F401
 from tests.sweeps import sweep
 
 
@@ -107,7 +107,9 @@ def test_commands_right_after_the_end(driver, undisturbed):  # noqa: F811
     until(lambda: run.status()["state"] == "paused" and run.status()["step"] == 2)
     driver.stop()
     until(lambda: run.status()["state"] == "interrupted")
-    run.command("stop")  # as if pressed twice: no search processes this one
+    CommandFile(run.folder).send(
+        Command("stop")
+    )  # as if pressed twice: no search processes this one
     driver.go()
     until(lambda: run.status()["state"] == "finished")
     driver.rewind(2)

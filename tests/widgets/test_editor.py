@@ -4,11 +4,11 @@ import time
 
 import pytest
 import torch
-from tests.search.test_engine import search
 
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 from posenfs.widgets.editor import ArchitectureEditor
+from tests.search.test_session import search
 
 
 @pytest.fixture(scope="module")

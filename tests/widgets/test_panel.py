@@ -8,13 +8,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.search.test_engine import search
 
 from posenfs.messages import plain_name
-from posenfs.search.detached import detach, send
 from posenfs.search.checkpoints import RunError
+from posenfs.search.detached import detach, send
 from posenfs.search.run_dir import RunDir
 from posenfs.widgets.panel import SearchPanel
+from tests.search.test_session import search
 
 
 @pytest.fixture

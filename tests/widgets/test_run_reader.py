@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from tests.search.test_engine import search
 
 from posenfs.search.run_dir import RunDir
 from posenfs.widgets import following as module
 from posenfs.widgets.run_reader import RunReader
+from tests.search.test_session import search
 
 
 @pytest.fixture
