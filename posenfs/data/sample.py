@@ -54,7 +54,7 @@ class Annotations:
     box_source: str = "annotated"  # origin of the boxes, stored in every result
     head_source: str = HEAD_SOURCE  # definition of the head size
     image_sizes: np.ndarray | None = None  # [M, 2] annotated width, height px; NaN where missing
-    left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> number of people left out
+    excluded: Mapping[str, int] = field(default_factory=dict)  # reason -> number of people
     box_scores: np.ndarray | None = None  # [N] scores of detected boxes
     coco: CocoFile | None = None
     title: str | None = None  # name in messages; None: `name`, which results and runs store

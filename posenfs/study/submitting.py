@@ -6,7 +6,7 @@ import torch
 
 from posenfs.body.skeleton import COCO, MPII, Skeleton
 from posenfs.data.datasets.catalogue import skeleton_of
-from posenfs.data.datasets.coco import annotations_of_images
+from posenfs.data.datasets.coco_detections import annotations_of_images
 from posenfs.data.datasets.mpii_release import find_release, read_release
 from posenfs.data.files import check_writable
 from posenfs.data.sample import Annotations, DataError

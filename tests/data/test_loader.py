@@ -111,7 +111,7 @@ def test_keypoints_outside_the_crop_are_unlabelled_and_zero(people):
         sample.crop.flip,
         ImageSize(64, 64),
     )
-    keypoints, visibility = keypoints_of_crop(crops.people, np.array([0]), small)
+    keypoints, visibility = keypoints_of_crop(crops.annotations, np.array([0]), small)
     assert (visibility == 0).any()
     assert (keypoints[visibility == 0] == 0).all()
     assert ((keypoints >= -0.5) & (keypoints < 63.5)).all()

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
-from posenfs.data.datasets.coco import find_coco, read_coco, with_detections
+from posenfs.data.datasets.coco import find_coco, read_coco
+from posenfs.data.datasets.coco_detections import with_detections
 from posenfs.data.datasets.custom import find_custom, read_custom, read_description
 from posenfs.data.datasets.lsp import find_lsp, read_lsp
 from posenfs.data.datasets.mpii import find_mpii, read_mpii
 from posenfs.data.datasets.mpii_release import find_release, read_release
-from posenfs.data.images import without_broken_images
+from posenfs.data.images import exclude_broken_images
 from posenfs.data.sample import ROOT, Annotations
 from posenfs.data.synthetic.writer import drawn_title, write_synthetic
 from posenfs.messages import unknown_entry
@@ -149,8 +150,8 @@ def open_data(
     """
     train, valid = read_split(spec, "train", progress), read_split(spec, "valid", progress)
     return (
-        without_broken_images(train, strict, progress),
-        without_broken_images(valid, strict, progress),
+        exclude_broken_images(train, strict, progress),
+        exclude_broken_images(valid, strict, progress),
     )
 
 
@@ -169,10 +170,10 @@ def read_split(spec: DataSpec, split: str, progress: bool = True) -> Annotations
     source, root = source_of(spec), data_root(spec)
     if source.drawn:
         write_synthetic(root, *spec.images, spec.seed, spec.difficulty, progress=progress)
-    people = replace(source.read(root, split), title=drawn_title(root, split))
+    annotations = replace(source.read(root, split), title=drawn_title(root, split))
     if split == "valid" and spec.detections is not None:
-        return with_detections(people, Path(spec.detections))
-    return people
+        return with_detections(annotations, Path(spec.detections))
+    return annotations
 
 
 def is_present(spec: DataSpec, split: str) -> bool:
