@@ -52,7 +52,7 @@ class CacheRequest:
         """Hexadecimal digits that change with the people, their image files and the geometry."""
         reach = None
         if self.augmentation is not None:
-            reach = (self.augmentation.most_rotation, self.augmentation.scale)
+            reach = (self.augmentation.max_rotation, self.augmentation.scale)
         # Keys of existing caches hold (width, height).
         size = (self.size.width, self.size.height)
         content = (self.annotations.fingerprint(), size, reach, reach and self.density)
@@ -108,7 +108,7 @@ def cached_regions(request: CacheRequest, image_sizes: np.ndarray) -> CropRegion
         )
     # The image's own pixels, or whole blocks of them.
     scale = np.maximum(np.floor(crop.scale / request.density), 1)
-    reach = _half_extent(request.size, augmentation.most_rotation) * (1 + augmentation.scale)
+    reach = _half_extent(request.size, augmentation.max_rotation) * (1 + augmentation.scale)
     reach = reach * crop.scale[:, None] + scale[:, None]  # one more cached pixel to interpolate
     # The regions end one black pixel beyond the border of the image.
     ends = image_sizes[request.annotations.image_index] - 1 + scale[:, None]

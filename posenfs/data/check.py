@@ -12,7 +12,7 @@ from tqdm import tqdm
 from posenfs.data.datasets.catalogue import DATASETS, DataSource
 from posenfs.data.datasets.custom import mirror_warning
 from posenfs.data.geometry import ImageSize
-from posenfs.data.images import named, upright_size
+from posenfs.data.images import describe_faults, upright_size
 from posenfs.data.sample import IMAGE_ERRORS, Annotations, DataError
 from posenfs.data.synthetic.writer import drawn_title
 from posenfs.messages import many
@@ -185,7 +185,7 @@ def _check_image(path: Path) -> _ImageCheck:
 
 
 def _check_split(
-    annotations: Annotations, annotation: Path, images: dict[Path, _ImageCheck]
+    annotations: Annotations, annotation_path: Path, images: dict[Path, _ImageCheck]
 ) -> SplitCheck:
     paths = _image_paths(annotations)
     labelled = annotations.visibility > 0
@@ -199,12 +199,12 @@ def _check_split(
     if warning is not None:
         notes.append(warning)
     head_count = int((annotations.head_sizes > 0).sum())
-    head_sizes = "none: no PCKh, but PCK by torso or box"
-    if head_count:
-        head_sizes = f"{annotations.head_source}, of {head_count} people"
+    head_sizes = f"{annotations.head_source}, of {head_count} people"
+    if not head_count:
+        head_sizes = "none: no PCKh, but PCK by torso or box"
     return SplitCheck(
         name=annotations.name,
-        annotation=str(annotation),
+        annotation=str(annotation_path),
         people=len(annotations),
         left_out=dict(annotations.excluded),
         keypoints=labelled.size,
@@ -229,14 +229,12 @@ def _image_faults(annotations: Annotations, images: dict[Path, _ImageCheck]) -> 
     broken = {path: fault for path in paths if (fault := images[path].fault) is not None}
     if broken:
         message = (
-            f"{len(broken)} of {len(paths)} images cannot be used: {named(broken)} (looked in "
-            f"{annotations.root})"
+            f"{len(broken)} of {len(paths)} images cannot be used: {describe_faults(broken)} "
+            f"(looked in {annotations.root})"
         )
         if list(broken.values()) == [_MISSING] * len(paths):
-            message += (
-                "; give the folder that holds the images with their annotations: for MPII images/ "
-                "and annot/"
-            )
+            message += "; give the folder that holds the images with their annotations: for MPII "
+            message += "images/ and annot/"
         faults.append(message)
     if annotations.image_sizes is not None:
         sizes = _image_sizes(annotations, images)
@@ -251,7 +249,6 @@ def _image_faults(annotations: Annotations, images: dict[Path, _ImageCheck]) -> 
                 f"{annotations.images[first]} is {width:.0f} x {height:.0f} px, "
                 f"annotated {annotated}"
             )
-
     return faults
 
 
@@ -262,9 +259,9 @@ def _annotation_faults(annotations: Annotations, images: dict[Path, _ImageCheck]
     labelled, points = annotations.visibility > 0, annotations.keypoints_image
     outside = labelled & ((points < -0.5) | (points > size[:, None] - 0.5)).any(-1)
     if outside.any():
+        names = [annotations.images[image] for image in annotations.image_index]
         examples = [
-            f"{annotations.skeleton.keypoints[k]} of "
-            f"{annotations.images[annotations.image_index[n]]} at "
+            f"{annotations.skeleton.keypoints[k]} of {names[n]} at "
             f"({points[n, k, 0]:.0f}, {points[n, k, 1]:.0f})"
             for n, k in np.argwhere(outside)[:_MAX_EXAMPLES]
         ]
@@ -277,9 +274,7 @@ def _annotation_faults(annotations: Annotations, images: dict[Path, _ImageCheck]
     unlabelled = int((~labelled.any(1)).sum())
     if unlabelled:
         faults.append(f"{many(unlabelled, 'person', 'people')} without a labelled keypoint")
-    rows = np.concatenate(
-        [annotations.image_index[:, None], points.reshape(len(annotations), -1)], 1
-    )
+    rows = np.column_stack([annotations.image_index, points.reshape(len(annotations), -1)])
     repeated = len(annotations) - len(np.unique(rows[labelled.any(1)], axis=0)) - unlabelled
     if repeated:
         faults.append(

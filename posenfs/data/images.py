@@ -94,7 +94,7 @@ def exclude_broken_images(
     without_image = is_broken[annotations.image_index]
     message = (
         f"{annotations.label}: {len(faults)} of {len(paths)} images cannot be used, with "
-        f"{without_image.sum()} people: {named(faults)}"
+        f"{without_image.sum()} people: {describe_faults(faults)}"
     )
     if without_image.all():
         raise DataError(f"{message}. None is left: is {annotations.root} the folder of the images?")
@@ -145,7 +145,7 @@ def upright_size(image: Image.Image) -> ImageSize:
     return ImageSize(width, height) if is_rotated else ImageSize(height, width)
 
 
-def named(faults: Mapping[Path, str]) -> str:
+def describe_faults(faults: Mapping[Path, str]) -> str:
     """Return the first few faults by file name, and the number of further ones."""
     first = [f"{path.name}: {fault}" for path, fault in list(faults.items())[:_MAX_NAMED]]
     if len(faults) > _MAX_NAMED:

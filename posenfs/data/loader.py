@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from posenfs.data.augment import Augmentation, augment, colour_gains, order
+from posenfs.data.augment import Augmentation, augment, colour_gains, epoch_order
 from posenfs.data.cache import CropCache
 from posenfs.data.geometry import (
     Crop,
@@ -35,11 +35,11 @@ class Crops(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, person = key
-        batch = self.place(epoch, np.array([person]))
+        batch = self.labels(epoch, np.array([person]))
         image = load_image(self.annotations.image_path(person))
         return replace(batch, images=cut_crop(image, batch.crop[0])[None])
 
-    def place(self, epoch: int, index: np.ndarray) -> Batch:
+    def labels(self, epoch: int, index: np.ndarray) -> Batch:
         """Return a batch without pixels: its images are [B, 3, 0, 0].
 
         Args:
@@ -68,7 +68,7 @@ def keypoints_of_crop(
     """Map annotated keypoints into crops. A flipped crop swaps left and right.
 
     Args:
-        annotations: The annotated people.
+        annotations: The annotations of N people.
         index: Indices [B] of people.
         crop: Their crops, fields with a leading [B].
 
@@ -104,10 +104,10 @@ def collate(samples: list[Batch]) -> Batch:
 
 
 def crop_people(annotations: Annotations, size: ImageSize) -> Batch:
-    """Return the upright crops of all people as one batch; meant for a few people.
+    """Return the upright crops of all people as one batch.
 
     Args:
-        annotations: The people.
+        annotations: The annotations of a few people.
         size: Size of the crops in px.
     """
     crops = Crops(annotations, size)
@@ -174,7 +174,7 @@ class Loader:
             epoch: The epoch.
             start: Number of batches to skip.
         """
-        indices = order(self.crops.seed, epoch, len(self.crops.annotations))
+        indices = epoch_order(self.crops.seed, epoch, len(self.crops.annotations))
         batches = indices[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
         batches = batches[start:, self.rows]
         return self._batches([[(epoch, int(person)) for person in batch] for batch in batches])
@@ -191,7 +191,7 @@ class Loader:
             for batch_keys in keys:
                 epoch = batch_keys[0][0]
                 index = np.array([person for _, person in batch_keys])
-                batch = self.crops.place(epoch, index).to(self.device)
+                batch = self.crops.labels(epoch, index).to(self.device)
                 images = self.cache.warp(batch.index, batch.crop, self.device)
                 yield replace(batch, images=images)
             return

@@ -50,15 +50,20 @@ DATASETS: dict[str, DataSource] = {
 class DataSpec:
     """The data set to train and validate on. Missing drawn people are drawn at the first use."""
 
-    # synthetic (drawn, MPII's 16 keypoints), synthetic_coco, synthetic_lsp, mpii, mpii_release,
-    # coco, lsp, or custom
+    # Name of the data set: synthetic (drawn people, MPII's 16 keypoints), synthetic_coco (drawn
+    # people, COCO's 17), synthetic_lsp (drawn people, LSP's 14), mpii (HRNet's JSON form),
+    # mpii_release (MPII's own file), coco, lsp (LSP-extended), or custom (a TOML file).
     name: str = "synthetic"
-    # the data folder, for custom the TOML file; none: data/<name> of the project
+    # Folder of the data; for custom data, the TOML file. By default data/<name> of the project.
     root: str | None = None
-    images: tuple[int, int] = (2000, 400)  # images to draw for training and for validation
-    difficulty: str = "default"  # of drawn people: plain, default or hard
-    seed: int = 0  # of drawn people
-    # file of detected boxes to validate on, for data in COCO's form; none: the annotated boxes
+    # Numbers of images to draw for training and for validation.
+    images: tuple[int, int] = (2000, 400)
+    # Difficulty of drawn people: plain, default or hard.
+    difficulty: str = "default"
+    # Seed of drawn people.
+    seed: int = 0
+    # JSON file of detected boxes of the validation split, for data in COCO's form. By default the
+    # annotated boxes are used.
     detections: str | None = None
 
 
@@ -142,7 +147,7 @@ def open_data(
         strict: Whether a broken image is an error.
 
     Returns:
-        The people to train on and the people to validate on.
+        The annotations of the training split and of the validation split.
 
     Raises:
         ValueError: The data set is unknown.
