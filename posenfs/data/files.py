@@ -100,5 +100,5 @@ def check_output_file(path: Path, option: str = "--output") -> None:
         ValueError: The path is a folder, or nothing can be written there.
     """
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name a file ({option})")
+        raise ValueError(f"{path} is a folder; give a file ({option})")
     check_output_folder(path.parent, option)

@@ -473,7 +473,7 @@ def test_misspelt_commands(here, capsys, arguments, message):
         ),
         (
             ["bench", "data", "--quick", "--output", "folder"],
-            "folder is a folder; name a file (--output)",
+            "folder is a folder; give a file (--output)",
         ),
         (
             ["run", "a.ipynb", "--quiet", "--output", "file/a.ipynb"],
