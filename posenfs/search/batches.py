@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from posenfs.data.cache import CROPS, CacheRequest, CropCache, build_caches
+from posenfs.data.cache import CROPS, CacheRequest, CropCache
+from posenfs.data.cache_files import build_caches
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Annotations, Batch
 from posenfs.search.configuration import SearchConfig
@@ -130,23 +131,23 @@ class BatchSource:
             CacheBudgetError: The crops need more disk space than `cache_gb`.
             DataError: An image cannot be read, or the disk is full.
         """
-        height, width = self.experiment.image_size
+        size = self.experiment.image_size
         training, augmentation = self.experiment.training, self.experiment.augmentation
         density, cache = CROPS[training.crops], None
         if density is not None:
             requests = [
-                CacheRequest(self.annotations, (width, height), augmentation, density),
-                CacheRequest(self.valid, (width, height)),
+                CacheRequest(self.annotations, size, augmentation, density),
+                CacheRequest(self.valid, size),
             ]
             if self.early_stopping is not self.valid:
-                requests.append(CacheRequest(self.early_stopping, (width, height)))
+                requests.append(CacheRequest(self.early_stopping, size))
             cache, *others = build_caches(requests, self.cache_gb, self.progress)
             self.caches = {"valid": others[0], "early_stopping": others[-1]}
-            cache.hold_on(self.device)
+            cache.preload(self.device)
 
         def loader(split: Annotations, name: str, seed: int) -> Loader:
             split_cache = None if cache is None else cache.select(self._masks[name].nonzero()[0])
-            crops = Crops(split, (width, height), augmentation, seed)
+            crops = Crops(split, size, augmentation, seed)
             rows = self.group.rows(training.batch_size)
             return Loader(crops, training.batch_size, self.workers, split_cache, self.device, rows)
 

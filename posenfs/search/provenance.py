@@ -65,7 +65,7 @@ def provenance(
             split.name: {
                 "title": split.label,
                 "people": len(split),
-                "left_out": dict(split.left_out),
+                "left_out": dict(split.excluded),
                 "fingerprint": split.fingerprint(),
             }
             for split in splits

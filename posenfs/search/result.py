@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.metrics import (
     REPORTED,
@@ -30,7 +31,7 @@ def result(
     train: Annotations | None,
     valid: Annotations,
     model: PoseNetwork,
-    image_size: tuple[int, int],
+    image_size: ImageSize,
     flip: bool = FLIP,
     decoding: str = DECODING,
 ) -> dict:
@@ -42,7 +43,7 @@ def result(
         train: The training people, whose mean pose is evaluated too; None: it is not.
         valid: The people evaluated.
         model: The network whose cost is counted.
-        image_size: Height and width of a crop, px.
+        image_size: Size of a crop, px.
         flip: Whether score maps were averaged with those of the mirror image.
         decoding: How keypoints were taken from score maps.
     """
@@ -61,9 +62,9 @@ def result(
         "metrics": dict(metrics),
         "people": len(valid),
         "left_out": {
-            people.name: dict(people.left_out)
+            people.name: dict(people.excluded)
             for people in (train, valid)
-            if people and people.left_out
+            if people and people.excluded
         },
         "boxes": valid.box_source,
         "head_size": valid.head_source,

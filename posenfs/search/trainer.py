@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posenfs.data.geometry import crop_to_heatmap
+from posenfs.data.geometry import ImageSize, crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.sample import Annotations, Batch, normalise
 from posenfs.evaluation.predict import Predictions, joined, predict
@@ -94,8 +94,9 @@ class Trainer:
     def compute_loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar (Eq. 6)."""
         stride = self.experiment.fabric.strides[0]
-        height, width = (size // stride for size in batch.images.shape[-2:])
-        targets = encode(crop_to_heatmap(batch.keypoints_crop, stride), height, width)
+        height, width = batch.images.shape[-2:]
+        size = ImageSize(height // stride, width // stride)
+        targets = encode(crop_to_heatmap(batch.keypoints_crop, stride), size)
         maps = self.forward(normalise(batch.images, batch.gains))
         return heatmap_loss(maps, targets, batch.visibility)
 
@@ -124,13 +125,12 @@ class Trainer:
             split: "valid" or "early_stopping".
         """
         annotations, cache = self.split(split), self.batches.caches[split]
-        height, width = self.experiment.image_size
         rows = np.arange(len(annotations))[self.group.rows(len(annotations))]
         with self.forward.autocast():
             predictions = predict(
                 self.model,
                 annotations.select(rows),
-                (width, height),
+                self.experiment.image_size,
                 flip=FLIP,
                 workers=self.workers,
                 decoding=DECODING,

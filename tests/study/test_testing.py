@@ -12,6 +12,7 @@ from posenfs.cli.evaluation import DataOptions
 from posenfs.cli.main import main
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.geometry import ImageSize
 from posenfs.evaluation.predict import predict
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
@@ -54,7 +55,7 @@ def test_pckh_computed_from_the_annotation_file(run, drawn, capsys):
     """The file's pixels count from 1; thorax and pelvis are not evaluated."""
     people = read_mpii(drawn, "valid")
     model = load_model(run).model.to(memory_format=torch.channels_last)
-    points = predict(model, people, (64, 64)).keypoints_image
+    points = predict(model, people, ImageSize(64, 64)).keypoints_image
     truth = loadmat(drawn / "annot" / "gt_valid.mat")
     order = [f"right_{joint}" for joint in ("ankle", "knee", "hip")]
     order += [f"left_{joint}" for joint in ("hip", "knee", "ankle")]
@@ -158,7 +159,7 @@ def test_invalid_options_are_refused(run, drawn, tmp_path, capsys):
         (["--data.name", "faces"], "unknown data set 'faces'; known: synthetic"),
         (["--data.root", str(tmp_path / "gone")], "gone"),
         (["--batch-size", "0"], "--batch-size is at least 1"),
-        (["--output", str(tmp_path)], f"{tmp_path} is a folder; name a file"),
+        (["--output", str(tmp_path)], f"{tmp_path} is a folder; give a file"),
     ):
         with pytest.raises(SystemExit) as exit:
             main(["test", str(run.folder), "--output", str(tmp_path / "x.json"), *QUIET, *options])

@@ -3,17 +3,17 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from posenfs.data.synthetic.figures import Shape
+from posenfs.data.synthetic.rendering import Figure, Shape
 
 
-def seat(figure: dict) -> Shape:
+def seat(figure: Figure) -> Shape:
     """Return a block to sit on, from below the pelvis to the feet.
 
     Args:
-        figure: The sitting person: joints and height in px.
+        figure: The sitting person.
     """
-    pelvis, height = figure["joints"]["pelvis"], figure["height"]
-    foot = max(figure["joints"][f"{side}_ankle"][1] for side in ("left", "right"))
+    pelvis, height = figure.joints["pelvis"], figure.height
+    foot = max(figure.joints[f"{side}_ankle"][1] for side in ("left", "right"))
     top = pelvis[1] + 0.095 * height
     bottom = max(foot, top + 5)
     corners = [
@@ -24,22 +24,22 @@ def seat(figure: dict) -> Shape:
     return Shape(np.array(corners), np.full(4, 0.03 * height), np.array([120.0, 95, 75]))
 
 
-def occluder(rng: np.random.Generator, figure: dict, height: int, z: float) -> list[Shape]:
+def occluder(rng: np.random.Generator, figure: Figure, height: int, z: float) -> list[Shape]:
     """Return a pole, a box or leaves in front of a person.
 
     Args:
         rng: The random generator.
-        figure: The person: joints and height in px.
+        figure: The person.
         height: Height of the image in px.
         z: Depth of the object in px.
     """
-    size = figure["height"]
+    size = figure.height
     names = [
         *("left_knee", "right_knee", "left_elbow", "right_elbow"),
         *("pelvis", "left_ankle", "right_wrist"),
     ]
 
-    x, y, _ = figure["joints"][names[rng.integers(len(names))]]
+    x, y, _ = figure.joints[names[rng.integers(len(names))]]
     colour, second_colour = rng.uniform(20, 235, 3), rng.uniform(20, 235, 3)
     kind = rng.choice(["pole", "box", "leaves"])
     direction = np.array([rng.normal(), rng.normal(), 0.0])
@@ -69,22 +69,22 @@ def occluder(rng: np.random.Generator, figure: dict, height: int, z: float) -> l
     return leaves
 
 
-def background(rng: np.random.Generator, size: tuple[int, int], clutter: int) -> np.ndarray:
+def background(rng: np.random.Generator, shape: tuple[int, int], clutter: int) -> np.ndarray:
     """Return a gradient with objects and textures.
 
     Args:
         rng: The random generator.
-        size: Width and height in px.
+        shape: Height and width in px.
         clutter: Number of objects.
 
     Returns:
         float32 [H, W, 3].
     """
-    width, height = size
+    height, width = shape
     top, bottom, side = [np.array(_random_colour(rng)) for _ in range(3)]
     corners = [[top, (2 * top + side) // 3], [bottom, (2 * bottom + side) // 3]]
     image = Image.fromarray(np.array(corners, dtype=np.uint8))
-    image = image.resize(size, Image.Resampling.BILINEAR)
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(image)
     if clutter and rng.random() < 0.6:
         horizon = rng.uniform(0.45, 0.85) * height
@@ -97,7 +97,8 @@ def background(rng: np.random.Generator, size: tuple[int, int], clutter: int) ->
     for cells, max_strength in ((5, 26), (16, 14), (60, 9)) if clutter else ((4, 6),):
         strength = rng.uniform(0.2, 1) * max_strength
         noise = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
-        colour += strength * np.asarray(noise.resize(size, Image.Resampling.BICUBIC))[..., None]
+        noise = noise.resize((width, height), Image.Resampling.BICUBIC)
+        colour += strength * np.asarray(noise)[..., None]
     return colour
 
 
