@@ -11,8 +11,9 @@ import tyro
 from tyro.conf import Positional
 
 from posenfs.data.datasets.catalogue import open_data
-from posenfs.evaluation.metrics import counted_keypoints, primary_distance_metric
-from posenfs.evaluation.predict import evaluate, predict
+from posenfs.evaluation.metrics import evaluate, primary_distance_metric
+from posenfs.evaluation.pck import counted_keypoints
+from posenfs.evaluation.prediction import predict
 from posenfs.evaluation.stats import compare_pck, pck_interval
 from posenfs.search.forward import Forward
 from posenfs.search.provenance import find_device

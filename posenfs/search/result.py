@@ -8,14 +8,14 @@ import numpy as np
 
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.metrics import (
-    REPORTED,
-    counted_keypoints,
-    metric_name,
+    REPORTED_PCK,
+    evaluate,
+    nan_to_none,
     primary_distance_metric,
     primary_metric,
-    without_nan,
 )
-from posenfs.evaluation.predict import evaluate, mean_pose
+from posenfs.evaluation.pck import counted_keypoints, metric_name
+from posenfs.evaluation.prediction import mean_pose
 from posenfs.evaluation.stats import pck_interval
 from posenfs.model.cost import measured_cost
 from posenfs.model.network import PoseNetwork
@@ -48,9 +48,9 @@ def result(
     trivial = {} if train is None else evaluate(mean_pose(train, valid), valid)[0]
     cost = measured_cost(model, *image_size)
     intervals = {
-        name: without_nan(asdict(pck_interval(own, t)))
+        name: nan_to_none(asdict(pck_interval(own, t)))
         | {"people": int(np.isfinite(own).any(1).sum())}
-        for m, t in REPORTED
+        for m, t in REPORTED_PCK
         if (name := metric_name(m, t)) in metrics
         for own in (errors(m)[:, counted_keypoints(valid.skeleton, m)],)
     }

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import atomic_path, temporary_files, write_atomic
 from posenfs.errors import PosenfsError
-from posenfs.evaluation.metrics import ranking
+from posenfs.evaluation.pck import ranking
 from posenfs.messages import error_message, in_notebook
 from posenfs.model.architecture import Architecture
 from posenfs.search.build import TENSORS

@@ -19,8 +19,14 @@ from tqdm import tqdm
 from posenfs.data.cache import CropCache
 from posenfs.data.datasets.custom import mirror_warning
 from posenfs.data.sample import Annotations
-from posenfs.evaluation.metrics import metric_title, primary_metric, without_nan
-from posenfs.evaluation.predict import Predictions, all_errors, evaluate, joined, predict
+from posenfs.evaluation.metrics import (
+    errors_by_measure,
+    evaluate,
+    metric_title,
+    nan_to_none,
+    primary_metric,
+)
+from posenfs.evaluation.prediction import Predictions, concatenate, predict
 from posenfs.messages import note, unknown_entry
 from posenfs.model.architecture import Architecture
 from posenfs.model.collapse import collapse_signs, warnings
@@ -572,7 +578,7 @@ class Search:
             found, _ = evaluate(
                 self._predict(self.feed.judges, self.feed.judges_cache), self.feed.judges
             )
-            judged = {"judged": (score := without_nan(found).get(self.primary_metric))}
+            judged = {"judged": (score := nan_to_none(found).get(self.primary_metric))}
         if score is not None:
             self._scores[self.step_number] = score
         signs = {
@@ -598,8 +604,8 @@ class Search:
         """How good the network is on the validation people: metrics and errors."""
         predictions = self._predict(self.valid, self.feed.valid_cache)
         metrics, errors = evaluate(predictions, self.valid)
-        self.metrics = without_nan(metrics)
-        self.run.write_errors(errors, all_errors(predictions, self.valid))
+        self.metrics = nan_to_none(metrics)
+        self.run.write_errors(errors, errors_by_measure(predictions, self.valid))
 
     def _predict(self, people: Annotations, cache: CropCache | None) -> Predictions:
         """Those of all, each process having predicted some."""
@@ -616,7 +622,7 @@ class Search:
                 decoding=DECODING,
                 cache=own,
             )
-        return joined(self.ranks.gather(found))
+        return concatenate(self.ranks.gather(found))
 
     def _save(self, anew: bool = False) -> None:
         self._flush()

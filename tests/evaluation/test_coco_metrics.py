@@ -11,8 +11,9 @@ from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.datasets.coco import read_coco, with_detections
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.sample import DataError
-from posenfs.evaluation.oks import AP_NAMES
-from posenfs.evaluation.predict import Predictions, coco_results, evaluate, predict
+from posenfs.evaluation.coco import AP_NAMES, coco_results
+from posenfs.evaluation.metrics import evaluate
+from posenfs.evaluation.prediction import Predictions, predict
 from posenfs.search.build import build
 from tests.evaluation.test_oks import by_pycocotools
 

@@ -9,16 +9,13 @@ from posenfs.body.skeleton import COCO, MPII
 from posenfs.data.datasets.coco import read_coco
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
 from posenfs.evaluation.metrics import (
-    correct_share,
+    evaluate,
     metric_title,
-    normalised_errors,
-    pck,
-    pck_curve,
     primary_distance_metric,
     primary_metric,
-    torso_sizes,
 )
-from posenfs.evaluation.predict import Predictions, evaluate
+from posenfs.evaluation.pck import normalised_errors, pck, pck_curve, pck_metrics, torso_sizes
+from posenfs.evaluation.prediction import Predictions
 
 HOURGLASS = {
     "pckh@0.5/head": 95.941, "pckh@0.5/shoulder": 94.684, "pckh@0.5/elbow": 88.529,
@@ -43,7 +40,7 @@ def test_pckh_equals_plain_loops():
     random = np.random.default_rng(0)
     errors = random.uniform(0, 1, (40, 16))
     errors[random.random((40, 16)) < 0.2] = np.nan
-    values = correct_share(errors, MPII, "pckh", 0.3)
+    values = pck_metrics(errors, MPII, "pckh", 0.3)
     hits = total = 0
     for person in errors:
         for name, error in zip(MPII.keypoints, person, strict=True):
@@ -57,8 +54,8 @@ def test_pckh_equals_plain_loops():
 
 def test_an_error_equal_to_the_threshold_is_correct():
     errors = np.full((1, 16), 0.5)
-    assert correct_share(errors, MPII, "pckh", 0.5)["pckh@0.5"] == 100
-    assert correct_share(np.nextafter(errors, 1), MPII, "pckh", 0.5)["pckh@0.5"] == 0
+    assert pck_metrics(errors, MPII, "pckh", 0.5)["pckh@0.5"] == 100
+    assert pck_metrics(np.nextafter(errors, 1), MPII, "pckh", 0.5)["pckh@0.5"] == 0
 
 
 def test_errors_without_label_or_head_size_are_nan(drawn):
@@ -96,7 +93,7 @@ def test_pck_by_torso_equals_plain_loops(drawn):
 
 
 def test_pck_without_labels_is_nan():
-    assert np.isnan(correct_share(np.full((3, 16), np.nan), MPII, "pckh", 0.5)["pckh@0.5"])
+    assert np.isnan(pck_metrics(np.full((3, 16), np.nan), MPII, "pckh", 0.5)["pckh@0.5"])
 
 
 def test_box_and_head_segment_metrics_equal_plain_loops(drawn):
@@ -164,14 +161,14 @@ def test_unlabelled_keypoints_do_not_count(drawn):
 def test_the_ten_hard_keypoints(drawn):
     people = read_mpii(drawn, "valid")
     errors = np.random.default_rng(0).uniform(0, 1, people.visibility.shape)
-    share = correct_share(errors, MPII, "pckh", 0.5)["pckh@0.5/hard"]
+    share = pck_metrics(errors, MPII, "pckh", 0.5)["pckh@0.5/hard"]
     hard = [
         k
         for k, name in enumerate(MPII.keypoints)
         if name.split("_")[-1] in ["ankle", "knee", "hip", "wrist", "elbow"]
     ]
     assert len(hard) == 10 and share == pytest.approx(100 * (errors[:, hard] <= 0.5).mean())
-    assert "pck_box@0.2/hard" not in correct_share(errors, MPII, "pck_box", 0.2)
+    assert "pck_box@0.2/hard" not in pck_metrics(errors, MPII, "pck_box", 0.2)
 
 
 def test_pck_curve_and_its_area():

@@ -13,14 +13,8 @@ from pycocotools.coco import COCO as CocoAnnotations
 from pycocotools.cocoeval import COCOeval
 
 from posenfs.body.skeleton import COCO
-from posenfs.evaluation.oks import (
-    AP_NAMES,
-    average_precision,
-    nms_areas,
-    oks_nms,
-    pose_similarity,
-    rescore,
-)
+from posenfs.evaluation.coco import AP_NAMES, average_precision
+from posenfs.evaluation.oks import nms_areas, oks_nms, pose_similarity, rescore
 
 SIGMAS = np.array(COCO.oks_sigmas)
 

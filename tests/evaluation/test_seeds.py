@@ -10,14 +10,12 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 from scipy.special import stdtrit
 
+from posenfs.evaluation.power import least_difference, power, seeds_needed
 from posenfs.evaluation.seeds import (
     compare_seeds,
     holm,
-    least_difference,
     mean_interval,
-    power,
     prediction_interval,
-    seeds_needed,
     spread,
     verdict,
 )

@@ -9,7 +9,7 @@ from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import crop_of_box, image_to_crop
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import normalise
-from posenfs.evaluation.predict import at_keypoints, keypoint_vectors, predict
+from posenfs.evaluation.prediction import keypoint_vectors, predict, scores_and_losses
 from posenfs.model.latency import measure_latency
 from posenfs.search.build import build
 from posenfs.viz.poses import draw_person_maps
@@ -17,7 +17,7 @@ from posenfs.viz.poses import draw_person_maps
 
 def test_scores_and_losses_at_keypoints_equal_plain_loops(tiny, drawn):
     model, people = build(tiny, progress=False).model, read_mpii(drawn, "valid").select(slice(5))
-    scores, losses = at_keypoints(model, people, (64, 64), batch_size=2)
+    scores, losses = scores_and_losses(model, people, (64, 64), batch_size=2)
     assert model.training
     with torch.no_grad():
         maps = model.eval()(normalise(crop_people(people, (64, 64)).images)).double().numpy()
@@ -49,7 +49,7 @@ def test_training_mode_is_restored_after_an_error(tiny, drawn):
     for call in (
         lambda: keypoint_vectors(model, torch.zeros(1, 3, 60, 60, dtype=torch.uint8), 0),
         lambda: draw_person_maps(model, people, 0, (60, 60)),
-        lambda: at_keypoints(model, people, (60, 60)),
+        lambda: scores_and_losses(model, people, (60, 60)),
         lambda: measure_latency(model, (1,), 60, 60),
     ):
         with pytest.raises(ValueError, match="not divisible"):
@@ -61,5 +61,5 @@ def test_other_number_of_keypoints_raises_an_error(tiny, drawn):
     """A network of 16 keypoints cannot average mirrored heatmaps for people with 14."""
     model = build(tiny).model
     people = open_data(DataSpec("synthetic_lsp", str(drawn), (12, 6)), progress=False)[1]
-    with pytest.raises(ValueError, match="predicts 16 keypoints, but these people have 14"):
+    with pytest.raises(ValueError, match="predicts 16 keypoints, but these annotations have 14"):
         predict(model, people, (64, 64))
