@@ -12,9 +12,11 @@ from scipy.io import savemat
 from posenfs.body.skeleton import COCO, MPII_FILE_KEYPOINTS
 from posenfs.cli.main import main
 from posenfs.data.sample import DataError
+from posenfs.evaluation.coco import average_precision
 from posenfs.evaluation.ground_truth import read_truth
-from posenfs.evaluation.oks import average_precision, nms_areas
-from posenfs.evaluation.scoring import read_predictions, rescored, score_mpii, score_pck
+from posenfs.evaluation.oks import nms_areas, rescore_results
+from posenfs.evaluation.prediction_files import read_predictions
+from posenfs.evaluation.scoring import score_mpii, score_pck
 from tests.evaluation.test_oks import by_pycocotools, plain_nms
 
 
@@ -121,7 +123,7 @@ def matlab73(path, array, name="preds"):
         file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
 
 
-def test_predictions_with_other_names_and_axes(tmp_path):
+def test_predictions_by_other_names_and_of_matlab_73(tmp_path):
     points = np.random.default_rng(0).uniform(0, 99, (5, 16, 2))
     scored = np.concatenate([points, np.ones((5, 16, 1))], -1)
     matlab73(tmp_path / "a.mat", points)
@@ -129,12 +131,12 @@ def test_predictions_with_other_names_and_axes(tmp_path):
         tmp_path / "b.mat",
         {"found": scored, "scores": np.ones((5, 16, 1)), "version": "1", "cell": np.array({})},
     )
-    savemat(tmp_path / "c.mat", {"preds": points.transpose(1, 2, 0)})
+    matlab73(tmp_path / "c.h5", scored)
     with h5py.File(tmp_path / "d.h5", "w") as file:
         file.create_group("results")["preds"] = points.astype(np.float32)
         file["truth"] = points + 1
     with h5py.File(tmp_path / "e.h5", "w") as file:
-        file["points"], file["visible"] = points.transpose(2, 1, 0), np.ones((5, 16))
+        file["points"], file["visible"] = points, np.ones((5, 16))
         file.create_group("of nothing")
     (tmp_path / "f.json").write_text(json.dumps({"preds": points.tolist(), "by": "us"}))
     np.save(tmp_path / "g.npy", scored)
@@ -142,12 +144,26 @@ def test_predictions_with_other_names_and_axes(tmp_path):
         assert read_predictions(path, MPII_FILE_KEYPOINTS) == pytest.approx(points, abs=1e-5), path
 
 
+@pytest.mark.parametrize("axes", [(1, 2, 0), (2, 1, 0), (1, 0, 2)])
+def test_the_order_of_axes_is_not_guessed(axes, tmp_path):
+    """Axes in another order are refused, by a message with both shapes and the next step."""
+    path = tmp_path / "preds.mat"
+    array = np.zeros((5, 16, 2)).transpose(axes)
+    savemat(path, {"preds": array})
+    with pytest.raises(DataError) as error:
+        read_predictions(path, MPII_FILE_KEYPOINTS)
+    message = str(error.value)
+    assert message.startswith(f"{path} holds preds of shape {list(array.shape)}; expected numbers")
+    assert "[N, 16, 2] or [N, 16, 3] (persons, keypoints, " in message
+    assert "transpose an array whose axes have another order" in message
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (np.zeros((3, 15, 2)), r"\[3, 15, 2\]; expected numbers of shape \[N, 16, 2\]"),
         (np.zeros((16, 16, 3, 1)), r"\[16, 16, 3, 1\]"),
-        (np.zeros((2, 16, 16)), r"\[2, 16, 16\]"),  # ambiguous axes
+        (np.zeros((2, 16, 16)), r"\[2, 16, 16\]"),
         (np.zeros((0, 16, 2)), r"\[0, 16, 2\]"),
         (np.full((3, 16, 2), np.nan), r"person 0's right_ankle is \[nan, nan\]"),
         (np.full((3, 16, 2), np.inf), r"\[inf, inf\]"),
@@ -249,7 +265,7 @@ def test_rescoring_and_suppression_equal_plain_loops(seed, split, real, tmp_path
         areas = nms_areas(np.array([result["bbox"] for result in of_image]))
         remaining = plain_nms(poses, scores, areas, 0.9)
         expected += [{**of_image[n], "score": float(scores[n])} for n in remaining]
-    rows = rescored(results, COCO.oks_sigmas, 0.9)
+    rows = rescore_results(results, COCO.oks_sigmas, 0.9)
     key = itemgetter("image_id", "score", "keypoints")
     assert sorted(rows, key=key) == sorted(expected, key=key) and len(rows) < len(results)
     (tmp_path / "results.json").write_text(json.dumps(results))
@@ -453,7 +469,7 @@ def test_missing_files_raise_an_error(kind, predictions, truth, message, drawn):
 
 
 def test_no_results_score_zero(annotations):
-    assert rescored([], COCO.oks_sigmas) == []
+    assert rescore_results([], COCO.oks_sigmas) == []
     assert set(average_precision(annotations, []).values()) == {0}
 
 
