@@ -1,6 +1,6 @@
 """What bfloat16 costs in accuracy: a finished run's network on its validation people, in both, person by person.
 
-python benchmarks/precision.py RUN
+python -m benchmarks.precision RUN
 """
 
 from dataclasses import replace
@@ -27,7 +27,9 @@ def main(run: Annotated[str, Positional], device: str = "auto") -> None:
     height, width = saved.experiment.image_size
     model, errors = saved.model.to(place, memory_format=torch.channels_last), []
     for precision in ("float32", "bfloat16"):
-        with Forward(model, replace(saved.experiment.run, precision=precision), place).autocast():
+        with Forward(
+            model, replace(saved.experiment.training, precision=precision), place
+        ).autocast():
             _, found = evaluate(predict(model, people, (width, height), progress=True), people)
         errors.append(found[:, counted_keypoints(people.skeleton, measure)])
         print(f"{precision:9} {measure}@{threshold:g} {pck_interval(errors[-1], threshold)}")

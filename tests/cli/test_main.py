@@ -468,14 +468,6 @@ def test_misspelt_commands(here, capsys, arguments, message):
         ),
         (["prune", "model", "--quiet", "--output", "/proc/none"], "cannot write into /proc"),
         (
-            ["bench", "data", "--quick", "--output", "file/a.json"],
-            "is a file where a folder is needed",
-        ),
-        (
-            ["bench", "data", "--quick", "--output", "folder"],
-            "folder: it is a folder where a file is needed",
-        ),
-        (
             ["run", "a.ipynb", "--quiet", "--output", "file/a.ipynb"],
             "is a file where a folder is needed",
         ),
