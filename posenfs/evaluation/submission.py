@@ -141,8 +141,8 @@ def _keypoints_by_person(
     if not np.isfinite(keypoints).all():
         person = int(np.argwhere(~np.isfinite(keypoints))[0, 0])
         raise DataError(
-            f"the prediction of person {annotations.person_ids[person]} of {annotations.name} holds no "
-            "finite number"
+            f"the prediction of person {annotations.person_ids[person]} of {annotations.name} "
+            "holds no finite number"
         )
     _check_test_persons(source, annotations)
     in_file_order = np.empty_like(keypoints, np.float64)
@@ -156,14 +156,14 @@ def _check_test_persons(source: Release, annotations: Annotations) -> None:
     unknown = np.setdiff1d(annotations.person_ids, test_ids)
     if unknown.size:
         raise DataError(
-            f"person {unknown[0]} of {annotations.name} is none of the {len(test_ids)} test people of "
-            f"{source.path}"
+            f"person {unknown[0]} of {annotations.name} is none of the {len(test_ids)} test people "
+            f"of {source.path}"
         )
     ids, counts = np.unique(annotations.person_ids, return_counts=True)
     if (counts > 1).any():
         raise DataError(
-            f"person {ids[counts.argmax()]} of {annotations.name} has {counts.max()} predictions; give "
-            "one"
+            f"person {ids[counts.argmax()]} of {annotations.name} has {counts.max()} predictions; "
+            "give one"
         )
     missing = np.setdiff1d(test_ids, annotations.person_ids)
     if missing.size:
