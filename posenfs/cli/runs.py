@@ -195,7 +195,7 @@ def compare(
         other: Another one.
         as_json: Print JSON.
     """
-    from posenfs.evaluation.metrics import without_nan
+    from posenfs.evaluation.metrics import nan_to_none
     from posenfs.search.run_dir import find_run
     from posenfs.study.comparing import compare_runs
 
@@ -204,7 +204,7 @@ def compare(
         verdict = {"distinguishable": found.distinguishable, "people": found.people}
         print(
             json.dumps(
-                {"metric": metric, **without_nan(asdict(found.difference)), **verdict}, indent=2
+                {"metric": metric, **nan_to_none(asdict(found.difference)), **verdict}, indent=2
             )
         )
     else:

@@ -7,8 +7,13 @@ from dataclasses import asdict
 import torch
 from tqdm import tqdm
 
-from posenfs.evaluation.metrics import metric_title, primary_metric, without_nan
-from posenfs.evaluation.predict import all_errors, evaluate
+from posenfs.evaluation.metrics import (
+    errors_by_measure,
+    evaluate,
+    metric_title,
+    nan_to_none,
+    primary_metric,
+)
 from posenfs.messages import note
 from posenfs.model.architecture import Architecture
 from posenfs.model.collapse import collapse_signs, collapse_warnings
@@ -154,7 +159,7 @@ class RecordedTrainer:
         if self.experiment.training.early_stopping_split:
             predictions = trainer.predict("early_stopping")
             found, _ = evaluate(predictions, trainer.split("early_stopping"))
-            score = without_nan(found).get(self.primary_metric)
+            score = nan_to_none(found).get(self.primary_metric)
             row["early_stopping_score"] = score
         if score is not None:
             self.early_stopping.scores[trainer.step_number] = score
@@ -173,8 +178,8 @@ class RecordedTrainer:
         """Evaluate on the validation split; write the errors of every person."""
         predictions, valid = self.trainer.predict(), self.trainer.split("valid")
         metrics, errors = evaluate(predictions, valid)
-        self.metrics = without_nan(metrics)
-        self.writer.write_errors(errors, all_errors(predictions, valid))
+        self.metrics = nan_to_none(metrics)
+        self.writer.write_errors(errors, errors_by_measure(predictions, valid))
 
     # -- checkpoints ---------------------------------------------------------------------------
 

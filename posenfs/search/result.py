@@ -9,14 +9,14 @@ import numpy as np
 from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.metrics import (
-    REPORTED,
-    counted_keypoints,
-    metric_name,
+    REPORTED_PCK,
+    evaluate,
+    nan_to_none,
     primary_distance_metric,
     primary_metric,
-    without_nan,
 )
-from posenfs.evaluation.predict import evaluate, mean_pose
+from posenfs.evaluation.pck import counted_keypoints, metric_name
+from posenfs.evaluation.prediction import mean_pose
 from posenfs.evaluation.stats import pck_interval
 from posenfs.model.cost import measured_cost
 from posenfs.model.network import PoseNetwork
@@ -50,11 +50,11 @@ def result(
     baseline = {} if train is None else evaluate(mean_pose(train, valid), valid)[0]
     cost = measured_cost(model, *image_size)
     intervals = {}
-    for measure, threshold in REPORTED:
+    for measure, threshold in REPORTED_PCK:
         name = metric_name(measure, threshold)
         if name in metrics:
             counted = errors(measure)[:, counted_keypoints(valid.skeleton, measure)]
-            interval = without_nan(asdict(pck_interval(counted, threshold)))
+            interval = nan_to_none(asdict(pck_interval(counted, threshold)))
             intervals[name] = interval | {"people": int(np.isfinite(counted).any(1).sum())}
     distance = metric_name(*primary_distance_metric(valid))
     return {

@@ -8,7 +8,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from posenfs.data.datasets.catalogue import home
-from posenfs.evaluation.metrics import ranking
+from posenfs.evaluation.pck import ranking
 from posenfs.model.architecture import Architecture
 from posenfs.search.architecture_log import ArchitectureLog
 from posenfs.search.build import TENSORS

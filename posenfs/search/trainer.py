@@ -7,7 +7,7 @@ from torch import Tensor
 from posenfs.data.geometry import ImageSize, crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.sample import Annotations, Batch, normalise
-from posenfs.evaluation.predict import Predictions, joined, predict
+from posenfs.evaluation.prediction import Predictions, concatenate, predict
 from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNFS
 from posenfs.search.batches import BatchSource
@@ -136,7 +136,7 @@ class Trainer:
                 decoding=DECODING,
                 cache=None if cache is None else cache.select(rows),
             )
-        return joined(self.group.gather(predictions))
+        return concatenate(self.group.gather(predictions))
 
     def split(self, name: str) -> Annotations:
         """Return a split to evaluate on: "valid" or "early_stopping"."""

@@ -16,8 +16,8 @@ import torch
 from posenfs.data.datasets.catalogue import open_data
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Annotations, normalise
-from posenfs.evaluation.metrics import metric_title, primary_metric
-from posenfs.evaluation.predict import evaluate, predict
+from posenfs.evaluation.metrics import evaluate, metric_title, primary_metric
+from posenfs.evaluation.prediction import predict
 from posenfs.messages import note
 from posenfs.model.architecture import Genotype
 from posenfs.model.cost import measured_cost

@@ -1,7 +1,8 @@
 """Paired comparison of two runs on the same people."""
 
 from posenfs.data.datasets.catalogue import skeleton_of
-from posenfs.evaluation.metrics import counted_keypoints, metric_title
+from posenfs.evaluation.metrics import metric_title
+from posenfs.evaluation.pck import counted_keypoints
 from posenfs.evaluation.stats import Comparison, compare_pck
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir

@@ -18,8 +18,8 @@ import torch
 
 from posenfs.messages import error_reason
 from posenfs.plugins import VARIABLE
-from posenfs.search.detached import send
 from posenfs.search.checkpoints import RunError
+from posenfs.search.detached import send
 from posenfs.search.run_dir import RunDir
 from posenfs.study.sweep import KernelDied, NotebookError, run_notebook
 

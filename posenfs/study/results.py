@@ -17,9 +17,9 @@ import torch
 from posenfs.data.datasets.catalogue import DataSpec, home, open_data
 from posenfs.data.files import write_atomic
 from posenfs.model.architecture import Architecture
+from posenfs.search.checkpoints import RunError
 from posenfs.search.configuration import CheckpointConfig, RuntimeConfig
 from posenfs.search.experiment import Experiment
-from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 
 # Increase a version when the same experiment on the same data gives other numbers.

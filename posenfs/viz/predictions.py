@@ -18,7 +18,7 @@ from posenfs.data.images import list_images, readable_images
 from posenfs.data.sample import Annotations, DataError, load_image
 from posenfs.evaluation.detections import BoxSource
 from posenfs.evaluation.oks import rescore
-from posenfs.evaluation.predict import Predictions, predict
+from posenfs.evaluation.prediction import Predictions, predict
 from posenfs.search.provenance import find_device
 from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import load_model

@@ -19,7 +19,7 @@ from posenfs.data.heatmaps import DECODINGS
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.detections import whole_images
-from posenfs.evaluation.predict import keypoint_vectors, score_maps
+from posenfs.evaluation.prediction import keypoint_vectors, score_maps
 from posenfs.messages import plain_name
 from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.search.run_dir import RunDir

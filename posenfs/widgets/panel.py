@@ -13,9 +13,9 @@ from IPython import get_ipython
 from IPython.display import HTML, DisplayHandle, display
 
 from posenfs.evaluation.metrics import metric_title
+from posenfs.search.checkpoints import RunError
 from posenfs.search.detached import DetachOptions, detach, follow
 from posenfs.search.experiment import Experiment
-from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.viz.graphs import draw_fabrics

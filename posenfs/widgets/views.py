@@ -18,8 +18,8 @@ from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS
 from posenfs.model.pruning import prune
 from posenfs.model.space import CellIndex, FabricSpec
-from posenfs.search.detached import LOG
 from posenfs.search.checkpoints import RunError
+from posenfs.search.detached import LOG
 from posenfs.search.run_dir import find_run, list_runs
 from posenfs.viz.architectures import alpha_maps, beta_maps
 from posenfs.viz.canvas import Canvas

@@ -468,14 +468,6 @@ def test_misspelt_commands(here, capsys, arguments, message):
         ),
         (["prune", "model", "--quiet", "--output", "/proc/none"], "cannot write into /proc"),
         (
-            ["bench", "data", "--quick", "--output", "file/a.json"],
-            "file is a file; choose a folder (--output)",
-        ),
-        (
-            ["bench", "data", "--quick", "--output", "folder"],
-            "folder is a folder; give a file (--output)",
-        ),
-        (
             ["run", "a.ipynb", "--quiet", "--output", "file/a.ipynb"],
             "is a file where a folder is needed",
         ),

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from posenfs.data.datasets.catalogue import DataSpec
+from posenfs.search.checkpoints import RunError
 from posenfs.search.configuration import CheckpointConfig, RuntimeConfig
 from posenfs.search.experiment import Experiment
-from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.study import results
