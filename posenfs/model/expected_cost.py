@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.cost import measured_cost
-from posenfs.model.fabric import Cell, Down, Fabric
+from posenfs.model.fabric import Cell, Fabric
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
+from posenfs.model.transfers import Down
 
 
 class ExpectedCost:
@@ -122,8 +123,7 @@ class _FabricCost:
         self.operations: list[Tensor] = []
         self.transfers: list[Tensor] = []
         self.projections: list[float] = []  # for each hidden node
-        cells = [cell for layer in fabric.layers for cell in layer]
-        for index, cell in zip(spec.cells, cells, strict=True):
+        for index, cell in fabric.cells.items():
             cell_pixels = pixels // spec.strides[index.row] ** 2
             operation_costs = [
                 [_multiply_adds(operation, cell_pixels) for operation in edge]

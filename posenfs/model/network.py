@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from posenfs.body.parts import Part, PartScheme
 from posenfs.model.architecture import Architecture, Genotype
 from posenfs.model.fabric import Fabric
+from posenfs.model.mask import FabricMask
+from posenfs.model.operations import module_list
 from posenfs.model.space import PAPER, FabricSpec, Rules
 from posenfs.model.vectors import gather_parts, scores
 
@@ -22,6 +24,8 @@ class PartHead(nn.Module):
 
     1x1 entries, a fabric, ReLU, and a 1x1 convolution to J * d channels.
     """
+
+    entries: Sequence[nn.Conv2d | None]  # None where a pruned fabric does not read a map
 
     def __init__(
         self,
@@ -37,7 +41,7 @@ class PartHead(nn.Module):
                 f"a head whose layer {spec.first} reads {spec.input_rows} maps got {len(channels)}"
             )
         self.keypoints, self.vector_dim = len(part.keypoints), vector_dim
-        self.entries = nn.ModuleList(
+        self.entries = module_list(
             nn.Conv2d(channels_in, spec.channels(row), 1)
             for row, channels_in in enumerate(channels)
         )
@@ -45,11 +49,36 @@ class PartHead(nn.Module):
         # channel = keypoint * d + component
         self.vectors = nn.Conv2d(spec.channels(0), self.keypoints * vector_dim, 1)
 
-    def forward(self, pyramid: list[Tensor]) -> Tensor:
-        """Four maps, finest first -> vectors [B, J, d, h, w] at the finest stride."""
-        maps = [entry(x) for entry, x in zip(self.entries, pyramid, strict=True)]
-        finest = self.fabric(maps)[0]
+    def forward(self, pyramid: Sequence[Tensor | None], images: Tensor | None = None) -> Tensor:
+        """Compute the vectors of the part.
+
+        Args:
+            pyramid: Four maps, finest first; None where no head of a pruned network reads one.
+            images: The images, [B, 3, H, W]; only a pruned head needs them (see `Cell`).
+
+        Returns:
+            The vectors, [B, J, d, h, w], at the finest stride.
+        """
+        entries = zip(self.entries, pyramid, strict=True)
+        maps = [None if entry is None else entry(x) for entry, x in entries]
+        finest = self.fabric(maps, images)[0]
         return self.vectors(F.relu(finest)).unflatten(1, (self.keypoints, self.vector_dim))
+
+    def prune(self, operation_weights: Tensor, scale_weights: Tensor) -> None:
+        """Remove what weighs 0 and what only depends on it, and fix the weights of the rest.
+
+        Args:
+            operation_weights: The weights of the operations that replace alpha, [N, E, |O|].
+            scale_weights: The weights of the sources that replace beta, [N, 3].
+        """
+        weights = operation_weights, scale_weights
+        self.fabric.prune(FabricMask.of_weights(self.fabric.spec, *weights, {0}), *weights)
+        entries, vectors = self.entries, self.vectors
+        del self.entries, self.vectors  # saved states of optimizers have the fabric first
+        self.entries = module_list(
+            entry if self.fabric.reads(row) else None for row, entry in enumerate(entries)
+        )
+        self.vectors = vectors
 
 
 class PoseNetwork(nn.Module):
@@ -71,7 +100,7 @@ class PoseNetwork(nn.Module):
         self.keypoints = 1 + max(k for part in parts for k in part.keypoints)
 
     def fabrics(self) -> dict[str, Fabric]:
-        """Return every fabric by name; empty where nothing is searched."""
+        """Return every searched fabric by name; empty where nothing is searched."""
         return {}
 
     def architectures(self) -> dict[str, Architecture]:
@@ -102,13 +131,15 @@ class PoseNetwork(nn.Module):
 class PoseNFS(PoseNetwork):
     """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride.
 
+    It is a supernet whose alpha and beta are searched, or, after `prune`, what is left of one.
+
     Attributes:
         recompute: Whether the activations of the backbone and of each head are recomputed in the
             backward pass instead of stored: the same numbers with less memory in more time.
     """
 
     recompute = False
-    heads: Sequence[PartHead]  # a ModuleList
+    heads: Sequence[PartHead]
 
     def __init__(
         self,
@@ -129,7 +160,7 @@ class PoseNFS(PoseNetwork):
             )
         self.backbone, self.spec, self.stride = backbone, spec, spec.strides[-1]
         self.initial_weights = backbone.initial_weights
-        self.heads = nn.ModuleList(
+        self.heads = module_list(
             PartHead(part, backbone.channels, spec, vector_dim, rules) for part in parts
         )
 
@@ -154,8 +185,10 @@ class PoseNFS(PoseNetwork):
         run: Callable[..., Any] = nn.Module.__call__
         if self.recompute and torch.is_grad_enabled():
             run = _run_recomputed
-        pyramid = run(self.backbone, images)
-        return [run(head, pyramid) for head in self.heads]
+        pyramid: Sequence[Tensor | None] = [None] * len(self.spec.strides)
+        if not isinstance(self.backbone, nn.Identity):  # pruning left something of the backbone
+            pyramid = run(self.backbone, images)
+        return [run(head, pyramid, images) for head in self.heads]
 
     def with_architectures(self, architectures: Mapping[str, Architecture]) -> "PoseNFS":
         """Return a copy in which the named fabrics have other alpha and beta.
@@ -188,13 +221,52 @@ class PoseNFS(PoseNetwork):
             fabrics[name].alpha.copy_(architecture.alpha)
             fabrics[name].beta.copy_(architecture.beta)
 
+    def prune(self, weights: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """Remove what weighs 0 and what only depends on it, and fix the weights of the rest.
+
+        Args:
+            weights: For each fabric by name the weights alpha [N, E, |O|] and beta [N, 3] of its
+                cells.
+        """
+        for part, head in zip(self.parts, self.heads, strict=True):
+            head.prune(*weights[part.name])
+        rows = {
+            row
+            for row in range(len(self.spec.strides))
+            if any(h.fabric.reads(row) for h in self.heads)
+        }
+        backbone, fabric = self.backbone, self._backbone_fabric
+        if not rows:
+            backbone = nn.Identity()  # it is never run
+        elif fabric is not None:
+            mask = FabricMask.of_weights(fabric.spec, *weights["backbone"], rows)
+            fabric.prune(mask, *weights["backbone"])
+        del self.backbone  # saved states of optimizers have the heads first
+        self.backbone = backbone
+
     def fabrics(self) -> dict[str, Fabric]:
-        """Return every fabric by name: those of the parts, and that of a fabric backbone."""
+        """Return every searched fabric by name: of the parts, and of a fabric backbone.
+
+        A pruned network has none.
+        """
+        return {name: f for name, f in self._all_fabrics().items() if f.mask is None}
+
+    @property
+    def pruned_fabrics(self) -> dict[str, Fabric]:
+        """The pruned fabrics by name; "backbone" is missing where no row of it is read."""
+        return {name: f for name, f in self._all_fabrics().items() if f.mask is not None}
+
+    def _all_fabrics(self) -> dict[str, Fabric]:
         fabrics = {
             part.name: head.fabric for part, head in zip(self.parts, self.heads, strict=True)
         }
-        backbone_fabric = getattr(self.backbone, "fabric", None)
-        return fabrics if backbone_fabric is None else {"backbone": backbone_fabric, **fabrics}
+        fabric = self._backbone_fabric
+        return fabrics if fabric is None else {"backbone": fabric, **fabrics}
+
+    @property
+    def _backbone_fabric(self) -> Fabric | None:
+        fabric = getattr(self.backbone, "fabric", None)
+        return fabric if isinstance(fabric, Fabric) else None
 
 
 def _run_recomputed(module: nn.Module, *inputs: Tensor | list[Tensor]) -> Tensor | list[Tensor]:

@@ -14,10 +14,11 @@ from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
 from posenfs.model.backbones.resnet import ResNet50
-from posenfs.model.fabric import Cell, Down, Fabric, Same, Up
+from posenfs.model.fabric import Cell, Fabric
 from posenfs.model.network import PoseNFS
 from posenfs.model.operations import DepthwiseSeparable, Pool, Separable
 from posenfs.model.space import RELEASED, FabricSpec
+from posenfs.model.transfers import Down, Same, Up
 
 _SKELETONS = (MPII, COCO)
 _SLOTS = (1, 0, 2)  # finer, same, coarser of posenfs among same, finer, coarser of the file
@@ -277,8 +278,7 @@ class _Loader:
             raise ReleasedError(f"{self.path}: {key} do not fit {tuple(fabric.beta.shape)}")
         self._check_finite(beta, key)
         fabric.beta.copy_(beta[:, list(_SLOTS)])
-        cells = (cell for layer in fabric.layers for cell in layer)
-        for index, cell in zip(fabric.spec.cells, cells, strict=True):
+        for index, cell in fabric.cells.items():
             cell_key = f"{name}.cell_{index.layer}_{index.row}"
             self._load_cell(cell, cell_key, fabric.spec.operations)
 

@@ -448,7 +448,7 @@ def reference_of(model: PoseNetwork) -> nn.Module:
         model: A network. Only searched networks have a plain implementation; others are returned
             as they are.
     """
-    if not isinstance(model, PoseNFS):
+    if not isinstance(model, PoseNFS) or not model.fabrics():
         return model
     head = model.heads[0]
     backbone = copy.deepcopy(model.backbone)

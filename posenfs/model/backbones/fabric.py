@@ -29,9 +29,9 @@ class FabricBackbone(nn.Module):
         )
         self.fabric = Fabric(spec, rules)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """[B, 3, H, W] -> four maps, finest first."""
-        return self.fabric([self.stem(images)])
+    def forward(self, images: Tensor) -> list[Tensor | None]:
+        """[B, 3, H, W] -> four maps, finest first; None where a mask removed one."""
+        return self.fabric([self.stem(images) if self.fabric.reads(0) else None], images)
 
 
 _SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
