@@ -26,9 +26,8 @@ from posenfs.evaluation.metrics import (
 from posenfs.evaluation.oks import average_precision
 from posenfs.evaluation.scoring import rescored
 from posenfs.model.folded import fold
-from posenfs.model.losses import keypoint_losses
 from posenfs.model.network import PoseNetwork, PoseNFS, evaluating
-from posenfs.model.vectors import squash
+from posenfs.model.vectors import keypoint_losses, squash
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ class ExpectedCost:
             strides = head.fabric.spec.strides
             entry_costs = [0] * len(strides)
             for row, entry in enumerate(head.entries):
-                entry_costs[row] = _multiply_adds(entry, pixels // strides[row] ** 2)
+                if entry is not None:
+                    entry_costs[row] = _multiply_adds(entry, pixels // strides[row] ** 2)
             vector_cost = _multiply_adds(head.vectors, pixels // strides[0] ** 2)
             fabric_cost = _FabricCost(head.fabric, pixels)
             self.heads[part.name] = fabric_cost, _float64(entry_costs), vector_cost
@@ -58,7 +59,7 @@ class ExpectedCost:
         """
         total, finest = torch.zeros((), dtype=torch.float64), self.sets.only(0)
         # For each set the probability that it contains all rows that any head reads.
-        within: Tensor | float = 1.0
+        within = torch.ones_like(finest)
         for name, (fabric, entry_costs, vector_cost) in self.heads.items():
             cost, read = fabric(architectures[name], finest, self.sets)
             total = total + cost + vector_cost + (read @ self.sets.members) @ entry_costs

@@ -62,8 +62,8 @@ class Cell(nn.Module):
     transfers: Sequence[nn.Module]
     edges: Sequence[Sequence[nn.Module]]  # the candidate operations of a whole cell
     operations: Sequence[Sequence[nn.Module]]  # those that a mask keeps
-    project: nn.Conv2d | None
-    bias: Tensor  # of the projection, where no hidden node is left to project
+    project: nn.Conv2d  # missing where no hidden node is left to project
+    bias: Tensor  # of the projection, where it is missing
 
     def __init__(self, spec: FabricSpec, index: CellIndex, rules: Rules):
         super().__init__()
@@ -87,7 +87,6 @@ class Cell(nn.Module):
         node is reached, the cell gives the bias of its projection.
         """
         edges, project, reached = self.edges, self.project, mask.reached_nodes(self.spec)
-        assert project is not None and not self.pruned
         self.mask, self.pruned = mask, True
         self.sources = tuple(self.sources[slot] for slot in mask.slots)
         self.transfers = module_list(self.transfers[slot] for slot in mask.slots)
@@ -97,8 +96,9 @@ class Cell(nn.Module):
             module_list(edge[position] for position in positions)
             for edge, positions in zip(edges, mask.operations, strict=True)
         )
-        self.project = _columns(project, [node - 1 for node in reached]) if reached else None
-        if project.bias is not None and not reached:
+        if reached:
+            self.project = _columns(project, [node - 1 for node in reached])
+        elif project.bias is not None:
             self.bias = project.bias
 
     @property
@@ -138,7 +138,7 @@ class Cell(nn.Module):
                     mixed.append(mix_operations(x, edge_operations, edge_weights))
             nodes.append(sum(mixed[1:], start=mixed[0]) if mixed else None)
         reached = [node for node in nodes[1:] if node is not None]
-        if self.project is None:
+        if not reached:
             return self.zeros(images) + self.bias[:, None, None]
         return self.project(torch.cat(reached, 1) if len(reached) > 1 else reached[0])
 

@@ -39,8 +39,10 @@ def fold(model: PoseNetwork) -> PoseNetwork:
     Args:
         model: The network; it is left unchanged.
     """
-    searched = isinstance(model, PoseNFS) and model.fabrics()
-    model = prune(model) if searched else copy.deepcopy(model).eval()
+    if isinstance(model, PoseNFS) and model.fabrics():
+        model = prune(model)
+    else:
+        model = copy.deepcopy(model).eval()
     backbone = getattr(model, "backbone", None)
     if isinstance(backbone, nn.Module) and not isinstance(backbone, FabricBackbone | nn.Identity):
         with contextlib.suppress(TraceError), _TRACE_LOCK:
@@ -124,7 +126,7 @@ class _FoldedCell(nn.Module):
         images: Tensor,
     ) -> Tensor:
         cell, x = self.cell, self.fusion(maps)
-        if cell.project is None:
+        if not self.reached:
             return cell.zeros(images) + cell.bias[:, None, None]
         x = cell.zeros(images) if x is None else x
         nodes = [F.relu_(x) if cell.rules.relu_after_fusion else x]
@@ -168,21 +170,21 @@ class _Sum(nn.Module):
 
 def _fold_operation(module: nn.Module, weight: Tensor) -> nn.Module | float:
     """Return weight * o(x) as a module, or the number that multiplies x."""
-    kind = type(module)  # the exact class: a subclass may compute something else
-    if kind in (Same, Skip):
+    # The exact class is compared, as a subclass may compute something else.
+    if type(module) in (Same, Skip):
         return weight.item()
-    if kind is Separable:
+    if type(module) is Separable:
         first = _fold_block(module.first, torch.ones_like(weight))
         return nn.Sequential(*first, *_fold_block(module.second, weight))
-    if kind is DepthwiseSeparable:
+    if type(module) is DepthwiseSeparable:
         return nn.Sequential(*_fold_block(module, weight))
-    if kind is Down:
+    if type(module) is Down:
         conv = _fold_norm(module.conv, module.norm, weight)
         return nn.Sequential(conv, nn.ReLU(inplace=True)) if module.relu else conv
-    if kind is Up:
+    if type(module) is Up:
         upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=module.align_corners)
         return nn.Sequential(_fold_norm(module.conv, module.norm, weight), upsample)
-    if kind is Pool:
+    if type(module) is Pool:
         norm = nn.BatchNorm2d(module.norm.num_features, module.norm.eps).to(weight).eval()
         norm.load_state_dict({**norm.state_dict(), **module.norm.state_dict()})
         nn.init.constant_(norm.weight, weight.item())

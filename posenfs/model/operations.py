@@ -13,6 +13,7 @@ class ScaledBatchNorm(nn.BatchNorm2d):
 
     momentum: float
     running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, channels: int, affine: bool = False):
         super().__init__(channels, affine=affine)
@@ -155,7 +156,7 @@ class Pool(nn.Module):
         return self.norm(self.pool(x), weight)
 
 
-_Module = TypeVar("_Module", bound=nn.Module | None)
+_Module = TypeVar("_Module")  # a module, None, or a list of them
 
 
 def module_list(modules: Iterable[_Module]) -> Sequence[_Module]:

@@ -1,7 +1,6 @@
 """Pruning of a PoseNFS by alpha and beta, and the proof that its score maps stay the same."""
 
 import copy
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
@@ -13,11 +12,12 @@ from torch.nn import functional as F
 from posenfs.model.cost import Cost, measured_cost
 from posenfs.model.fabric import Fabric
 from posenfs.model.network import PoseNFS, evaluating
+from posenfs.model.tensors import weights_hash
 
 Mode = Literal["exact", "threshold", "one-hot"]
 
 
-def mixing_weights(fabric: Fabric, mode: Mode, threshold: float = 0.0) -> tuple[Tensor, Tensor]:
+def pruned_weights(fabric: Fabric, mode: Mode, threshold: float = 0.0) -> tuple[Tensor, Tensor]:
     """Return alpha [N, E, |O|] and beta [N, 3] of the pruned cells; what weighs 0 is removed.
 
     Args:
@@ -62,7 +62,7 @@ def prune(model: PoseNFS, mode: Mode = "exact", threshold: float = 0.0) -> PoseN
     fabrics = model.fabrics()
     if not fabrics:
         raise ValueError("the model is pruned already; prune the network that it came from")
-    weights = {name: mixing_weights(fabric, mode, threshold) for name, fabric in fabrics.items()}
+    weights = {name: pruned_weights(fabric, mode, threshold) for name, fabric in fabrics.items()}
     pruned = copy.deepcopy(model)
     pruned.prune(weights)
     return pruned.eval()
@@ -145,14 +145,3 @@ def check_pruning(
         weights_hash(model),
         weights_hash(pruned),
     )
-
-
-def weights_hash(model: nn.Module) -> str:
-    """Return 12 hexadecimal digits over the names, types, shapes and values of all tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(
-            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()[:12]

@@ -13,8 +13,7 @@ from posenfs.data.datasets.catalogue import DataSpec, parts_of
 from posenfs.data.files import atomic_path, write_atomic
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
-from posenfs.model.backbones.resnet import ResNet50
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2, ResNet50
 from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.model.tensors import fill, read_tensors, write_tensors
 from posenfs.search.build import TENSORS, build_model

@@ -23,7 +23,7 @@ from posenfs.evaluation.metrics import metric_title, primary_metric, without_nan
 from posenfs.evaluation.predict import Predictions, all_errors, evaluate, joined, predict
 from posenfs.messages import note, unknown_entry
 from posenfs.model.architecture import Architecture
-from posenfs.model.collapse import collapse_signs, warnings
+from posenfs.model.collapse import collapse_signs, collapse_warnings
 from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.network import PoseNFS
 from posenfs.search._legacy import legacy
@@ -589,7 +589,7 @@ class Search:
             **watched,
         }
         self.run.append("history.jsonl", [row])
-        for warning in warnings(signs) if self.progress else []:
+        for warning in collapse_warnings(signs) if self.progress else []:
             tqdm.write(f"warning, epoch {self.epoch_number}: {warning}", file=sys.stderr)
         self._history_rows += 1
         self._restart_clock()

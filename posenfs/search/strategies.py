@@ -15,8 +15,8 @@ from torch import Tensor
 from posenfs.data.augment import generator
 from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
-from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNetwork, PoseNFS, batch_norms_kept
+from posenfs.model.vectors import heatmap_loss
 
 _DRAWS = 2  # the stream of random numbers that Gumbel's draws come from
 _RADIUS = (

@@ -29,11 +29,11 @@ from posenfs.data.synthetic.writer import write_synthetic
 from posenfs.model.cost import measured_cost
 from posenfs.model.folded import fold
 from posenfs.model.latency import wait_for
-from posenfs.model.losses import heatmap_loss
 from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.model.reference import ReferenceNFS
 from posenfs.model.space import FabricSpec
+from posenfs.model.vectors import heatmap_loss
 from posenfs.search._legacy import legacy
 from posenfs.search.batches import Feed, examples_of
 from posenfs.search.build import build_model

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from posenfs.evaluation.metrics import metric_title
 from posenfs.messages import many, plain_name
 from posenfs.model.architecture import Architecture
-from posenfs.model.collapse import CollapseSigns, warnings
+from posenfs.model.collapse import CollapseSigns, collapse_warnings
 from posenfs.model.cost import Cost
 from posenfs.model.space import Sources
 from posenfs.search.run_dir import Run
@@ -38,7 +38,7 @@ def _paragraphs(run: Run) -> Iterator[str]:
     if architectures := _searched_architectures(run):
         yield f"**Answer.** {_choices(architectures, run.experiment().fabric.operations)}"
     signs = {plain_name(name): CollapseSigns(**values) for name, values in _last_signs(run).items()}
-    for warning in warnings(signs):
+    for warning in collapse_warnings(signs):
         yield f"**Warning.** {warning[0].upper()}{warning[1:]}."
     if metrics:
         yield f"**Result.** {_score(metrics)}"

@@ -12,7 +12,7 @@ from posenfs.data.datasets.catalogue import home
 from posenfs.evaluation.metrics import metric_title
 from posenfs.messages import plain_name
 from posenfs.model.architecture import Architecture
-from posenfs.model.collapse import CollapseSigns, warnings
+from posenfs.model.collapse import CollapseSigns, collapse_warnings
 from posenfs.model.cost import Cost, measured_cost
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS
@@ -406,7 +406,7 @@ class LogView:
         architecture = row.get("architecture", {})
         signs = {name: CollapseSigns(**fields) for name, fields in architecture.items()}
         line = f"epoch {row['epoch']}, step {row['step']}{result}"
-        return [line, *(f"warning: {warning}" for warning in warnings(signs))]
+        return [line, *(f"warning: {warning}" for warning in collapse_warnings(signs))]
 
 
 def _last_lines(path: Path) -> list[str]:

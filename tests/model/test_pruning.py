@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.model.backbones.fabric import FabricBackbone
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.network import PoseNFS
 from posenfs.model.pruning import check_pruning, prune
 from posenfs.model.reference import ReferenceNFS

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from posenfs.model.losses import heatmap_loss
+from posenfs.model.vectors import heatmap_loss
 from posenfs.search.detached import detach, follow, send
 from posenfs.search.distributed import launch, local_device
 from posenfs.search.run_dir import Run, RunError

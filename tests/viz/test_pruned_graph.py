@@ -9,7 +9,7 @@ from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FabricBackbone
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.network import PoseNFS
 from posenfs.model.pruning import prune
 from posenfs.model.space import CellIndex, FabricSpec
