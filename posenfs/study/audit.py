@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from posenfs.body.parts import Part
-from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
+from posenfs.model.vectors import heatmap_loss
 from posenfs.search.configuration import SearchConfig, TrainingConfig
 from posenfs.search.context import SearchContext
 from posenfs.search.strategies import (

@@ -23,7 +23,6 @@ from posenfs.model.cost import measured_cost
 from posenfs.model.network import PoseNFS
 from posenfs.model.pruning import (
     Mode,
-    PrunedNFS,
     PruningCheck,
     check_pruning,
     greatest_difference,
@@ -131,7 +130,7 @@ def prune_saved(
         raise ValueError(f"{output} is the model itself, or a run: choose another folder")
     check_output_folder(output)
     saved = load_model(source)
-    if not isinstance(saved.model, PoseNFS):
+    if not isinstance(saved.model, PoseNFS) or not saved.model.fabrics():
         raise ValueError(
             f"{source} is a {type(saved.model).__name__}: there is nothing to prune in it"
         )
@@ -186,7 +185,7 @@ def _validation_people(data: DataSpec, progress: bool) -> Annotations | None:
 
 
 def _accuracy(
-    saved: Saved, pruned: PrunedNFS, people: Annotations, device: torch.device, progress: bool
+    saved: Saved, pruned: PoseNFS, people: Annotations, device: torch.device, progress: bool
 ) -> Accuracy:
     metric, values = primary_metric(people), []
     for model in (saved.model, pruned):
@@ -195,7 +194,7 @@ def _accuracy(
     return Accuracy(metric, len(people), *values)
 
 
-def find_emptied(pruned: PrunedNFS) -> tuple[Emptied, ...]:
+def find_emptied(pruned: PoseNFS) -> tuple[Emptied, ...]:
     """Find what pruning left empty.
 
     Args:
@@ -207,10 +206,11 @@ def find_emptied(pruned: PrunedNFS) -> tuple[Emptied, ...]:
     """
     emptied = []
     for part, fabric in pruned.pruned_fabrics.items():
-        if not fabric.inputs:
+        mask = fabric.mask
+        if mask is None or not mask.inputs:
             emptied.append(Emptied(part))
             continue
-        for index, kept in sorted(fabric.kept.items()):
+        for index, kept in sorted(mask.cells.items()):
             cell = f"layer {index.layer}, 1/{fabric.spec.strides[index.row]}"
             if not kept.slots:
                 emptied.append(Emptied(part, cell))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from posenfs.messages import plain_name
 from posenfs.model.architecture import Architecture
-from posenfs.model.pruning import Kept
+from posenfs.model.mask import CellMask
 from posenfs.model.space import CellIndex, FabricSpec, Sources
 from posenfs.viz.canvas import (
     CELL_COLOUR,
@@ -87,7 +87,7 @@ class Remaining:
         inputs: Rows of the input maps that are still read.
     """
 
-    kept: Mapping[CellIndex, Kept]
+    kept: Mapping[CellIndex, CellMask]
     inputs: Collection[int]
 
     def reads(self, spec: FabricSpec, cell: CellIndex, row: int) -> bool:

@@ -12,7 +12,7 @@ from benchmarks.speed.implementations import plain_step, reference_of
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.data.sample import Batch
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec

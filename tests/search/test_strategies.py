@@ -13,8 +13,8 @@ from torch import nn
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
-from posenfs.model.losses import heatmap_loss
 from posenfs.model.space import FabricSpec
+from posenfs.model.vectors import heatmap_loss
 from posenfs.search.batches import BatchSource
 from posenfs.search.configuration import SearchConfig, TrainingConfig
 from posenfs.search.context import SearchContext
