@@ -174,7 +174,7 @@ def _keep(planned: Planned) -> str | None:
     status = planned.run.status()
     if status.get("state") != "finished":
         return status.get("error") or f"ended as {status.get('state', 'nothing')}"
-    write_result(collect(planned.run, planned.key, planned.data))
+    write_result(collect(planned.run, planned.data))
     return None
 
 

@@ -19,6 +19,7 @@ from posenfs.data.files import write_atomic
 from posenfs.model.architecture import Architecture
 from posenfs.search.configuration import CheckpointConfig, RuntimeConfig
 from posenfs.search.experiment import Experiment
+from posenfs.search.migration import migrate_result
 from posenfs.search.run_dir import Run, RunError
 
 # Increase a version when the same experiment on the same data gives other numbers.
@@ -62,14 +63,14 @@ def configuration(experiment: Experiment) -> dict:
     return json.loads(stripped.to_json())
 
 
-def without_seed(asked: Mapping) -> dict:
+def without_seed(config: Mapping) -> dict:
     """Return a configuration without its seed, which the runs of one row have in common.
 
     Args:
-        asked: What `configuration` returns.
+        config: What `configuration` returns.
     """
-    training = {name: value for name, value in asked["training"].items() if name != "seed"}
-    return {**asked, "training": training}
+    training = {name: value for name, value in config["training"].items() if name != "seed"}
+    return {**config, "training": training}
 
 
 def weights_digest(weights: str | None) -> str | None:
@@ -128,20 +129,19 @@ def fingerprint(experiment: Experiment, data: Mapping[str, str | None]) -> str:
         experiment: The experiment.
         data: The fingerprints of its data and initial weights.
     """
-    content = {
-        "configuration": configuration(experiment),
-        "data": dict(data),
-        "numerics": numerics(experiment.model),
-    }
+    return _digest(configuration(experiment), data, numerics(experiment.model))
+
+
+def _digest(config: Mapping, data: Mapping[str, str | None], version: int) -> str:
+    content = {"configuration": config, "data": dict(data), "numerics": version}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def collect(run: Run, own: str, data: Mapping[str, str | None]) -> dict:
+def collect(run: Run, data: Mapping[str, str | None]) -> dict:
     """Return the result of a finished run.
 
     Args:
         run: The run.
-        own: Its fingerprint.
         data: The fingerprints of its data and initial weights.
 
     Returns:
@@ -160,7 +160,7 @@ def collect(run: Run, own: str, data: Mapping[str, str | None]) -> dict:
     provenance = run.provenance()
     provenance.pop("initial_weights", None)
     return {
-        "fingerprint": own,
+        "fingerprint": fingerprint(experiment, data),
         "numerics": numerics(experiment.model),
         "name": run.name,
         "configuration": configuration(experiment),
@@ -244,23 +244,28 @@ def write_result(result: Mapping, folder: Path | None = None) -> Path:
 def read_results(folder: Path | None = None) -> list[dict]:
     """Read all results of the current version of the numerics, ordered by their names.
 
+    Results of earlier versions of posenfs get today's field names. The fingerprint is computed from
+    the content: the stored one, and the name of the file, may be those of an earlier version.
+
     Args:
         folder: Where they are; None: reports/results.
 
     Raises:
         RunError: A file cannot be read.
     """
-    results = []
+    results: dict[str, dict] = {}  # by fingerprint: a result may be there in two versions
     for path in sorted((folder or results_home()).glob("*.json")):
         try:
-            result = json.loads(path.read_text())
-            if result["numerics"] == numerics(result["configuration"]["model"]):
-                results.append(result)
+            stored = json.loads(path.read_text())
+            if stored["numerics"] == numerics(stored["configuration"]["model"]):
+                result = migrate_result(stored)
+                key = _digest(result["configuration"], result["data"], result["numerics"])
+                results[key] = result | {"fingerprint": key}
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{path} is not a result ({error!r}); delete it: posenfs ablate creates it again"
             ) from None
-    return results
+    return list(results.values())
 
 
 def architectures_of(result: Mapping) -> dict[str, Architecture]:
@@ -275,14 +280,14 @@ def architectures_of(result: Mapping) -> dict[str, Architecture]:
     }
 
 
-def of_row(results: Iterable[Mapping], asked: Experiment) -> list[Mapping]:
+def of_row(results: Iterable[Mapping], experiment: Experiment) -> list[Mapping]:
     """Return the results of an experiment with any seed, data and initial weights, by seed.
 
     Args:
         results: The results to choose from.
-        asked: The experiment.
+        experiment: The experiment.
     """
-    row = without_seed(configuration(asked))
+    row = without_seed(configuration(experiment))
     matches = [result for result in results if without_seed(result["configuration"]) == row]
     return sorted(matches, key=seed_of)
 
