@@ -117,38 +117,40 @@ from .search.saved_models import (
 )
 from .search.session import Search as Search
 from .search.strategies import STRATEGIES as STRATEGIES
-from .study.audit import (
+from .study.children import parent_and_child as parent_and_child
+from .study.cost_tables import (
+    cost_table as cost_table,
+    latency_table as latency_table,
+)
+from .study.decoding import decoding_table as decoding_table
+from .study.distinctness import (
+    distinctness_table as distinctness_table,
+    part_distinctness as part_distinctness,
+)
+from .study.gradient_checks import (
     gradient_errors as gradient_errors,
     movements as movements,
 )
-from .study.children import parent_and_child as parent_and_child
-from .study.comparing import compare_runs as compare_runs
-from .study.decoding import decoding_table as decoding_table
-from .study.distinctness import part_distinctness as part_distinctness
-from .study.experiments import (
-    PROFILES as PROFILES,
-    TABLES as TABLES,
-    choose_profile as choose_profile,
-)
-from .study.pruning import pruning_table as pruning_table
-from .study.row_costs import (
-    cost_table as cost_table,
-    frontier_table as frontier_table,
-    latency_table as latency_table,
-)
-from .study.rows import (
-    distinctness_table as distinctness_table,
+from .study.model_evaluation import evaluate_model as evaluate_model
+from .study.outcomes import (
     mean_architectures as mean_architectures,
     outcomes as outcomes,
     searched_rows as searched_rows,
 )
-from .study.tables import (
-    caption as caption,
+from .study.profiles import (
+    PROFILES as PROFILES,
+    choose_profile as choose_profile,
+)
+from .study.pruning_proof import pruning_table as pruning_table
+from .study.published import frontier_table as frontier_table
+from .study.rows import TABLES as TABLES
+from .study.runs import compare_runs as compare_runs
+from .study.score_tables import (
     comparison_table as comparison_table,
     loss_comparison_table as loss_comparison_table,
     score_table as score_table,
 )
-from .study.testing import evaluate_model as evaluate_model
+from .study.table_files import caption as caption
 from .viz.ablations import (
     accuracy_against_cost as accuracy_against_cost,
     run_curves as run_curves,

@@ -16,8 +16,8 @@ from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import check_writable, write_atomic
 from posenfs.search.build import TENSORS
 from posenfs.search.run_dir import Run, RunError
-from posenfs.study.experiments import TABLES
-from posenfs.study.sweep import parse_parameters, read_notebook, run_notebook
+from posenfs.study.rows import TABLES
+from posenfs.study.notebooks import parse_parameters, read_notebook, run_notebook
 from posenfs.viz.run_summary import run_summary
 
 _WITHOUT_LIVE = TagRemovePreprocessor(remove_cell_tags={"live"}, enabled=True)

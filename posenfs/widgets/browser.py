@@ -9,9 +9,9 @@ import pandas
 from IPython.display import FileLink
 
 from posenfs.search.run_dir import Run, RunError, list_runs
-from posenfs.study.comparing import compare_runs
-from posenfs.study.gathering import COLUMNS, runs_table
-from posenfs.study.sweep import NotebookError
+from posenfs.study.runs import compare_runs
+from posenfs.study.runs import COLUMNS, runs_table
+from posenfs.study.notebooks import NotebookError
 from posenfs.viz.curves import compared_curves
 from posenfs.viz.difference_graph import draw_differences
 from posenfs.viz.graphs import draw_fabrics

@@ -20,7 +20,7 @@ from posenfs.search.forward import Forward
 from posenfs.search.run_dir import Run
 from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES, Examples, Synchronous
-from posenfs.study.audit import tiny_examples, tiny_network
+from posenfs.study.gradient_checks import tiny_examples, tiny_network
 from posenfs.study.speed import plain_step, reference_of
 from tests.sweeps import sweep
 

@@ -8,7 +8,7 @@ import pytest
 from tests.search.test_engine import search
 
 from posenfs.search.run_dir import Run
-from posenfs.study.gathering import COLUMNS, runs_table
+from posenfs.study.runs import COLUMNS, runs_table
 from posenfs.widgets.browser import RunBrowser
 
 

@@ -1,4 +1,4 @@
-"""Tests of the Ray engine on a local cluster of two nodes, with a run that is killed."""
+"""Tests of the Ray executor on a local cluster of two nodes, with a run that is killed."""
 
 import os
 import signal
@@ -9,9 +9,11 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from posenfs.study.ablation import ablate, plan
-from posenfs.study.executors import RayEngine
-from posenfs.study.results import DataFingerprints, read_results
+from posenfs.study.ablation import ablate
+from posenfs.study.fingerprints import DataFingerprints
+from posenfs.study.plan import plan
+from posenfs.study.ray_executor import RayExecutor
+from posenfs.study.results import read_results
 
 ray = pytest.importorskip("ray", reason="no Ray (pip install 'posenfs[ray]')")
 
@@ -50,12 +52,12 @@ def test_a_killed_run_is_completed(project, profile, cluster):
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
-    engine = RayEngine(cluster.address)
+    executor = RayExecutor(cluster.address)
     nodes = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
     try:
-        assert ablate(runs, engine) == {}
+        assert ablate(runs, executor) == {}
     finally:
-        engine.close()
+        executor.close()
     assert len(nodes) == 2 and killed and len(read_results()) == 3
 
 
@@ -71,12 +73,12 @@ def test_an_interrupted_run_is_saved(project, profile, cluster):
         if run.status().get("epoch", 0) >= 2:
             raise KeyboardInterrupt
 
-    engine = RayEngine(cluster.address)
+    executor = RayExecutor(cluster.address)
     try:
-        with pytest.raises(KeyboardInterrupt, match="what was under way is saved"):
-            ablate(runs, engine, look=interrupt)
+        with pytest.raises(KeyboardInterrupt, match="the active runs are saved"):
+            ablate(runs, executor, poll=interrupt)
     finally:
-        engine.close()
+        executor.close()
     status = run.status()
     assert status["state"] == "interrupted" and not run.in_use()
     assert run.checkpoints()[-1] == status["step"]
@@ -84,4 +86,4 @@ def test_an_interrupted_run_is_saved(project, profile, cluster):
 
 def test_an_unreachable_cluster_is_reported():
     with pytest.raises(ValueError, match=r"no Ray cluster at '127.0.0.1:1'"):
-        RayEngine("127.0.0.1:1")
+        RayExecutor("127.0.0.1:1")

@@ -14,9 +14,9 @@ from posenfs.model.memory import training_memory
 from posenfs.search.build import build_model
 from posenfs.search.experiment import Experiment
 from posenfs.search.provenance import find_device
-from posenfs.study.ablation import Planned
 from posenfs.study.calibration import Calibration, Duration, Load, calibrate
-from posenfs.study.results import DataFingerprints, configuration, without_seed
+from posenfs.study.fingerprints import DataFingerprints, configuration
+from posenfs.study.plan import PlannedRun
 
 _OVERHEAD = 30.0  # s of a notebook beside its search
 _PASSES = {"first_order": 2.0, "second_order": 5.0}  # training passes of a step; 1 for all others
@@ -37,7 +37,7 @@ class Estimate:
         multiply_adds: Multiply-adds of the network for one crop.
     """
 
-    planned: Planned
+    planned: PlannedRun
     duration: Duration
     processor: float | None
     memory: int
@@ -51,7 +51,7 @@ class Estimate:
 
 
 def estimate(
-    runs: Sequence[Planned],
+    runs: Sequence[PlannedRun],
     data: DataFingerprints,
     device: str = "auto",
     threads: int | None = None,
@@ -97,13 +97,13 @@ def _network_cost(experiment: Experiment, device: torch.device) -> _NetworkCost:
 
 
 def _estimates(
-    runs: Sequence[Planned], data: DataFingerprints, device: torch.device, progress: bool
+    runs: Sequence[PlannedRun], data: DataFingerprints, device: torch.device, progress: bool
 ) -> list[Estimate]:
     costs: dict[str, _NetworkCost] = {}
     estimates = []
     for planned in tqdm(runs, "calibrating", unit="run", disable=not progress):
         experiment = planned.experiment
-        network = repr(without_seed(configuration(experiment)) | {"training": None, "search": None})
+        network = repr(configuration(experiment) | {"training": None, "search": None})
         if network not in costs:
             costs[network] = _network_cost(experiment, device)
         cost = costs[network]
@@ -127,7 +127,7 @@ def _estimates(
 
 
 def plan_text(
-    runs: Sequence[Planned],
+    runs: Sequence[PlannedRun],
     estimates: Sequence[Estimate],
     states: Mapping[str, str],
     seeds: int,
@@ -151,7 +151,7 @@ def plan_text(
         f"{'hours':>13}"
     ]
     by_key = {estimate.planned.key: estimate for estimate in estimates}
-    by_row: dict[tuple, list[Planned]] = {}
+    by_row: dict[tuple, list[PlannedRun]] = {}
     for run in runs:
         by_row.setdefault(run.rows, []).append(run)
     for rows, group in by_row.items():

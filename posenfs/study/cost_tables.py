@@ -13,9 +13,10 @@ from posenfs.model.cost import Cost, PaperCost, measured_cost, summary_cost
 from posenfs.model.latency import measure_latency
 from posenfs.search.build import build_model
 from posenfs.search.experiment import Experiment
-from posenfs.study.costs import ITEMS
-from posenfs.study.experiments import FRONTIER, PROFILES, experiment_of
-from posenfs.study.rows import Outcome, device_words
+from posenfs.study.cost_items import ITEMS
+from posenfs.study.outcomes import Outcome, device_title
+from posenfs.study.profiles import PROFILES, experiment_of
+from posenfs.study.published import FRONTIER
 
 
 def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
@@ -31,7 +32,7 @@ def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
     """
     lines = []
     for outcome in rows:
-        if outcome.asked is None:
+        if outcome.experiment is None:
             lines.append(_published_line(outcome))
             continue
         item = ITEMS.get(outcome.row.item or "")
@@ -43,15 +44,15 @@ def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
             {
                 "row": outcome.row.label,
                 "params M, paper": item and item.params_m,
-                "by its rule": rule.params / 1e6,
-                "honest": measured.params / 1e6,
+                "params M by its rule": rule.params / 1e6,
+                "params M measured": measured.params / 1e6,
                 "G, paper": item and item.gflops,
                 "G by its rule": rule.gflops,
-                "GMAC honest": measured.gmac,
+                "GMAC measured": measured.gmac,
                 "GMAC of our crop": multiply_adds,
                 "images/s": _mean([time["images_per_s"] for time in times]),
                 "hours of training": _mean([time["hours"] for time in times]),
-                "where": "; ".join(sorted({device_words(time) for time in times})),
+                "where": "; ".join(sorted({device_title(time) for time in times})),
                 "note": item.note if item else "",
             }
         )
@@ -63,18 +64,18 @@ def _published_line(outcome: Outcome) -> dict:
     return {
         "row": outcome.row.label,
         "params M, paper": published.params_m,
-        "GMAC honest": published.gmac,
+        "GMAC measured": published.gmac,
         "note": "as its authors publish it",
     }
 
 
-def full_cost(own: Outcome) -> Cost:
+def full_cost(outcome: Outcome) -> Cost:
     """Return the measured cost of a row's network at the paper's size.
 
     Args:
-        own: The row.
+        outcome: The row.
     """
-    return _full_costs(_full(own), summary_cost)[0]
+    return _full_costs(_full(outcome), summary_cost)[0]
 
 
 def _full(outcome: Outcome) -> str:
@@ -101,28 +102,28 @@ def latency_table(rows: Sequence[Outcome], batch_sizes: Sequence[int] = (1, 8)) 
     """
     lines = []
     for outcome in rows:
-        if outcome.asked is not None:
-            latencies = _latency(outcome.asked, tuple(batch_sizes))
+        if outcome.experiment is not None:
+            latencies = _latency(outcome.experiment, tuple(batch_sizes))
             columns = {f"ms, batch of {size}": ms for size, ms in latencies.items()}
             lines.append({"row": outcome.row.label, **columns})
     return pandas.DataFrame(lines).set_index("row")
 
 
-def latency_ms(own: Outcome, full: bool = False) -> float:
+def latency_ms(outcome: Outcome, full: bool = False) -> float:
     """Measure the median time of a forward pass on one crop on this machine, in ms.
 
     Args:
-        own: The row.
+        outcome: The row.
         full: Whether the crop has the paper's size instead of the row's own.
     """
-    experiment = Experiment.from_json(_full(own)) if full else own.asked
+    experiment = Experiment.from_json(_full(outcome)) if full else outcome.experiment
     if experiment is None:
-        raise ValueError(f"{own.row.label!r} is quoted from its publication: it is not run")
+        raise ValueError(f"{outcome.row.label!r} is quoted from its publication: it is not run")
     return _latency(experiment, (1,))[1]
 
 
 @cache  # a table and a figure hold the same network
-def _measured(experiment_json: str, batch_sizes: tuple[int, ...]) -> dict[int, float]:
+def _measured_latency(experiment_json: str, batch_sizes: tuple[int, ...]) -> dict[int, float]:
     experiment = Experiment.from_json(experiment_json)
     model = build_model(experiment, parts_of(experiment.data, experiment.parts))
     model = model.to(memory_format=torch.channels_last)
@@ -133,16 +134,7 @@ def _measured(experiment_json: str, batch_sizes: tuple[int, ...]) -> dict[int, f
 
 def _latency(experiment: Experiment, batch_sizes: tuple[int, ...]) -> dict[int, float]:
     timed = replace(experiment, name="timed", backbone_weights=None)
-    return _measured(timed.to_json(), batch_sizes)
-
-
-def frontier_table() -> pandas.DataFrame:
-    """Return other systems as their authors publish them."""
-    frame = pandas.DataFrame([vars(system) for system in FRONTIER]).set_index("name")
-    frame.columns = ["input px", "params M", "GMAC", "COCO val AP", "MPII val PCKh@0.5", "note"]
-    square = [system.square_gmac for system in FRONTIER]
-    frame.insert(3, "GMAC at 256 x 256 (MPII)", square)
-    return frame
+    return _measured_latency(timed.to_json(), batch_sizes)
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -15,8 +15,8 @@ from posenfs.model.space import FabricSpec
 from posenfs.search.build import build_model
 from posenfs.search.experiment import Experiment
 from posenfs.search.saved_models import save_model
-from posenfs.study.pruning import Emptied, find_emptied
-from posenfs.study.testing import evaluate_model
+from posenfs.study.model_evaluation import evaluate_model
+from posenfs.study.pruning_proof import Emptied, find_emptied
 
 NEVER = -1000.0  # a logit whose softmax is 0.0
 

@@ -7,7 +7,12 @@ import time
 import nbformat
 import pytest
 
-from posenfs.study.sweep import NotebookError, notebook_parameters, parse_parameters, run_notebook
+from posenfs.study.notebooks import (
+    NotebookError,
+    notebook_parameters,
+    parse_parameters,
+    run_notebook,
+)
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import torch
 
 from posenfs.evaluation.seeds import power
 from posenfs.study import calibration
-from posenfs.study.ablation import plan
 from posenfs.study.calibration import Load
-from posenfs.study.experiments import choose_profile
-from posenfs.study.planning import estimate, plan_text
-from posenfs.study.results import DataFingerprints
+from posenfs.study.estimates import estimate, plan_text
+from posenfs.study.fingerprints import DataFingerprints
+from posenfs.study.plan import plan
+from posenfs.study.profiles import choose_profile
 
 
 def test_plan_of_a_table(drawn):

@@ -3,7 +3,7 @@
 import torch
 
 from posenfs.search.strategies import FirstOrder, SecondOrder
-from posenfs.study.audit import Smooth, gradient_errors, movements
+from posenfs.study.gradient_checks import Smooth, gradient_errors, movements
 
 
 def test_gradient_errors():

@@ -8,7 +8,7 @@ import pytest
 from posenfs.cli.main import main
 from posenfs.search.run_dir import Run, RunError
 from posenfs.search.session import Search
-from posenfs.study.comparing import compare_runs
+from posenfs.study.runs import compare_runs
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_the_difference_equals_that_of_the_metrics(runs, capsys):
 
 
 def test_different_runs_cannot_be_compared(runs, tiny, tmp_path):
-    with pytest.raises(ValueError, match="judged by pckh@0.5, coco by pck_torso@0.2"):
+    with pytest.raises(ValueError, match="evaluated by pckh@0.5, coco by pck_torso@0.2"):
         compare_runs(runs["one"], runs["coco"])
     search = Search(tiny, tmp_path / "young", progress=False)
     search.close()

@@ -31,7 +31,7 @@ from posenfs.model.pruning import (
 from posenfs.search.provenance import find_device
 from posenfs.search.run_dir import find_run
 from posenfs.search.saved_models import Saved, load_model, save_model
-from posenfs.study.testing import predict_as_run
+from posenfs.study.model_evaluation import predict_as_run
 
 _IMAGES = 8  # random images that a proof compares, and as many crops
 _NAMED = 10  # warnings that are printed; the rest is counted
@@ -47,11 +47,13 @@ class Accuracy:
     after: float | None
 
     def __str__(self) -> str:
-        before, after = (
-            "-" if value is None else f"{value:.2f}" for value in (self.before, self.after)
-        )
+        before, after = _percent(self.before), _percent(self.after)
         title = metric_title(self.metric)
         return f"{title} before {before}, after {after}, on {self.people} validation people"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 @dataclass(frozen=True)
@@ -135,26 +137,10 @@ def prune_saved(
             f"{source} is a {type(saved.model).__name__}: there is nothing to prune in it"
         )
     pruned = prune(saved.model, mode, threshold)
-    height, width = saved.experiment.image_size
-    images = {
-        "random": torch.randn(_IMAGES, 3, height, width, generator=torch.Generator().manual_seed(0))
-    }
     people = _validation_people(saved.experiment.data, progress)
-    if people is not None:
-        images["crops"] = normalise(
-            crop_people(people.select(slice(_IMAGES)), (width, height)).images
-        )
-    dtype = next(saved.model.parameters()).dtype
-    proof = check_pruning(
-        saved.model, pruned, {name: batch.to(dtype) for name, batch in images.items()}
-    )
+    proof = check_pruning(saved.model, pruned, _compared_images(saved, people))
     emptied = find_emptied(pruned)
-    for empty in emptied[:_NAMED]:
-        tqdm.write(f"warning: {empty}", file=sys.stderr)
-    if len(emptied) > _NAMED:
-        tqdm.write(
-            f"warning: {len(emptied) - _NAMED} more are in {output / 'proof.json'}", file=sys.stderr
-        )
+    _warn_of_emptied(emptied, output / "proof.json")
     if mode == "one-hot" and (zero := _zero_wins(saved.model)):
         note(f"note: {zero}; `posenfs child` derives without zero")
     measured = None
@@ -167,6 +153,26 @@ def prune_saved(
         json.dumps(pruning.json() | {"mode": mode, "threshold": threshold}, indent=2),
     )
     return pruning
+
+
+def _compared_images(saved: Saved, people: Annotations | None) -> dict[str, torch.Tensor]:
+    """Return the images of a proof [8, 3, H, W]: random ones, and crops if there are people."""
+    height, width = saved.experiment.image_size
+    generator = torch.Generator().manual_seed(0)
+    images = {"random": torch.randn(_IMAGES, 3, height, width, generator=generator)}
+    if people is not None:
+        crops = crop_people(people.select(slice(_IMAGES)), (width, height))
+        images["crops"] = normalise(crops.images)
+    dtype = next(saved.model.parameters()).dtype
+    return {name: batch.to(dtype) for name, batch in images.items()}
+
+
+def _warn_of_emptied(emptied: Sequence[Emptied], proof_file: Path) -> None:
+    for empty in emptied[:_NAMED]:
+        tqdm.write(f"warning: {empty}", file=sys.stderr)
+    if len(emptied) > _NAMED:
+        more = len(emptied) - _NAMED
+        tqdm.write(f"warning: {more} more are in {proof_file}", file=sys.stderr)
 
 
 def _validation_people(data: DataSpec, progress: bool) -> Annotations | None:
@@ -223,10 +229,8 @@ def _zero_wins(model: PoseNFS) -> str:
     """Describe on how many edges the operation zero has the greatest weight; empty: on none."""
     fabrics = [fabric for fabric in model.fabrics().values() if "zero" in fabric.spec.operations]
     won = [fabric.alpha.argmax(-1) == fabric.spec.operations.index("zero") for fabric in fabrics]
-    count = sum(int(own.sum()) for own in won)
-    return (
-        f"operation zero won on {count} of {sum(own.numel() for own in won)} edges" if count else ""
-    )
+    count, edges = sum(int(mask.sum()) for mask in won), sum(mask.numel() for mask in won)
+    return f"operation zero won on {count} of {edges} edges" if count else ""
 
 
 def pruning_table(
@@ -250,18 +254,15 @@ def pruning_table(
     crops = normalise(crop_people(people.select(slice(_IMAGES)), size).images)
     name = primary_metric(people)
     rows = []
-    for mode, threshold in [
-        ("exact", 0.0),
-        *(("threshold", t) for t in thresholds),
-        ("one-hot", 0.0),
-    ]:
+    modes = [("exact", 0.0), *(("threshold", value) for value in thresholds), ("one-hot", 0.0)]
+    for mode, threshold in modes:
         pruned = prune(model, mode, threshold)
         cost = measured_cost(pruned, *crops.shape[-2:])
         score = evaluate(predict(pruned, people, size), people)[0][name]
-        words = f"weights below {threshold:g} gone" if mode == "threshold" else mode
+        title = f"weights below {threshold:g} removed" if mode == "threshold" else mode
         rows.append(
             {
-                "pruned": words,
+                "pruned": title,
                 "params": cost.params,
                 "GMAC": cost.gmac,
                 "greatest difference": greatest_difference(model, pruned, crops),
