@@ -40,11 +40,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table or figure of the paper, or an additional one: its rows by name."""
+    """A table or figure of the paper, or an additional one.
+
+    Attributes:
+        title: Its title.
+        question: The question that it answers.
+        rows: Its rows by name.
+        about: What its rows have in common and in what they differ, for its notebook.
+    """
 
     title: str
     question: str
     rows: Mapping[str, Row]
+    about: str = ""
 
 
 _FIRST_ORDER = {"search.strategy": "first_order"}
@@ -59,8 +67,8 @@ _SB_MPII, _HR_MPII = {"pckh@0.5": 88.5, "pckh@0.11": 34.0}, {"pckh@0.5": 90.3, "
 TABLES: dict[str, Table] = {
     "table_2": Table(
         "Table II: search strategies",
-        "Does searching alpha and beta by gradient beat random ones, and does it need people held "
-        "out?",
+        "Does searching alpha and beta by gradient beat random ones, and does it need an "
+        "architecture-validation split?",
         {
             "random": Row("random", {"search.strategy": "random"}, item="t2_p3"),
             "synchronous": Row(
@@ -71,6 +79,11 @@ TABLES: dict[str, Table] = {
                 note="w learns from half of the images, in half of the steps",
             ),
         },
+        "In *random*, alpha and beta are drawn from N(0, 1) and stay fixed. In *synchronous* "
+        "they follow the training loss together with the weights w. In *first order* (DARTS) "
+        "they follow the loss of the half of the training images that w never sees. Each "
+        "strategy trains w for the same number of epochs; in *first order* on half of the "
+        "images. The fabrics of *random* have no meaningful mean: each seed draws its own.",
     ),
     "table_3": Table(
         "Table III: parts",
@@ -81,6 +94,9 @@ TABLES: dict[str, Table] = {
             "p5": Row("P = 5", {"parts": 5}, item="t3_p5", against="p1"),
             "p8": Row("P = 8", {"parts": 8}, item="t3_p8", against="p1"),
         },
+        "Table I groups the keypoints: P = 1 is one fabric for the whole body; P = 3, 5 and 8 "
+        "are one fabric for each group. More parts also mean more parameters and multiply- "
+        "adds, so read the scores together with the costs.",
     ),
     "table_4": Table(
         "Table IV: vector in pixel",
@@ -108,6 +124,9 @@ TABLES: dict[str, Table] = {
                 against="hrnet"
             ),
         },
+        "The length of the d-dimensional vector in a pixel is its score (Eq. 4, 5); d = 1 is "
+        "a plain score map without squash. SimpleBaseline and HRNet are not searched: their "
+        "last layer gives K d maps instead of K.",
     ),
     "table_5": Table(
         "Table V: backbones",
@@ -137,6 +156,9 @@ TABLES: dict[str, Table] = {
                 against="mobilenet_v2",
             ),
         },
+        "The heads share one search space on different backbones: MobileNet-V2, ResNet-50, "
+        "HRNet-W32, and fabrics that are searched themselves (Table VIII). ours-a and ours-b "
+        "are rows of the paper; the others are its backbones with the heads of Table II.",
     ),
     "table_6": Table(
         "Table VI: searched fabrics beside branches built by hand",
@@ -169,6 +191,9 @@ TABLES: dict[str, Table] = {
                 note=_OWN,
             ),
         },
+        "ours-b and ours-c stand beside Branchnets, in which each part has a branch of "
+        "bottlenecks that was designed by hand on the same backbone, and beside networks with "
+        "a single head.",
     ),
     "table_7": Table(
         "Table VII: COCO",
@@ -202,6 +227,9 @@ TABLES: dict[str, Table] = {
                 note="COCO val, its authors' number",
             ),
         },
+        "These are the paper's networks for COCO. The paper reports test-dev on detected "
+        "boxes. A run here reports AP on the validation set if its data are COCO's, and the "
+        "primary metric of its data otherwise.",
     ),
     "figure_6": Table(
         "Figure 6: loss with and without vectors",
@@ -253,5 +281,8 @@ TABLES: dict[str, Table] = {
                 "the first four: the released code", {"rules": RELEASED}, against="paper",
             ),
         },
+        "The paper and the released code differ in four switches inside the network, and the "
+        "text is silent about a fifth. Each row changes one switch; the last row changes the "
+        "code's four together.",
     ),
 }  # fmt: skip
