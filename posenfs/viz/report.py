@@ -16,8 +16,8 @@ from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import check_writable, write_atomic
 from posenfs.search.build import TENSORS
 from posenfs.search.run_dir import Run, RunError
-from posenfs.study.rows import TABLES
 from posenfs.study.notebooks import parse_parameters, read_notebook, run_notebook
+from posenfs.study.rows import TABLES
 from posenfs.viz.run_summary import run_summary
 
 _WITHOUT_LIVE = TagRemovePreprocessor(remove_cell_tags={"live"}, enabled=True)
@@ -114,11 +114,8 @@ def write_report(notebook: Path, target: Path) -> Path:
 
 
 TABLE_NOTEBOOK = "table.ipynb"  # its parameter `table` names the table
-_OTHER_NOTEBOOKS = (
-    "figure_6",
-    "figure_7",
-    "are_parts_different",
-)  # pages with a notebook of theirs
+# Pages that have a notebook of their own.
+_OTHER_NOTEBOOKS = ("figure_6", "figure_7", "are_parts_different")
 # The pages that report_table writes.
 PAGES = (*TABLES, "are_parts_different")
 

@@ -9,9 +9,8 @@ import pandas
 from IPython.display import FileLink
 
 from posenfs.search.run_dir import Run, RunError, list_runs
-from posenfs.study.runs import compare_runs
-from posenfs.study.runs import COLUMNS, runs_table
 from posenfs.study.notebooks import NotebookError
+from posenfs.study.runs import COLUMNS, compare_runs, runs_table
 from posenfs.viz.curves import compared_curves
 from posenfs.viz.difference_graph import draw_differences
 from posenfs.viz.graphs import draw_fabrics

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from posenfs.study.profiles import PROFILES
 from posenfs.study.outcomes import Outcome, outcomes
+from posenfs.study.profiles import PROFILES
 from tests.study.table_results import SCORES, result
 
 _SVG = {"svg": "http://www.w3.org/2000/svg"}

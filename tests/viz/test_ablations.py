@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from posenfs.study.outcomes import outcomes
 from posenfs.study.profiles import PROFILES
 from posenfs.study.published import FRONTIER
-from posenfs.study.outcomes import outcomes
 from posenfs.viz.ablations import accuracy_against_cost, run_curves, run_list, score_dots
 from tests.study.table_results import SCORES
 

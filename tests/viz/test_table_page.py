@@ -3,8 +3,8 @@
 import numpy as np
 
 from posenfs.evaluation.seeds import mean_interval
-from posenfs.study.profiles import PROFILES
 from posenfs.study.outcomes import outcomes
+from posenfs.study.profiles import PROFILES
 from posenfs.viz.table_page import draw_runs, write_table_page
 from tests.study.table_results import SCORES
 
