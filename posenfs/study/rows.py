@@ -95,8 +95,8 @@ TABLES: dict[str, Table] = {
             "p8": Row("P = 8", {"parts": 8}, item="t3_p8", against="p1"),
         },
         "Table I groups the keypoints: P = 1 is one fabric for the whole body; P = 3, 5 and 8 "
-        "are one fabric for each group. More parts also mean more parameters and multiply- "
-        "adds, so read the scores together with the costs.",
+        "are one fabric for each group. More parts also mean more parameters and "
+        "multiply-adds, so read the scores together with the costs.",
     ),
     "table_4": Table(
         "Table IV: vector in pixel",
