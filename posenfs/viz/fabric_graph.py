@@ -24,9 +24,9 @@ from posenfs.viz.legend import REMOVED_LINE, REMOVED_NODE
 from posenfs.viz.operation_bars import (
     REMOVED_INK,
     cell_weights_text,
+    operation_name as operation_name,  # re-exported
     place_operation_bar,
 )
-from posenfs.viz.operation_bars import operation_name as operation_name  # re-exported
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII

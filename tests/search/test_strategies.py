@@ -28,7 +28,7 @@ from posenfs.search.strategies import (
     validation_gradient,
     with_defaults,
 )
-from posenfs.study.audit import Smooth, exact_gradient, tiny_batch, tiny_network
+from posenfs.study.gradient_checks import Smooth, exact_gradient, tiny_batch, tiny_network
 from tests.sweeps import sweep
 
 FABRIC = FabricSpec(layers=6, width=1, hidden_nodes=1, first=0, last=3)
