@@ -357,7 +357,8 @@ class CostView:
         network, (width, height) = self.subject.network, self.subject.size
         supernet = measured_cost(network, height, width)
         costs = [("the supernet, which a search trains", supernet)]
-        if not isinstance(network, PoseNFS) or not network.fabrics() or not len(self.following.steps):
+        searched = isinstance(network, PoseNFS) and bool(network.fabrics())
+        if not searched or not len(self.following.steps):
             return costs, None
         steps, architectures = _thinned(self.following, _MAX_COSTS)
         current = network.with_architectures(self.following.at(int(steps[-1]))[1])
