@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import nbformat
 import pytest
-from tests.search.test_engine import search
+from tests.widgets.searches import search
 
 from posenfs.search.run_dir import Run
 from posenfs.study.gathering import COLUMNS, runs_table

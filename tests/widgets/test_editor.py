@@ -4,7 +4,7 @@ import time
 
 import pytest
 import torch
-from tests.search.test_engine import search
+from tests.widgets.searches import search
 
 from posenfs.search.run_dir import Run, RunError
 from posenfs.widgets.editor import ArchitectureEditor

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from tests.search.test_engine import search
+from tests.widgets.searches import search
 
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.geometry import crop_to_image, heatmap_to_crop

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.search.test_engine import search
+from tests.widgets.searches import search
 
 from posenfs.messages import plain_name
 from posenfs.search.detached import detach, send

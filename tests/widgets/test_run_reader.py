@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from tests.search.test_engine import search
+from tests.widgets.searches import search
 
 from posenfs.search.run_dir import Run
-from posenfs.widgets import following as module
+from posenfs.widgets import run_reader as module
 from posenfs.widgets.run_reader import RunReader
 
 
