@@ -18,8 +18,8 @@ from posenfs.search.run_dir import runs_home
 from posenfs.study.experiments import FRONTIER
 from posenfs.study.row_costs import full_cost, latency_ms
 from posenfs.study.rows import Outcome, primary_metric_of
-from posenfs.viz.curves import COLOURS, TICKS, layout, set_loss_axis
-from posenfs.viz.labels import label_sides
+from posenfs.viz.figures import COLOURS, TICKS, layout, set_loss_axis
+from posenfs.viz.scatter_labels import label_sides
 
 _INK, _PALE = "#222222", "#8C8C8C"
 _PAPER_MARKER = {"color": "#D55E00", "symbol": "diamond-open", "size": 10}

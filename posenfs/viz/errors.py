@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.metrics import pck_curve
 from posenfs.evaluation.stats import pck_interval
-from posenfs.viz.curves import layout
+from posenfs.viz.figures import layout
 
 _COLOURS = ("#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 _BINS = 10

@@ -10,7 +10,7 @@ from posenfs.model.cost import Cost
 from posenfs.model.space import Sources
 from posenfs.search.run_dir import Run
 from posenfs.study.results import training_time
-from posenfs.viz.operation_bars import operation_name
+from posenfs.viz.fabric_weights import operation_name
 
 
 def run_summary(run: Run) -> str:

@@ -10,9 +10,8 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import mean_interval
 from posenfs.study.rows import Outcome, mean_architectures, primary_metric_of
 from posenfs.study.tables import write_table
-from posenfs.viz.curves import COLOURS
-from posenfs.viz.graphs import draw_fabrics
-from posenfs.viz.poses import Image
+from posenfs.viz.fabric_graph import draw_fabrics
+from posenfs.viz.figures import COLOURS, StaticFigure
 
 _INK = "#222222"
 
@@ -45,7 +44,7 @@ def write_table_page(
     return write_table(table, profile_name, rows, paired, figures, publish)
 
 
-def draw_runs(rows: Sequence[Outcome]) -> Image:
+def draw_runs(rows: Sequence[Outcome]) -> StaticFigure:
     """Draw the scores by row, the loss of every run, and its score after each epoch.
 
     The scores are those of each seed and their mean with its 95 % interval over seeds.
@@ -55,7 +54,7 @@ def draw_runs(rows: Sequence[Outcome]) -> Image:
     """
     metric = primary_metric_of(rows)
     metric_label = f"{metric_title(metric)} (%)"
-    figure = Image((14, 2.2 + 0.32 * len(rows)), layout="constrained")
+    figure = StaticFigure((14, 2.2 + 0.32 * len(rows)), layout="constrained")
     scores, losses, epochs = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
     for place, (row, colour) in enumerate(zip(rows, itertools.cycle(COLOURS), strict=False)):
         _draw_scores(scores, row, metric, place, colour)

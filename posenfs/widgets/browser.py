@@ -14,7 +14,7 @@ from posenfs.study.gathering import COLUMNS, runs_table
 from posenfs.study.sweep import NotebookError
 from posenfs.viz.curves import compared_curves
 from posenfs.viz.difference_graph import draw_differences
-from posenfs.viz.graphs import draw_fabrics
+from posenfs.viz.fabric_graph import draw_fabrics
 from posenfs.viz.report import write_report
 from posenfs.widgets.display import button, column, error_html, row, show
 from posenfs.widgets.plot import Drawing, Plot

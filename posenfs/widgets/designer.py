@@ -9,7 +9,7 @@ from posenfs.body.parts import Part, PartScheme, part_scheme
 from posenfs.body.skeleton import MPII, Skeleton
 from posenfs.messages import plain_name
 from posenfs.viz.canvas import Point
-from posenfs.viz.part_graph import draw_parts
+from posenfs.viz.skeleton_graph import draw_parts
 from posenfs.widgets.display import button, column, error_html, menu, row, show
 from posenfs.widgets.plot import Drawing
 

@@ -21,9 +21,9 @@ from posenfs.model.network import PoseNFS
 from posenfs.model.space import Sources
 from posenfs.search.run_dir import Run, RunError
 from posenfs.search.session import Search
-from posenfs.viz.fabric_graph import operation_name
-from posenfs.viz.graphs import draw_fabrics
-from posenfs.viz.poses import draw_map_change
+from posenfs.viz.fabric_graph import draw_fabrics
+from posenfs.viz.fabric_weights import operation_name
+from posenfs.viz.score_maps import draw_map_change
 from posenfs.widgets.controller import SearchController
 from posenfs.widgets.display import (
     Background,

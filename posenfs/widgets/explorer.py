@@ -25,9 +25,9 @@ from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.search.run_dir import Run
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
-from posenfs.viz.curves import layout
-from posenfs.viz.poses import draw_person_map, draw_vectors
-from posenfs.viz.stick_body import PART_COLOURS
+from posenfs.viz.colours import PART_COLOURS
+from posenfs.viz.figures import layout
+from posenfs.viz.score_maps import draw_person_map, draw_vectors
 from posenfs.widgets.controller import SearchController
 from posenfs.widgets.display import Background, column, error_html, keep_fresh, menu, row, show
 from posenfs.widgets.plot import Plot

@@ -17,8 +17,8 @@ from posenfs.search.detached import detach, follow
 from posenfs.search.experiment import Experiment
 from posenfs.search.run_dir import Run, RunError
 from posenfs.search.session import Search
-from posenfs.viz.graphs import draw_fabrics
-from posenfs.viz.stills import summary
+from posenfs.viz.curves import draw_training
+from posenfs.viz.fabric_graph import draw_fabrics
 from posenfs.widgets.controller import SearchController
 from posenfs.widgets.display import button, column, error_html, headless, keep_fresh, row, show
 from posenfs.widgets.run_context import RunContext
@@ -169,7 +169,7 @@ class SearchPanel:
             self.following.at(self.following.status.get("step", 0))[1],
         )
         image = base64.b64encode(
-            summary(self.following.history, self.following.status.get("primary_metric")).png()
+            draw_training(self.following.history, self.following.status.get("primary_metric")).png()
         ).decode()
         graph = (
             draw_fabrics(self.subject.specs, architectures).svg()

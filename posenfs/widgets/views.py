@@ -20,22 +20,16 @@ from posenfs.model.pruning import prune
 from posenfs.model.space import CellIndex, FabricSpec
 from posenfs.search.detached import LOG
 from posenfs.search.run_dir import RunError, find_run, list_runs
+from posenfs.viz.architecture_curves import alpha_curves, beta_curves
 from posenfs.viz.architectures import alpha_maps, beta_maps
 from posenfs.viz.canvas import Canvas
 from posenfs.viz.cell_graph import draw_cell
 from posenfs.viz.costs import expected_cost_curve
-from posenfs.viz.curves import (
-    alpha_curves,
-    beta_curves,
-    loss_curve,
-    rate_curve,
-    score_curve,
-    speed_curve,
-    thinned,
-)
+from posenfs.viz.curves import loss_curve, rate_curve, score_curve, speed_curve, thinned
 from posenfs.viz.difference_graph import draw_differences
-from posenfs.viz.graphs import draw_fabrics
-from posenfs.viz.poses import draw_people, draw_person_map, draw_person_maps
+from posenfs.viz.fabric_graph import draw_fabrics
+from posenfs.viz.poses import draw_people
+from posenfs.viz.score_maps import draw_person_map, draw_person_maps
 from posenfs.widgets.display import Background, error_html, fill, image_box, menu, row
 from posenfs.widgets.plot import Drawing, Plot
 from posenfs.widgets.run_context import RunContext

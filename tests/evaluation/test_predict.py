@@ -12,7 +12,7 @@ from posenfs.data.sample import normalise
 from posenfs.evaluation.predict import at_keypoints, keypoint_vectors, predict
 from posenfs.model.latency import measure_latency
 from posenfs.search.build import build
-from posenfs.viz.poses import draw_person_maps
+from posenfs.viz.score_maps import draw_person_maps
 
 
 def test_scores_and_losses_at_keypoints_equal_plain_loops(tiny, drawn):

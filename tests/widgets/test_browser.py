@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import nbformat
 import pytest
-from tests.widgets.searches import search
 
 from posenfs.search.run_dir import Run
 from posenfs.study.gathering import COLUMNS, runs_table
 from posenfs.widgets.browser import RunBrowser
+from tests.widgets.searches import search
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import time
 
 import pytest
 import torch
-from tests.widgets.searches import search
 
 from posenfs.search.run_dir import Run, RunError
 from posenfs.widgets.editor import ArchitectureEditor
+from tests.widgets.searches import search
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from tests.widgets.searches import search
 
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.geometry import crop_to_image, heatmap_to_crop
@@ -15,6 +14,7 @@ from posenfs.data.sample import load_image
 from posenfs.evaluation.predict import predict, score_maps
 from posenfs.search.run_dir import Run
 from posenfs.widgets.explorer import HeatmapExplorer, inspect_person
+from tests.widgets.searches import search
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,12 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.widgets.searches import search
 
 from posenfs.messages import plain_name
 from posenfs.search.detached import detach, send
 from posenfs.search.run_dir import Run, RunError
 from posenfs.widgets.panel import SearchPanel
+from tests.widgets.searches import search
 
 
 @pytest.fixture

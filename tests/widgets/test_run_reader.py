@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from tests.widgets.searches import search
 
 from posenfs.search.run_dir import Run
 from posenfs.widgets import run_reader as module
 from posenfs.widgets.run_reader import RunReader
+from tests.widgets.searches import search
 
 
 @pytest.fixture
