@@ -218,7 +218,7 @@ from .viz.vectors import (
     visibility_means as visibility_means,
 )
 from .widgets.browser import RunBrowser as RunBrowser
-from .widgets.designer import PartDesigner as PartDesigner
+from .widgets.part_designer import PartDesigner as PartDesigner
 from .widgets.editor import ArchitectureEditor as ArchitectureEditor
 from .widgets.explorer import HeatmapExplorer as HeatmapExplorer
 from .widgets.panel import SearchPanel as SearchPanel

@@ -3,7 +3,7 @@
 import json
 
 import plotly.graph_objects as go
-from posenfs.viz.graphs import draw_fabric
+from posenfs.viz.fabric_graph import draw_fabric
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
