@@ -1,4 +1,4 @@
-"""A canvas of boxes, bars, text and curves at fixed places, rendered to SVG by Graphviz."""
+"""A canvas of boxes, bars, text and curves at fixed positions, rendered to SVG by Graphviz."""
 
 import shutil
 import subprocess

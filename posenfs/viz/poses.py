@@ -127,7 +127,7 @@ def draw_on_image(
 
 
 def _add_side_legend(figure: StaticFigure, occluded: bool) -> None:
-    """Add a legend of the colours of the sides and, if asked, of occluded keypoints."""
+    """Add a legend of the colours of the sides and, where drawn, of occluded keypoints."""
     handles = []
     for side, colour in _COLOURS.items():
         casing = [Stroke(linewidth=4.6, foreground=_outline(colour)), Normal()]
@@ -192,9 +192,9 @@ def _draw_skeleton(
         edge = colour if occluded else _outline(colour)
         # Not a marker of `plot`, which would be moved to a whole pixel.
         x, y = keypoints[index]
-        place = axes.get_figure().dpi_scale_trans + ScaledTranslation(x, y, axes.transData)
+        position = axes.get_figure().dpi_scale_trans + ScaledTranslation(x, y, axes.transData)
         radius, width = 2.2 * scale / _POINTS_PER_INCH, 0.9 * scale
-        circle = Circle((0, 0), radius, fc=face, ec=edge, lw=width, transform=place, zorder=2)
+        circle = Circle((0, 0), radius, fc=face, ec=edge, lw=width, transform=position, zorder=2)
         axes.add_artist(circle)
 
 

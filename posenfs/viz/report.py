@@ -18,7 +18,7 @@ from posenfs.search.build import TENSORS
 from posenfs.search.run_dir import Run, RunError
 from posenfs.study.experiments import TABLES
 from posenfs.study.sweep import parse_parameters, read_notebook, run_notebook
-from posenfs.viz.run_summary import run_summary
+from posenfs.viz.run_summary import summarise_run
 
 _WITHOUT_LIVE = TagRemovePreprocessor(remove_cell_tags={"live"}, enabled=True)
 _PLOTLY = "application/vnd.plotly.v1+json"
@@ -97,7 +97,7 @@ def write_report(notebook: Path, target: Path) -> Path:
     # With the state of widgets the page would download their code; it shows static images.
     content.metadata.pop("widgets", None)
     if (notebook.parent / "config.json").is_file():
-        summary = run_summary(Run(notebook.parent))
+        summary = summarise_run(Run(notebook.parent))
         content.cells.insert(1, nbformat.v4.new_markdown_cell(summary))
     preprocessors = [CoalesceStreamsPreprocessor, RenderOutputs, FoldParameters, _WITHOUT_LIVE]
     exporter = HTMLExporter(preprocessors=preprocessors, embed_images=True)

@@ -13,7 +13,7 @@ from posenfs.study.results import training_time
 from posenfs.viz.fabric_weights import operation_name
 
 
-def run_summary(run: Run) -> str:
+def summarise_run(run: Run) -> str:
     """Summarise a run from the files of its folder.
 
     Args:

@@ -29,7 +29,7 @@ def draw_score_map(
         image: The crop, uint8 [3, H, W].
         score_map: [h, w].
         keypoint: Name of the keypoint.
-        true: Annotated place (x, y) in crop px, drawn as a ring.
+        true: Annotated position (x, y) in crop px, drawn as a ring.
     """
     figure = StaticFigure((8.4, 3.9), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -92,7 +92,7 @@ def draw_person_map(
 ) -> StaticFigure:
     """Draw the score map of one keypoint of one person, predicted without flip.
 
-    A ring marks the annotated place.
+    A ring marks the annotated position.
 
     Args:
         model: The network.
@@ -124,7 +124,7 @@ def draw_map_change(
 ) -> StaticFigure:
     """Draw the score maps of one person by two networks and their difference, without flip.
 
-    Each keypoint has a row: before, after, change. A ring marks the annotated place.
+    Each keypoint has a row: before, after, change. A ring marks the annotated position.
 
     Args:
         before: The first network.
@@ -169,7 +169,7 @@ def draw_vectors(
     """Draw one keypoint's vectors (Eq. 4), a row for each part that has the keypoint.
 
     A row has the length over the crop, which is the score (Eq. 5), and each component in [-1, 1].
-    A ring marks the annotated place.
+    A ring marks the annotated position.
 
     Args:
         model: The network.

@@ -56,8 +56,8 @@ def draw_runs(rows: Sequence[Outcome]) -> StaticFigure:
     metric_label = f"{metric_title(metric)} (%)"
     figure = StaticFigure((14, 2.2 + 0.32 * len(rows)), layout="constrained")
     scores, losses, epochs = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
-    for place, (row, colour) in enumerate(zip(rows, itertools.cycle(COLOURS), strict=False)):
-        _draw_scores(scores, row, metric, place, colour)
+    for height, (row, colour) in enumerate(zip(rows, itertools.cycle(COLOURS), strict=False)):
+        _draw_scores(scores, row, metric, height, colour)
         style = {"color": colour, "linewidth": 0.8}
         for index, result in enumerate(row.results.values()):
             label = None if index else row.row.label
@@ -93,19 +93,19 @@ def _later_losses(rows: Sequence[Outcome]) -> list[float]:
     return values
 
 
-def _draw_scores(axes: Axes, row: Outcome, metric: str, place: int, colour: str) -> None:
+def _draw_scores(axes: Axes, row: Outcome, metric: str, height: int, colour: str) -> None:
     """Draw the seeds of one row at a height, and below them the mean with its interval."""
     scores = row.scores(metric)
     dots = list(scores.values())
-    axes.plot(dots, [place] * len(dots), "o", color=colour, markersize=5, alpha=0.8)
+    axes.plot(dots, [height] * len(dots), "o", color=colour, markersize=5, alpha=0.8)
     if len(scores) > 1:
-        mean, y = mean_interval(scores), place + 0.2
+        mean, y = mean_interval(scores), height + 0.2
         axes.plot([mean.low, mean.high], [y] * 2, "-", color=_INK, linewidth=1.2)
         axes.plot(mean.value, y, "|", color=_INK, markersize=9, markeredgewidth=2)
     elif not scores:
         axes.text(
             0.02,
-            place,
+            height,
             "no run",
             transform=axes.get_yaxis_transform(),
             va="center",

@@ -99,9 +99,9 @@ class LogView:
         lines += [line for row in epochs for line in self._epoch_lines(row)][-_LOG_LINES:]
         if error := status.get("error"):
             lines.append(f"error: {error}")
-        place = folder.relative_to(home()) if folder.is_relative_to(home()) else folder
+        location = folder.relative_to(home()) if folder.is_relative_to(home()) else folder
         state = status.get("state", "not begun")
-        lines.append(f"{place}: {state}, process {status.get('pid')} on {status.get('host')}")
+        lines.append(f"{location}: {state}, process {status.get('pid')} on {status.get('host')}")
         text = html.escape("\n".join(line for line in lines if line.strip()))
         style = "max-height: 300px; overflow: auto; line-height: 1.3"
         self._log.value = f"<pre style='{style}'>{text}</pre>"

@@ -110,8 +110,8 @@ class FabricView:
         options: list[tuple[str, tuple | None]] = [("none: select one here, or click it", None)]
         for name, spec in self.subject.specs.items():
             for cell in spec.cells:
-                place = f"layer {cell.layer}, 1/{spec.strides[cell.row]}"
-                options.append((f"{plain_name(name)}: {place}", (name, cell)))
+                position = f"layer {cell.layer}, 1/{spec.strides[cell.row]}"
+                options.append((f"{plain_name(name)}: {position}", (name, cell)))
         return options
 
     def _draw(self) -> None:

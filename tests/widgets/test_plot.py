@@ -3,10 +3,10 @@
 import json
 
 import plotly.graph_objects as go
-from posenfs.viz.fabric_graph import draw_fabric
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
+from posenfs.viz.fabric_graph import draw_fabric
 from posenfs.widgets.plot import Drawing, Plot
 
 
