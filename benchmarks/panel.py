@@ -44,7 +44,7 @@ def bare():
 async def shown(tab):
     panel.tabs.selected_index = tab
     begin = search.step_number
-    panel.driver.step({steps} + 1)
+    panel.controller.step({steps} + 1)
     while search.step_number == begin:
         await asyncio.sleep(0.02)
     started, main, others = time.perf_counter(), time.thread_time(), page_and_server()
@@ -53,9 +53,9 @@ async def shown(tab):
     found = [(time.perf_counter() - started) / {steps}]
     used = sum(now - others[pid] for pid, now in page_and_server().items() if pid in others)
     found.append((time.thread_time() - main + used) / {steps})
-    panel.driver.stop()
-    panel.driver.wait()
-    while panel.driver.under_way:
+    panel.controller.stop()
+    panel.controller.wait()
+    while panel.controller.under_way:
         await asyncio.sleep(0.05)
     return found
 

@@ -162,6 +162,11 @@ from .viz.ablations import (
     run_list as run_list,
     score_dots as score_dots,
 )
+from .viz.architecture_curves import (
+    alpha_curves as alpha_curves,
+    beta_curves as beta_curves,
+    collapse_curves as collapse_curves,
+)
 from .viz.architectures import (
     distance_maps as distance_maps,
     distance_strips as distance_strips,
@@ -174,9 +179,6 @@ from .viz.costs import (
     expected_cost_curve as expected_cost_curve,
 )
 from .viz.curves import (
-    alpha_curves as alpha_curves,
-    beta_curves as beta_curves,
-    collapse_curves as collapse_curves,
     loss_curve as loss_curve,
     score_curve as score_curve,
 )
@@ -190,30 +192,32 @@ from .viz.errors import (
     errors_by_keypoint as errors_by_keypoint,
     pck_curves as pck_curves,
 )
-from .viz.graphs import (
+from .viz.fabric_graph import (
     draw_fabric as draw_fabric,
     draw_fabrics as draw_fabrics,
     draw_pruned as draw_pruned,
 )
 from .viz.network_graph import draw_network as draw_network
-from .viz.part_graph import (
-    draw_part_schemes as draw_part_schemes,
-    draw_skeleton as draw_skeleton,
-)
 from .viz.poses import (
-    draw_map_change as draw_map_change,
     draw_people as draw_people,
-    draw_person_maps as draw_person_maps,
-    draw_score_map as draw_score_map,
-    draw_score_maps as draw_score_maps,
     draw_skeletons as draw_skeletons,
-    draw_vectors as draw_vectors,
 )
 from .viz.predictions import (
     DrawingRule as DrawingRule,
     predict_images as predict_images,
 )
 from .viz.report import write_report as write_report
+from .viz.score_maps import (
+    draw_map_change as draw_map_change,
+    draw_person_maps as draw_person_maps,
+    draw_score_map as draw_score_map,
+    draw_score_maps as draw_score_maps,
+    draw_vectors as draw_vectors,
+)
+from .viz.skeleton_graph import (
+    draw_part_schemes as draw_part_schemes,
+    draw_skeleton as draw_skeleton,
+)
 from .viz.table_page import write_table_page as write_table_page
 from .viz.vectors import (
     squash_curves as squash_curves,
@@ -221,7 +225,7 @@ from .viz.vectors import (
     visibility_means as visibility_means,
 )
 from .widgets.browser import RunBrowser as RunBrowser
-from .widgets.designer import PartDesigner as PartDesigner
 from .widgets.editor import ArchitectureEditor as ArchitectureEditor
 from .widgets.explorer import HeatmapExplorer as HeatmapExplorer
 from .widgets.panel import SearchPanel as SearchPanel
+from .widgets.part_designer import PartDesigner as PartDesigner

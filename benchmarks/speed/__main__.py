@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 from benchmarks.speed.implementations import KINDS
 from benchmarks.speed.measure import SPEED_HEAD, measure_speeds, speed_line
 from benchmarks.speed.works import NETWORKS, Work, default_works
-from posenfs.data.files import check_writable, write_atomic
+from posenfs.data.files import check_output_file, write_atomic
 from posenfs.errors import PosenfsError
 from posenfs.messages import error_message, error_reason
 from posenfs.search.provenance import find_device
@@ -79,7 +79,7 @@ def speed(
     if not works:
         raise ValueError("nothing of that kind, network and size is timed")
     if output is not None:
-        check_writable(output)
+        check_output_file(output)
     failures: list[str] = []
 
     def add_failure(work: Work, error: Exception) -> None:

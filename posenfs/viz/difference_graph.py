@@ -9,10 +9,12 @@ import torch
 from posenfs.messages import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import CellIndex, FabricSpec
-from posenfs.viz.canvas import GREY, INK, PALE, Canvas, Point, operation_colour
-from posenfs.viz.fabric_graph import LARGE, LARGE_PER_CELL, FabricGraph, check_fit, side_by_side
-from posenfs.viz.legend import operation_swatches, place_swatches, stroke
-from posenfs.viz.operation_bars import operation_name
+from posenfs.viz.canvas import Canvas, Point
+from posenfs.viz.colours import GREY, INK, PALE, operation_colour
+from posenfs.viz.fabric_graph import FabricGraph
+from posenfs.viz.fabric_layout import LARGE, LARGE_PER_CELL, EdgeBar, FabricLayout, side_by_side
+from posenfs.viz.fabric_weights import check_fit, operation_name
+from posenfs.viz.legend import add_swatches, operation_swatches, stroke
 
 # Tol's green and purple, safe for colour-blind readers and unlike all transfers and operations.
 # Less weight is also dashed, so that it is recognisable in print without colour.
@@ -87,17 +89,17 @@ def draw_differences(
     bars = max(difference.greatest_operation for difference in differences)
     canvas = Canvas("differences")
     graphs = [difference.graph for difference in differences]
-    corners, (right, bottom) = side_by_side(graphs, columns)
+    corners, (right, bottom) = side_by_side([graph.size for graph in graphs], columns)
     for difference, corner in zip(differences, corners, strict=True):
-        difference.place(canvas, corner, max(lines, _LEAST), max(bars, _LEAST))
+        difference.draw(canvas, corner, max(lines, _LEAST), max(bars, _LEAST))
     operations = tuple(dict.fromkeys(o for graph in graphs for o in graph.spec.operations))
     corner, width = (0.0, bottom + 34), max(right, 430)
-    _place_legend(canvas, corner, operations, plain_name(other_name), lines, bars, width)
+    _add_legend(canvas, corner, operations, plain_name(other_name), lines, bars, width)
     return canvas
 
 
 class _Difference:
-    """One architecture minus another, drawn at the places of a FabricGraph."""
+    """One architecture minus another, drawn at the positions of a FabricGraph."""
 
     def __init__(
         self,
@@ -108,14 +110,14 @@ class _Difference:
         key: str,
     ):
         operations = len(spec.operations)
-        layout = replace(
+        sizes = replace(
             LARGE_PER_CELL if spec.alpha_per_cell else LARGE,
             bar=(135, 9 * operations),
             columns=2,
             inside=3.5 * operations,
         )
         self.spec = spec
-        self.graph = FabricGraph(spec, architecture, layout, key, names[0])
+        self.graph = FabricGraph(architecture, FabricLayout(spec, sizes, key), names[0])
         check_fit(spec, other, names[1])
         pair = architecture.detach(), other.detach()
         operation_distance, source_distance = pair[0].distance(pair[1], spec)
@@ -137,32 +139,32 @@ class _Difference:
     def greatest_operation(self) -> float:
         return _greatest(self.operations)
 
-    def place(self, canvas: Canvas, corner: Point, lines: float, bars: float) -> None:
+    def draw(self, canvas: Canvas, corner: Point, lines: float, bars: float) -> None:
         """Draw with the upper left corner there.
 
         A difference of `lines` has the widest line, one of `bars` the longest bar.
         """
-        graph = self.graph
-        graph.corner = corner
-        graph.place_labels(canvas)
+        graph, layout = self.graph, self.graph.layout
+        layout.corner = corner
+        graph.add_labels(canvas)
         for index, cell in enumerate(self.spec.cells):
-            self._place_lines(canvas, cell, index, lines)
-        graph.place_inputs(canvas)
+            self._add_lines(canvas, cell, index, lines)
+        graph.add_inputs(canvas)
         for cell in self.spec.cells:
             label = "" if self.spec.alpha_per_cell else f"{self.spec.channels(cell.row)} ch"
             canvas.box(
-                graph.node(*cell),
-                graph.at(*cell),
-                graph.cell,
+                layout.node(*cell),
+                layout.centre(*cell),
+                layout.cell,
                 label,
                 color=GREY,
                 penwidth="0.8",
                 tooltip=f"layer {cell.layer}, 1/{self.spec.strides[cell.row]}",
                 class_="cell",
             )
-        graph.place_bars(canvas, partial(self._place_bars, scale=bars))
+        graph.add_bars(canvas, partial(self._add_bars, scale=bars))
 
-    def _place_lines(self, canvas: Canvas, cell: CellIndex, index: int, scale: float) -> None:
+    def _add_lines(self, canvas: Canvas, cell: CellIndex, index: int, scale: float) -> None:
         """Draw the differences of the sources of one cell."""
         strides, rows_before = self.spec.strides, self.spec.rows(cell.layer - 1)
         for row in dict.fromkeys(self.spec.sources(cell.row, rows_before)):
@@ -174,26 +176,18 @@ class _Difference:
                 style["penwidth"] = f"{0.6 + 4.4 * abs(difference) / scale:.3f}"
             where = f"1/{strides[row]} to 1/{strides[cell.row]}, layer {cell.layer}"
             tooltip = _tooltip(where, weight, other_weight)
-            self.graph.line(canvas, cell, row, tooltip=tooltip, **style)
+            self.graph.add_line(canvas, cell, row, tooltip=tooltip, **style)
 
-    def _place_bars(
-        self,
-        canvas: Canvas,
-        name: str,
-        cell: CellIndex | None,
-        edge: int,
-        corner: Point,
-        size: Point,
-        scale: float,
-    ) -> None:
+    def _add_bars(self, canvas: Canvas, edge_bar: EdgeBar, scale: float) -> None:
         """Draw a signed bar for each operation of an edge; more weight points to the right."""
-        index = 0 if cell is None else self.spec.cells.index(cell)
-        labels = cell is None
+        name, corner, size = edge_bar.node, edge_bar.corner, edge_bar.size
+        index = 0 if edge_bar.cell is None else self.spec.cells.index(edge_bar.cell)
+        labels = edge_bar.cell is None
         left, right = (_SWATCH, _NUMBER) if labels else (0, 0)
         half, height = (size[0] - left - right) / 2, size[1] / len(self.spec.operations)
         middle = corner[0] + left + half
-        tail, head = self.spec.edges[edge]
-        pairs = self.operations[:, index, edge].T.tolist()
+        tail, head = self.spec.edges[edge_bar.edge]
+        pairs = self.operations[:, index, edge_bar.edge].T.tolist()
         for o, (operation, (weight, other_weight)) in enumerate(
             zip(self.spec.operations, pairs, strict=True)
         ):
@@ -219,10 +213,10 @@ class _Difference:
                 ink = INK if abs(difference) >= 0.0005 else GREY
                 anchor = corner[0] + size[0], y
                 canvas.text(anchor, _signed(difference, 3), size=8, colour=ink, align="r")
-        _place_axis(canvas, f"{name}/middle", (middle, corner[1] + size[1] / 2), size[1])
+        _add_axis(canvas, f"{name}/middle", (middle, corner[1] + size[1] / 2), size[1])
 
 
-def _place_legend(
+def _add_legend(
     canvas: Canvas,
     corner: Point,
     operations: Sequence[str],
@@ -237,7 +231,7 @@ def _place_legend(
         scale.append((stroke(**_MORE, penwidth="5"), f"widest line = {lines:.3f}"))
     if bars >= _LEAST:
         meaning = f"longest bar = {bars:.3f}: less to the left, more to the right"
-        scale.append((_place_pair, meaning))
+        scale.append((_add_pair, meaning))
     rows = {
         "sources": [
             (stroke(**_MORE, penwidth="3"), f"more weight than in {other_name}"),
@@ -247,19 +241,19 @@ def _place_legend(
         "scale": scale or [(stroke(**_SAME), "no difference")],
         "operations": operation_swatches(operations),
     }
-    place_swatches(canvas, corner, rows, width)
+    add_swatches(canvas, corner, rows, width)
 
 
-def _place_pair(canvas: Canvas, name: str, centre: Point) -> None:
+def _add_pair(canvas: Canvas, name: str, centre: Point) -> None:
     """Draw a swatch of two bars beside an axis."""
     x, y = centre
     style = {"style": "filled", "fillcolor": PALE, "color": GREY, "penwidth": "0.3"}
     for side, offset in (("less", -3.5), ("more", 3.5)):
         canvas.box(f"{name}/{side}", (x + offset, y + offset * 0.7), (7, 4), **style)
-    _place_axis(canvas, name, centre, 10)
+    _add_axis(canvas, name, centre, 10)
 
 
-def _place_axis(canvas: Canvas, name: str, centre: Point, height: float) -> None:
+def _add_axis(canvas: Canvas, name: str, centre: Point, height: float) -> None:
     """Draw a thin vertical line."""
     style = {"style": "filled", "fillcolor": GREY, "penwidth": "0"}
     canvas.box(name, centre, (0.6, height), **style)

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.pck import pck_curve
 from posenfs.evaluation.stats import pck_interval
-from posenfs.viz.curves import layout
+from posenfs.viz.figures import layout
 
 _COLOURS = ("#222222", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 _BINS = 10
@@ -66,10 +66,10 @@ def errors_by_keypoint(errors: np.ndarray, people: Annotations, threshold: float
             name=name,
         )
     figure.add_hline(threshold, line=_DASHED)
-    # On a logarithmic axis the place of an annotation is the logarithm.
-    place = {"x": 1, "xref": "paper", "xanchor": "left", "y": math.log10(threshold)}
+    # On a logarithmic axis the position of an annotation is the logarithm.
+    position = {"x": 1, "xref": "paper", "xanchor": "left", "y": math.log10(threshold)}
     text = f" correct<br> ≤ {threshold:g}"
-    figure.add_annotation(**place, text=text, align="left", showarrow=False)
+    figure.add_annotation(**position, text=text, align="left", showarrow=False)
     figure.update_yaxes(title="error (share of the person's size)", type="log", tickvals=_TICKS)
     figure.update_layout(margin={"r": 80})
     return figure

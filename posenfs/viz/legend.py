@@ -3,17 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from posenfs.viz.canvas import (
+from posenfs.viz.canvas import Canvas, Point
+from posenfs.viz.colours import (
     CELL_COLOUR,
     GREY,
     OPERATION_COLOURS,
     TRANSFER_COLOURS,
-    Canvas,
-    Point,
     blend,
     operation_colour,
 )
-from posenfs.viz.operation_bars import REMOVED_INK, operation_name, place_stripes
+from posenfs.viz.fabric_weights import operation_name
+from posenfs.viz.operation_bars import REMOVED_INK, add_stripes
 
 # Draws a legend's swatch, 14 points wide: swatch(canvas, name of the node, centre).
 Swatch = Callable[[Canvas, str, Point], None]
@@ -32,12 +32,12 @@ def patch(colour: str, height: float = 9, **style: str) -> Swatch:
 def stroke(**style: Any) -> Swatch:
     """Return a swatch: a short line, `style` being Graphviz attributes."""
 
-    def place(canvas: Canvas, name: str, centre: Point) -> None:
+    def add(canvas: Canvas, name: str, centre: Point) -> None:
         canvas.box(name, centre, (14, 1), style="", penwidth="0")  # the edge needs a node
         left, right = (centre[0] - 8, centre[1]), (centre[0] + 8, centre[1])
         canvas.curve(name, name, left, right, **style)
 
-    return place
+    return add
 
 
 def operation_swatches(operations: Sequence[str]) -> list[tuple[Swatch, str]]:
@@ -48,7 +48,7 @@ def operation_swatches(operations: Sequence[str]) -> list[tuple[Swatch, str]]:
     ]
 
 
-def place_swatches(
+def add_swatches(
     canvas: Canvas, corner: Point, rows: Mapping[str, Sequence[tuple[Swatch, str]]], width: float
 ) -> float:
     """Draw a legend.
@@ -81,7 +81,7 @@ def place_swatches(
     return y - corner[1]
 
 
-def place_fabric_legend(
+def add_fabric_legend(
     canvas: Canvas, corner: Point, operations: Sequence[str], width: float, pruned: bool = False
 ) -> float:
     """Draw the legend of fabrics: transfers, operations (if any), cells and what pruning removed.
@@ -117,12 +117,12 @@ def place_fabric_legend(
         rows["pruned"] = [
             (removed_cell, "a cell or an input map"),
             (stroke(**REMOVED_LINE), "a source"),
-            (_place_removed_operation, "an operation (zero computes nothing: never removed)"),
+            (_add_removed_operation, "an operation (zero computes nothing: never removed)"),
         ]
-    return place_swatches(canvas, corner, rows, width)
+    return add_swatches(canvas, corner, rows, width)
 
 
-def _place_removed_operation(canvas: Canvas, name: str, centre: Point) -> None:
+def _add_removed_operation(canvas: Canvas, name: str, centre: Point) -> None:
     stripes = [(OPERATION_COLOURS["separable_3x3"], 1.0)]
     corner = centre[0] - 7, centre[1] - 4.5
-    place_stripes(canvas, name, stripes, corner, (14, 9), {0}, " ")
+    add_stripes(canvas, name, stripes, corner, (14, 9), {0}, " ")

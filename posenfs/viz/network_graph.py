@@ -9,10 +9,11 @@ from posenfs.data.geometry import ImageSize
 from posenfs.messages import many, plain_name
 from posenfs.model.network import PoseNFS, check_image_size
 from posenfs.model.part_head import PartHead
-from posenfs.viz.canvas import CELL_COLOUR, GREY, Canvas, Point, blend
-from posenfs.viz.fabric_graph import TINY, FabricGraph
-from posenfs.viz.legend import place_fabric_legend
-from posenfs.viz.stick_body import part_colours
+from posenfs.viz.canvas import Canvas, Point, Size
+from posenfs.viz.colours import CELL_COLOUR, GREY, blend, part_colours
+from posenfs.viz.fabric_graph import FabricGraph
+from posenfs.viz.fabric_layout import TINY, FabricLayout
+from posenfs.viz.legend import add_fabric_legend
 
 _IMAGE = 56.0  # longer side of the image
 _KEYPOINT = (16.0, 8.0)  # size of a keypoint's score map
@@ -47,7 +48,7 @@ def draw_network(model: PoseNFS, skeleton: Skeleton, size: ImageSize = _SIZE) ->
 
 
 class _NetworkGraph:
-    """Places of everything in the network; the vertical middle is at y = 0."""
+    """Draws everything in the network; the vertical middle is at y = 0."""
 
     def __init__(self, model: PoseNFS, skeleton: Skeleton, size: ImageSize):
         self.canvas = Canvas("network")
@@ -57,7 +58,9 @@ class _NetworkGraph:
         architectures = model.architectures()
         self.fabrics = [
             FabricGraph(
-                model.spec, architectures[part.name], TINY, f"fabric/{part.name}", part.name
+                architectures[part.name],
+                FabricLayout(model.spec, TINY, f"fabric/{part.name}"),
+                part.name,
             )
             for part in model.parts
         ]
@@ -66,7 +69,7 @@ class _NetworkGraph:
         # The taller the parts, the wider the score maps are spread, so that lines stay apart.
         spread = 0.6 * (self.frame + 8) * len(model.parts) / model.keypoints
         self.keypoints = _centred(0, min(max(spread, 12.5), 26), model.keypoints)
-        self.pyramid = self._place_backbone()
+        self.pyramid = self._add_backbone()
         # Left ends of the frame of a part, of what it contains, and of the gathered score maps.
         self.left = self.pyramid + _LINK
         self.entry = self.left + 10
@@ -78,13 +81,13 @@ class _NetworkGraph:
         for part, head, fabric, y in zip(
             model.parts, model.heads, self.fabrics, middles, strict=True
         ):
-            self._place_part(part, head, fabric, y)
-        self._place_keypoints()
+            self._add_part(part, head, fabric, y)
+        self._add_keypoints()
         half_height = max(-middles[0] + self.frame / 2, -self.keypoints[0] + 10, 92)
-        self._place_headings(-half_height - 16)
-        place_fabric_legend(self.canvas, (0, half_height + 34), (), self.gathered + 90)
+        self._add_headings(-half_height - 16)
+        add_fabric_legend(self.canvas, (0, half_height + 34), (), self.gathered + 90)
 
-    def _place_headings(self, y: float) -> None:
+    def _add_headings(self, y: float) -> None:
         """Draw the name of each stage above it."""
         # With vector_dim 1 there is no length: the number itself is the score (Table IV).
         squashed = self.model.heads[0].vector_dim > 1
@@ -100,7 +103,7 @@ class _NetworkGraph:
     def _pixels(self, stride: int) -> str:
         return f"{self.size.width // stride} × {self.size.height // stride} px"
 
-    def _place_image(self) -> float:
+    def _add_image(self) -> float:
         """Draw the image; return its right end."""
         height, width = (_IMAGE * side / max(self.size) for side in self.size)
         self.canvas.box(
@@ -117,22 +120,17 @@ class _NetworkGraph:
         self.canvas.text(anchor, self._pixels(1), size=8, colour=GREY, align="c")
         return (_IMAGE + width) / 2
 
-    def _place_backbone(self) -> float:
+    def _add_backbone(self) -> float:
         """Draw the image, and the backbone with its maps, finest first; return the right end."""
         canvas, backbone, strides = self.canvas, self.model.backbone, self.model.spec.strides
-        image_end = self._place_image()
+        image_end = self._add_image()
         left, name = _IMAGE + _GAP, type(backbone).__name__
         maps_left = left + 10
         backbone_fabric = getattr(backbone, "fabric", None)
         if backbone_fabric is not None:
-            fabric = FabricGraph(
-                backbone_fabric.spec,
-                backbone_fabric.architecture,
-                TINY,
-                "fabric/backbone",
-                "backbone",
-            )
-            fabric.place(canvas, (maps_left, 9 - fabric.size[1] / 2))
+            layout = FabricLayout(backbone_fabric.spec, TINY, "fabric/backbone")
+            fabric = FabricGraph(backbone_fabric.architecture, layout, "backbone")
+            fabric.draw(canvas, (maps_left, 9 - fabric.size[1] / 2))
             maps_left += fabric.size[0] + _GAP
         middles = _centred(9, _MAP[1] + 6, len(strides))
         right = maps_left + _MAP[0] + 10
@@ -144,10 +142,11 @@ class _NetworkGraph:
         for stride, channels, y in zip(strides, backbone.channels, middles, strict=True):
             label = f"1/{stride}, {channels} ch\n{self._pixels(stride)}"
             corner = maps_left, y
-            self._place_box(f"map/{stride}", corner, _MAP, label, GREY, label, "map")
+            style = {"color": GREY, "tooltip": label, "class": "map"}
+            self._add_box(f"map/{stride}", corner, _MAP, label, **style)
         return right
 
-    def _place_part(self, part: Part, head: PartHead, fabric: FabricGraph, y: float) -> None:
+    def _add_part(self, part: Part, head: PartHead, fabric: FabricGraph, y: float) -> None:
         """Draw one part in a frame whose middle is y, and lines to its keypoints' score maps."""
         canvas, key, colour = self.canvas, part.name, self.colours[part.name]
         title, top = plain_name(key), y - self.frame / 2
@@ -165,9 +164,9 @@ class _NetworkGraph:
         canvas.text((self.entry, top + 14), title, size=10, bold=True)
         start, end = (self.pyramid, 0), (self.left, y)
         canvas.curve("backbone", f"{key}/frame", start, end, bend=0.5, **_STEP)
-        fabric.place(canvas, (self.fabric, top + 32))
-        self._place_entries(key, fabric)
-        self._place_scores(part, head, fabric, y + 9)
+        fabric.draw(canvas, (self.fabric, top + 32))
+        self._add_entries(key, fabric)
+        self._add_scores(part, head, fabric, y + 9)
         for index in part.keypoints:
             canvas.curve(
                 f"{key}/scores",
@@ -182,11 +181,11 @@ class _NetworkGraph:
                 class_="gather",
             )
 
-    def _place_entries(self, key: str, fabric: FabricGraph) -> None:
+    def _add_entries(self, key: str, fabric: FabricGraph) -> None:
         """Draw the 1x1 convolutions from the backbone's maps to a part's fabric."""
         spec = self.model.spec
         for row, channels in enumerate(self.model.backbone.channels):
-            x, y = fabric.at(spec.first - 1, row)
+            x, y = fabric.layout.centre(spec.first - 1, row)
             label = f"{channels} → {spec.channels(row)} ch"
             entry, end = f"{key}/entry/{row}", self.entry + _ENTRY[0]
             self.canvas.box(
@@ -200,9 +199,10 @@ class _NetworkGraph:
                 tooltip=f"1×1 convolution at 1/{spec.strides[row]}\n{label}",
                 class_="entry",
             )
-            self.canvas.curve(entry, fabric.node(spec.first - 1, row), (end, y), (x, y), **_STEP)
+            map_node = fabric.layout.node(spec.first - 1, row)
+            self.canvas.curve(entry, map_node, (end, y), (x, y), **_STEP)
 
-    def _place_scores(self, part: Part, head: PartHead, fabric: FabricGraph, y: float) -> None:
+    def _add_scores(self, part: Part, head: PartHead, fabric: FabricGraph, y: float) -> None:
         """Draw the vectors and the score maps of a part."""
         spec, key, colour = self.model.spec, part.name, self.colours[part.name]
         count, pixels = len(part.keypoints), self._pixels(spec.strides[0])
@@ -210,38 +210,22 @@ class _NetworkGraph:
         vectors, scores = f"{key}/vectors", f"{key}/scores"
         label = f"{many(count, 'keypoint')} × {many(head.vector_dim, 'number')}\n{pixels}"
         tooltip = f"ReLU, 1×1 convolution to {count * head.vector_dim} ch\n{names}"
-        self._place_box(vectors, (self.vectors, y), _VECTORS, label, colour, tooltip, "vectors")
+        style = {"color": colour, "tooltip": tooltip, "class": "vectors"}
+        self._add_box(vectors, (self.vectors, y), _VECTORS, label, **style)
         label, tooltip = f"{many(count, 'map')}\n{pixels}", f"scores: {names}"
-        self._place_box(scores, (self.scores, y), _SCORES, label, colour, tooltip, "scores")
-        output = fabric.node(spec.end - 1, 0)
-        start, end = fabric.at(spec.end - 1, 0), (self.vectors, y)
+        style = {"color": colour, "tooltip": tooltip, "class": "scores"}
+        self._add_box(scores, (self.scores, y), _SCORES, label, **style)
+        output = fabric.layout.node(spec.end - 1, 0)
+        start, end = fabric.layout.centre(spec.end - 1, 0), (self.vectors, y)
         self.canvas.curve(output, vectors, start, end, bend=0.5, **_STEP)
         self.canvas.curve(vectors, scores, (self.scores - _GAP, y), (self.scores, y), **_STEP)
 
-    def _place_box(
-        self,
-        name: str,
-        left: Point,
-        size: Point,
-        label: str,
-        colour: str,
-        tooltip: str,
-        class_: str,
-    ) -> None:
+    def _add_box(self, name: str, left: Point, size: Size, label: str, **style: str) -> None:
         """Draw a box whose left side has its middle there."""
-        self.canvas.box(
-            name,
-            (left[0] + size[0] / 2, left[1]),
-            size,
-            label,
-            color=colour,
-            penwidth="0.8",
-            fontsize="8",
-            tooltip=tooltip,
-            class_=class_,
-        )
+        centre = left[0] + size[0] / 2, left[1]
+        self.canvas.box(name, centre, size, label, penwidth="0.8", fontsize="8", **style)
 
-    def _place_keypoints(self) -> None:
+    def _add_keypoints(self) -> None:
         """Draw the gathered score map of each keypoint, in the colours of its parts."""
         for index, (name, y) in enumerate(zip(self.names, self.keypoints, strict=True)):
             parts = [part.name for part in self.model.parts if index in part.keypoints]

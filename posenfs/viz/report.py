@@ -19,7 +19,7 @@ from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 from posenfs.study.notebooks import parse_parameters, read_notebook, run_notebook
 from posenfs.study.rows import TABLES
-from posenfs.viz.run_summary import run_summary
+from posenfs.viz.run_summary import summarise_run
 
 _WITHOUT_LIVE = TagRemovePreprocessor(remove_cell_tags={"live"}, enabled=True)
 _PLOTLY = "application/vnd.plotly.v1+json"
@@ -98,7 +98,7 @@ def write_report(notebook: Path, target: Path) -> Path:
     # With the state of widgets the page would download their code; it shows static images.
     content.metadata.pop("widgets", None)
     if (notebook.parent / "config.json").is_file():
-        summary = run_summary(RunDir(notebook.parent))
+        summary = summarise_run(RunDir(notebook.parent))
         content.cells.insert(1, nbformat.v4.new_markdown_cell(summary))
     preprocessors = [CoalesceStreamsPreprocessor, RenderOutputs, FoldParameters, _WITHOUT_LIVE]
     exporter = HTMLExporter(preprocessors=preprocessors, embed_images=True)

@@ -10,10 +10,10 @@ from posenfs.model.cost import Cost
 from posenfs.model.space import Sources
 from posenfs.search.run_dir import RunDir
 from posenfs.study.results import training_time
-from posenfs.viz.operation_bars import operation_name
+from posenfs.viz.fabric_weights import operation_name
 
 
-def run_summary(run: RunDir) -> str:
+def summarise_run(run: RunDir) -> str:
     """Summarise a run from the files of its folder.
 
     Args:

@@ -10,9 +10,8 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import mean_interval
 from posenfs.study.outcomes import Outcome, mean_architectures, primary_metric_of
 from posenfs.study.table_files import write_table
-from posenfs.viz.curves import COLOURS
-from posenfs.viz.graphs import draw_fabrics
-from posenfs.viz.poses import Image
+from posenfs.viz.fabric_graph import draw_fabrics
+from posenfs.viz.figures import COLOURS, StaticFigure
 
 _INK = "#222222"
 
@@ -45,7 +44,7 @@ def write_table_page(
     return write_table(table, profile_name, rows, paired, figures, publish)
 
 
-def draw_runs(rows: Sequence[Outcome]) -> Image:
+def draw_runs(rows: Sequence[Outcome]) -> StaticFigure:
     """Draw the scores by row, the loss of every run, and its score after each epoch.
 
     The scores are those of each seed and their mean with its 95 % interval over seeds.
@@ -55,10 +54,10 @@ def draw_runs(rows: Sequence[Outcome]) -> Image:
     """
     metric = primary_metric_of(rows)
     metric_label = f"{metric_title(metric)} (%)"
-    figure = Image((14, 2.2 + 0.32 * len(rows)), layout="constrained")
+    figure = StaticFigure((14, 2.2 + 0.32 * len(rows)), layout="constrained")
     scores, losses, epochs = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
-    for place, (row, colour) in enumerate(zip(rows, itertools.cycle(COLOURS), strict=False)):
-        _draw_scores(scores, row, metric, place, colour)
+    for height, (row, colour) in enumerate(zip(rows, itertools.cycle(COLOURS), strict=False)):
+        _draw_scores(scores, row, metric, height, colour)
         style = {"color": colour, "linewidth": 0.8}
         for index, result in enumerate(row.results.values()):
             label = None if index else row.row.label
@@ -94,19 +93,19 @@ def _later_losses(rows: Sequence[Outcome]) -> list[float]:
     return values
 
 
-def _draw_scores(axes: Axes, row: Outcome, metric: str, place: int, colour: str) -> None:
+def _draw_scores(axes: Axes, row: Outcome, metric: str, height: int, colour: str) -> None:
     """Draw the seeds of one row at a height, and below them the mean with its interval."""
     scores = row.scores(metric)
     dots = list(scores.values())
-    axes.plot(dots, [place] * len(dots), "o", color=colour, markersize=5, alpha=0.8)
+    axes.plot(dots, [height] * len(dots), "o", color=colour, markersize=5, alpha=0.8)
     if len(scores) > 1:
-        mean, y = mean_interval(scores), place + 0.2
+        mean, y = mean_interval(scores), height + 0.2
         axes.plot([mean.low, mean.high], [y] * 2, "-", color=_INK, linewidth=1.2)
         axes.plot(mean.value, y, "|", color=_INK, markersize=9, markeredgewidth=2)
     elif not scores:
         axes.text(
             0.02,
-            place,
+            height,
             "no run",
             transform=axes.get_yaxis_transform(),
             va="center",

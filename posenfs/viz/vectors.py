@@ -9,7 +9,7 @@ import torch
 from plotly.subplots import make_subplots
 
 from posenfs.model.vectors import length_for_score, squash_length
-from posenfs.viz.curves import layout
+from posenfs.viz.figures import layout
 
 _VISIBILITIES = {"visible": 2, "occluded": 1}
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")

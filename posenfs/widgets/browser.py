@@ -14,7 +14,7 @@ from posenfs.study.notebooks import NotebookError
 from posenfs.study.runs import COLUMNS, compare_runs, runs_table
 from posenfs.viz.curves import compared_curves
 from posenfs.viz.difference_graph import draw_differences
-from posenfs.viz.graphs import draw_fabrics
+from posenfs.viz.fabric_graph import draw_fabrics
 from posenfs.viz.report import write_report
 from posenfs.widgets.display import button, column, error_html, row, show
 from posenfs.widgets.plot import Drawing, Plot
@@ -53,7 +53,7 @@ class RunBrowser:
         for control in (self.filter, self.sort_by, self.descending):
             control.observe(lambda change: self._list(), "value")
         self.chosen.observe(lambda change: self._compare(), "value")
-        refresh = button("Look again", "refresh", "Read the folders again", self.look)
+        refresh = button("Look again", "refresh", "Read the folders again", self.reload)
         self.widget = column(
             row(self.filter, self.sort_by, self.descending, refresh),
             self.table,
@@ -64,12 +64,12 @@ class RunBrowser:
             self.curves,
             self.graph,
         )
-        self.look()
+        self.reload()
 
     def _ipython_display_(self) -> None:
         show(self.widget, lambda: self.table.value)
 
-    def look(self) -> None:
+    def reload(self) -> None:
         """Read all runs from disk."""
         runs = list_runs() if self._given_runs is None else self._given_runs
         self.runs = {run.name: run for run in runs}

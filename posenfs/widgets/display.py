@@ -3,20 +3,14 @@
 import asyncio
 import html
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Generic, TypeVar
 
 import ipywidgets as widgets
 from IPython import get_ipython
 from IPython.display import HTML, display
 
 from posenfs.widgets.kernel import acknowledge_changes, kernel_warning
-from posenfs.widgets.threads import compute_alone
 
-# All views share one worker thread, so that they do not take CPU cores away from a search.
-_WORKERS = ThreadPoolExecutor(1, "views", compute_alone)
 _TASKS: dict[tuple, asyncio.Task] = {}  # the refresh tasks of this kernel's widgets, by key
-_Result = TypeVar("_Result")
 
 # Figures are drawn on white. A dark theme inverts their lightness and keeps their hues; photographs
 # and what is drawn over them stay unchanged.
@@ -79,7 +73,7 @@ def menu(label: str, options: Sequence[tuple[str, object]] = (), **layout: str) 
     return widget
 
 
-def fill(menu: widgets.Dropdown, options: list[tuple[str, object]]) -> None:
+def set_options(menu: widgets.Dropdown, options: list[tuple[str, object]]) -> None:
     """Replace the options of a menu; select the same value as before, or else the first one."""
     if list(menu.options) == options:
         return
@@ -101,12 +95,12 @@ def error_html(message: str) -> str:
     return f"<p style='color: var(--jp-error-color1, #b00020)'>{html.escape(message)}</p>"
 
 
-def show(widget: widgets.Widget, still: Callable[[], str]) -> bool:
+def show(widget: widgets.Widget, static_html: Callable[[], str]) -> bool:
     """Display a widget, or its static HTML in a headless kernel.
 
     Args:
         widget: The widget to display.
-        still: Returns the static HTML; called in a headless kernel only.
+        static_html: Returns the static HTML; called in a headless kernel only.
 
     Returns:
         Whether the live widget is displayed.
@@ -116,11 +110,11 @@ def show(widget: widgets.Widget, still: Callable[[], str]) -> bool:
         acknowledge_changes()
         if warning := kernel_warning():
             display(HTML(error_html(warning)))
-    display(widget if live else HTML(still()))
+    display(widget if live else HTML(static_html()))
     return live
 
 
-def keep_fresh(key: tuple, refresh: Callable[[], None], period: float) -> None:
+def refresh_periodically(key: tuple, refresh: Callable[[], None], period: float) -> None:
     """Call `refresh` periodically on the kernel's event loop.
 
     Args:
@@ -138,36 +132,3 @@ def keep_fresh(key: tuple, refresh: Callable[[], None], period: float) -> None:
     if key in _TASKS:
         _TASKS.pop(key).cancel()
     _TASKS[key] = asyncio.get_running_loop().create_task(call())
-
-
-class Background(Generic[_Result]):
-    """Runs functions in the worker thread, one at a time.
-
-    A function submitted while another one waits to be started replaces it.
-    """
-
-    def __init__(self):
-        self._running: Future[_Result] | None = None
-        self._next: Callable[[], _Result] | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Whether a function runs or waits to be started."""
-        return self._running is not None or self._next is not None
-
-    def submit(self, work: Callable[[], _Result]) -> None:
-        """Run this function after the running one; `result` starts it."""
-        self._next = work
-
-    def result(self) -> _Result | None:
-        """Return the result of the function that has ended since the last call, or None.
-
-        Must be called periodically: it also starts the function that waits. Raises what the ended
-        function raised.
-        """
-        ended: Future[_Result] | None = None
-        if self._running is not None and self._running.done():
-            ended, self._running = self._running, None
-        if self._running is None and self._next is not None:
-            self._running, self._next = _WORKERS.submit(self._next), None
-        return None if ended is None else ended.result()

@@ -1,65 +1,41 @@
 """An editor of alpha and beta that shows their effect on graph, score maps, loss and cost."""
 
 import base64
-import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import ipywidgets as widgets
 import torch
 
-from posenfs.data.geometry import ImageSize, crop_to_heatmap
-from posenfs.data.heatmaps import encode
-from posenfs.data.loader import crop_people
-from posenfs.data.sample import Batch, normalise
 from posenfs.messages import plain_name
 from posenfs.model.architecture import Architecture
-from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import Sources
-from posenfs.model.vectors import heatmap_loss
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
-from posenfs.viz.fabric_graph import operation_name
-from posenfs.viz.graphs import draw_fabrics
-from posenfs.viz.poses import draw_map_change
+from posenfs.viz.fabric_graph import draw_fabrics
+from posenfs.viz.fabric_weights import operation_name
+from posenfs.widgets.background import BackgroundWorker
 from posenfs.widgets.controller import SearchController
 from posenfs.widgets.display import (
-    Background,
     button,
     column,
     error_html,
-    fill,
     image_box,
-    keep_fresh,
     menu,
+    refresh_periodically,
     row,
+    set_options,
     show,
 )
+from posenfs.widgets.edit_evaluation import EVALUATED, EditEffect, EditEvaluator
+from posenfs.widgets.fabric_view import cell_of
 from posenfs.widgets.plot import Drawing
 from posenfs.widgets.run_context import RunContext
-from posenfs.widgets.views import cell_of
 
 _PERIOD = 0.1  # s between two refreshes
-_BATCH = 8  # annotated people of which the loss is computed
 _REACH = 6.0  # the largest logit of a slider; the smallest is its negative
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The output of the edited network.
-
-    Attributes:
-        maps: Score maps before and after the edit, as a PNG.
-        loss: The loss on a fixed batch.
-        gmac: The expected multiply-adds (GMAC an image).
-    """
-
-    maps: bytes
-    loss: float
-    gmac: float
 
 
 class ArchitectureEditor:
@@ -78,9 +54,9 @@ class ArchitectureEditor:
     """
 
     def __init__(self, search: Search | RunDir | str | Path, device: str = "auto"):
-        self.driver = SearchController(search, device)
-        run = self.driver.run
-        self.subject = RunContext(run, self.driver.experiment, self.driver.search)
+        self.controller = SearchController(search, device)
+        run = self.controller.run
+        self.subject = RunContext(run, self.controller.experiment, self.controller.search)
         if not self.subject.specs:
             raise ValueError(
                 f"nothing is searched in {run.folder}: there is no alpha or beta to edit"
@@ -89,17 +65,16 @@ class ArchitectureEditor:
         if not checkpoints:
             raise RunError(f"{run.folder} has no checkpoint yet: the end of an epoch writes one")
         self.step = checkpoints[-1]
-        self.network: PoseNFS = self.subject.network_at(self.step)
-        self._edited: PoseNFS = self.network.with_architectures({})
+        network: PoseNFS = self.subject.network_at(self.step)
+        self.evaluator = EditEvaluator(network, self.subject)
         self.before = {
-            name: architecture.detach()
-            for name, architecture in self.network.architectures().items()
+            name: architecture.detach() for name, architecture in network.architectures().items()
         }
         self.edits: list[tuple[str, Architecture]] = []  # (part, its logits after the edit)
-        self._work: Background[Answer] = Background()
+        self._worker: BackgroundWorker[EditEffect] = BackgroundWorker()
         self._updating = False  # whether the controls are changed by the editor itself
-        self._first: Answer | None = None  # the answer before any edit
-        self._doing = self._done = ""  # the driver's current and last command
+        self._first: EditEffect | None = None  # the first effect, that of no edit
+        self._doing = self._done = ""  # the controller's current and last command
         self._build()
         self._fill_menus()
 
@@ -133,11 +108,11 @@ class ArchitectureEditor:
         self.reset = button(
             "Reset", "refresh", "Restore the checkpoint's logits", self._undo_all, disabled=True
         )
-        name = f"{self.driver.run.name}_edited"
+        name = f"{self.controller.run.name}_edited"
         self.name = widgets.Text(name, layout={"width": "180px"})
         tooltip = "Create a run of this name that continues with the edit"
         self.branch = button("Branch", "code-fork", tooltip, self._branch, disabled=True)
-        self.graph = Drawing("cell", self._choose)
+        self.graph = Drawing("cell", self._select_cell)
         self.facts, self.message = widgets.HTML(), widgets.HTML()
         self.maps = image_box()
         self.part.observe(lambda change: self._fill_menus(), "value")
@@ -158,13 +133,15 @@ class ArchitectureEditor:
         )
 
     def _ipython_display_(self) -> None:
-        if show(self.widget, self.still):
-            keep_fresh(("editor", self.driver.run.folder.resolve()), self.refresh, _PERIOD)
+        if show(self.widget, self.static_html):
+            refresh_periodically(
+                ("editor", self.controller.run.folder.resolve()), self.refresh, _PERIOD
+            )
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """Return the graph and the score maps as static HTML."""
-        answer = self.answer(self.changed, self.person.value, self.keypoint.value)
-        maps = base64.b64encode(answer.maps).decode()
+        effect = self.evaluator.evaluate(self.architectures, self.person.value, self.keypoint.value)
+        maps = base64.b64encode(effect.maps).decode()
         image = f"<img src='data:image/png;base64,{maps}' style='max-width: 100%'>"
         return f"{self.graph.svg}{image}"
 
@@ -182,14 +159,14 @@ class ArchitectureEditor:
             for index, cell in enumerate(spec.cells)
         ]
         self._updating = True
-        fill(self.edge, edges)
-        fill(self.cell, cells)
-        fill(self.keypoint, [(plain_name(keypoint), keypoint) for keypoint in keypoints])
+        set_options(self.edge, edges)
+        set_options(self.cell, cells)
+        set_options(self.keypoint, [(plain_name(keypoint), keypoint) for keypoint in keypoints])
         self._updating = False
         self._set_sliders()
         self._submit()
 
-    def _choose(self, node: str) -> None:
+    def _select_cell(self, node: str) -> None:
         """Select the cell of a chosen node of the graph."""
         _, cell = cell_of(node, self.subject.specs)
         self.cell.value = self.subject.specs[self.part.value].cells.index(cell)
@@ -246,7 +223,7 @@ class ArchitectureEditor:
         self._submit()
 
     def _branch(self) -> None:
-        self.driver.branch(self.step, self.name.value, self.changed)
+        self.controller.branch(self.step, self.name.value, self.changed)
 
     def _submit(self) -> None:
         """Draw the graph, and evaluate the edited network in the worker thread."""
@@ -254,67 +231,32 @@ class ArchitectureEditor:
             return
         self.undo.disabled = self.reset.disabled = not self.edits
         self.branch.disabled = not self.changed
-        name, changed = self.part.value, self.changed
-        architecture = self.architectures[name]
-        self.graph.draw(draw_fabrics(self.subject.specs[name], {name: architecture}))
+        name, architectures = self.part.value, self.architectures
+        self.graph.draw(draw_fabrics(self.subject.specs[name], {name: architectures[name]}))
         person, keypoint = self.person.value, self.keypoint.value
-        self._work.submit(lambda: self.answer(changed, person, keypoint))
-
-    def answer(self, changed: dict[str, Architecture], person: int, keypoint: str) -> Answer:
-        """Evaluate the network with edited alpha and beta.
-
-        Args:
-            changed: The edited alpha and beta by fabric.
-            person: The index in the validation split.
-            keypoint: The name of the keypoint of the score maps.
-
-        Returns:
-            The score maps before and after the edit, the loss and the expected cost.
-        """
-        edited, subject = self._edited, self.subject
-        edited.set_architectures({**self.before, **changed})
-        people, keypoints = subject.people, [keypoint]
-        maps = draw_map_change(self.network, edited, people, person, keypoints, subject.size)
-        gmac = self._cost(edited.architectures()).item() / 1e9
-        return Answer(maps.png(), self._loss(edited), gmac)
-
-    @functools.cached_property
-    def _cost(self) -> ExpectedCost:
-        return ExpectedCost(self.network, *self.subject.size)
-
-    @functools.cached_property
-    def _batch(self) -> Batch:
-        return crop_people(self.subject.people.select(slice(_BATCH)), self.subject.size)
-
-    @torch.no_grad()
-    def _loss(self, network: PoseNFS) -> float:
-        batch = self._batch
-        maps = network(normalise(batch.images))  # [B, K, h, w]
-        stride = self.subject.size.width // maps.shape[-1]
-        target = encode(crop_to_heatmap(batch.keypoints_crop, stride), ImageSize(*maps.shape[-2:]))
-        return heatmap_loss(maps, target, batch.visibility).item()
+        self._worker.submit(lambda: self.evaluator.evaluate(architectures, person, keypoint))
 
     def refresh(self) -> None:
-        """Show the state of the branch, and the last answer of the worker thread."""
+        """Show the state of the branch, and the last result of the worker thread."""
         try:
-            answer = self._work.result()
+            effect = self._worker.result()
         except Exception as error:  # raised in the worker thread
             self.message.value = error_html(f"{type(error).__name__}: {error}")
             return
-        if self.driver.doing != self._doing:  # a command has started or ended
-            self._doing, self._done = self.driver.doing, self._doing
-        if self.driver.error:
-            self.message.value = error_html(self.driver.error)
+        if self.controller.doing != self._doing:  # a command has started or ended
+            self._doing, self._done = self.controller.doing, self._doing
+        if self.controller.error:
+            self.message.value = error_html(self.controller.error)
         elif self._done and not self._doing:
             self.message.value = f"{self._done}: done"
         else:
             self.message.value = self._doing
-        if answer is None:
+        if effect is None:
             return
-        self.maps.value = answer.maps
-        self._first = self._first or answer
+        self.maps.value = effect.maps
+        self._first = self._first or effect
         self.facts.value = (
-            f"step {self.step}, {_BATCH} people: loss <b>{answer.loss:.3f}</b> "
-            f"(before {self._first.loss:.3f}); expected <b>{answer.gmac:.3f}</b> GMAC "
+            f"step {self.step}, {EVALUATED} people: loss <b>{effect.loss:.3f}</b> "
+            f"(before {self._first.loss:.3f}); expected <b>{effect.gmac:.3f}</b> GMAC "
             f"(before {self._first.gmac:.3f})"
         )

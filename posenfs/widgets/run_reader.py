@@ -11,6 +11,7 @@ from posenfs.model.architecture import Architecture
 from posenfs.search.architecture_log import join_architectures, read_architectures
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
+from posenfs.viz.curves import thinned
 
 _OVERLAP = 256  # bytes before the read position that are compared to detect a rewritten file
 
@@ -18,10 +19,10 @@ _OVERLAP = 256  # bytes before the read position that are compared to detect a r
 class RunReader:
     """The rows, the logged alpha and beta and the state of a run, as far as they are read.
 
-    `look` reads what is new. After a resume or a rewind it reads the files from their beginning.
+    `update` reads what is new. After a resume or a rewind it reads the files from their beginning.
 
     Args:
-        run: The run to follow.
+        run: The run to read.
     """
 
     def __init__(self, run: RunDir):
@@ -35,7 +36,7 @@ class RunReader:
             name: _JsonLines(run.folder / f"{name}.jsonl") for name in ("history", "timing")
         }
         self._chunks: dict[tuple[Path, int], Mapping[str, np.ndarray]] = {}
-        self._unreported: set[str] = set()  # what changed since `look` returned last
+        self._unreported: set[str] = set()  # what changed since `update` returned last
 
     @property
     def history(self) -> list[dict]:
@@ -66,12 +67,21 @@ class RunReader:
         }
         return int(self.steps[row]), architectures
 
-    def look(self) -> set[str]:
+    def thinned(self, most: int) -> tuple[np.ndarray, dict[str, Architecture]]:
+        """Return up to `most` evenly spaced logged steps, and their alpha and beta by fabric."""
+        rows = thinned(range(len(self.steps)), most)
+        architectures = {
+            name: Architecture(logged.alpha[rows], logged.beta[rows])
+            for name, logged in self.architectures.items()
+        }
+        return self.steps[rows], architectures
+
+    def update(self) -> set[str]:
         """Read what is new in the run's folder.
 
         Returns:
-            Which of status, metrics, checkpoints, history, timing and architectures changed. Changes
-            read by a call that raised are reported by the next call.
+            Which of status, metrics, checkpoints, history, timing and architectures changed.
+            Changes read by a call that raised are reported by the next call.
         """
         for name, value in (
             ("status", self.run.status()),

@@ -56,7 +56,7 @@ class StepSlider(anywidget.AnyWidget):
     value = traitlets.Int(0).tag(sync=True)
     description = traitlets.Unicode("").tag(sync=True)
 
-    def offer(self, options: list[int], value: int) -> None:
+    def set_steps(self, options: list[int], value: int) -> None:
         """Replace the steps and select one of them.
 
         Args:

@@ -12,7 +12,7 @@ from posenfs.data.sample import normalise
 from posenfs.evaluation.prediction import keypoint_vectors, predict, scores_and_losses
 from posenfs.model.latency import measure_latency
 from posenfs.search.build import build
-from posenfs.viz.poses import draw_person_maps
+from posenfs.viz.score_maps import draw_person_maps
 
 
 def test_scores_and_losses_at_keypoints_equal_plain_loops(tiny, drawn):

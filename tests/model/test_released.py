@@ -14,7 +14,8 @@ from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.network import PoseNFS
 from posenfs.model.reference import ReferenceNFS
-from posenfs.model.released import ReleasedError, load_released
+from posenfs.model.released import load_released
+from posenfs.model.released_tensors import ReleasedError
 from posenfs.model.space import RELEASED, FabricSpec
 
 FOUR = ("zero", "skip", "dilated_3x3", "separable_3x3")

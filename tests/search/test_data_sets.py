@@ -10,7 +10,8 @@ from posenfs.data.check import check_data
 from posenfs.data.datasets.catalogue import DATASETS, DataSpec, open_data
 from posenfs.data.geometry import ImageSize
 from posenfs.search.session import Search
-from posenfs.viz.poses import draw_people, draw_person_maps
+from posenfs.viz.poses import draw_people
+from posenfs.viz.score_maps import draw_person_maps
 from tests.data.test_mpii_release import release_of
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from posenfs.search.checkpoints import RunError
 from posenfs.search.experiment import Experiment
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search

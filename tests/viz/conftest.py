@@ -1,9 +1,12 @@
-"""Fixtures: parsed SVG of a graph, and rows of a table."""
+"""Fixtures: parsed SVG of a graph, crops, and rows of a table."""
 
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 
+import numpy as np
 import pytest
+import torch
 
 from posenfs.study.outcomes import Outcome, outcomes
 from posenfs.study.profiles import PROFILES
@@ -37,6 +40,27 @@ def groups() -> Callable:
         return results
 
     return find
+
+
+@pytest.fixture
+def crops():
+    random = np.random.default_rng(0)
+    images = torch.from_numpy(random.integers(0, 256, (5, 3, 64, 96), dtype=np.uint8))
+    return images, random.uniform(5, 60, (5, 16, 2)), random.integers(0, 3, (5, 16))
+
+
+@pytest.fixture
+def is_drawn(tmp_path) -> Callable:
+    """Return a function that says whether a figure is drawn without a warning."""
+
+    def draws(figure) -> bool:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            figure.savefig(tmp_path / "figure.png")
+        size = (tmp_path / "figure.png").stat().st_size
+        return figure._repr_png_().startswith(b"\x89PNG") and size > 5000
+
+    return draws
 
 
 @pytest.fixture

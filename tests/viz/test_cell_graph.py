@@ -6,10 +6,11 @@ import torch
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.space import CellIndex, FabricSpec
-from posenfs.viz.canvas import OPERATION_COLOURS, operation_colour
 from posenfs.viz.cell_graph import draw_cell
 
 pytestmark = pytest.mark.usefixtures("without_dot")
+
+
 SPECS = [
     FabricSpec(),
     FabricSpec(hidden_nodes=3),
@@ -130,9 +131,3 @@ def test_errors_name_the_mismatch():
         draw_cell(spec, architecture(FabricSpec(hidden_nodes=2)), "arms")
     with pytest.raises(ValueError, match=r"no cell \(0, 0\)"):
         draw_cell(spec, architecture(spec), cell=CellIndex(0, 0))
-
-
-def test_custom_operations_have_distinct_colours():
-    operations = (*OPERATION_COLOURS, "gate", "mix")
-    colours = [operation_colour(operation, operations) for operation in operations]
-    assert len(set(colours)) == len(operations)

@@ -1,6 +1,5 @@
 """Predictions for a user's images: sources of boxes, results, drawings and errors."""
 
-import io
 import json
 
 import numpy as np
@@ -9,7 +8,6 @@ import torch
 from PIL import ExifTags, Image
 from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
 
-from posenfs.body.skeleton import Skeleton
 from posenfs.cli.main import main
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import ImageSize
@@ -19,7 +17,6 @@ from posenfs.evaluation.oks import rescore
 from posenfs.evaluation.prediction import predict
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
-from posenfs.viz.poses import draw_on_image
 from posenfs.viz.predictions import DrawingRule, predict_images
 
 
@@ -336,30 +333,6 @@ def test_drawing_rule():
     drawn, shown = DrawingRule(0.3, 0.4).apply(scores)
     assert drawn.tolist() == [True, False, True]
     assert shown.tolist() == [[True, True, False, False, False], [False] * 5, [True] * 5]
-
-
-@pytest.mark.parametrize(("height", "width"), [(97, 131), (480, 854), (1031, 777)])
-def test_a_marker_lies_at_the_pixel_of_its_keypoint(height, width):
-    """The centre of the coloured pixels of a single keypoint is the keypoint."""
-    skeleton = Skeleton("two", ("left_hand", "right_hand"), ((0, 1),), ((0, 1),))
-    black = torch.zeros(3, height, width, dtype=torch.uint8)
-    widths = []
-    for x, y in ((20, 30), (width - 21, height - 31), (width // 2, height // 3)):
-        figure = draw_on_image(
-            black, skeleton, np.array([[[x, y], [3.0, 3.0]]]), np.array([[True, False]])
-        )
-        buffer = io.BytesIO()
-        figure.savefig(buffer, dpi="figure")
-        pixels = np.asarray(Image.open(buffer).convert("RGB")).astype(float).sum(-1)
-        assert pixels.shape == (height, width)
-        rows, columns = np.nonzero(pixels)
-        weights = pixels[rows, columns]
-        centre = (columns * weights).sum() / weights.sum(), (rows * weights).sum() / weights.sum()
-        assert centre == pytest.approx(
-            (x, y), abs=0.3
-        )  # the other keypoint, and so the limb, is not drawn
-        widths.append(np.ptp(columns) + 1)
-    assert max(widths) <= 4 + 0.02 * max(height, width)
 
 
 def test_an_image_rotated_by_its_exif_tag(model, image_paths, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
-from posenfs.viz.run_summary import run_summary
+from posenfs.viz.run_summary import summarise_run
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def run(tiny, tmp_path_factory) -> RunDir:
 
 
 def test_summary_of_a_finished_run(run, tiny):
-    text, metrics = run_summary(run), run.metrics()
+    text, metrics = summarise_run(run), run.metrics()
     name = metrics["primary_metric"]
     interval = metrics["intervals"][name]
     assert f"**{metrics['metrics'][name]:.1f}**" in text
@@ -37,7 +37,7 @@ def test_summary_of_a_finished_run(run, tiny):
 
 def test_summary_names_the_greatest_mean_weights(run, tiny):
     _, architectures = run.architectures()
-    text, distances = run_summary(run), []
+    text, distances = summarise_run(run), []
     for name, history in architectures.items():
         exponents = [
             np.exp(scores[-1].numpy().astype(float)) for scores in (history.alpha, history.beta)
@@ -60,7 +60,7 @@ def test_summary_of_an_unfinished_run(tiny, tmp_path):
     search = Search(tiny, tmp_path / "begun", device="cpu", progress=False)
     search.step()
     search.checkpoint()
-    text = run_summary(search.run)
+    text = summarise_run(search.run)
     assert (
         "not finished" in text
         and f"at step 1 of {search.steps}" in text

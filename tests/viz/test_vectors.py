@@ -1,16 +1,10 @@
 """The squash curve has the marks of Eq. 10; boxes have the quartiles of each group."""
 
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from posenfs.body.skeleton import MPII
-from posenfs.data.datasets.mpii import read_mpii
-from posenfs.data.geometry import ImageSize
-from posenfs.search.build import build
-from posenfs.viz.poses import draw_vectors
 from posenfs.viz.vectors import squash_curves, visibility_boxes, visibility_means
 
 
@@ -66,24 +60,3 @@ def test_no_occluded_keypoint_gives_an_empty_box():
     )
     figure = visibility_boxes({"d = 8": (np.ones((3, 16)),) * 2}, np.full((3, 16), 2))
     assert figure.data[0].x[1] == "occluded, n = 0" and figure.data[0].median[1] is None
-
-
-def test_vectors_have_a_row_for_each_part_of_a_keypoint(tiny, drawn):
-    people = read_mpii(drawn, "valid")
-    model = build(replace(tiny, parts=8), progress=False).model
-    figure = draw_vectors(model, people, 0, "left_shoulder", ImageSize(64, 64))
-    titles = [axes.get_title() for axes in figure.axes]
-    assert [t.split(":")[0] for t in titles if "length" in t] == ["left upper arm", "head shoulder"]
-    assert sum(t.startswith("component") for t in titles) == 2 * 8
-    assert model.training and len(figure._repr_png_()) > 10_000
-    assert (
-        len(draw_vectors(model, people, 0, "pelvis", ImageSize(64, 64)).axes) == 2 * 5 + 1
-    )  # with the colour scales
-    with pytest.raises(ValueError, match="vector_dim 1"):
-        draw_vectors(
-            build(replace(tiny, vector_dim=1), progress=False).model,
-            people,
-            0,
-            MPII.keypoints[0],
-            ImageSize(64, 64),
-        )

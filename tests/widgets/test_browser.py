@@ -9,7 +9,7 @@ import pytest
 from posenfs.search.run_dir import RunDir
 from posenfs.study.runs import COLUMNS, runs_table
 from posenfs.widgets.browser import RunBrowser
-from tests.search.test_session import search
+from tests.widgets.searches import search
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 from posenfs.widgets.editor import ArchitectureEditor
-from tests.search.test_session import search
+from tests.widgets.searches import search
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def editor(finished):
 
 def settle(editor):
     end = time.monotonic() + 60
-    while (editor._work.busy or editor.driver.doing) and time.monotonic() < end:
+    while (editor._worker.busy or editor.controller.doing) and time.monotonic() < end:
         editor.refresh()
         time.sleep(0.01)
     editor.refresh()
@@ -63,13 +63,13 @@ def test_slider_changes_graph_maps_loss_and_cost_and_undo_reverts_it(editor, fin
 def test_loss_is_that_of_the_edited_network(editor):
     part = editor.part.value
     editor.operations.children[1].value = 3.0
-    edited = editor.network.with_architectures(editor.changed)
-    answer = editor.answer(editor.changed, 0, editor.keypoint.value)
-    assert answer.loss == pytest.approx(editor._loss(edited))
-    assert answer.loss != pytest.approx(editor._loss(editor.network))
+    edited = editor.evaluator.network.with_architectures(editor.changed)
+    effect = editor.evaluator.evaluate(editor.architectures, 0, editor.keypoint.value)
+    assert effect.loss == pytest.approx(editor.evaluator.loss(edited))
+    assert effect.loss != pytest.approx(editor.evaluator.loss(editor.evaluator.network))
     assert (
         edited.fabrics()[part].alpha[0, 1] == 3.0
-        and editor.network.fabrics()[part].alpha[0, 1] != 3.0
+        and editor.evaluator.network.fabrics()[part].alpha[0, 1] != 3.0
     )
 
 

@@ -13,8 +13,9 @@ from posenfs.data.loader import crop_people
 from posenfs.data.sample import load_image
 from posenfs.evaluation.prediction import predict, score_maps
 from posenfs.search.run_dir import RunDir
-from posenfs.widgets.explorer import HeatmapExplorer, inspect_person
-from tests.search.test_session import search
+from posenfs.widgets.explorer import HeatmapExplorer
+from posenfs.widgets.keypoint_maps import compute_maps
+from tests.widgets.searches import search
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def explorer(finished):
 
 def settle(explorer):
     end = time.monotonic() + 60
-    while explorer._work.busy and time.monotonic() < end:
+    while explorer._worker.busy and time.monotonic() < end:
         explorer.refresh()
         time.sleep(0.01)
     assert explorer.message.value == ""
@@ -41,19 +42,19 @@ def settle(explorer):
 @pytest.mark.parametrize("flip", [False, True])
 def test_scores_equal_the_score_map_and_the_sum_of_the_vectors_lengths(explorer, flip):
     model, people, size = explorer.model, explorer.subject.people, explorer.subject.size
-    seen = inspect_person(model, people, 1, "left_elbow", size, flip, "quarter offset")
+    result = compute_maps(model, people, 1, "left_elbow", size, flip, "quarter offset")
     order = people.skeleton.flip_order if flip else None
     maps = score_maps(model, crop_people(people.select([1]), size).images, order)[0].numpy()
-    assert np.array_equal(seen.scores, maps[people.skeleton.index("left_elbow")])
+    assert np.array_equal(result.scores, maps[people.skeleton.index("left_elbow")])
     if not flip:
         np.testing.assert_allclose(
-            sum(seen.part_scores().values()), seen.scores, rtol=1e-5, atol=1e-6
+            sum(result.part_scores().values()), result.scores, rtol=1e-5, atol=1e-6
         )
         with torch.no_grad():
             prediction = predict(model, people, size, flip=False)
         expected = prediction.keypoints_image[1, people.skeleton.index("left_elbow")]
         crop = crop_people(people.select([1]), size).crop
-        place = crop_to_image(heatmap_to_crop(seen.predicted[None, None].astype(float), 4), crop)[
+        place = crop_to_image(heatmap_to_crop(result.predicted[None, None].astype(float), 4), crop)[
             0, 0
         ]
         # `predict` folds its batch-norms, which changes positions by rounding only.
@@ -69,8 +70,8 @@ def test_click_selects_a_pixel_and_an_image_file_is_explored(explorer, drawn):
         5,
     ) and "pixel (3, 5)" in explorer.facts.value != first
     components = explorer.bars.figure.data[0].y
-    part = next(iter(explorer.seen.vectors))
-    np.testing.assert_allclose(components, explorer.seen.vectors[part][:, 5, 3])
+    part = next(iter(explorer.shown.vectors))
+    np.testing.assert_allclose(components, explorer.shown.vectors[part][:, 5, 3])
     path = next((drawn / "images").glob("*"))
     explorer.image_path.value = str(path)
     settle(explorer)
@@ -90,7 +91,7 @@ def test_explorer_continues_after_an_error(explorer, monkeypatch):
     def fails(*args):
         raise RuntimeError("out of luck")
 
-    for function in ("inspect_person", "draw_maps"):
+    for function in ("compute_maps", "draw_maps"):
         with monkeypatch.context() as patched:
             patched.setattr(f"posenfs.widgets.explorer.{function}", fails)
             explorer._submit()
@@ -103,7 +104,7 @@ def test_explorer_continues_after_an_error(explorer, monkeypatch):
 
 
 def test_training_split_and_every_option(explorer):
-    explorer.set.value = "training"
+    explorer.split.value = "training"
     assert explorer.person.max == len(explorer.subject.train) - 1
     for decoding in DECODINGS:
         explorer.decoding.value = decoding
@@ -114,7 +115,7 @@ def test_training_split_and_every_option(explorer):
 
 
 def test_static_html_has_maps_and_vectors(explorer):
-    assert explorer.still().count("data:image/png") == 2
+    assert explorer.static_html().count("data:image/png") == 2
 
 
 def test_other_data(finished, tmp_path):
@@ -124,4 +125,4 @@ def test_other_data(finished, tmp_path):
     )
     assert explorer.subject.people.root == tmp_path / "others" / "images"
     settle(explorer)
-    assert explorer.seen is not None
+    assert explorer.shown is not None

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
-from posenfs.viz.graphs import draw_fabric
+from posenfs.viz.fabric_graph import draw_fabric
 from posenfs.widgets.plot import Drawing, Plot
 
 

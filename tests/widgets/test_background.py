@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from posenfs.model.memory import give_back_memory
-from posenfs.widgets.threads import compute_alone, leave_cores
+from posenfs.widgets.background import compute_alone, leave_cores
 
 
 def in_a_thread(work):

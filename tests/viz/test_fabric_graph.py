@@ -1,4 +1,4 @@
-"""Graphs of pruned models draw exactly the removed parts as removed."""
+"""Graphs of fabrics have the exact weights, and draw exactly the pruned parts as removed."""
 
 import re
 
@@ -8,14 +8,81 @@ import torch
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.model.architecture import Architecture
-from posenfs.model.backbones.fabric import FabricBackbone
+from posenfs.model.backbones.fabric import FABRIC_1, FabricBackbone
 from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.network import PoseNFS
 from posenfs.model.pruning import prune
 from posenfs.model.space import CellIndex, FabricSpec
-from posenfs.viz.graphs import draw_pruned
+from posenfs.viz.fabric_graph import draw_fabric, draw_fabrics, draw_pruned
 
 pytestmark = pytest.mark.usefixtures("without_dot")
+
+
+def architecture(spec, scale=1.0):
+    torch.manual_seed(0)
+    return Architecture(scale * torch.randn(spec.alpha_shape), scale * torch.randn(spec.beta_shape))
+
+
+SPECS = [
+    FabricSpec(),
+    FabricSpec(hidden_nodes=2),
+    FabricSpec(hidden_nodes=3, alpha_per_cell=True),
+    FABRIC_1,
+    FabricSpec(layers=8, first=0),
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=["head", "H2", "per cell", "Fabric-1", "whole"])
+@pytest.mark.parametrize("scale", [0.0, 3.0], ids=["equal", "peaked"])
+def test_every_cell_and_source_is_drawn(spec, scale, groups):
+    fabric_architecture = architecture(spec, scale)
+    graph = draw_fabric(spec, fabric_architecture, "arms_part")
+    assert {title for title, *_ in groups(graph, "cell")} == {
+        f"0/{c.layer}/{c.row}" for c in spec.cells
+    }
+    assert len(groups(graph, "input")) == spec.input_rows
+    weights = {}
+    for cell, row in zip(spec.cells, fabric_architecture.scale_weights.tolist(), strict=True):
+        for source, weight in zip(
+            spec.sources(cell.row, spec.rows(cell.layer - 1)), row, strict=True
+        ):
+            name = f"0/{cell.layer - 1}/{source}->0/{cell.layer}/{cell.row}"
+            weights[name] = weights.get(name, 0) + weight  # copies of one map are one line
+    lines = [line for kind in ("down", "same", "up") for line in groups(graph, kind)]
+    assert {title for title, *_ in lines} == set(weights)
+    for title, tips, widths in lines:
+        assert f"{weights[title]:.4f}" in tips[0]
+        assert widths[0] == pytest.approx(0.4 + 4.6 * weights[title], abs=6e-3)
+
+
+def test_tooltips_have_alpha(groups):
+    spec = FabricSpec(hidden_nodes=2)
+    fabric_architecture = architecture(spec)
+    tips = [
+        tip for _, tips, _ in groups(draw_fabric(spec, fabric_architecture), "bar") for tip in tips
+    ]
+    for (start, end), weights in zip(
+        spec.edges, fabric_architecture.operation_weights.tolist(), strict=True
+    ):
+        text = ", ".join(f"{o} {w:.4f}" for o, w in zip(spec.operations, weights, strict=True))
+        assert f"{start} to {end}: {text}" in tips
+
+
+def test_several_fabrics_of_different_specs(groups):
+    specs = {"backbone": FABRIC_1, "head_part": FabricSpec()}
+    graph = draw_fabrics(specs, {name: architecture(spec) for name, spec in specs.items()})
+    assert len(groups(graph, "cell")) == 9 + 6
+    assert graph._repr_mimebundle_() == {"text/html": graph.svg()}
+
+
+def test_errors_name_the_mismatch():
+    spec = FabricSpec()
+    with pytest.raises(
+        ValueError, match=r"alpha of fabric 'x' is \[1, 4\]; its spec needs \[3, 4\]"
+    ):
+        draw_fabric(FabricSpec(hidden_nodes=2), architecture(spec), "x")
+    with pytest.raises(ValueError, match="architectures is empty"):
+        draw_fabrics(spec, {})
 
 
 def network(spec, backbone=None, parts=1):

@@ -1,6 +1,6 @@
 """Labels avoid points, other labels and the edge of the panel."""
 
-from posenfs.viz.labels import label_sides
+from posenfs.viz.scatter_labels import label_sides
 
 
 def test_labels_avoid_points_and_edges():

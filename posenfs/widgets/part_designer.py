@@ -9,7 +9,7 @@ from posenfs.body.parts import Part, PartScheme, part_scheme
 from posenfs.body.skeleton import MPII, Skeleton
 from posenfs.messages import plain_name
 from posenfs.viz.canvas import Point
-from posenfs.viz.part_graph import draw_parts
+from posenfs.viz.skeleton_graph import draw_parts
 from posenfs.widgets.display import button, column, error_html, menu, row, show
 from posenfs.widgets.plot import Drawing
 
@@ -38,7 +38,7 @@ class PartDesigner:
         self._past: list[_Parts] = []  # the parts before each change
         self.parts: _Parts = {}
         self._build()
-        self.begin(parts)
+        self.set_parts(parts)
         self._past.clear()
 
     def scheme(self) -> PartScheme:
@@ -71,9 +71,9 @@ class PartDesigner:
         self.widget = column(controls, self.part, self.message, row(self.body, texts))
 
     def _ipython_display_(self) -> None:
-        show(self.widget, self.still)
+        show(self.widget, self.static_html)
 
-    def still(self) -> str:
+    def static_html(self) -> str:
         """Return the body and its parts as static HTML."""
         return self.body.svg + self.facts.value
 
@@ -122,7 +122,7 @@ class PartDesigner:
 
     # -- actions -------------------------------------------------------------------------------
 
-    def begin(self, parts: int | Mapping[str, Iterable[str]]) -> None:
+    def set_parts(self, parts: int | Mapping[str, Iterable[str]]) -> None:
         """Replace the parts.
 
         Args:
@@ -144,9 +144,9 @@ class PartDesigner:
     def _change(self, parts: _Parts, selected: str | None = None) -> None:
         """Replace the parts by a change that can be undone."""
         self._past.append(self.parts)
-        self._set(parts, selected)
+        self._show(parts, selected)
 
-    def _set(self, parts: _Parts, selected: str | None = None) -> None:
+    def _show(self, parts: _Parts, selected: str | None = None) -> None:
         """Show the parts, with this part selected or, by default, the same one as before."""
         self.parts, self.message.value = parts, ""
         selected = selected or self.part.value
@@ -156,7 +156,7 @@ class PartDesigner:
 
     def _from_table(self) -> None:
         if self.table.value is not None:
-            self.begin(self.table.value)
+            self.set_parts(self.table.value)
             self.table.index = 0
 
     def _toggle(self, node: str) -> None:
@@ -200,4 +200,4 @@ class PartDesigner:
         )
 
     def _undo(self) -> None:
-        self._set(self._past.pop())
+        self._show(self._past.pop())

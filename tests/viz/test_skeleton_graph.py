@@ -4,7 +4,7 @@ import pytest
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII
-from posenfs.viz.part_graph import draw_part_schemes, draw_skeleton
+from posenfs.viz.skeleton_graph import draw_part_schemes, draw_skeleton
 
 
 @pytest.mark.parametrize("skeleton", [MPII, COCO, LSP], ids=lambda s: s.name)

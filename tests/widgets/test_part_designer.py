@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
-from posenfs.widgets.designer import PartDesigner
+from posenfs.widgets.part_designer import PartDesigner
 
 
 @pytest.mark.parametrize("skeleton", [MPII, COCO, LSP])
