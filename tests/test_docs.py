@@ -7,6 +7,7 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,11 +22,13 @@ from posenfs import (
     STRATEGIES,
     TABLES,
     DataSpec,
+    Experiment,
     FabricSpec,
     load_plugin,
 )
 from posenfs.body.skeleton import LSP
 from posenfs.cli.main import _app
+from posenfs.search.experiment import differences
 from posenfs.search.session import Search
 
 ROOT = Path(__file__).parent.parent
@@ -199,21 +202,45 @@ def test_every_command_and_option_is_described():
     assert described() == offered(_app(searching=True))
 
 
-def test_the_example_of_the_readme(tiny, tmp_path, monkeypatch):
-    """Every line of it, on a search of seconds."""
+def test_the_example_of_searching(tiny, tmp_path, monkeypatch):
+    """Every line of docs/searching.md's Python, on a search of seconds."""
     (block,) = re.findall(
-        r"^## In Python\n\n((?:    .*\n|\n)+)", (ROOT / "README.md").read_text(), re.M
+        r"^## In Python\n\n((?:    .*\n|\n)+)", (ROOT / "docs" / "searching.md").read_text(), re.M
     )
-    asked = 'Experiment(name="mine", image_size=(128, 128), training=TrainingConfig(epochs=20))'
-    assert asked in block and "120" in block
+    experiment = (
+        'Experiment(name="mine", image_size=(128, 128), training=TrainingConfig(epochs=20))'
+    )
+    assert experiment in block and "120" in block
     code = (
         textwrap.dedent(block)
-        .replace(asked, "tiny")
+        .replace(experiment, "tiny")
         .replace("120", "2")
         .replace('"mine"', '"tiny"')
     )
     monkeypatch.chdir(tmp_path)
     defined = {"tiny": tiny}
-    exec(compile(code, "README.md", "exec"), defined)
+    exec(compile(code, "docs/searching.md", "exec"), defined)
     assert defined["search"].step_number == 2
     assert (tmp_path / "reports" / "runs" / "bolder" / "config.json").is_file()
+
+
+def test_the_example_of_the_readme(tiny, tmp_path, monkeypatch, capsys):
+    """Its experiment is the demo's, whose time and score stand beside it; its search runs."""
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert "Search(experiment)" in block
+    monkeypatch.chdir(tmp_path)
+    defined = {"tiny": tiny}
+    code = block.replace("Search(experiment)", "Search(tiny)")
+    exec(compile(code, "README.md", "exec"), defined)
+    assert defined["search"].finished and "pckh@0.5" in capsys.readouterr().out
+
+    demo: dict = {}
+    for cell in nbformat.read(ROOT / "notebooks" / "04_search.ipynb", 4).cells:
+        if "parameters" in cell.metadata.get("tags", ()) or "experiment = " in cell.source:
+            exec(f"from posenfs import *\n{cell.source}".split("search = Search(")[0], demo)
+    assert [option for option, *_ in differences(as_read(demo), as_read(defined))] == ["--name"]
+
+
+def as_read(defined: dict) -> Experiment:
+    """The experiment of an example as config.json gives it, where tuples and numbers have one type."""
+    return Experiment.from_json(defined["experiment"].to_json())
