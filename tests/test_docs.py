@@ -1,11 +1,15 @@
 """The documentation: its examples run, its links lead somewhere, its commands and options exist."""
 
+import ast
 import inspect
 import os
 import re
+import subprocess
+import sys
 import textwrap
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
+from typing import get_type_hints
 
 import nbformat
 import numpy as np
@@ -37,7 +41,7 @@ PAGES = [
     ROOT / name
     for name in ("README.md", "CONTRIBUTING.md", "data/README.md", "benchmarks/README.md")
 ]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
+PAGES += sorted((ROOT / "docs").rglob("*.md"))
 
 
 @pytest.fixture
@@ -166,6 +170,49 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), target
+
+
+def test_every_option_of_a_search_is_described():
+    """Those of `posenfs search --help`, which are the fields of an experiment, and no others."""
+    text = (
+        (ROOT / "docs" / "searching.md")
+        .read_text()
+        .split("## Options")[1]
+        .split("## Strategies")[0]
+    )
+    named = {
+        option
+        for row in re.findall(r"^\| (`--.*?) \|", text, re.M)
+        for option in re.findall(r"--[\w.-]+", row)
+    }
+    python_only = {"--genotype", "--backbone-fabric"}  # dictionaries, of derived networks
+    assert named == set(options_of(Experiment)) - python_only
+
+
+def options_of(kind: type, group: str = "") -> list[str]:
+    """The options of a dataclass, group by group."""
+    options = []
+    for name, hint in get_type_hints(kind).items():
+        option = f"{group}{name.replace('_', '-')}"
+        nested = is_dataclass(hint)
+        options += options_of(hint, f"{option}.") if nested else [f"--{option}"]
+    return options
+
+
+def test_every_public_name_is_in_the_reference(tmp_path):
+    """The site builds without a warning, and each public name has a heading in it."""
+    pytest.importorskip("mkdocs", reason="the documentation's packages are not installed")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    pages = (tmp_path / "site" / "reference").glob("*.html")
+    headings = {
+        name for page in pages for name in re.findall(r'id="(posenfs\.[\w.]+)"', page.read_text())
+    }
+    stub = ast.parse((ROOT / "posenfs" / "__init__.pyi").read_text())
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    public = {f"posenfs.{node.module}.{name.name}" for node in imports for name in node.names}
+    assert public and public <= headings, public - headings
 
 
 def described() -> dict[str, set[str]]:

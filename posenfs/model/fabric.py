@@ -139,7 +139,7 @@ class Cell(nn.Module):
 
         Args:
             maps: The maps of the previous layer, finest first.
-            alpha: The weights of the operations, [E][|O|] scalars.
+            alpha: The weights of the operations, `[E][|O|]` scalars.
             beta: The weights of the sources, [3] scalars.
 
         Returns:
