@@ -21,6 +21,7 @@ import tyro
 from posenfs.data.augment import PAPER
 from posenfs.data.cache import CacheRequest, build_caches
 from posenfs.data.datasets.catalogue import DataSpec, open_data
+from posenfs.data.geometry import ImageSize
 from posenfs.data.loader import Crops, Loader
 from posenfs.search.configuration import RuntimeConfig, TrainingConfig
 from posenfs.search.experiment import Experiment
@@ -40,7 +41,7 @@ class Options:
 
 def main(options: Options) -> None:
     train, _ = open_data(options.data)
-    size = (options.size, options.size)
+    size = ImageSize(options.size, options.size)
     started = time.perf_counter()
     kept = build_caches([CacheRequest(train, size, PAPER)])[0]
     making = time.perf_counter() - started
@@ -81,7 +82,9 @@ def _waiting(options: Options, crops: str) -> float:
     """Of the paper's search (Table II), but for the size of its crops."""
     training = TrainingConfig(epochs=1, batch_size=_BATCH, crops=crops)
     runtime = RuntimeConfig(log_every=options.steps // 2)
-    experiment = Experiment("benchmark", options.data, (options.size, options.size), run=run)
+    experiment = Experiment(
+        "benchmark", options.data, ImageSize(options.size, options.size), run=run
+    )
     with tempfile.TemporaryDirectory() as folder:
         search = Search(experiment, Path(folder) / "run", progress=False)
         for _ in range(options.steps):

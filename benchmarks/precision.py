@@ -23,11 +23,11 @@ def main(run: Annotated[str, Positional], device: str = "auto") -> None:
     saved, place = load_model(run), find_device(device)
     _, people = open_data(saved.experiment.data)
     measure, threshold = primary_distance_metric(people)
-    height, width = saved.experiment.image_size
+    size = saved.experiment.image_size
     model, errors = saved.model.to(place, memory_format=torch.channels_last), []
     for precision in ("float32", "bfloat16"):
         with Forward(model, replace(saved.experiment.run, precision=precision), place).autocast():
-            _, found = evaluate(predict(model, people, (width, height), progress=True), people)
+            _, found = evaluate(predict(model, people, size, progress=True), people)
         errors.append(found[:, counted_keypoints(people.skeleton, measure)])
         print(f"{precision:9} {measure}@{threshold:g} {pck_interval(errors[-1], threshold)}")
     print(f"bfloat16 less float32: {compare_pck(*errors, threshold)}")

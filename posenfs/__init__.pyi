@@ -20,6 +20,7 @@ from .data.datasets.catalogue import (
     open_data as open_data,
 )
 from .data.geometry import (
+    ImageSize as ImageSize,
     crop_to_heatmap as crop_to_heatmap,
     heatmap_to_crop as heatmap_to_crop,
 )

@@ -10,6 +10,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    UnsupportedTypeAnnotationError,
+)
 from tyro.extras import SubcommandApp
 
 from posenfs.cli import data, doctor, evaluation, models, runs, study
@@ -147,13 +153,36 @@ def _search(arguments: Sequence[str]) -> None:
     app, said = _app(True), io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            begin = app.cli(prog="posenfs", args=arguments, description=_DESCRIPTION)
+            begin = app.cli(
+                prog="posenfs",
+                args=arguments,
+                description=_DESCRIPTION,
+                registry=_option_types(),
+            )
     except (SystemExit, ValueError) as stop:
         if (error := _own(stop)) is not None:
             raise ValueError(f"{error} (posenfs search --help)") from None
         print(said.getvalue(), end="", file=sys.stderr)
         raise
     begin()
+
+
+def _option_types() -> ConstructorRegistry:
+    """Tyro reads an ImageSize like a tuple[int, int]: as one option with two values. An Experiment converts it."""
+    from posenfs.data.geometry import ImageSize
+
+    registry = ConstructorRegistry()
+
+    @registry.primitive_rule
+    def image_size(
+        info: PrimitiveTypeInfo,
+    ) -> PrimitiveConstructorSpec | UnsupportedTypeAnnotationError | None:
+        if info.type is not ImageSize:
+            return None
+        pair = PrimitiveTypeInfo.make(tuple[int, int], info.markers)
+        return ConstructorRegistry.get_primitive_spec(pair)
+
+    return registry
 
 
 def _own(stop: BaseException) -> ValueError | None:

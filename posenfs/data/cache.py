@@ -25,7 +25,7 @@ from tqdm import tqdm
 from posenfs.data.augment import Augmentation
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import atomic_path, write_atomic
-from posenfs.data.geometry import Crop, crop_of_box, crop_to_image, cut_crop
+from posenfs.data.geometry import Crop, ImageSize, crop_of_box, crop_to_image, cut_crop
 from posenfs.data.images import read_image_sizes
 from posenfs.data.sample import Annotations, DataError, load_image, send
 from posenfs.errors import PosenfsError
@@ -50,7 +50,7 @@ class CacheRequest:
     """
 
     people: Annotations
-    size: tuple[int, int]  # (width, height) crop px
+    size: ImageSize  # crop px
     augmentation: Augmentation | None = None
     density: float = 1.0
 
@@ -60,7 +60,9 @@ class CacheRequest:
         reach = None
         if self.augmentation is not None:
             reach = (self.augmentation.most_rotation, self.augmentation.scale)
-        content = (self.people.fingerprint(), self.size, reach, reach and self.density)
+        # Keys of existing caches hold (width, height).
+        size = (self.size.width, self.size.height)
+        content = (self.people.fingerprint(), size, reach, reach and self.density)
         digest = hashlib.sha256(repr(content).encode())
         for image in np.unique(self.people.image_index):
             status = (self.people.root / self.people.images[image]).stat()
@@ -93,7 +95,8 @@ class CropRegions:
 
     def crop(self, person: int) -> Crop:
         """Return the region of a person as a crop."""
-        size = (int(self.sizes[person, 0]), int(self.sizes[person, 1]))
+        width, height = self.sizes[person].tolist()
+        size = ImageSize(height, width)
         return Crop(self.center[person], self.scale[person], np.array(0.0), np.array(False), size)
 
 
@@ -112,7 +115,9 @@ def places(wanted: CacheRequest, image_sizes: np.ndarray) -> CropRegions:
     crop = crop_of_box(wanted.people.boxes, wanted.size)
     augmentation = wanted.augmentation
     if augmentation is None:
-        return CropRegions(crop.center, crop.scale, np.broadcast_to(wanted.size, crop.center.shape))
+        return CropRegions(
+            crop.center, crop.scale, np.broadcast_to(wanted.size.xy, crop.center.shape)
+        )
     # The image's own pixels, or whole blocks of them.
     scale = np.maximum(np.floor(crop.scale / wanted.density), 1)
     reach = _half_extent(wanted.size, augmentation.most_rotation) * (1 + augmentation.scale)
@@ -125,9 +130,9 @@ def places(wanted: CacheRequest, image_sizes: np.ndarray) -> CropRegions:
     return CropRegions(low + scale[:, None] * (sizes - 1) / 2, scale, sizes)
 
 
-def _half_extent(size: tuple[int, int], max_rotation: float) -> np.ndarray:
+def _half_extent(size: ImageSize, max_rotation: float) -> np.ndarray:
     """[2]: half the largest width and height of a rectangle rotated by up to `max_rotation`."""
-    width, height = size
+    height, width = size
     limit = np.deg2rad(max_rotation)
     x, y = min(limit, np.arctan2(height, width)), min(limit, np.arctan2(width, height))
     half_width = width * np.cos(x) + height * np.sin(x)
@@ -179,12 +184,12 @@ class CropCache:
         Returns:
             uint8 [B, 3, height, width].
         """
-        width, height = crop.size
+        height, width = crop.size
         region_size = np.maximum(self.places.sizes[index].max(0), 2)
         read_regions = self.padded if self.pixels.device.type == "cpu" else self.gathered
         regions = read_regions(index, region_size)
         # The crops' centres, right ends and lower ends in coordinates of their regions.
-        middle = (np.array(crop.size) - 1) / 2
+        middle = (crop.size.xy - 1) / 2
         points = np.array([middle, [width - 1, middle[1]], [middle[0], height - 1]])
         points = crop_to_image(np.broadcast_to(points, (len(index), 3, 2)), crop)
         points = (points - self._origin[index, None]) / self.places.scale[index, None, None]

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import DATASETS, DataSource
 from posenfs.data.datasets.custom import mirror_warning
+from posenfs.data.geometry import ImageSize
 from posenfs.data.images import named, upright_size
 from posenfs.data.sample import IMAGE_ERRORS, Annotations, DataError
 from posenfs.data.synthetic.writer import drawn_title
@@ -133,13 +134,19 @@ def _find_splits(root: Path) -> list[tuple[str, DataSource, str, Path]]:
 class _ImageCheck:
     """A decoded image."""
 
-    size: tuple[int, int] | None = None  # upright (width, height) px
+    size: ImageSize | None = None  # upright, px
     notes: tuple[str, ...] = ()
     fault: str | None = None
 
 
 def _image_paths(people: Annotations) -> list[Path]:
     return [people.root / image for image in people.images]
+
+
+def _image_sizes(people: Annotations, images: dict[Path, _ImageCheck]) -> np.ndarray:
+    """[M, 2]: width and height of the images in px; NaN where an image is broken."""
+    sizes = [images[path].size for path in _image_paths(people)]
+    return np.array([(np.nan, np.nan) if size is None else size.xy for size in sizes])
 
 
 def _check_images(
@@ -182,7 +189,8 @@ def _check_split(
 ) -> SplitCheck:
     paths = _image_paths(people)
     labelled = people.visibility > 0
-    sizes = np.array([images[path].size for path in paths if images[path].size]).reshape(-1, 2)
+    sizes = _image_sizes(people, images)
+    sizes = sizes[~np.isnan(sizes).any(1)]
     image_notes = [note for path in paths for note in images[path].notes]
     notes = [
         f"{many(image_notes.count(note), 'image')} {note}" for note in dict.fromkeys(image_notes)
@@ -231,7 +239,7 @@ def _image_faults(people: Annotations, images: dict[Path, _ImageCheck]) -> list[
             )
         faults.append(message)
     if people.image_sizes is not None:
-        sizes = np.array([images[path].size or (np.nan, np.nan) for path in paths])
+        sizes = _image_sizes(people, images)
         # NaN, an unknown size, compares as no difference
         differs = (np.abs(sizes - people.image_sizes) > 0).any(1)
         if differs.any():
@@ -249,8 +257,7 @@ def _image_faults(people: Annotations, images: dict[Path, _ImageCheck]) -> list[
 def _annotation_faults(people: Annotations, images: dict[Path, _ImageCheck]) -> list[str]:
     """Keypoints and boxes outside of images, unlabelled and repeated people."""
     faults = []
-    sizes = np.array([images[path].size or (np.inf, np.inf) for path in _image_paths(people)])
-    size = sizes[people.image_index]  # [N, 2]
+    size = _image_sizes(people, images)[people.image_index]  # [N, 2]
     labelled, points = people.visibility > 0, people.keypoints_image
     outside = labelled & ((points < -0.5) | (points > size[:, None] - 0.5)).any(-1)
     if outside.any():

@@ -2,11 +2,11 @@
 
 An integer coordinate is the centre of that pixel. The maps are unbiased: pixel areas map to pixel
 areas, so mirroring a crop commutes with mirroring its keypoints, and no code adds half a pixel by
-hand. Points are (x, y); sizes are (width, height).
+hand. Points are (x, y); a size is an `ImageSize`, (height, width).
 """
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -14,6 +14,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _Points = TypeVar("_Points", float, np.ndarray, Tensor)
+
+
+class ImageSize(NamedTuple):
+    """Size of an image, a crop or a heatmap in px."""
+
+    height: int
+    width: int
+
+    @property
+    def xy(self) -> np.ndarray:
+        """[2]: width and height, in the order of a point's coordinates."""
+        return np.array([self.width, self.height])
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,7 @@ class Crop:
     scale: np.ndarray  # [...] image px per crop px
     rotation: np.ndarray  # [...] clockwise, degrees
     flip: np.ndarray  # [...] whether the crop is mirrored left to right
-    size: tuple[int, int]  # (width, height) crop px
+    size: ImageSize  # crop px
 
     def __getitem__(self, row: int) -> "Crop":
         return Crop(
@@ -38,15 +50,15 @@ class Crop:
 PADDING = 1.25  # side of a crop / side of the box in it
 
 
-def crop_of_box(box: np.ndarray, size: tuple[int, int]) -> Crop:
+def crop_of_box(box: np.ndarray, size: ImageSize) -> Crop:
     """Return the upright crops of boxes, extended to the aspect ratio and by PADDING.
 
     Args:
         box: [..., 4] x, y, width, height in image px.
-        size: Width and height of the crops in px.
+        size: Size of the crops in px.
     """
     box = np.asarray(box, np.float64)
-    scale = PADDING * np.maximum(box[..., 2] / size[0], box[..., 3] / size[1])
+    scale = PADDING * np.maximum(box[..., 2] / size.width, box[..., 3] / size.height)
     zeros = np.zeros_like(scale)
     return Crop(box[..., :2] + box[..., 2:] / 2, scale, zeros, zeros.astype(bool), size)
 
@@ -54,12 +66,12 @@ def crop_of_box(box: np.ndarray, size: tuple[int, int]) -> Crop:
 def image_to_crop(points: np.ndarray, crop: Crop) -> np.ndarray:
     """[..., n, 2] image px -> [..., n, 2] crop px."""
     offset = (points - crop.center[..., None, :]) / crop.scale[..., None, None]
-    return _mirror(_rotate(offset, crop.rotation) + _middle(crop.size), crop)
+    return _mirror(_rotate(offset, crop.rotation) + (crop.size.xy - 1) / 2, crop)
 
 
 def crop_to_image(points: np.ndarray, crop: Crop) -> np.ndarray:
     """[..., n, 2] crop px -> [..., n, 2] image px."""
-    offset = _rotate(_mirror(points, crop) - _middle(crop.size), -crop.rotation)
+    offset = _rotate(_mirror(points, crop) - (crop.size.xy - 1) / 2, -crop.rotation)
     return offset * crop.scale[..., None, None] + crop.center[..., None, :]
 
 
@@ -104,7 +116,7 @@ def cut_crop(image: Tensor, crop: Crop) -> Tensor:
     Returns:
         uint8 [3, height, width].
     """
-    width, height = crop.size
+    height, width = crop.size
     upright = Crop(crop.center, crop.scale, crop.rotation, np.zeros_like(crop.flip), crop.size)
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     points = crop_to_image(np.stack([x, y], -1).reshape(-1, 2).astype(np.float64), upright)
@@ -147,10 +159,6 @@ def _region(image: Tensor, points: np.ndarray, block: int) -> tuple[Tensor, np.n
     return (F.avg_pool2d(region, block) if block > 1 else region), low, block
 
 
-def _middle(size: tuple[int, int]) -> np.ndarray:
-    return (np.asarray(size) - 1) / 2
-
-
 def _rotate(offset: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """Rotate offsets [..., n, 2] clockwise by degrees [...]."""
     angle = np.deg2rad(degrees)[..., None]
@@ -162,5 +170,5 @@ def _rotate(offset: np.ndarray, degrees: np.ndarray) -> np.ndarray:
 def _mirror(points: np.ndarray, crop: Crop) -> np.ndarray:
     """Mirror the points [..., n, 2] of the crops that are flipped."""
     flip = np.asarray(crop.flip)[..., None]
-    x = np.where(flip, crop.size[0] - 1 - points[..., 0], points[..., 0])
+    x = np.where(flip, crop.size.width - 1 - points[..., 0], points[..., 0])
     return np.stack([x, points[..., 1]], -1)

@@ -7,22 +7,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from posenfs.data.geometry import ImageSize
 
-def encode(keypoints_heatmap: Tensor, height: int, width: int) -> Tensor:
+
+def encode(keypoints_heatmap: Tensor, size: ImageSize) -> Tensor:
     """Draw a Gaussian of peak 1 around each keypoint; its centre is not rounded to a pixel.
 
     Args:
         keypoints_heatmap: [B, K, 2] heatmap px.
-        height: Height of the maps. The Gaussian's sigma is height / 32 px (2 px at 64).
-        width: Width of the maps.
+        size: Size of the maps. The Gaussian's sigma is height / 32 px (2 px at 64).
 
     Returns:
         Target maps [B, K, height, width].
     """
-    sigma = height / 32
+    sigma = size.height / 32
     device, dtype = keypoints_heatmap.device, keypoints_heatmap.dtype
-    x = torch.arange(width, device=device, dtype=dtype)
-    y = torch.arange(height, device=device, dtype=dtype)
+    x = torch.arange(size.width, device=device, dtype=dtype)
+    y = torch.arange(size.height, device=device, dtype=dtype)
     dx = (x - keypoints_heatmap[..., :1]).square()
     dy = (y - keypoints_heatmap[..., 1:]).square()
     # A Gaussian is the product of two profiles: K * (h + w) exponentials in place of K * h * w.

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
+from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import IMAGE_ERRORS, Annotations, DataError, load_image
 
 # Extensions of the files that are taken from a folder.
@@ -128,18 +129,20 @@ def read_image_sizes(people: Annotations, progress: bool = True) -> np.ndarray:
     return sizes
 
 
-def _size(path: Path) -> tuple[int, int]:
+def _size(path: Path) -> np.ndarray:
+    """[2]: width and height in px."""
     try:
         with Image.open(path) as image:
-            return upright_size(image)
+            return upright_size(image).xy
     except IMAGE_ERRORS as error:
         raise DataError(f"{path} is no image: {error}; copy it again or drop it") from None
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return the width and height in px of an image rotated as its EXIF tag says."""
+def upright_size(image: Image.Image) -> ImageSize:
+    """Return the size in px of an image rotated as its EXIF tag says."""
+    width, height = image.size
     is_rotated = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    return image.size[::-1] if is_rotated else image.size
+    return ImageSize(width, height) if is_rotated else ImageSize(height, width)
 
 
 def named(faults: Mapping[Path, str]) -> str:

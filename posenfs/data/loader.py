@@ -10,7 +10,14 @@ from torch.utils.data import DataLoader, Dataset
 
 from posenfs.data.augment import Augmentation, augment, colour_gains, order
 from posenfs.data.cache import CropCache
-from posenfs.data.geometry import Crop, crop_of_box, cut_crop, image_to_crop, mirror_keypoints
+from posenfs.data.geometry import (
+    Crop,
+    ImageSize,
+    crop_of_box,
+    cut_crop,
+    image_to_crop,
+    mirror_keypoints,
+)
 from posenfs.data.sample import Annotations, Batch, DataError, load_image
 
 
@@ -22,7 +29,7 @@ class Crops(Dataset):
     """
 
     people: Annotations
-    size: tuple[int, int]  # (width, height) crop px
+    size: ImageSize  # crop px
     augmentation: Augmentation | None = None
     seed: int = 0
 
@@ -71,10 +78,10 @@ def keypoints_of_crop(
     """
     upright = replace(crop, flip=np.zeros_like(crop.flip))
     keypoints = image_to_crop(people.keypoints_image[index], upright)
-    inside = ((keypoints > -0.5) & (keypoints < np.asarray(crop.size) - 0.5)).all(-1)
+    inside = ((keypoints > -0.5) & (keypoints < crop.size.xy - 0.5)).all(-1)
     visibility = np.where(inside, people.visibility[index], 0).astype(np.uint8)
     mirrored_keypoints, mirrored_visibility = mirror_keypoints(
-        keypoints, visibility, people.skeleton.flip_order, crop.size[0]
+        keypoints, visibility, people.skeleton.flip_order, crop.size.width
     )
     keypoints = np.where(crop.flip[:, None, None], mirrored_keypoints, keypoints)
     visibility = np.where(crop.flip[:, None], mirrored_visibility, visibility)
@@ -96,12 +103,12 @@ def collate(samples: list[Batch]) -> Batch:
     )
 
 
-def crop_people(people: Annotations, size: tuple[int, int]) -> Batch:
+def crop_people(people: Annotations, size: ImageSize) -> Batch:
     """Return the upright crops of all people as one batch; meant for a few people.
 
     Args:
         people: The people.
-        size: Width and height of the crops in px.
+        size: Size of the crops in px.
     """
     crops = Crops(people, size)
     return collate([crops[0, index] for index in range(len(people))])

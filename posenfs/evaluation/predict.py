@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from posenfs.data.cache import CropCache
-from posenfs.data.geometry import crop_to_heatmap, crop_to_image, heatmap_to_crop
+from posenfs.data.geometry import ImageSize, crop_to_heatmap, crop_to_image, heatmap_to_crop
 from posenfs.data.heatmaps import DECODINGS, encode, mirror_maps
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.parsing import read_json
@@ -112,7 +112,7 @@ def keypoint_vectors(model: PoseNFS, images: Tensor, keypoint: int) -> dict[str,
 def predict(
     model: nn.Module,
     people: Annotations,
-    size: tuple[int, int],
+    size: ImageSize,
     batch_size: int = 32,
     flip: bool = True,
     workers: int = 0,
@@ -125,7 +125,7 @@ def predict(
     Args:
         model: The network; a PoseNetwork is folded first (see `fold`). It is not modified.
         people: People with boxes.
-        size: Width and height of the crops in px.
+        size: Size of the crops in px.
         batch_size: Crops per batch.
         flip: Average with the heatmaps of the mirrored image.
         workers: Processes that load images.
@@ -150,23 +150,23 @@ def predict(
         for batch in loader.once():
             maps = score_maps(model, batch.images.to(device), flip_order)
             peaks, peak_scores = DECODINGS[decoding](maps)
-            crop_px = heatmap_to_crop(peaks.cpu().double().numpy(), size[0] // maps.shape[-1])
+            crop_px = heatmap_to_crop(peaks.cpu().double().numpy(), size.width // maps.shape[-1])
             keypoints.append(crop_to_image(crop_px, batch.crop))
             scores.append(peak_scores.cpu().numpy())
             bar.update(len(batch.index))
-    return Predictions(np.concatenate(keypoints), np.concatenate(scores), size[0] / size[1])
+    return Predictions(np.concatenate(keypoints), np.concatenate(scores), size.width / size.height)
 
 
 @torch.no_grad()
 def at_keypoints(
-    model: nn.Module, people: Annotations, size: tuple[int, int], batch_size: int = 32
+    model: nn.Module, people: Annotations, size: ImageSize, batch_size: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return heatmap scores and losses at the annotated keypoints, without mirroring.
 
     Args:
         model: The network; its training mode is restored.
         people: Annotated people.
-        size: Width and height of the crops in px.
+        size: Size of the crops in px.
         batch_size: Crops per batch.
 
     Returns:
@@ -179,13 +179,13 @@ def at_keypoints(
     with evaluating(model):
         for batch in Loader(Crops(people, size), batch_size).once():
             maps = score_maps(model, batch.images.to(device)).cpu()
-            height, width = maps.shape[-2:]
-            keypoints = crop_to_heatmap(batch.keypoints_crop, size[0] // width)
+            height, width = map_size = ImageSize(*maps.shape[-2:])
+            keypoints = crop_to_heatmap(batch.keypoints_crop, size.width // width)
             x, y = keypoints.round().long().unbind(-1)
             pixel = y.clamp(0, height - 1) * width + x.clamp(0, width - 1)
             labelled = batch.visibility > 0
             batch_scores = maps.flatten(2).gather(-1, pixel[..., None])[..., 0]
-            batch_losses = keypoint_losses(maps, encode(keypoints, height, width))
+            batch_losses = keypoint_losses(maps, encode(keypoints, map_size))
             scores.append(batch_scores.where(labelled, torch.nan))
             losses.append(batch_losses.where(labelled, torch.nan))
     return torch.cat(scores).numpy(), torch.cat(losses).numpy()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from posenfs.data.cache import CROPS, CacheRequest, CropCache, build_caches
-from posenfs.data.geometry import crop_to_heatmap
+from posenfs.data.geometry import ImageSize, crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Annotations, Batch, normalise
@@ -96,23 +96,23 @@ class Feed:
 
     def open(self) -> None:
         """Keep what crops are not kept yet. Raises ValueError or DataError where there is no room for them."""
-        height, width = self.experiment.image_size
+        size = self.experiment.image_size
         run, change = legacy(self.experiment), self.experiment.augmentation
         density, cache = CROPS[run.crops], None
         if density is not None:
             wanted = [
-                CacheRequest(self.people, (width, height), change, density),
-                CacheRequest(self.valid, (width, height)),
+                CacheRequest(self.people, size, change, density),
+                CacheRequest(self.valid, size),
             ]
             if run.judged:
-                wanted.append(CacheRequest(self.judges, (width, height)))
+                wanted.append(CacheRequest(self.judges, size))
             cache, self.valid_cache, *others = build_caches(wanted, self.cache_gb, self.progress)
             self.judges_cache = others[0] if others else self.valid_cache
             cache.hold_on(self.device)
 
         def loader(people: Annotations, part: str, seed: int) -> Loader:
             own = None if cache is None else cache.select(self._masks[part].nonzero()[0])
-            crops = Crops(people, (width, height), change, seed)
+            crops = Crops(people, size, change, seed)
             rows = self.ranks.rows(run.batch_size)
             return Loader(crops, run.batch_size, self.workers, own, self.device, rows)
 
@@ -154,6 +154,7 @@ class Feed:
 
 def examples_of(batch: Batch, stride: int) -> Examples:
     """A batch as a strategy takes it; target maps have one pixel for so many of a crop's, each way."""
-    height, width = (size // stride for size in batch.images.shape[-2:])
-    target = encode(crop_to_heatmap(batch.keypoints_crop, stride), height, width)
+    height, width = batch.images.shape[-2:]
+    size = ImageSize(height // stride, width // stride)
+    target = encode(crop_to_heatmap(batch.keypoints_crop, stride), size)
     return Examples(normalise(batch.images, batch.gains), target, batch.visibility)

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from posenfs.data import augment
 from posenfs.data.augment import Augmentation
 from posenfs.data.datasets.catalogue import DataSpec
+from posenfs.data.geometry import ImageSize
 from posenfs.messages import unknown_entry
 from posenfs.model.architecture import Genotype
 from posenfs.model.backbones import BACKBONES
@@ -36,7 +37,7 @@ class Experiment:
     name: str = "search"
     data: DataSpec = field(default_factory=DataSpec)
     # Height and width of a crop, px.
-    image_size: tuple[int, int] = (256, 256)
+    image_size: ImageSize = ImageSize(256, 256)
     augmentation: Augmentation = augment.PAPER
     # Network: pose_nfs, or one that is not searched: simple_baseline_50, simple_baseline_101, simple_baseline_152,
     # hrnet_w32, hrnet_w48, branchnet_1 or branchnet_2.
@@ -65,6 +66,7 @@ class Experiment:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     def __post_init__(self):
+        object.__setattr__(self, "image_size", ImageSize(*self.image_size))
         if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
             raise ValueError(
                 f"an experiment's name is a folder's name, without slashes; got {self.name!r}"

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.metrics import (
     REPORTED,
@@ -29,7 +30,7 @@ def result(
     train: Annotations | None,
     valid: Annotations,
     model: PoseNetwork,
-    image_size: tuple[int, int],
+    image_size: ImageSize,
     flip: bool = FLIP,
     decoding: str = DECODING,
 ) -> dict:
@@ -41,7 +42,7 @@ def result(
         train: The training people, whose mean pose is evaluated too; None: it is not.
         valid: The people evaluated.
         model: The network whose cost is counted.
-        image_size: Height and width of a crop, px.
+        image_size: Size of a crop, px.
         flip: Whether score maps were averaged with those of the mirror image.
         decoding: How keypoints were taken from score maps.
     """

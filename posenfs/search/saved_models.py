@@ -11,6 +11,7 @@ from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, Skeleton
 from posenfs.data.datasets.catalogue import DataSpec, parts_of
 from posenfs.data.files import atomic_path, write_atomic
+from posenfs.data.geometry import ImageSize
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
@@ -105,7 +106,8 @@ def describe(model: PoseNFS, name: str, skeleton: Skeleton) -> Experiment:
     return Experiment(
         name=name,
         data=DataSpec("coco" if coco else "mpii"),
-        image_size=(384, 288) if coco else (256, 256),  # the paper's: a checkpoint does not tell
+        # the paper's: a checkpoint does not tell
+        image_size=ImageSize(384, 288) if coco else ImageSize(256, 256),
         backbone=known.get(type(backbone), "mobilenet_v2"),
         backbone_fabric=backbone.fabric.spec if isinstance(backbone, FabricBackbone) else None,
         parts=count if standard else own,

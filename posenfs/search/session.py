@@ -603,14 +603,13 @@ class Search:
 
     def _predict(self, people: Annotations, cache: CropCache | None) -> Predictions:
         """Those of all, each process having predicted some."""
-        height, width = self.experiment.image_size
         rows = np.arange(len(people))[self.ranks.rows(len(people))]
         part, own = people.select(rows), None if cache is None else cache.select(rows)
         with self.forward.autocast():
             found = predict(
                 self.model,
                 part,
-                (width, height),
+                self.experiment.image_size,
                 flip=FLIP,
                 workers=self.workers,
                 decoding=DECODING,

@@ -110,13 +110,17 @@ def parent_and_child(
     experiments = {start: child_experiment(parent, genotypes, start, epochs) for start in starts}
     train, valid = open_data(experiment.data, progress)
     derived = derive(soft, genotypes)
-    height, width = experiment.image_size
     rows: list[dict[str, object]] = []
 
     def add(network: str, run: str, model: PoseNetwork) -> None:
         model = model.to(found, memory_format=torch.channels_last)
-        predictions = predict(model, valid, (width, height), workers=workers, progress=progress)
-        score, cost = evaluate(predictions, valid)[0][name], measured_cost(model, height, width)
+        predictions = predict(
+            model, valid, experiment.image_size, workers=workers, progress=progress
+        )
+        score, cost = (
+            evaluate(predictions, valid)[0][name],
+            measured_cost(model, *experiment.image_size),
+        )
         rows.append(
             {
                 "network": network,
@@ -149,8 +153,7 @@ def _renew_running_means(
     model: PoseNetwork, train: Annotations, experiment: Experiment, workers: int
 ) -> None:
     """Recompute the running means on training crops; the parent's belong to other feature maps."""
-    height, width = experiment.image_size
-    crops = Crops(train, (width, height), experiment.augmentation, experiment.training.seed)
+    crops = Crops(train, experiment.image_size, experiment.augmentation, experiment.training.seed)
     device = next(model.parameters()).device
     model.train()
     loader = Loader(crops, experiment.training.batch_size, workers)

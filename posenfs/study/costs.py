@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, MPII, Skeleton
+from posenfs.data.geometry import ImageSize
 from posenfs.model.backbones.fabric import FABRIC_1, FABRIC_2, FABRIC_3, FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
@@ -30,7 +31,7 @@ class CostItem:
     Attributes:
         where: The table and row of the paper.
         build: Builds the network.
-        size: Height and width of its input, px.
+        size: Size of its input, px.
         params_m: Printed parameters in millions; None where the paper prints none.
         gflops: Printed multiply-adds in the paper's billions; None where it prints none.
         note: Where the printed numbers deviate, why.
@@ -39,7 +40,7 @@ class CostItem:
 
     where: str
     build: Callable[[], nn.Module]
-    size: tuple[int, int] = (256, 256)
+    size: ImageSize = ImageSize(256, 256)
     params_m: float | None = None
     gflops: float | None = None
     note: str = ""
@@ -62,7 +63,7 @@ def _whole(network: Callable[..., nn.Module], **options: int) -> Callable[[], nn
 
 _TRANSPOSED = "the paper's rule counts transposed convolutions four times"
 _UNEXPLAINED = "no rule gives the printed parameters"
-_COCO_SIZE = (384, 288)
+_COCO_SIZE = ImageSize(384, 288)
 
 ITEMS: dict[str, CostItem] = {
     "t2_p3": CostItem("II", _searched(), params_m=3.3, gflops=1.2),
@@ -85,7 +86,7 @@ ITEMS: dict[str, CostItem] = {
     "fabric_3": CostItem(
         "VIII", lambda: FabricBackbone(FABRIC_3), params_m=10.5, note=f"{_UNEXPLAINED} (9 % off)"
     ),
-    "ours_a": CostItem("V", _searched(hidden_nodes=2), (384, 384), 5.2, 4.6),
+    "ours_a": CostItem("V", _searched(hidden_nodes=2), ImageSize(384, 384), 5.2, 4.6),
     "ours_b": CostItem(
         "V, VI", _searched(5, HRNet, width=16), params_m=16.4, gflops=9.4,
         note="the printed numbers are those of 256 x 256; the text says 384",
@@ -114,7 +115,7 @@ ITEMS: dict[str, CostItem] = {
         note=_TRANSPOSED,
     ),
     "simple_baseline_50_coco": CostItem(
-        "VII", lambda: SimpleBaseline(part_scheme(COCO, 1)), (256, 192), 34.0, 8.9,
+        "VII", lambda: SimpleBaseline(part_scheme(COCO, 1)), ImageSize(256, 192), 34.0, 8.9,
         f"{_TRANSPOSED}; printed beside 384 x 288 networks, it is the cost at 256 x 192",
     ),
     "simple_baseline_50_vector8": CostItem(
@@ -285,7 +286,7 @@ def cost_text(rows: Sequence[Mapping], items: Mapping[str, CostItem] = ITEMS) ->
     ]
     for row in rows:
         item = items[row["item"]]
-        size = f"{item.size[0]} x {item.size[1]}"
+        size = f"{item.size.height} x {item.size.width}"
         params = _columns(
             row["paper_params_m"], row["params_paper_rule"] / 1e6, row["params"] / 1e6
         )

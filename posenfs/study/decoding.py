@@ -4,12 +4,12 @@ import pandas
 import torch
 
 from posenfs.body.skeleton import Skeleton
-from posenfs.data.geometry import crop_to_heatmap, heatmap_to_crop
+from posenfs.data.geometry import ImageSize, crop_to_heatmap, heatmap_to_crop
 from posenfs.data.heatmaps import DECODINGS, encode, mirror_maps
 
 
 def decoding_table(
-    skeleton: Skeleton, size: tuple[int, int] = (256, 256), crops: int = 250
+    skeleton: Skeleton, size: ImageSize = ImageSize(256, 256), crops: int = 250
 ) -> pandas.DataFrame:
     """Return the errors of each decoding on encoded targets, in crop px, with and without flip.
 
@@ -17,24 +17,24 @@ def decoding_table(
 
     Args:
         skeleton: The skeleton.
-        size: Width and height of the crops, px.
+        size: Size of the crops, px.
         crops: Number of crops.
 
     Returns:
         Signed bias along x and y, mean and greatest absolute error along an axis.
     """
-    width, height = size
     low = 8
-    high = torch.tensor([width, height]) - 9
+    high = torch.from_numpy(size.xy) - 9
     # Random points would look like a bias; a Sobol sequence is even.
     sobol = torch.quasirandom.SobolEngine(2, scramble=True, seed=0)
     points = sobol.draw(crops * len(skeleton), dtype=torch.float64).view(crops, -1, 2)
     keypoints = low + (high - low) * points
     order = list(skeleton.flip_order)
     mirrored = keypoints[:, order].clone()
-    mirrored[..., 0] = width - 1 - mirrored[..., 0]
-    maps = encode(crop_to_heatmap(keypoints), height // 4, width // 4)
-    mirrored_maps = encode(crop_to_heatmap(mirrored), height // 4, width // 4)
+    mirrored[..., 0] = size.width - 1 - mirrored[..., 0]
+    map_size = ImageSize(size.height // 4, size.width // 4)
+    maps = encode(crop_to_heatmap(keypoints), map_size)
+    mirrored_maps = encode(crop_to_heatmap(mirrored), map_size)
     averaged = (maps + mirror_maps(mirrored_maps, order)) / 2
     rows = []
     for name, decoding in DECODINGS.items():

@@ -10,6 +10,7 @@ from typing import Any
 
 from posenfs.data import augment
 from posenfs.data.datasets.catalogue import DataSpec
+from posenfs.data.geometry import ImageSize
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.space import PAPER, RELEASED, FabricSpec
 from posenfs.search.build import MODELS
@@ -71,7 +72,7 @@ class Profile:
 
 _FIRST_ORDER = {"search.strategy": "first_order"}
 _HRNET = {"backbone": "hrnet_w32"}
-_COCO = {"data.name": "coco", "image_size": (384, 288)}
+_COCO = {"data.name": "coco", "image_size": ImageSize(384, 288)}
 _SIMPLE, _HR = {"model": "simple_baseline_50"}, {"model": "hrnet_w32"}
 _OURS_B = _HRNET | {"parts": 5, "fabric.width": 16}
 _TEST_DEV = "the paper's number is of test-dev, on detected boxes"
@@ -140,7 +141,7 @@ TABLES: dict[str, Table] = {
             ),
             "ours_a": Row(
                 "ours-a: MobileNet-V2, P = 3, H = 2", {"fabric.hidden_nodes": 2},
-                {"image_size": (384, 384)},
+                {"image_size": ImageSize(384, 384)},
                 item="ours_a", against="mobilenet_v2",
             ),
             "fabric_1": Row(
@@ -281,7 +282,7 @@ TABLES: dict[str, Table] = {
 _STUDY = Experiment(
     name="study",
     data=DataSpec("lsp"),
-    image_size=(96, 96),
+    image_size=ImageSize(96, 96),
     training=TrainingConfig(epochs=3, batch_size=16, lr_drops=(0.67,)),
     runtime=RuntimeConfig(log_every=20),
     checkpoints=CheckpointConfig(keep=1),
@@ -307,7 +308,7 @@ PROFILES: dict[str, Profile] = {
         Experiment(
             name="smoke",
             data=DataSpec("synthetic", None, (24, 8), "plain"),
-            image_size=(64, 64),
+            image_size=ImageSize(64, 64),
             fabric=FabricSpec(width=2),
             training=TrainingConfig(epochs=1, batch_size=12),
             runtime=RuntimeConfig(log_every=1),
@@ -362,13 +363,13 @@ def choose_profile(
     data = replace(data, images=images or base.data.images, difficulty=base.data.difficulty)
     size = base.image_size if image_size is None else image_size
     if isinstance(size, int):
-        size = (size, size)
+        size = ImageSize(size, size)
     training = replace(
         base.training,
         epochs=epochs or base.training.epochs,
         batch_size=batch_size or base.training.batch_size,
     )
-    base = replace(base, data=data, image_size=tuple(size), training=training)
+    base = replace(base, data=data, image_size=ImageSize(*size), training=training)
     return replace(profile, base=base, weights={**profile.weights, **(weights or {})})
 
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import DataSpec, data_root, is_present, read_split
 from posenfs.data.files import check_output_folder, write_atomic
+from posenfs.data.geometry import ImageSize
 from posenfs.data.images import without_broken_images
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import Annotations, DataError, normalise
@@ -142,7 +143,7 @@ def prune_saved(
     people = _validation_people(saved.experiment.data, progress)
     if people is not None:
         images["crops"] = normalise(
-            crop_people(people.select(slice(_IMAGES)), (width, height)).images
+            crop_people(people.select(slice(_IMAGES)), saved.experiment.image_size).images
         )
     dtype = next(saved.model.parameters()).dtype
     proof = check_pruning(
@@ -232,7 +233,7 @@ def _zero_wins(model: PoseNFS) -> str:
 def pruning_table(
     model: PoseNFS,
     people: Annotations,
-    size: tuple[int, int],
+    size: ImageSize,
     thresholds: Sequence[float] = (0.05, 0.1, 0.2, 0.3),
 ) -> pandas.DataFrame:
     """Compare exact pruning, thresholds, and the one-hot child.
@@ -240,7 +241,7 @@ def pruning_table(
     Args:
         model: The searched network.
         people: The people of the evaluation.
-        size: Width and height of a crop, px.
+        size: Size of a crop, px.
         thresholds: Of softmax weights.
 
     Returns:

@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_leaves
 from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import DataSpec, open_data, parts_of
+from posenfs.data.geometry import ImageSize
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.synthetic.writer import write_synthetic
 from posenfs.model.cost import measured_cost
@@ -89,7 +90,9 @@ class Work:
         training = replace(
             self.experiment.training, batch_size=self.batch, precision=self.dtype, epochs=10**6
         )
-        return replace(self.experiment, image_size=(self.size, self.size), training=training)
+        return replace(
+            self.experiment, image_size=ImageSize(self.size, self.size), training=training
+        )
 
 
 @dataclass(frozen=True)

@@ -120,5 +120,5 @@ def _predict(
         )
     check_writable(output)
     model = saved.model.to(find_device(device), memory_format=torch.channels_last)
-    height, width = saved.experiment.image_size
-    return predict(model, people, (width, height), workers=workers, progress=progress)
+    size = saved.experiment.image_size
+    return predict(model, people, size, workers=workers, progress=progress)

@@ -9,6 +9,7 @@ import pandas
 
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import write_atomic
+from posenfs.data.geometry import ImageSize
 from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import (
     SeedComparison,
@@ -205,8 +206,8 @@ def _joined(names: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"
+def _size(size: ImageSize) -> str:
+    return f"{size.height} x {size.width}"
 
 
 def _evaluated_people(result: Mapping, metric: str) -> int:

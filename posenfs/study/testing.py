@@ -73,7 +73,6 @@ def evaluate_model(
     if state != "finished":
         note(f"note: {model} is not finished ({state}): its last checkpoint is evaluated")
     people = without_broken_images(read_split(data, split, progress), progress=progress)
-    height, width = saved.experiment.image_size
     predictions = predict_as_run(
         saved.model,
         saved.experiment,
@@ -94,7 +93,7 @@ def evaluate_model(
         train,
         people,
         saved.model,
-        (height, width),
+        saved.experiment.image_size,
         flip,
         decoding,
     )
@@ -102,7 +101,7 @@ def evaluate_model(
         "model": str(model),
         "data": asdict(data),
         "split": split,
-        "image_size": [height, width],
+        "image_size": list(saved.experiment.image_size),
         **measured,
         "keypoints": keypoint_errors(errors, people),
     }
@@ -133,11 +132,9 @@ def predict_as_run(
         decoding: argmax, quarter offset or dark.
     """
     network = copy.deepcopy(model).to(device, torch.float32, memory_format=torch.channels_last)
-    height, width = experiment.image_size
+    size = experiment.image_size
     with Forward(network, replace(experiment.training, compile="no"), device).autocast():
-        return predict(
-            network, people, (width, height), batch_size, flip, workers, progress, decoding
-        )
+        return predict(network, people, size, batch_size, flip, workers, progress, decoding)
 
 
 def _check_skeleton(model: str | Path, trained_on: DataSpec, data: DataSpec) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from posenfs.body.parts import Part
 from posenfs.body.skeleton import Skeleton
+from posenfs.data.geometry import ImageSize
 from posenfs.messages import many, plain_name
 from posenfs.model.network import PartHead, PoseNFS, check_image_size
 from posenfs.viz.canvas import CELL_COLOUR, GREY, Canvas, Point, blend
@@ -21,7 +22,9 @@ _NAME = 74.0  # width of a keypoint's name
 _STEP: dict[str, Any] = {"color": GREY, "penwidth": "0.8"}
 
 
-def draw_network(model: PoseNFS, skeleton: Skeleton, size: tuple[int, int] = (256, 256)) -> Canvas:
+def draw_network(
+    model: PoseNFS, skeleton: Skeleton, size: ImageSize = ImageSize(256, 256)
+) -> Canvas:
     """Draw a network from the image to the score maps, each part in its colour with its fabric.
 
     A keypoint of several parts, whose score maps are summed (Eq. 7), has a stripe of each colour.
@@ -29,13 +32,13 @@ def draw_network(model: PoseNFS, skeleton: Skeleton, size: tuple[int, int] = (25
     Args:
         model: The network.
         skeleton: The skeleton of its keypoints.
-        size: (width, height) of the input image, in px.
+        size: Size of the input image, in px.
 
     Raises:
         ValueError: The size is no multiple of the largest stride, or the numbers of keypoints of
             skeleton and model differ.
     """
-    check_image_size(size[1], size[0], model.stride)
+    check_image_size(*size, model.stride)
     if len(skeleton) != model.keypoints:
         raise ValueError(
             f"{skeleton.name} has {len(skeleton)} keypoints; the model predicts {model.keypoints}"
@@ -46,7 +49,7 @@ def draw_network(model: PoseNFS, skeleton: Skeleton, size: tuple[int, int] = (25
 class _NetworkGraph:
     """Places of everything in the network; the vertical middle is at y = 0."""
 
-    def __init__(self, model: PoseNFS, skeleton: Skeleton, size: tuple[int, int]):
+    def __init__(self, model: PoseNFS, skeleton: Skeleton, size: ImageSize):
         self.canvas = Canvas("network")
         self.model, self.skeleton, self.size = model, skeleton, size
         self.colours = part_colours(model.parts)
@@ -95,11 +98,11 @@ class _NetworkGraph:
         self.canvas.heading("Eq. 7: gathered", self.gathered, end, y)
 
     def _pixels(self, stride: int) -> str:
-        return f"{self.size[0] // stride} × {self.size[1] // stride} px"
+        return f"{self.size.width // stride} × {self.size.height // stride} px"
 
     def _place_image(self) -> float:
         """Draw the image; return its right end."""
-        width, height = (_IMAGE * side / max(self.size) for side in self.size)
+        height, width = (_IMAGE * side / max(self.size) for side in self.size)
         self.canvas.box(
             "image",
             (_IMAGE / 2, 0),

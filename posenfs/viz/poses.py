@@ -15,7 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 from torch import Tensor, nn
 
 from posenfs.body.skeleton import Skeleton
-from posenfs.data.geometry import heatmap_to_crop, image_to_crop
+from posenfs.data.geometry import ImageSize, heatmap_to_crop, image_to_crop
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.predict import keypoint_vectors, predict, score_maps
@@ -115,7 +115,7 @@ def _add_side_legend(figure: Image, occluded: bool) -> None:
 def draw_people(
     model: nn.Module,
     people: Annotations,
-    size: tuple[int, int],
+    size: ImageSize,
     titles: Sequence[str] | None = None,
 ) -> Image:
     """Draw the truth beside a model's prediction (flip, quarter offset).
@@ -123,7 +123,7 @@ def draw_people(
     Args:
         model: The network.
         people: The annotated people.
-        size: (width, height) of the crops in px.
+        size: Size of the crops in px.
         titles: Title of each crop.
     """
     batch = crop_people(people, size)
@@ -208,16 +208,14 @@ def draw_score_maps(image: Tensor, maps: np.ndarray, skeleton: Skeleton, columns
     return figure
 
 
-def draw_person_maps(
-    model: nn.Module, people: Annotations, person: int, size: tuple[int, int]
-) -> Image:
+def draw_person_maps(model: nn.Module, people: Annotations, person: int, size: ImageSize) -> Image:
     """Draw the score maps of all keypoints of one person, predicted without flip.
 
     Args:
         model: The network.
         people: The annotated people.
         person: Index of the person.
-        size: (width, height) of the crop in px.
+        size: Size of the crop in px.
     """
     batch = crop_people(people.select([person]), size)
     maps = _predicted_maps(model, batch.images)[0]
@@ -225,7 +223,7 @@ def draw_person_maps(
 
 
 def draw_person_map(
-    model: nn.Module, people: Annotations, person: int, keypoint: str, size: tuple[int, int]
+    model: nn.Module, people: Annotations, person: int, keypoint: str, size: ImageSize
 ) -> Image:
     """Draw the score map of one keypoint of one person, predicted without flip.
 
@@ -236,7 +234,7 @@ def draw_person_map(
         people: The annotated people.
         person: Index of the person.
         keypoint: Name of the keypoint.
-        size: (width, height) of the crop in px.
+        size: Size of the crop in px.
     """
     batch, index = crop_people(people.select([person]), size), people.skeleton.index(keypoint)
     true = batch.keypoints_crop[0, index].numpy() if batch.visibility[0, index] else None
@@ -257,7 +255,7 @@ def draw_map_change(
     people: Annotations,
     person: int,
     keypoints: Sequence[str],
-    size: tuple[int, int],
+    size: ImageSize,
 ) -> Image:
     """Draw the score maps of one person by two networks and their difference, without flip.
 
@@ -269,7 +267,7 @@ def draw_map_change(
         people: The annotated people.
         person: Index of the person.
         keypoints: Names of the keypoints.
-        size: (width, height) of the crop in px.
+        size: Size of the crop in px.
     """
     batch = crop_people(people.select([person]), size)
     image = batch.images[0]
@@ -301,7 +299,7 @@ def draw_map_change(
 
 
 def draw_vectors(
-    model: nn.Module, people: Annotations, person: int, keypoint: str, size: tuple[int, int]
+    model: nn.Module, people: Annotations, person: int, keypoint: str, size: ImageSize
 ) -> Image:
     """Draw one keypoint's vectors (Eq. 4), a row for each part that has the keypoint.
 
@@ -313,7 +311,7 @@ def draw_vectors(
         people: The annotated people.
         person: Index of the person.
         keypoint: Name of the keypoint.
-        size: (width, height) of the crop in px.
+        size: Size of the crop in px.
 
     Raises:
         ValueError: The network has plain score maps (vector_dim 1).

@@ -151,8 +151,8 @@ def predict_images(
     skeleton = skeleton_of(saved.experiment.data)
     people = boxes.find_people(images, skeleton, torch_device, progress)
     network = saved.model.to(torch_device, memory_format=torch.channels_last)
-    height, width = saved.experiment.image_size
-    predictions = predict(network, people, (width, height), progress=progress, decoding=decoding)
+    size = saved.experiment.image_size
+    predictions = predict(network, people, size, progress=progress, decoding=decoding)
     output.mkdir(parents=True, exist_ok=True)
     results = json.dumps(_coco_results(people, predictions), indent=1)
     write_atomic(output / "predictions.json", results + "\n")

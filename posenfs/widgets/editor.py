@@ -9,7 +9,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import torch
 
-from posenfs.data.geometry import crop_to_heatmap
+from posenfs.data.geometry import ImageSize, crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import Batch, normalise
@@ -279,8 +279,7 @@ class ArchitectureEditor:
 
     @functools.cached_property
     def _cost(self) -> ExpectedCost:
-        width, height = self.subject.size
-        return ExpectedCost(self.network, height, width)
+        return ExpectedCost(self.network, *self.subject.size)
 
     @functools.cached_property
     def _batch(self) -> Batch:
@@ -290,8 +289,8 @@ class ArchitectureEditor:
     def _loss(self, network: PoseNFS) -> float:
         batch = self._batch
         maps = network(normalise(batch.images))  # [B, K, h, w]
-        stride = self.subject.size[0] // maps.shape[-1]
-        target = encode(crop_to_heatmap(batch.keypoints_crop, stride), *maps.shape[-2:])
+        stride = self.subject.size.width // maps.shape[-1]
+        target = encode(crop_to_heatmap(batch.keypoints_crop, stride), ImageSize(*maps.shape[-2:]))
         return heatmap_loss(maps, target, batch.visibility).item()
 
     def refresh(self) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from posenfs.data.datasets.catalogue import DataSpec
-from posenfs.data.geometry import crop_to_heatmap
+from posenfs.data.geometry import ImageSize, crop_to_heatmap
 from posenfs.data.heatmaps import DECODINGS
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import Annotations
@@ -81,7 +81,7 @@ def inspect_person(
     people: Annotations,
     person: int,
     keypoint: str,
-    size: tuple[int, int],
+    size: ImageSize,
     flip: bool,
     decoding: str,
 ) -> PersonMaps:
@@ -92,7 +92,7 @@ def inspect_person(
         people: The annotated people.
         person: An index in `people`.
         keypoint: The name of a keypoint.
-        size: The size of the crop (width, height) in px.
+        size: The size of the crop in px.
         flip: Whether the score maps are averaged with those of the flipped crop.
         decoding: A key of `DECODINGS`.
     """
@@ -160,7 +160,7 @@ class HeatmapExplorer:
         decodings = [(name, name) for name in DECODINGS]
         self.decoding = menu("decoding", decodings, width="240px")
         self.decoding.value = "quarter offset"
-        width, height = (side // 4 for side in subject.size)  # heatmaps have stride 4 at least
+        height, width = (side // 4 for side in subject.size)  # heatmaps have stride 4 at least
         layout = {"width": "150px"}
         self.x = widgets.BoundedIntText(0, 0, width - 1, description="x", layout=layout)
         self.y = widgets.BoundedIntText(0, 0, height - 1, description="y", layout=layout)

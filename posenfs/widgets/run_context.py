@@ -29,7 +29,7 @@ class RunContext:
         self.run, self.experiment, self._search = run, experiment, search
         self.parts = parts_of(self.experiment.data, self.experiment.parts)
         self.skeleton: Skeleton = skeleton_of(self.experiment.data)
-        self.size = self.experiment.image_size[::-1]  # width, height
+        self.size = self.experiment.image_size
 
     @functools.cached_property
     def _data(self) -> tuple[Annotations, Annotations]:

@@ -354,7 +354,7 @@ class CostView:
 
     def _costs(self) -> tuple[list[tuple[str, Cost]], go.Figure | None]:
         """Return the named costs, and the curve of the expected cost where alpha is logged."""
-        network, (width, height) = self.subject.network, self.subject.size
+        network, (height, width) = self.subject.network, self.subject.size
         supernet = measured_cost(network, height, width)
         costs = [("the supernet, which a search trains", supernet)]
         if not isinstance(network, PoseNFS) or not len(self.following.steps):

@@ -21,7 +21,7 @@ from posenfs.data import cache
 from posenfs.data.augment import PAPER, RELEASED, Augmentation
 from posenfs.data.cache import CacheBudgetError, CacheRequest, build_caches
 from posenfs.data.datasets.mpii import read_mpii
-from posenfs.data.geometry import Crop, cut_crop
+from posenfs.data.geometry import Crop, ImageSize, cut_crop
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import DataError, load_image, normalise
 
@@ -52,7 +52,7 @@ def difference(plain, warped):
     return (plain.images.int() - warped.images.int()).abs()
 
 
-@pytest.mark.parametrize("size", [(64, 64), (96, 128), (256, 256)])
+@pytest.mark.parametrize("size", [ImageSize(64, 64), ImageSize(128, 96), ImageSize(256, 256)])
 def test_upright_crops_are_cached_exactly(people, size, cache_folder):
     crops = Crops(people, size)
     crop_cache = open_cache(CacheRequest(people, size, density=0.5))
@@ -78,7 +78,7 @@ def test_crops_of_full_resolution_differ_by_one_grey_level_at_most(
 ):
     """Small boxes, for which no pixels are averaged, also outside the image."""
     four_people = replace(people.select(slice(4)), boxes=np.array(boxes))
-    crops = Crops(four_people, (160, 192), augmentation, seed)
+    crops = Crops(four_people, ImageSize(192, 160), augmentation, seed)
     for plain, warped in zip(*plain_and_cached(crops, 0), strict=True):
         assert difference(plain, warped).max() <= 1
         assert torch.equal(plain.keypoints_crop, warped.keypoints_crop)
@@ -88,12 +88,12 @@ def test_crops_of_full_resolution_differ_by_one_grey_level_at_most(
 @pytest.mark.parametrize("augmentation", [PAPER, RELEASED])
 def test_shrunk_cached_crops_are_as_accurate_as_plain_ones(people, augmentation, cache_folder):
     """The reference averages four samples along each axis for every pixel of the crop."""
-    crops, errors = Crops(people, (64, 64), augmentation), []
+    crops, errors = Crops(people, ImageSize(64, 64), augmentation), []
     for plain, warped in zip(*plain_and_cached(crops, 3), strict=True):
         fields = (plain.crop.center, plain.crop.scale, plain.crop.rotation, plain.crop.flip)
         for row, person in enumerate(plain.index):
             center, scale, rotation, flip = (field[row] for field in fields)
-            fine_crop = Crop(center, scale / 4, rotation, flip, (256, 256))
+            fine_crop = Crop(center, scale / 4, rotation, flip, ImageSize(256, 256))
             fine = cut_crop(load_image(people.image_path(person)), fine_crop)
             truth = torch.nn.functional.avg_pool2d(fine.float(), 4)
             errors.append([(batch.images[row] - truth).abs().mean() for batch in (plain, warped)])
@@ -102,10 +102,10 @@ def test_shrunk_cached_crops_are_as_accurate_as_plain_ones(people, augmentation,
 
 
 def test_half_the_resolution_takes_a_quarter_of_the_space(people, cache_folder):
-    requests = [CacheRequest(people, (64, 64), PAPER, density) for density in (1.0, 0.5)]
+    requests = [CacheRequest(people, ImageSize(64, 64), PAPER, density) for density in (1.0, 0.5)]
     full, half = build_caches(requests, progress=False)
     assert 0.2 < half.places.bytes / full.places.bytes < 0.35
-    batches = plain_and_cached(Crops(people, (64, 64), PAPER), 0, density=0.5)
+    batches = plain_and_cached(Crops(people, ImageSize(64, 64), PAPER), 0, density=0.5)
     differences = [difference(plain, warped) for plain, warped in zip(*batches, strict=True)]
     assert 1 < torch.cat(differences).float().mean() < 12
 
@@ -113,7 +113,7 @@ def test_half_the_resolution_takes_a_quarter_of_the_space(people, cache_folder):
 def test_colour_gains_are_the_same_from_images_and_cache_and_change_with_the_epoch(
     people, cache_folder
 ):
-    crops = Crops(people, (64, 64), Augmentation(0, 0, 0, colour=0.4), seed=5)
+    crops = Crops(people, ImageSize(64, 64), Augmentation(0, 0, 0, colour=0.4), seed=5)
     plain, warped = plain_and_cached(crops, 0)
     gains = plain[0].gains
     assert torch.equal(gains, warped[0].gains) and gains.std() > 0.1
@@ -132,7 +132,7 @@ def test_normalise_multiplies_by_gains_and_clamps_at_white():
 
 
 def test_several_processes_build_the_same_file(people, cache_folder, monkeypatch):
-    wanted = CacheRequest(people, (64, 64), PAPER)
+    wanted = CacheRequest(people, ImageSize(64, 64), PAPER)
     pixels = open_cache(wanted).pixels.clone()
     shutil.rmtree(cache_folder)
     monkeypatch.setattr(cache, "_MIN_PARALLEL", 2)
@@ -148,7 +148,7 @@ def test_a_killed_process_raises_a_data_error(people, cache_folder, monkeypatch)
     with pytest.raises(
         DataError, match="a process that cut crops of mpii train was killed; start again"
     ):
-        open_cache(CacheRequest(people, (64, 64)))
+        open_cache(CacheRequest(people, ImageSize(64, 64)))
 
 
 def remove_summary(folder):
@@ -170,7 +170,7 @@ def damage_places(folder):
 
 @pytest.mark.parametrize("damage", [remove_summary, change_format, truncate_pixels, damage_places])
 def test_a_damaged_cache_is_rebuilt(people, cache_folder, damage):
-    wanted = CacheRequest(people, (64, 64), PAPER)
+    wanted = CacheRequest(people, ImageSize(64, 64), PAPER)
     pixels = open_cache(wanted).pixels.clone()
     damage(wanted.folder)
     assert torch.equal(open_cache(wanted).pixels, pixels)
@@ -179,7 +179,7 @@ def test_a_damaged_cache_is_rebuilt(people, cache_folder, damage):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_an_interrupted_build_leaves_no_valid_cache(people, cache_folder, error, monkeypatch):
-    wanted, cut, jobs = CacheRequest(people, (64, 64), PAPER), cache._cut, []
+    wanted, cut, jobs = CacheRequest(people, ImageSize(64, 64), PAPER), cache._cut, []
 
     def fail_at_third_job(*job):
         jobs.append(job)
@@ -198,7 +198,7 @@ def test_an_interrupted_build_leaves_no_valid_cache(people, cache_folder, error,
 
 
 def test_two_threads_build_one_cache(people, cache_folder, monkeypatch):
-    wanted, cut, jobs = CacheRequest(people, (64, 64), PAPER), cache._cut, []
+    wanted, cut, jobs = CacheRequest(people, ImageSize(64, 64), PAPER), cache._cut, []
     monkeypatch.setattr(cache, "_cut", lambda *job: (jobs.append(job), cut(*job)))
     threads = [threading.Thread(target=open_cache, args=(wanted,)) for _ in range(2)]
     for thread in threads:
@@ -212,10 +212,10 @@ def test_two_threads_build_one_cache(people, cache_folder, monkeypatch):
 def test_the_key_changes_with_images_and_geometry(people, drawn, cache_folder, tmp_path):
     data = shutil.copytree(drawn, tmp_path / "data")
     copied_people = read_mpii(data, "train")
-    wanted = CacheRequest(copied_people, (64, 64), PAPER)
+    wanted = CacheRequest(copied_people, ImageSize(64, 64), PAPER)
     key = wanted.key
     changed = [
-        replace(wanted, size=(64, 96)),
+        replace(wanted, size=ImageSize(96, 64)),
         replace(wanted, augmentation=RELEASED),
         replace(wanted, density=0.5),
         replace(wanted, augmentation=None),
@@ -231,7 +231,7 @@ def test_the_key_changes_with_images_and_geometry(people, drawn, cache_folder, t
 def test_the_budget_and_the_free_space_are_checked_before_writing(
     people, cache_folder, monkeypatch
 ):
-    wanted = CacheRequest(people, (64, 64), PAPER)
+    wanted = CacheRequest(people, ImageSize(64, 64), PAPER)
     message = r"takes 0.0 GB, .*the budget is 1e-06 GB.*--cache-gb.*`half`.*`plain`"
     with pytest.raises(ValueError, match=message):
         build_caches([wanted], budget=1e-6, progress=False)
@@ -271,12 +271,12 @@ def test_a_broken_image_is_named(people, drawn, cache_folder, tmp_path):
     path = copied_people.image_path(0)
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(DataError, match=rf"{path.name} \(900 bytes\) is not a whole image"):
-        open_cache(CacheRequest(copied_people, (64, 64)))
+        open_cache(CacheRequest(copied_people, ImageSize(64, 64)))
 
 
 def test_caches_are_listed_and_deleted(people, cache_folder, capsys):
-    folder = CacheRequest(people, (64, 64), PAPER).folder
-    open_cache(CacheRequest(people, (64, 64), PAPER))
+    folder = CacheRequest(people, ImageSize(64, 64), PAPER).folder
+    open_cache(CacheRequest(people, ImageSize(64, 64), PAPER))
     (folder.parent / "unrelated").mkdir()
     main(["data", "cache"])
     output = capsys.readouterr().out
@@ -291,7 +291,7 @@ def test_caches_are_listed_and_deleted(people, cache_folder, capsys):
 
 def test_regions_are_read_equally_on_cpu_and_gpu(people, cache_folder):
     """`gathered` is the way of a GPU, `padded` that of a CPU."""
-    crop_cache = open_cache(CacheRequest(people, (64, 48), PAPER, 1.0))
+    crop_cache = open_cache(CacheRequest(people, ImageSize(48, 64), PAPER, 1.0))
     index = np.array([3, 0, 7, 3])
     size = crop_cache.places.sizes[index].max(0) + (2, 1)
     assert torch.equal(crop_cache.padded(index, size), crop_cache.gathered(index, size))

@@ -7,6 +7,7 @@ import pytest
 
 from posenfs.body.skeleton import COCO
 from posenfs.data.datasets.coco import read_coco
+from posenfs.data.geometry import ImageSize
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import DataError
 
@@ -168,7 +169,7 @@ def test_coordinates_of_unlabelled_keypoints_are_ignored(drawn, tmp_path):
     people, clean = read_coco(write(tmp_path, value), "valid"), read_coco(drawn, "valid")
     np.testing.assert_array_equal(people.keypoints_image, clean.keypoints_image)
     np.testing.assert_array_equal(people.boxes, clean.boxes)
-    batch = next(iter(Loader(Crops(people, (64, 64)), len(people)).once()))
+    batch = next(iter(Loader(Crops(people, ImageSize(64, 64)), len(people)).once()))
     assert (batch.keypoints_crop.abs() <= 64).all() and (
         batch.keypoints_crop[batch.visibility == 0] == 0
     ).all()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from posenfs.body.skeleton import COCO, LSP, MPII
 from posenfs.data.geometry import (
     Crop,
+    ImageSize,
     crop_of_box,
     crop_to_heatmap,
     crop_to_image,
@@ -27,7 +28,9 @@ crops = st.builds(
     st.floats(0.05, 20),
     st.floats(-180, 180),
     st.booleans(),
-    st.sampled_from([(64, 64), (128, 128), (192, 256), (288, 384)]),
+    st.sampled_from(
+        [ImageSize(64, 64), ImageSize(128, 128), ImageSize(256, 192), ImageSize(384, 288)]
+    ),
 )
 points = st.lists(
     st.tuples(st.floats(-500, 2000), st.floats(-500, 2000)), min_size=1, max_size=5
@@ -54,7 +57,7 @@ def test_maps_are_inverse_for_any_box(box, change, points_image):
     back = crop_to_image(heatmap_to_crop(crop_to_heatmap(image_to_crop(points_image, crop))), crop)
     np.testing.assert_allclose(back, points_image, atol=1e-3)
     middle = image_to_crop((box[:2] + box[2:] / 2)[None], crop)[0]
-    np.testing.assert_allclose(middle, (np.array(change.size) - 1) / 2, atol=1e-6)
+    np.testing.assert_allclose(middle, (np.array(change.size)[::-1] - 1) / 2, atol=1e-6)
 
 
 @given(crops, points)
@@ -65,8 +68,8 @@ def test_image_to_crop_by_complex_numbers(crop, points_image):
         / crop.scale
         * np.exp(1j * np.deg2rad(crop.rotation))
     )
-    x, y = z.real + (crop.size[0] - 1) / 2, z.imag + (crop.size[1] - 1) / 2
-    x = crop.size[0] - 1 - x if crop.flip else x
+    x, y = z.real + (crop.size.width - 1) / 2, z.imag + (crop.size.height - 1) / 2
+    x = crop.size.width - 1 - x if crop.flip else x
     np.testing.assert_allclose(
         image_to_crop(points_image, crop), np.stack([x, y], -1), rtol=1e-6, atol=1e-6
     )
@@ -95,10 +98,10 @@ def test_a_heatmap_pixel_covers_four_crop_pixels_along_an_axis(width, x):
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((100, 100), 2.5), ((75, 100), 200 * 1.25 / 75), ((100, 200), 2.5)]
+    ("height", "width", "expected"), [(100, 100, 2.5), (100, 75, 200 * 1.25 / 75), (200, 100, 2.5)]
 )
-def test_boxes_are_extended_to_the_aspect_ratio_of_the_crop(size, expected):
-    crop = crop_of_box(np.array([10.0, 20.0, 200.0, 100.0]), size)
+def test_boxes_are_extended_to_the_aspect_ratio_of_the_crop(height, width, expected):
+    crop = crop_of_box(np.array([10.0, 20.0, 200.0, 100.0]), ImageSize(height, width))
     assert crop.center.tolist() == [110, 70]
     assert crop.scale == pytest.approx(expected)
 
@@ -122,8 +125,8 @@ def test_mirroring_a_crop_and_its_keypoints_commutes(crop, seed):
     random = np.random.default_rng(seed)
     image = torch.from_numpy(random.integers(0, 256, (3, 90, 130), dtype=np.uint8))
     keypoints, visibility = random.uniform(0, 90, (16, 2)), random.integers(0, 3, 16)
-    upright = Crop(crop.center, crop.scale, crop.rotation, np.bool_(False), (64, 64))
-    flipped = Crop(crop.center, crop.scale, crop.rotation, np.bool_(True), (64, 64))
+    upright = Crop(crop.center, crop.scale, crop.rotation, np.bool_(False), ImageSize(64, 64))
+    flipped = Crop(crop.center, crop.scale, crop.rotation, np.bool_(True), ImageSize(64, 64))
     upright_pixels, flipped_pixels = cut_crop(image, upright), cut_crop(image, flipped)
     assert (upright_pixels.flip(-1).int() - flipped_pixels.int()).abs().max() <= 1
     mirrored, _ = mirror_keypoints(
@@ -142,7 +145,11 @@ def test_pixels_and_points_map_to_the_same_position(scale, rotation):
     dot = 250 * np.exp(-((grid_x - x) ** 2 + (grid_y - y) ** 2) / (2 * sigma**2))
     image = torch.from_numpy(np.repeat(dot[None], 3, 0).round().astype(np.uint8))
     crop = Crop(
-        np.array([205.0, 192.0]), np.float64(scale), np.float64(rotation), np.bool_(False), (96, 96)
+        np.array([205.0, 192.0]),
+        np.float64(scale),
+        np.float64(rotation),
+        np.bool_(False),
+        ImageSize(96, 96),
     )
     cut = cut_crop(image, crop)[0].double().numpy()
     rows, columns = np.mgrid[0:96, 0:96]
@@ -152,14 +159,20 @@ def test_pixels_and_points_map_to_the_same_position(scale, rotation):
 
 def test_the_identity_crop_equals_the_image():
     image = torch.randint(0, 256, (3, 40, 60), dtype=torch.uint8)
-    crop = Crop(np.array([29.5, 19.5]), np.float64(1), np.float64(0), np.bool_(False), (60, 40))
+    crop = Crop(
+        np.array([29.5, 19.5]), np.float64(1), np.float64(0), np.bool_(False), ImageSize(40, 60)
+    )
     assert cut_crop(image, crop).equal(image)
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 5.0])
 def test_a_crop_far_outside_is_black(scale):
     crop = Crop(
-        np.array([5000.0, -900.0]), np.float64(scale), np.float64(20), np.bool_(True), (32, 32)
+        np.array([5000.0, -900.0]),
+        np.float64(scale),
+        np.float64(20),
+        np.bool_(True),
+        ImageSize(32, 32),
     )
     assert cut_crop(torch.full((3, 40, 60), 200, dtype=torch.uint8), crop).max() == 0
 
@@ -168,5 +181,7 @@ def test_shrinking_averages_pixels():
     """One-pixel stripes shrunk by eight become an even grey, not aliased black and white."""
 
     image = (torch.arange(512) % 2 * 255).to(torch.uint8).expand(3, 512, 512)
-    crop = Crop(np.array([255.5, 255.5]), np.float64(8), np.float64(0), np.bool_(False), (32, 32))
+    crop = Crop(
+        np.array([255.5, 255.5]), np.float64(8), np.float64(0), np.bool_(False), ImageSize(32, 32)
+    )
     assert (cut_crop(image, crop).float() - 127.5).abs().max() < 2

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from posenfs.body.skeleton import MPII
-from posenfs.data.geometry import crop_to_heatmap, heatmap_to_crop
+from posenfs.data.geometry import ImageSize, crop_to_heatmap, heatmap_to_crop
 from posenfs.data.heatmaps import DECODINGS, argmax, dark, encode, mirror_maps, quarter_offset
 from tests.sweeps import sweep
 
@@ -13,7 +13,7 @@ from tests.sweeps import sweep
 @pytest.mark.parametrize(("height", "sigma"), [(32, 1.0), (64, 2.0), (96, 3.0)])
 def test_targets_are_gaussians_of_peak_one(height, sigma):
     keypoints = torch.tensor([[[10.0, 12.0], [7.25, 20.5]]], dtype=torch.double)
-    maps = encode(keypoints, height, 48)
+    maps = encode(keypoints, ImageSize(height, 48))
     y, x = np.mgrid[0:height, 0:48]
     for k, (kx, ky) in enumerate(keypoints[0].tolist()):
         expected = np.exp(-((x - kx) ** 2 + (y - ky) ** 2) / (2 * sigma**2))
@@ -34,13 +34,12 @@ def test_perfect_maps_decode_without_bias(height, width, flip, decoding):
     generator = torch.Generator().manual_seed(height + width)
     low, high = 8, torch.tensor([width, height]) - 9
     keypoints = low + (high - low) * torch.rand(250, 16, 2, generator=generator, dtype=torch.double)
-    maps = encode(crop_to_heatmap(keypoints), height // 4, width // 4)
+    map_size = ImageSize(height // 4, width // 4)
+    maps = encode(crop_to_heatmap(keypoints), map_size)
     if flip:
         mirrored = keypoints.clone()
         mirrored[..., 0] = width - 1 - mirrored[..., 0]
-        mirrored_maps = encode(
-            crop_to_heatmap(mirrored[:, list(MPII.flip_order)]), height // 4, width // 4
-        )
+        mirrored_maps = encode(crop_to_heatmap(mirrored[:, list(MPII.flip_order)]), map_size)
         maps = (maps + mirror_maps(mirrored_maps, MPII.flip_order)) / 2
     decoded, peaks = DECODINGS[decoding](maps)
     error = heatmap_to_crop(decoded) - keypoints
@@ -55,8 +54,9 @@ def test_mirrored_maps_are_the_maps_of_mirrored_keypoints():
     keypoints = 4 + 20 * torch.rand(3, 16, 2, dtype=torch.double)
     mirrored = keypoints[:, list(MPII.flip_order)].clone()
     mirrored[..., 0] = 31 - mirrored[..., 0]
+    size = ImageSize(32, 32)
     torch.testing.assert_close(
-        mirror_maps(encode(keypoints, 32, 32), MPII.flip_order), encode(mirrored, 32, 32)
+        mirror_maps(encode(keypoints, size), MPII.flip_order), encode(mirrored, size)
     )
 
 

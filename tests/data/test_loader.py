@@ -8,7 +8,7 @@ import torch
 
 from posenfs.data.augment import PAPER, RELEASED, augment, generator, order
 from posenfs.data.datasets.mpii import read_mpii
-from posenfs.data.geometry import Crop, crop_of_box, crop_to_image
+from posenfs.data.geometry import Crop, ImageSize, crop_of_box, crop_to_image
 from posenfs.data.loader import Crops, Loader, collate, keypoints_of_crop
 
 
@@ -26,7 +26,7 @@ def _same(batches, other_batches):
 
 
 def test_batches_depend_on_seed_epoch_and_index_only(people):
-    crops = Crops(people, (64, 64), PAPER, seed=3)
+    crops = Crops(people, ImageSize(64, 64), PAPER, seed=3)
     plain, workers = Loader(crops, 4), Loader(crops, 4, workers=2)
     for epoch in (0, 1):
         batches = list(plain.epoch(epoch))
@@ -35,12 +35,15 @@ def test_batches_depend_on_seed_epoch_and_index_only(people):
         assert _same(batches[2:], list(plain.epoch(epoch, start=2)))  # what a resume sees
     assert not _same(list(plain.epoch(0)), list(plain.epoch(1)))
     assert not _same(
-        list(plain.epoch(0)), list(Loader(Crops(people, (64, 64), PAPER, seed=4), 4).epoch(0))
+        list(plain.epoch(0)),
+        list(Loader(Crops(people, ImageSize(64, 64), PAPER, seed=4), 4).epoch(0)),
     )
 
 
 def test_once_gives_all_people_in_order(people):
-    index = np.concatenate([batch.index for batch in Loader(Crops(people, (64, 64)), 4).once()])
+    index = np.concatenate(
+        [batch.index for batch in Loader(Crops(people, ImageSize(64, 64)), 4).once()]
+    )
     assert index.tolist() == list(range(len(people)))
 
 
@@ -57,7 +60,7 @@ def test_generators_of_neighbours_do_not_overlap():
 
 @pytest.mark.parametrize("augmentation", [PAPER, RELEASED], ids=["paper", "released"])
 def test_augmentation_stays_in_its_range(augmentation):
-    crop = crop_of_box(np.tile([0.0, 0.0, 100.0, 100.0], (2000, 1)), (100, 100))
+    crop = crop_of_box(np.tile([0.0, 0.0, 100.0, 100.0], (2000, 1)), ImageSize(100, 100))
     drawn = augment(crop, augmentation, 0, 0, np.arange(2000))
     turns, zooms = drawn.rotation, drawn.scale / crop.scale
     assert abs(drawn.flip.mean() - 0.5) < 0.05
@@ -75,7 +78,7 @@ def test_augmentation_stays_in_its_range(augmentation):
     "augmentation", [None, replace(PAPER, colour=0.3), RELEASED], ids=["no", "paper", "released"]
 )
 def test_a_batch_is_placed_like_its_people_one_by_one(people, augmentation):
-    crops, index = Crops(people, (64, 48), augmentation, seed=3), np.array([4, 0, 2])
+    crops, index = Crops(people, ImageSize(48, 64), augmentation, seed=3), np.array([4, 0, 2])
     together, apart = (
         crops.place(5, index),
         collate([crops.place(5, index[i : i + 1]) for i in range(3)]),
@@ -87,7 +90,7 @@ def test_a_batch_is_placed_like_its_people_one_by_one(people, augmentation):
 
 
 def test_keypoints_of_a_crop_map_back_to_the_image(people):
-    for batch in Loader(Crops(people, (64, 64), PAPER, seed=1), 5).epoch(0):
+    for batch in Loader(Crops(people, ImageSize(64, 64), PAPER, seed=1), 5).epoch(0):
         back = crop_to_image(batch.keypoints_crop.double().numpy(), batch.crop)
         for person, flip, points, visible in zip(
             batch.index, batch.crop.flip, back, batch.visibility, strict=True
@@ -99,10 +102,14 @@ def test_keypoints_of_a_crop_map_back_to_the_image(people):
 
 def test_keypoints_outside_the_crop_are_unlabelled_and_zero(people):
 
-    crops = Crops(people.select([0]), (64, 64))
+    crops = Crops(people.select([0]), ImageSize(64, 64))
     sample = crops[0, 0]
     small = Crop(
-        sample.crop.center, sample.crop.scale / 8, sample.crop.rotation, sample.crop.flip, (64, 64)
+        sample.crop.center,
+        sample.crop.scale / 8,
+        sample.crop.rotation,
+        sample.crop.flip,
+        ImageSize(64, 64),
     )
     keypoints, visibility = keypoints_of_crop(crops.people, np.array([0]), small)
     assert (visibility == 0).any()

@@ -9,6 +9,7 @@ from scipy.io import loadmat, savemat
 
 from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
+from posenfs.data.geometry import ImageSize
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import DataError, load_image
 
@@ -174,4 +175,4 @@ def test_an_error_names_the_truncated_image(data_copy):
         with pytest.raises(
             DataError, match=rf"^[^\n]*{path.name} \(\d+ bytes\) is not a whole image[^\n]*$"
         ):
-            list(Loader(Crops(people.select([0]), (64, 64)), 1, workers).once())
+            list(Loader(Crops(people.select([0]), ImageSize(64, 64)), 1, workers).once())

@@ -10,6 +10,7 @@ import pytest
 from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.datasets.coco import read_coco, with_detections
 from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import DataError
 from posenfs.evaluation.oks import AP_NAMES
 from posenfs.evaluation.predict import Predictions, coco_results, evaluate, predict
@@ -120,7 +121,7 @@ def test_ap_of_detected_boxes(drawn, detections, tiny):
     assert (valid.boxes == people.boxes).all()
     experiment = replace(tiny, data=DataSpec("coco", str(drawn), detections=str(detections)))
     built = build(experiment, progress=False)
-    predictions = predict(built.model, built.valid, (64, 64))
+    predictions = predict(built.model, built.valid, ImageSize(64, 64))
     assert predictions.aspect == 1 and 0 <= evaluate(predictions, built.valid)[0]["ap"] <= 100
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from posenfs.data.check import check_data
 from posenfs.data.datasets.catalogue import DATASETS, DataSpec, open_data
+from posenfs.data.geometry import ImageSize
 from posenfs.search.session import Search
 from posenfs.viz.poses import draw_people, draw_person_maps
 from tests.data.test_mpii_release import release_of
@@ -71,7 +72,7 @@ def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
     assert len(losses) == search.steps and np.isfinite(losses).all()
     best = search.run.ranking()[0]
     for image in (
-        draw_people(search.model, search.valid.select(slice(3)), (64, 64)),
-        draw_person_maps(search.model, search.valid, best, (64, 64)),
+        draw_people(search.model, search.valid.select(slice(3)), ImageSize(64, 64)),
+        draw_person_maps(search.model, search.valid, best, ImageSize(64, 64)),
     ):
         assert len(image._repr_png_()) > 10_000

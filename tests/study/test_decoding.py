@@ -3,10 +3,11 @@
 import pytest
 
 from posenfs.body.skeleton import MPII
+from posenfs.data.geometry import ImageSize
 from posenfs.study.decoding import decoding_table
 
 
-@pytest.mark.parametrize("size", [(96, 96), (192, 256)])
+@pytest.mark.parametrize("size", [ImageSize(96, 96), ImageSize(256, 192)])
 def test_decodings_are_unbiased_and_increasingly_accurate(size):
     table = decoding_table(MPII, size).set_index(["decoding", "flip"])
     assert table[["bias x", "bias y"]].abs().max().max() < 0.05

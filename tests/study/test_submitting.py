@@ -10,6 +10,7 @@ from posenfs.cli.main import main
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.datasets.mpii_release import read_release
+from posenfs.data.geometry import ImageSize
 from posenfs.evaluation.predict import predict
 from posenfs.search.build import build
 from posenfs.search.saved_models import load_model, save_model
@@ -66,7 +67,7 @@ def test_mpii(models, release, drawn, tmp_path, capsys):
     keypoints, ids = mpii_predictions(target, release / "mpii_human_pose_v1_u12_1.mat")
     assert ids.tolist() == people.person_ids.tolist()
     np.testing.assert_allclose(
-        keypoints, predict(network, people, (64, 64)).keypoints_image, atol=1e-9
+        keypoints, predict(network, people, ImageSize(64, 64)).keypoints_image, atol=1e-9
     )
     np.testing.assert_allclose(people.boxes, read_mpii(drawn, "valid").boxes, atol=1e-9)
     with pytest.raises(

@@ -12,6 +12,7 @@ from posenfs.cli.evaluation import DataOptions
 from posenfs.cli.main import main
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.geometry import ImageSize
 from posenfs.evaluation.predict import predict
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
@@ -54,7 +55,7 @@ def test_pckh_computed_from_the_annotation_file(run, drawn, capsys):
     """The file's pixels count from 1; thorax and pelvis are not evaluated."""
     people = read_mpii(drawn, "valid")
     model = load_model(run).model.to(memory_format=torch.channels_last)
-    points = predict(model, people, (64, 64)).keypoints_image
+    points = predict(model, people, ImageSize(64, 64)).keypoints_image
     truth = loadmat(drawn / "annot" / "gt_valid.mat")
     order = [f"right_{joint}" for joint in ("ankle", "knee", "hip")]
     order += [f"left_{joint}" for joint in ("hip", "knee", "ankle")]

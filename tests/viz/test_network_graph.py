@@ -4,6 +4,7 @@ import pytest
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII
+from posenfs.data.geometry import ImageSize
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec, Rules
@@ -22,7 +23,7 @@ def network(skeleton, count, backbone="mobilenet_v2", spec=None, **options):
 @pytest.mark.parametrize(("skeleton", "count"), [(MPII, 1), (MPII, 3), (COCO, 5), (MPII, 8)])
 def test_every_part_with_its_keypoints(skeleton, count, groups):
     model = network(skeleton, count)
-    graph = draw_network(model, skeleton, (128, 96))
+    graph = draw_network(model, skeleton, ImageSize(96, 128))
     names = [k.replace("_", " ") for k in skeleton.keypoints]
     titles = {p.name: p.name.removesuffix("_part").replace("_", " ") for p in model.parts}
     tips = {title: tips[0] for title, tips, _ in groups(graph, "part")}
@@ -51,7 +52,7 @@ def test_every_part_with_its_keypoints(skeleton, count, groups):
 @pytest.mark.parametrize("backbone", ["mobilenet_v2", "fabric_1"])
 def test_shapes_of_maps_and_entries(backbone, groups):
     model = network(MPII, 3, backbone)
-    graph = draw_network(model, MPII, (128, 96))
+    graph = draw_network(model, MPII, ImageSize(96, 128))
     channels, spec = model.backbone.channels, model.spec
     assert [tips[0] for _, tips, _ in groups(graph, "map")] == [
         f"1/{s}, {c} ch\n{128 // s} × {96 // s} px"
@@ -84,6 +85,6 @@ def test_plain_score_maps_have_no_length():
 
 def test_errors_name_the_mismatch():
     with pytest.raises(ValueError, match="100 x 64 px"):
-        draw_network(network(MPII, 1), MPII, (64, 100))
+        draw_network(network(MPII, 1), MPII, ImageSize(100, 64))
     with pytest.raises(ValueError, match=r"LSP.* has 14 keypoints; the model predicts 16"):
         draw_network(network(MPII, 1), LSP)

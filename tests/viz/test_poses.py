@@ -9,6 +9,7 @@ from matplotlib.patches import Circle
 
 from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.geometry import ImageSize
 from posenfs.search.build import build
 from posenfs.viz.poses import (
     draw_map_change,
@@ -85,8 +86,8 @@ def test_errors_name_the_shapes(crops):
 def test_figures_of_a_model_keep_its_mode(tiny, drawn, tmp_path):
     model, people = build(tiny, progress=False).model, read_mpii(drawn, "valid")
     model.train()
-    assert is_drawn(draw_people(model, people.select([0, 1, 2]), (64, 64)), tmp_path)
-    assert is_drawn(draw_person_maps(model, people, 1, (64, 64)), tmp_path)
+    assert is_drawn(draw_people(model, people.select([0, 1, 2]), ImageSize(64, 64)), tmp_path)
+    assert is_drawn(draw_person_maps(model, people, 1, ImageSize(64, 64)), tmp_path)
     assert model.training
 
 
@@ -96,12 +97,12 @@ def test_change_by_another_architecture(tiny, drawn, tmp_path):
     edited = fabric.architecture.with_source(fabric.spec, "coarser", 1.0, (5, 0))
     changed = model.with_architectures({name: edited}).train()
     shown = [people.skeleton.keypoints[k] for k in model.parts[0].keypoints[:2]]
-    figure = draw_map_change(model, changed, people, 0, shown, (64, 64))
+    figure = draw_map_change(model, changed, people, 0, shown, ImageSize(64, 64))
     assert is_drawn(figure, tmp_path) and changed.training and not model.training
     titles = [axes.get_title() for axes in figure.axes[:6]]
     assert titles[0].startswith(f"{shown[0].replace('_', ' ')} before, peak") and titles[
         2
     ].startswith("change, at most")
     assert np.abs(figure.axes[2].images[0].get_array()).max() > 0
-    same = draw_map_change(model, model, people, 0, shown[:1], (64, 64))
+    same = draw_map_change(model, model, people, 0, shown[:1], ImageSize(64, 64))
     assert same.axes[2].get_title() == "change, at most 0"

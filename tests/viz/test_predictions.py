@@ -12,6 +12,7 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
 from posenfs.body.skeleton import Skeleton
 from posenfs.cli.main import main
 from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import DataError, load_image
 from posenfs.evaluation.detections import _detector, boxes_from_file, detected_people, whole_images
 from posenfs.evaluation.oks import rescore
@@ -62,7 +63,9 @@ def test_boxes_of_a_file_agree_with_the_data_set(model, people, image_paths, tmp
     assert f"{len(some_people)} people in 3 images" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "predictions.json").read_text())
     expected = predict(
-        load_model(model).model.to(memory_format=torch.channels_last), some_people, (64, 64)
+        load_model(model).model.to(memory_format=torch.channels_last),
+        some_people,
+        ImageSize(64, 64),
     )
     predicted = np.array([result["keypoints"] for result in results]).reshape(
         len(some_people), 16, 3
@@ -86,13 +89,14 @@ def test_whole_images_and_other_decodings(model, image_paths, people, tmp_path):
     assert whole.boxes[0].tolist() == [0, 0, *Image.open(image_paths[0]).size] and len(whole) == 3
     network = load_model(model).model
     quarter, dark, plain = (
-        predict(network, whole, (64, 64), decoding=d) for d in ("quarter offset", "dark", "argmax")
+        predict(network, whole, ImageSize(64, 64), decoding=d)
+        for d in ("quarter offset", "dark", "argmax")
     )
     assert (quarter.keypoints_image != plain.keypoints_image).any() and (
         quarter.scores == dark.scores
     ).all()
     with pytest.raises(ValueError, match="unknown decoding 'best'; known: argmax"):
-        predict(network, whole, (64, 64), decoding="best")
+        predict(network, whole, ImageSize(64, 64), decoding="best")
 
 
 class FixedDetector(torch.nn.Module):

@@ -8,6 +8,7 @@ import pytest
 
 from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.mpii import read_mpii
+from posenfs.data.geometry import ImageSize
 from posenfs.search.build import build
 from posenfs.viz.poses import draw_vectors
 from posenfs.viz.vectors import squash_curves, visibility_boxes, visibility_means
@@ -70,13 +71,13 @@ def test_no_occluded_keypoint_gives_an_empty_box():
 def test_vectors_have_a_row_for_each_part_of_a_keypoint(tiny, drawn):
     people = read_mpii(drawn, "valid")
     model = build(replace(tiny, parts=8), progress=False).model
-    figure = draw_vectors(model, people, 0, "left_shoulder", (64, 64))
+    figure = draw_vectors(model, people, 0, "left_shoulder", ImageSize(64, 64))
     titles = [axes.get_title() for axes in figure.axes]
     assert [t.split(":")[0] for t in titles if "length" in t] == ["left upper arm", "head shoulder"]
     assert sum(t.startswith("component") for t in titles) == 2 * 8
     assert model.training and len(figure._repr_png_()) > 10_000
     assert (
-        len(draw_vectors(model, people, 0, "pelvis", (64, 64)).axes) == 2 * 5 + 1
+        len(draw_vectors(model, people, 0, "pelvis", ImageSize(64, 64)).axes) == 2 * 5 + 1
     )  # with the colour scales
     with pytest.raises(ValueError, match="vector_dim 1"):
         draw_vectors(
@@ -84,5 +85,5 @@ def test_vectors_have_a_row_for_each_part_of_a_keypoint(tiny, drawn):
             people,
             0,
             MPII.keypoints[0],
-            (64, 64),
+            ImageSize(64, 64),
         )

@@ -14,7 +14,7 @@ import numpy as np
 from posenfs.body.skeleton import COCO, HEAD_SHARE, MPII
 from posenfs.data.synthetic import figures, scenery
 
-_SIZES = ((320, 256), (304, 272), (288, 288), (272, 304), (256, 320))  # width, height
+_SHAPES = ((256, 320), (272, 304), (288, 288), (304, 272), (320, 256))  # (height, width) px
 _LEVEL_DEPTH = 4000.0  # px of depth between two people: a person at the back is wholly behind
 _OCCLUDER = 255  # owner of the pixels of objects
 _FACE = ("nose", "eye", "ear")
@@ -93,7 +93,7 @@ class DrawnPicture:
 class _Scene:
     """The content of an image before rendering."""
 
-    size: tuple[int, int]  # (width, height) px
+    shape: tuple[int, int]  # (height, width) px
     light: np.ndarray  # [3] direction towards the light
     people: list[dict]  # see _person; from back to front
     objects: list[tuple[float, figures.Shape]]  # level and shape; person n is at level n
@@ -137,12 +137,12 @@ def _compose(index: int, split: str, seed: int, difficulty: str) -> _Scene:
         return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
     rng = create_rng("stage")
-    size = _SIZES[rng.integers(len(_SIZES))]
+    shape = _SHAPES[rng.integers(len(_SHAPES))]
     light = np.array([rng.uniform(-0.6, 0.6), -0.55, 0.65])
     count = int(rng.integers(*settings.people, endpoint=True))
     slots = rng.permutation(count)
     people = [
-        _person(create_rng(f"person {n}"), size, (slots[n], count), n, settings)
+        _person(create_rng(f"person {n}"), shape, (slots[n], count), n, settings)
         for n in range(count)
     ]
     objects: list[tuple[float, figures.Shape]] = [
@@ -154,9 +154,9 @@ def _compose(index: int, split: str, seed: int, difficulty: str) -> _Scene:
         level = int(rng.integers(count)) + 0.5  # in front of one person and behind the next
         person = people[int(level)]
         depth = level * _LEVEL_DEPTH
-        shapes = scenery.occluder(create_rng(f"thing {n}"), person, size[1], depth)
+        shapes = scenery.occluder(create_rng(f"thing {n}"), person, shape[0], depth)
         objects += [(level, shape) for shape in shapes]
-    return _Scene(size, light / np.linalg.norm(light), people, objects, create_rng)
+    return _Scene(shape, light / np.linalg.norm(light), people, objects, create_rng)
 
 
 def settings_of(difficulty: str) -> Difficulty:
@@ -173,7 +173,7 @@ def settings_of(difficulty: str) -> Difficulty:
 
 def _person(
     rng: np.random.Generator,
-    size: tuple[int, int],
+    shape: tuple[int, int],
     slot: tuple[int, int],
     level: int,
     settings: Difficulty,
@@ -194,7 +194,7 @@ def _person(
     shapes = figures.dress(joints, frames, body, look)
     (left, bottom), (right, top) = _bounds(shapes)
     low, high = np.array([left, -top]), np.array([right, -bottom])
-    height, available = rng.uniform(120, 230), np.array(size) - 6
+    height, available = rng.uniform(120, 230), np.array(shape[::-1]) - 6
     may_be_cut = rng.random() < settings.cut
     if not may_be_cut:
         height = min(height, *(available / (high - low)))
@@ -229,12 +229,13 @@ def _render(
     settings: Difficulty,
 ) -> figures.Canvas:
     """Draw the background, then people and objects from back to front, a person's paint last."""
-    shape = (scene.size[1], scene.size[0])
     rng = scene.rng("background")
     clutter = int(rng.integers(*settings.clutter, endpoint=True))
 
-    colour = scenery.background(rng, scene.size, clutter)
-    canvas = figures.Canvas(colour, np.full(shape, -1e6, np.float32), np.zeros(shape, np.uint8))
+    colour = scenery.background(rng, scene.shape, clutter)
+    canvas = figures.Canvas(
+        colour, np.full(scene.shape, -1e6, np.float32), np.zeros(scene.shape, np.uint8)
+    )
     layers = [(level, _OCCLUDER, part) for level, part in objects]
     layers += [(n, n + 1, part) for n, person in enumerate(people) for part in person["shapes"]]
     layers.sort(key=lambda layer: (layer[0], layer[2].paint, layer[2].points[:, 2].mean()))

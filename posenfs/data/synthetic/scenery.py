@@ -69,22 +69,22 @@ def occluder(rng: np.random.Generator, figure: dict, height: int, z: float) -> l
     return leaves
 
 
-def background(rng: np.random.Generator, size: tuple[int, int], clutter: int) -> np.ndarray:
+def background(rng: np.random.Generator, shape: tuple[int, int], clutter: int) -> np.ndarray:
     """Return a gradient with objects and textures.
 
     Args:
         rng: The random generator.
-        size: Width and height in px.
+        shape: Height and width in px.
         clutter: Number of objects.
 
     Returns:
         float32 [H, W, 3].
     """
-    width, height = size
+    height, width = shape
     top, bottom, side = [np.array(_random_colour(rng)) for _ in range(3)]
     corners = [[top, (2 * top + side) // 3], [bottom, (2 * bottom + side) // 3]]
     image = Image.fromarray(np.array(corners, dtype=np.uint8))
-    image = image.resize(size, Image.Resampling.BILINEAR)
+    image = image.resize((width, height), Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(image)
     if clutter and rng.random() < 0.6:
         horizon = rng.uniform(0.45, 0.85) * height
@@ -97,7 +97,8 @@ def background(rng: np.random.Generator, size: tuple[int, int], clutter: int) ->
     for cells, max_strength in ((5, 26), (16, 14), (60, 9)) if clutter else ((4, 6),):
         strength = rng.uniform(0.2, 1) * max_strength
         noise = Image.fromarray(rng.standard_normal((cells, cells), dtype=np.float32))
-        colour += strength * np.asarray(noise.resize(size, Image.Resampling.BICUBIC))[..., None]
+        noise = noise.resize((width, height), Image.Resampling.BICUBIC)
+        colour += strength * np.asarray(noise)[..., None]
     return colour
 
 

@@ -192,7 +192,7 @@ class _Labels:
     """A written image."""
 
     name: str  # file name
-    size: tuple[int, int]  # (width, height) px
+    shape: tuple[int, int]  # (height, width) px
     people: tuple[DrawnPerson, ...]  # the annotated people
 
 
@@ -224,8 +224,7 @@ def _write_image(folder: Path, seed: int, difficulty: str, job: tuple[str, int])
         for person in drawn.people
         if np.count_nonzero(person.visibility[MPII.name] == 2) >= 3
     )
-    height, width = drawn.image.shape[:2]
-    return _Labels(name, (width, height), people)
+    return _Labels(name, drawn.image.shape[:2], people)
 
 
 def _entry(image: str, person: DrawnPerson) -> dict:
@@ -247,7 +246,7 @@ def _coco(labels: list[_Labels]) -> dict:
     """The content of person_keypoints_*.json: 0-based, (0, 0, 0) for an unlabelled keypoint."""
     # Ids count from 1: to pycocotools a match with annotation 0 is no match.
     images = [
-        {"id": number, "file_name": image.name, "width": image.size[0], "height": image.size[1]}
+        {"id": number, "file_name": image.name, "width": image.shape[1], "height": image.shape[0]}
         for number, image in enumerate(labels, 1)
     ]
     people = [(number, person) for number, image in enumerate(labels, 1) for person in image.people]
