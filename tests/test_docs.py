@@ -281,10 +281,10 @@ def test_the_example_of_the_readme(tiny, tmp_path, monkeypatch, capsys):
     exec(compile(code, "README.md", "exec"), defined)
     assert defined["search"].finished and "pckh@0.5" in capsys.readouterr().out
 
+    cells = nbformat.read(ROOT / "notebooks" / "04_search.ipynb", 4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
     demo: dict = {}
-    for cell in nbformat.read(ROOT / "notebooks" / "04_search.ipynb", 4).cells:
-        if "parameters" in cell.metadata.get("tags", ()) or "experiment = " in cell.source:
-            exec(f"from posenfs import *\n{cell.source}".split("search = Search(")[0], demo)
+    exec(code.split("search = Search(")[0], demo)
     assert [option for option, *_ in differences(as_read(demo), as_read(defined))] == ["--name"]
 
 
