@@ -19,7 +19,8 @@ import torch
 import tyro
 
 from posenfs.data.augment import PAPER
-from posenfs.data.cache import CacheRequest, build_caches
+from posenfs.data.cache import CacheRequest
+from posenfs.data.cache_files import build_caches
 from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.geometry import ImageSize
 from posenfs.data.loader import Crops, Loader
@@ -61,7 +62,7 @@ def main(options: Options) -> None:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "seconds to keep or open the crops": round(making, 1),
-        "kilobytes a person": round(kept.places.bytes / len(train) / 1000),
+        "kilobytes a person": round(kept.regions.bytes / len(train) / 1000),
         "images/s": {name: round(statistics.median(found), 1) for name, found in rates.items()},
         "cached / plain": round(
             statistics.median(c / p for p, c in zip(rates["plain"], rates["cached"], strict=True)),

@@ -67,7 +67,8 @@ def cache(delete: tuple[str, ...] = ()) -> None:
     Args:
         delete: The names of folders to delete; a search that needs them creates them again.
     """
-    from posenfs.data.cache import cache_folders, cache_home, delete_cache
+    from posenfs.data.cache import cache_home
+    from posenfs.data.cache_files import cache_folders, delete_cache
 
     for name in delete:
         delete_cache(name)

@@ -154,7 +154,7 @@ def bench(
         output: The JSON file to write, after each measurement.
         as_json: Print the measurements as JSON.
     """
-    from posenfs.data.files import check_writable, write_atomic
+    from posenfs.data.files import check_output_file, write_atomic
     from posenfs.messages import error_reason
     from posenfs.search.provenance import find_device
     from posenfs.study.speed import KINDS, NETWORKS, SPEED_HEAD, Work, default_works, speed_line
@@ -177,7 +177,8 @@ def bench(
     if not works:
         raise ValueError("nothing of that kind, network and size is timed")
     if output is not None:
-        check_writable(output)
+        check_output_file(output)
+        output.parent.mkdir(parents=True, exist_ok=True)
     results: list[dict] = []
     failures: list[str] = []
 

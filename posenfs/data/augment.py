@@ -13,13 +13,18 @@ _CLIP = 2  # standard deviations at which a Gaussian rotation is clipped
 class Augmentation:
     """Ranges of the random changes of a crop; the defaults are the paper's."""
 
-    rotation: float = 45.0  # degrees: the range to either side
-    scale: float = 0.3  # a share: the range to either side of 1
-    flip: float = 0.5  # probability of mirroring a crop
-    rotation_probability: float = 1.0  # probability of rotating a crop
-    colour: float = 0.0  # a share: red, green, blue are each multiplied by 1 +- up to this
-    # Gaussian changes with these standard deviations, clipped at 2 (rotation) and 1 (scale)
-    # deviations; otherwise uniform changes
+    # Largest rotation to either side, in degrees.
+    rotation: float = 45.0
+    # Largest change of the scale to either side of 1.
+    scale: float = 0.3
+    # Probability of mirroring a crop.
+    flip: float = 0.5
+    # Probability of rotating a crop.
+    rotation_probability: float = 1.0
+    # Largest change of the factors of red, green and blue to either side of 1.
+    colour: float = 0.0
+    # Draw rotation and scale from normal distributions with these standard deviations, not from
+    # uniform ones; rotations are clipped at 2 standard deviations, scales at 1.
     normal: bool = False
 
     def __post_init__(self):
@@ -34,7 +39,7 @@ class Augmentation:
                 raise ValueError(f"augmentation.{name} {requirement}; got {getattr(self, name)}")
 
     @property
-    def most_rotation(self) -> float:
+    def max_rotation(self) -> float:
         """The largest possible rotation in degrees."""
         return self.rotation * (_CLIP if self.normal else 1)
 
@@ -60,15 +65,15 @@ def generator(seed: int, epoch: int, index: int, stream: int = 0) -> np.random.G
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, stream, index]))
 
 
-def order(seed: int, epoch: int, people: int) -> np.ndarray:
-    """Return the random order [people] of an epoch.
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return the random order [count] of an epoch.
 
     Args:
         seed: Seed of the run.
         epoch: Epoch.
-        people: Number of people.
+        count: Number of people.
     """
-    return generator(seed, epoch, _ORDER).permutation(people)
+    return generator(seed, epoch, _ORDER).permutation(count)
 
 
 def augment(

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from posenfs.data.datasets.catalogue import DATASETS, DataSource
 from posenfs.data.datasets.custom import mirror_warning
 from posenfs.data.geometry import ImageSize
-from posenfs.data.images import named, upright_size
+from posenfs.data.images import describe_faults, upright_size
 from posenfs.data.sample import IMAGE_ERRORS, Annotations, DataError
 from posenfs.data.synthetic.writer import drawn_title
 from posenfs.messages import many
@@ -90,12 +90,12 @@ def check_data(root: Path, progress: bool = True) -> list[SplitCheck]:
     checks = []
     for name, source, split, annotation in _find_splits(root):
         try:
-            people = replace(source.read(root, split), title=drawn_title(root, split))
+            annotations = replace(source.read(root, split), title=drawn_title(root, split))
         except DataError as error:
             checks.append(SplitCheck(f"{name} {split}", str(annotation), wrong=(str(error),)))
             continue
-        _check_images(_image_paths(people), images, people.label, progress)
-        checks.append(_check_split(people, annotation, images))
+        _check_images(_image_paths(annotations), images, annotations.label, progress)
+        checks.append(_check_split(annotations, annotation, images))
     return checks
 
 
@@ -139,13 +139,13 @@ class _ImageCheck:
     fault: str | None = None
 
 
-def _image_paths(people: Annotations) -> list[Path]:
-    return [people.root / image for image in people.images]
+def _image_paths(annotations: Annotations) -> list[Path]:
+    return [annotations.root / image for image in annotations.images]
 
 
-def _image_sizes(people: Annotations, images: dict[Path, _ImageCheck]) -> np.ndarray:
+def _image_sizes(annotations: Annotations, images: dict[Path, _ImageCheck]) -> np.ndarray:
     """[M, 2]: width and height of the images in px; NaN where an image is broken."""
-    sizes = [images[path].size for path in _image_paths(people)]
+    sizes = [images[path].size for path in _image_paths(annotations)]
     return np.array([(np.nan, np.nan) if size is None else size.xy for size in sizes])
 
 
@@ -185,98 +185,97 @@ def _check_image(path: Path) -> _ImageCheck:
 
 
 def _check_split(
-    people: Annotations, annotation: Path, images: dict[Path, _ImageCheck]
+    annotations: Annotations, annotation_path: Path, images: dict[Path, _ImageCheck]
 ) -> SplitCheck:
-    paths = _image_paths(people)
-    labelled = people.visibility > 0
-    sizes = _image_sizes(people, images)
+    paths = _image_paths(annotations)
+    labelled = annotations.visibility > 0
+    sizes = _image_sizes(annotations, images)
     sizes = sizes[~np.isnan(sizes).any(1)]
     image_notes = [note for path in paths for note in images[path].notes]
     notes = [
         f"{many(image_notes.count(note), 'image')} {note}" for note in dict.fromkeys(image_notes)
     ]
-    warning = mirror_warning(people.skeleton)
+    warning = mirror_warning(annotations.skeleton)
     if warning is not None:
         notes.append(warning)
-    head_count = int((people.head_sizes > 0).sum())
-    head_sizes = "none: no PCKh, but PCK by torso or box"
-    if head_count:
-        head_sizes = f"{people.head_source}, of {head_count} people"
+    head_count = int((annotations.head_sizes > 0).sum())
+    head_sizes = f"{annotations.head_source}, of {head_count} people"
+    if not head_count:
+        head_sizes = "none: no PCKh, but PCK by torso or box"
     return SplitCheck(
-        name=people.name,
-        annotation=str(annotation),
-        people=len(people),
-        left_out=dict(people.left_out),
+        name=annotations.name,
+        annotation=str(annotation_path),
+        people=len(annotations),
+        left_out=dict(annotations.excluded),
         keypoints=labelled.size,
         labelled=int(labelled.sum()),
-        occluded=int((people.visibility == 1).sum()),
+        occluded=int((annotations.visibility == 1).sum()),
         images=len(paths),
         widths=_spread(sizes[:, 0]),
         heights=_spread(sizes[:, 1]),
-        box_sides=_spread(people.boxes[:, 2:].max(1)),
-        boxes=people.box_source,
+        box_sides=_spread(annotations.boxes[:, 2:].max(1)),
+        boxes=annotations.box_source,
         head_sizes=head_sizes,
         notes=tuple(notes),
-        wrong=(*_image_faults(people, images), *_annotation_faults(people, images)),
-        title=f"{people.title}, {people.skeleton.name}" if people.title else "",
+        wrong=(*_image_faults(annotations, images), *_annotation_faults(annotations, images)),
+        title=f"{annotations.title}, {annotations.skeleton.name}" if annotations.title else "",
     )
 
 
-def _image_faults(people: Annotations, images: dict[Path, _ImageCheck]) -> list[str]:
+def _image_faults(annotations: Annotations, images: dict[Path, _ImageCheck]) -> list[str]:
     """Unusable images, and images whose size differs from the annotated one."""
-    paths = _image_paths(people)
+    paths = _image_paths(annotations)
     faults = []
     broken = {path: fault for path in paths if (fault := images[path].fault) is not None}
     if broken:
         message = (
-            f"{len(broken)} of {len(paths)} images cannot be used: {named(broken)} (looked in "
-            f"{people.root})"
+            f"{len(broken)} of {len(paths)} images cannot be used: {describe_faults(broken)} "
+            f"(looked in {annotations.root})"
         )
         if list(broken.values()) == [_MISSING] * len(paths):
-            message += (
-                "; give the folder that holds the images with their annotations: for MPII images/ "
-                "and annot/"
-            )
+            message += "; give the folder that holds the images with their annotations: for MPII "
+            message += "images/ and annot/"
         faults.append(message)
-    if people.image_sizes is not None:
-        sizes = _image_sizes(people, images)
+    if annotations.image_sizes is not None:
+        sizes = _image_sizes(annotations, images)
         # NaN, an unknown size, compares as no difference
-        differs = (np.abs(sizes - people.image_sizes) > 0).any(1)
+        differs = (np.abs(sizes - annotations.image_sizes) > 0).any(1)
         if differs.any():
             first = int(np.flatnonzero(differs)[0])
             width, height = sizes[first]
-            annotated = "{:.0f} x {:.0f}".format(*people.image_sizes[first])
+            annotated = "{:.0f} x {:.0f}".format(*annotations.image_sizes[first])
             faults.append(
                 f"{many(int(differs.sum()), 'image')} not of the annotated size: "
-                f"{people.images[first]} is {width:.0f} x {height:.0f} px, annotated {annotated}"
+                f"{annotations.images[first]} is {width:.0f} x {height:.0f} px, "
+                f"annotated {annotated}"
             )
-
     return faults
 
 
-def _annotation_faults(people: Annotations, images: dict[Path, _ImageCheck]) -> list[str]:
+def _annotation_faults(annotations: Annotations, images: dict[Path, _ImageCheck]) -> list[str]:
     """Keypoints and boxes outside of images, unlabelled and repeated people."""
     faults = []
-    size = _image_sizes(people, images)[people.image_index]  # [N, 2]
-    labelled, points = people.visibility > 0, people.keypoints_image
+    size = _image_sizes(annotations, images)[annotations.image_index]  # [N, 2]
+    labelled, points = annotations.visibility > 0, annotations.keypoints_image
     outside = labelled & ((points < -0.5) | (points > size[:, None] - 0.5)).any(-1)
     if outside.any():
+        names = [annotations.images[image] for image in annotations.image_index]
         examples = [
-            f"{people.skeleton.keypoints[k]} of {people.images[people.image_index[n]]} at "
+            f"{annotations.skeleton.keypoints[k]} of {names[n]} at "
             f"({points[n, k, 0]:.0f}, {points[n, k, 1]:.0f})"
             for n, k in np.argwhere(outside)[:_MAX_EXAMPLES]
         ]
         count = many(int(outside.sum()), "labelled keypoint")
         faults.append(f"{count} outside the image: {', '.join(examples)}")
-    low, high = people.boxes[:, :2], people.boxes[:, :2] + people.boxes[:, 2:]
+    low, high = annotations.boxes[:, :2], annotations.boxes[:, :2] + annotations.boxes[:, 2:]
     boxes_outside = int(((high < 0) | (low > size)).any(1).sum())
     if boxes_outside:
         faults.append(f"{many(boxes_outside, 'box', 'boxes')} wholly outside the image")
     unlabelled = int((~labelled.any(1)).sum())
     if unlabelled:
         faults.append(f"{many(unlabelled, 'person', 'people')} without a labelled keypoint")
-    rows = np.concatenate([people.image_index[:, None], points.reshape(len(people), -1)], 1)
-    repeated = len(people) - len(np.unique(rows[labelled.any(1)], axis=0)) - unlabelled
+    rows = np.column_stack([annotations.image_index, points.reshape(len(annotations), -1)])
+    repeated = len(annotations) - len(np.unique(rows[labelled.any(1)], axis=0)) - unlabelled
     if repeated:
         faults.append(
             f"{many(repeated, 'person', 'people')} listed twice: same image, same keypoints"

@@ -1,7 +1,6 @@
 """Atomic writes: a file is written completely or not at all."""
 
 import contextlib
-import errno
 import os
 import secrets
 import tempfile
@@ -57,30 +56,15 @@ def _create_temporary(path: Path) -> Path:
     return temporary
 
 
-def check_writable(path: Path) -> None:
-    """Create the folder of a file and check, before long work, that the file can be written.
-
-    Args:
-        path: The file to write later.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _create_temporary(path).unlink()
-
-
 def temporary_files(folder: Path) -> Iterator[Path]:
-    """Return the temporary files that killed processes left in a folder."""
+    """Return the temporary files that killed processes have left in a folder."""
     return folder.glob(f".*{_TEMPORARY}*")
 
 
 def check_output_folder(folder: Path, option: str = "--output") -> None:
     """Check that files can be written into a folder. Missing folders can be created later.
 
-    Nothing stays on disk.
+    Nothing is left on the disk.
 
     Args:
         folder: The folder, which need not exist yet.
@@ -106,7 +90,7 @@ def check_output_folder(folder: Path, option: str = "--output") -> None:
 
 
 def check_output_file(path: Path, option: str = "--output") -> None:
-    """Check that a file can be written. Missing folders can be created later.
+    """Check, before long work, that a file can be written. Missing folders can be created later.
 
     Args:
         path: The file, which may exist and would be replaced.
@@ -116,5 +100,5 @@ def check_output_file(path: Path, option: str = "--output") -> None:
         ValueError: The path is a folder, or nothing can be written there.
     """
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; name a file ({option})")
+        raise ValueError(f"{path} is a folder; give a file ({option})")
     check_output_folder(path.parent, option)

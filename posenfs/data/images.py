@@ -1,4 +1,4 @@
-"""Broken and missing images: find them before a search, name them, leave out their people."""
+"""Broken and missing images: find them before a search, name them, exclude their people."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,45 +71,45 @@ def image_faults(paths: Iterable[Path], progress: bool = True) -> dict[Path, str
         return {path: fault for path, fault in zip(paths, bar, strict=True) if fault is not None}
 
 
-def without_broken_images(
-    people: Annotations, strict: bool = False, progress: bool = True
+def exclude_broken_images(
+    annotations: Annotations, strict: bool = False, progress: bool = True
 ) -> Annotations:
-    """Leave out people whose images are broken or missing.
+    """Exclude people whose images are broken or missing.
 
-    The images are named on stderr, and the people are counted in `left_out`.
+    The images are named on stderr, and the people are counted in `excluded`.
 
     Args:
-        people: The annotated people.
+        annotations: The annotated people.
         strict: Whether a broken image is an error.
         progress: Whether to show a progress bar.
 
     Raises:
         DataError: All images are broken or, if strict, one is.
     """
-    paths = [people.root / name for name in people.images]
+    paths = [annotations.root / name for name in annotations.images]
     faults = image_faults(paths, progress)
     if not faults:
-        return people
+        return annotations
     is_broken = np.array([path in faults for path in paths])
-    without_image = is_broken[people.image_index]
+    without_image = is_broken[annotations.image_index]
     message = (
-        f"{people.label}: {len(faults)} of {len(paths)} images cannot be used, with "
-        f"{without_image.sum()} people: {named(faults)}"
+        f"{annotations.label}: {len(faults)} of {len(paths)} images cannot be used, with "
+        f"{without_image.sum()} people: {describe_faults(faults)}"
     )
     if without_image.all():
-        raise DataError(f"{message}. None is left: is {people.root} the folder of the images?")
+        raise DataError(f"{message}. None is left: is {annotations.root} the folder of the images?")
     if strict:
         raise DataError(f"{message}. Copy them again, or leave out --strict to go on without them")
     tqdm.write(f"note: {message}. Left out", file=sys.stderr)
-    left_out = {**people.left_out, _REASON: int(without_image.sum())}
-    return replace(people.select(~without_image), left_out=left_out)
+    excluded = {**annotations.excluded, _REASON: int(without_image.sum())}
+    return replace(annotations.select(~without_image), excluded=excluded)
 
 
-def read_image_sizes(people: Annotations, progress: bool = True) -> np.ndarray:
+def read_image_sizes(annotations: Annotations, progress: bool = True) -> np.ndarray:
     """Read the sizes of images, upright by their EXIF tags.
 
     Args:
-        people: The people whose images are read.
+        annotations: The people whose images are read.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -118,10 +118,10 @@ def read_image_sizes(people: Annotations, progress: bool = True) -> np.ndarray:
     Raises:
         DataError: A file is no image.
     """
-    sizes = np.full((len(people.images), 2), np.nan)
-    used = np.unique(people.image_index)
+    sizes = np.full((len(annotations.images), 2), np.nan)
+    used = np.unique(annotations.image_index)
     with ThreadPoolExecutor() as pool:
-        results = pool.map(_size, (people.root / people.images[image] for image in used))
+        results = pool.map(_size, (annotations.root / annotations.images[image] for image in used))
         bar = tqdm(
             results, "measuring images", len(used), leave=False, delay=1, disable=not progress
         )
@@ -145,7 +145,7 @@ def upright_size(image: Image.Image) -> ImageSize:
     return ImageSize(width, height) if is_rotated else ImageSize(height, width)
 
 
-def named(faults: Mapping[Path, str]) -> str:
+def describe_faults(faults: Mapping[Path, str]) -> str:
     """Return the first few faults by file name, and the number of further ones."""
     first = [f"{path.name}: {fault}" for path, fault in list(faults.items())[:_MAX_NAMED]]
     if len(faults) > _MAX_NAMED:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from posenfs.data.augment import Augmentation, augment, colour_gains, order
+from posenfs.data.augment import Augmentation, augment, colour_gains, epoch_order
 from posenfs.data.cache import CropCache
 from posenfs.data.geometry import (
     Crop,
@@ -28,30 +28,30 @@ class Crops(Dataset):
     Crops without augmentation are upright.
     """
 
-    people: Annotations
+    annotations: Annotations
     size: ImageSize  # crop px
     augmentation: Augmentation | None = None
     seed: int = 0
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, person = key
-        batch = self.place(epoch, np.array([person]))
-        image = load_image(self.people.image_path(person))
+        batch = self.labels(epoch, np.array([person]))
+        image = load_image(self.annotations.image_path(person))
         return replace(batch, images=cut_crop(image, batch.crop[0])[None])
 
-    def place(self, epoch: int, index: np.ndarray) -> Batch:
+    def labels(self, epoch: int, index: np.ndarray) -> Batch:
         """Return a batch without pixels: its images are [B, 3, 0, 0].
 
         Args:
             epoch: The epoch, which determines the augmentation.
             index: Indices [B] of the people.
         """
-        crop = crop_of_box(self.people.boxes[index], self.size)
+        crop = crop_of_box(self.annotations.boxes[index], self.size)
         gains = np.ones((len(index), 3), np.float32)
         if self.augmentation is not None:
             crop = augment(crop, self.augmentation, self.seed, epoch, index)
             gains = colour_gains(self.augmentation, self.seed, epoch, index)
-        keypoints, visibility = keypoints_of_crop(self.people, index, crop)
+        keypoints, visibility = keypoints_of_crop(self.annotations, index, crop)
         return Batch(
             torch.empty(len(index), 3, 0, 0, dtype=torch.uint8),
             torch.from_numpy(keypoints.astype(np.float32)),
@@ -63,12 +63,12 @@ class Crops(Dataset):
 
 
 def keypoints_of_crop(
-    people: Annotations, index: np.ndarray, crop: Crop
+    annotations: Annotations, index: np.ndarray, crop: Crop
 ) -> tuple[np.ndarray, np.ndarray]:
     """Map annotated keypoints into crops. A flipped crop swaps left and right.
 
     Args:
-        people: The annotated people.
+        annotations: The annotations of N people.
         index: Indices [B] of people.
         crop: Their crops, fields with a leading [B].
 
@@ -77,11 +77,11 @@ def keypoints_of_crop(
         labelled; unlabelled keypoints are zero.
     """
     upright = replace(crop, flip=np.zeros_like(crop.flip))
-    keypoints = image_to_crop(people.keypoints_image[index], upright)
+    keypoints = image_to_crop(annotations.keypoints_image[index], upright)
     inside = ((keypoints > -0.5) & (keypoints < crop.size.xy - 0.5)).all(-1)
-    visibility = np.where(inside, people.visibility[index], 0).astype(np.uint8)
+    visibility = np.where(inside, annotations.visibility[index], 0).astype(np.uint8)
     mirrored_keypoints, mirrored_visibility = mirror_keypoints(
-        keypoints, visibility, people.skeleton.flip_order, crop.size.width
+        keypoints, visibility, annotations.skeleton.flip_order, crop.size.width
     )
     keypoints = np.where(crop.flip[:, None, None], mirrored_keypoints, keypoints)
     visibility = np.where(crop.flip[:, None], mirrored_visibility, visibility)
@@ -103,15 +103,15 @@ def collate(samples: list[Batch]) -> Batch:
     )
 
 
-def crop_people(people: Annotations, size: ImageSize) -> Batch:
-    """Return the upright crops of all people as one batch; meant for a few people.
+def crop_people(annotations: Annotations, size: ImageSize) -> Batch:
+    """Return the upright crops of all people as one batch.
 
     Args:
-        people: The people.
+        annotations: The annotations of a few people.
         size: Size of the crops in px.
     """
-    crops = Crops(people, size)
-    return collate([crops[0, index] for index in range(len(people))])
+    crops = Crops(annotations, size)
+    return collate([crops[0, index] for index in range(len(annotations))])
 
 
 def _ignore_interrupts(worker: int) -> None:
@@ -165,7 +165,7 @@ class Loader:
     @property
     def steps(self) -> int:
         """Number of full batches in a training epoch; a smaller rest is not used."""
-        return len(self.crops.people) // self.batch_size
+        return len(self.crops.annotations) // self.batch_size
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """Return the batches of a training epoch in random order.
@@ -174,16 +174,15 @@ class Loader:
             epoch: The epoch.
             start: Number of batches to skip.
         """
-        people = order(self.crops.seed, epoch, len(self.crops.people))
-        batches = people[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
+        indices = epoch_order(self.crops.seed, epoch, len(self.crops.annotations))
+        batches = indices[: self.steps * self.batch_size].reshape(self.steps, self.batch_size)
         batches = batches[start:, self.rows]
         return self._batches([[(epoch, int(person)) for person in batch] for batch in batches])
 
     def once(self) -> Iterator[Batch]:
         """Return batches of all people in order; the last batch may be smaller."""
-        people = range(len(self.crops.people))
-        keys = [(0, person) for person in people]
-        starts = people[:: self.batch_size]
+        keys = [(0, person) for person in range(len(self.crops.annotations))]
+        starts = range(0, len(keys), self.batch_size)
         return self._batches([keys[start : start + self.batch_size] for start in starts])
 
     def _batches(self, keys: list[list[tuple[int, int]]]) -> Iterator[Batch]:
@@ -192,7 +191,7 @@ class Loader:
             for batch_keys in keys:
                 epoch = batch_keys[0][0]
                 index = np.array([person for _, person in batch_keys])
-                batch = self.crops.place(epoch, index).to(self.device)
+                batch = self.crops.labels(epoch, index).to(self.device)
                 images = self.cache.warp(batch.index, batch.crop, self.device)
                 yield replace(batch, images=images)
             return

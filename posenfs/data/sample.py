@@ -54,7 +54,7 @@ class Annotations:
     box_source: str = "annotated"  # origin of the boxes, stored in every result
     head_source: str = HEAD_SOURCE  # definition of the head size
     image_sizes: np.ndarray | None = None  # [M, 2] annotated width, height px; NaN where missing
-    left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> number of people left out
+    excluded: Mapping[str, int] = field(default_factory=dict)  # reason -> number of people
     box_scores: np.ndarray | None = None  # [N] scores of detected boxes
     coco: CocoFile | None = None
     title: str | None = None  # name in messages; None: `name`, which results and runs store
@@ -68,7 +68,7 @@ class Annotations:
         return len(self.image_index)
 
     def select(self, index: np.ndarray | slice | Sequence[int]) -> "Annotations":
-        """Return the people at these indices, in the order of the indices."""
+        """Return the annotations at these indices, in the order of the indices."""
         names = [
             "image_index",
             "keypoints_image",
@@ -84,7 +84,7 @@ class Annotations:
     def with_skeleton(
         self, skeleton: Skeleton, source_names: Mapping[str, str] | None = None
     ) -> "Annotations":
-        """Return the same people with the keypoints of another skeleton.
+        """Return the same annotations with the keypoints of another skeleton.
 
         Args:
             skeleton: The other skeleton.
@@ -147,7 +147,7 @@ class Batch:
     images: Tensor  # uint8 [B, 3, H, W]
     keypoints_crop: Tensor  # [B, K, 2] crop px
     visibility: Tensor  # [B, K]
-    index: np.ndarray  # [B] indices into People
+    index: np.ndarray  # [B] indices into the annotations
     crop: Crop  # fields with a leading [B]
     gains: Tensor  # [B, 3] factors for red, green and blue
 

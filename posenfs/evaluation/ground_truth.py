@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from posenfs.body.skeleton import LSP, MPII, MPII_FILE_KEYPOINTS, Skeleton
-from posenfs.data.datasets.coco import annotations_of_file, keypoint_category
+from posenfs.data.datasets.coco import annotations_of_file
+from posenfs.data.datasets.coco_file import keypoint_category
 from posenfs.data.datasets.lsp import read_joints
 from posenfs.data.datasets.mpii import annotations_of_json, mpii_truth
 from posenfs.data.parsing import read_json, read_mat

@@ -8,7 +8,7 @@ from typing import NoReturn
 import numpy as np
 
 from posenfs.body.skeleton import COCO, MPII
-from posenfs.data.datasets.coco import coco_content, keypoint_category
+from posenfs.data.datasets.coco_file import coco_content, keypoint_category
 from posenfs.data.datasets.mpii import FILE_ORDER, mpii_truth
 from posenfs.data.parsing import finite_numbers, read_json, read_mat
 from posenfs.data.sample import Annotations, DataError

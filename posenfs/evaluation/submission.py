@@ -12,12 +12,8 @@ from scipy.io import savemat
 
 from posenfs.body.skeleton import COCO
 from posenfs.data.datasets.mpii import FILE_ORDER
-from posenfs.data.datasets.mpii_release import (
-    Release,
-    annotations_of_release,
-    load_release,
-    person_id,
-)
+from posenfs.data.datasets.mpii_release import annotations_of_release, person_id
+from posenfs.data.datasets.mpii_release_file import Release, load_release
 from posenfs.data.files import atomic_path, write_atomic
 from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.scoring import checked_result

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from posenfs.data.cache import CROPS, CacheRequest, CropCache, build_caches
+from posenfs.data.cache import CROPS, CacheRequest, CropCache
+from posenfs.data.cache_files import build_caches
 from posenfs.data.geometry import ImageSize, crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
@@ -108,7 +109,7 @@ class Feed:
                 wanted.append(CacheRequest(self.judges, size))
             cache, self.valid_cache, *others = build_caches(wanted, self.cache_gb, self.progress)
             self.judges_cache = others[0] if others else self.valid_cache
-            cache.hold_on(self.device)
+            cache.preload(self.device)
 
         def loader(people: Annotations, part: str, seed: int) -> Loader:
             own = None if cache is None else cache.select(self._masks[part].nonzero()[0])

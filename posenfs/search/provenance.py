@@ -51,7 +51,7 @@ def provenance(
             people.name: {
                 "title": people.label,
                 "people": len(people),
-                "left_out": dict(people.left_out),
+                "left_out": dict(people.excluded),
                 "fingerprint": people.fingerprint(),
             }
             for people in data

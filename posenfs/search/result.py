@@ -61,9 +61,9 @@ def result(
         "metrics": dict(metrics),
         "people": len(valid),
         "left_out": {
-            people.name: dict(people.left_out)
+            people.name: dict(people.excluded)
             for people in (train, valid)
-            if people and people.left_out
+            if people and people.excluded
         },
         "boxes": valid.box_source,
         "head_size": valid.head_source,

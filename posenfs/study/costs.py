@@ -23,6 +23,8 @@ from posenfs.model.space import FabricSpec
 from posenfs.search.run_dir import RunError, find_run
 from posenfs.search.saved_models import load_model
 
+_MPII_SIZE, _COCO_SIZE = ImageSize(256, 256), ImageSize(384, 288)
+
 
 @dataclass(frozen=True)
 class CostItem:
@@ -40,7 +42,7 @@ class CostItem:
 
     where: str
     build: Callable[[], nn.Module]
-    size: ImageSize = ImageSize(256, 256)
+    size: ImageSize = _MPII_SIZE
     params_m: float | None = None
     gflops: float | None = None
     note: str = ""
@@ -63,7 +65,6 @@ def _whole(network: Callable[..., nn.Module], **options: int) -> Callable[[], nn
 
 _TRANSPOSED = "the paper's rule counts transposed convolutions four times"
 _UNEXPLAINED = "no rule gives the printed parameters"
-_COCO_SIZE = ImageSize(384, 288)
 
 ITEMS: dict[str, CostItem] = {
     "t2_p3": CostItem("II", _searched(), params_m=3.3, gflops=1.2),

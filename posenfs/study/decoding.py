@@ -7,9 +7,11 @@ from posenfs.body.skeleton import Skeleton
 from posenfs.data.geometry import ImageSize, crop_to_heatmap, heatmap_to_crop
 from posenfs.data.heatmaps import DECODINGS, encode, mirror_maps
 
+_SIZE = ImageSize(256, 256)
+
 
 def decoding_table(
-    skeleton: Skeleton, size: ImageSize = ImageSize(256, 256), crops: int = 250
+    skeleton: Skeleton, size: ImageSize = _SIZE, crops: int = 250
 ) -> pandas.DataFrame:
     """Return the errors of each decoding on encoded targets, in crop px, with and without flip.
 

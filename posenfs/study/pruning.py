@@ -13,7 +13,7 @@ from tqdm import tqdm
 from posenfs.data.datasets.catalogue import DataSpec, data_root, is_present, read_split
 from posenfs.data.files import check_output_folder, write_atomic
 from posenfs.data.geometry import ImageSize
-from posenfs.data.images import without_broken_images
+from posenfs.data.images import exclude_broken_images
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import Annotations, DataError, normalise
 from posenfs.evaluation.metrics import metric_title, primary_metric, without_nan
@@ -177,7 +177,7 @@ def _validation_people(data: DataSpec, progress: bool) -> Annotations | None:
     """
     try:
         if is_present(data, "valid"):
-            return without_broken_images(read_split(data, "valid", progress), progress=progress)
+            return exclude_broken_images(read_split(data, "valid", progress), progress=progress)
         reason = f"no validation data {data.name!r} in {data_root(data)}"
     except (DataError, OSError) as error:
         reason = str(error)

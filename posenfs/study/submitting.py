@@ -6,9 +6,9 @@ import torch
 
 from posenfs.body.skeleton import COCO, MPII, Skeleton
 from posenfs.data.datasets.catalogue import skeleton_of
-from posenfs.data.datasets.coco import annotations_of_images
+from posenfs.data.datasets.coco_detections import annotations_of_images
 from posenfs.data.datasets.mpii_release import find_release, read_release
-from posenfs.data.files import check_writable
+from posenfs.data.files import check_output_file
 from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.predict import Predictions, coco_results, predict
 from posenfs.evaluation.scoring import rescored
@@ -118,7 +118,8 @@ def _predict(
             f"{len(missing)} people are in images that do not exist, first {missing[0]}; "
             "the data set is incomplete"
         )
-    check_writable(output)
+    check_output_file(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
     model = saved.model.to(find_device(device), memory_format=torch.channels_last)
     size = saved.experiment.image_size
     return predict(model, people, size, workers=workers, progress=progress)

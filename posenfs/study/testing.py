@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from posenfs.data.datasets.catalogue import DataSpec, read_split, skeleton_of
-from posenfs.data.images import without_broken_images
+from posenfs.data.images import exclude_broken_images
 from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.metrics import (
     metric_name,
@@ -72,7 +72,7 @@ def evaluate_model(
     state = find_run(model).status().get("state", "finished")
     if state != "finished":
         note(f"note: {model} is not finished ({state}): its last checkpoint is evaluated")
-    people = without_broken_images(read_split(data, split, progress), progress=progress)
+    people = exclude_broken_images(read_split(data, split, progress), progress=progress)
     predictions = predict_as_run(
         saved.model,
         saved.experiment,

@@ -18,13 +18,12 @@ _KEYPOINT = (16.0, 8.0)  # size of a keypoint's score map
 _MAP, _ENTRY, _VECTORS, _SCORES = (74.0, 28.0), (56.0, 12.0), (116.0, 30.0), (60.0, 30.0)  # boxes
 _GAP = 16.0  # between boxes
 _LINK = 64.0  # length of the lines to and from the parts
+_SIZE = ImageSize(256, 256)  # of the input image, px
 _NAME = 74.0  # width of a keypoint's name
 _STEP: dict[str, Any] = {"color": GREY, "penwidth": "0.8"}
 
 
-def draw_network(
-    model: PoseNFS, skeleton: Skeleton, size: ImageSize = ImageSize(256, 256)
-) -> Canvas:
+def draw_network(model: PoseNFS, skeleton: Skeleton, size: ImageSize = _SIZE) -> Canvas:
     """Draw a network from the image to the score maps, each part in its colour with its fabric.
 
     A keypoint of several parts, whose score maps are summed (Eq. 7), has a stripe of each colour.

@@ -13,7 +13,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor, T
 from plotly.offline import get_plotlyjs
 
 from posenfs.data.datasets.catalogue import home
-from posenfs.data.files import check_writable, write_atomic
+from posenfs.data.files import check_output_file, write_atomic
 from posenfs.search.build import TENSORS
 from posenfs.search.run_dir import Run, RunError
 from posenfs.study.experiments import TABLES
@@ -138,7 +138,7 @@ def report_table(table: str, output: Path | None = None, parameters: Sequence[st
     source = _notebook(f"{_NOTEBOOK_NAMES.get(table, table)}.ipynb")
     values = parse_parameters(source, parameters)
     if output is not None:
-        check_writable(output)
+        check_output_file(output)
     suffixes = [f"{name}_{value}" for name, value in values.items() if name != "publish"]
     name = "_".join([source.stem, *suffixes])
     executed = reports / f"{name}.ipynb"

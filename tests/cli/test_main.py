@@ -469,11 +469,11 @@ def test_misspelt_commands(here, capsys, arguments, message):
         (["prune", "model", "--quiet", "--output", "/proc/none"], "cannot write into /proc"),
         (
             ["bench", "data", "--quick", "--output", "file/a.json"],
-            "is a file where a folder is needed",
+            "file is a file; choose a folder (--output)",
         ),
         (
             ["bench", "data", "--quick", "--output", "folder"],
-            "folder: it is a folder where a file is needed",
+            "folder is a folder; give a file (--output)",
         ),
         (
             ["run", "a.ipynb", "--quiet", "--output", "file/a.ipynb"],

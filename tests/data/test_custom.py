@@ -121,7 +121,9 @@ def test_unpaired_sides_give_a_warning(own, tiny, tmp_path, capsys):
     assert line in text
     own.write_text(text.replace(line, 'mirrored = [["left_wrist", "right_wrist"]]'))
     assert "note        left_ankle, right_ankle of tips are left and right" in checked(own, capsys)
-    Search(replace(tiny, data=DataSpec("custom", str(own))), tmp_path / "run", progress=False).close()
+    Search(
+        replace(tiny, data=DataSpec("custom", str(own))), tmp_path / "run", progress=False
+    ).close()
     warning = capsys.readouterr().err
     assert warning.count("warning: ") == 1 and warning.strip().endswith(f"needs the line: {line}")
     own.write_text(text)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from posenfs.data.files import atomic_path, temporary_files, write_atomic
+from posenfs.data.files import atomic_path, check_output_file, temporary_files, write_atomic
 
 
 @pytest.fixture
@@ -32,3 +32,13 @@ def test_the_old_file_stays_if_writing_fails(tmp_path):
 
         raise ZeroDivisionError
     assert (tmp_path / "a.json").read_text() == "old" and not list(temporary_files(tmp_path))
+
+
+def test_an_output_file_is_checked_and_nothing_is_created(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    check_output_file(tmp_path / "new" / "a.json")
+    with pytest.raises(ValueError, match=r"is a folder; give a file \(--output\)"):
+        check_output_file(tmp_path)
+    with pytest.raises(ValueError, match=r"file is a file; choose a folder \(--card\)"):
+        check_output_file(tmp_path / "file" / "a.json", "--card")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from posenfs.data.datasets.coco import read_coco, with_detections
+from posenfs.data.datasets.coco import read_coco
+from posenfs.data.datasets.coco_detections import with_detections
 from posenfs.data.datasets.custom import read_custom
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.images import image_fault

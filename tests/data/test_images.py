@@ -10,7 +10,7 @@ from PIL import Image
 
 from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.datasets.mpii import read_mpii
-from posenfs.data.images import image_fault, image_faults, without_broken_images
+from posenfs.data.images import exclude_broken_images, image_fault, image_faults
 from posenfs.data.sample import DataError, load_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
@@ -109,8 +109,8 @@ def test_people_of_broken_images_are_left_out_and_named(drawn, broken_set, capsy
         whole.image_path(n).name in ("train_000003.jpg", "train_000005.jpg")
         for n in range(len(whole))
     ]
-    assert sum(lost) and len(train) == len(whole) - sum(lost) and not valid.left_out
-    assert train.left_out == {"broken or missing image": sum(lost)}
+    assert sum(lost) and len(train) == len(whole) - sum(lost) and not valid.excluded
+    assert train.excluded == {"broken or missing image": sum(lost)}
     np.testing.assert_array_equal(train.keypoints_image, whole.keypoints_image[~np.array(lost)])
     for n in range(len(train)):
         load_image(train.image_path(n))
@@ -135,4 +135,4 @@ def test_a_folder_without_any_image_is_an_error(drawn, tmp_path):
     with pytest.raises(
         DataError, match=rf"6 of 6 images.*and 1 more. None is left: is {tmp_path} the folder"
     ):
-        without_broken_images(people, progress=False)
+        exclude_broken_images(people, progress=False)

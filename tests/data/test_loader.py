@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from posenfs.data.augment import PAPER, RELEASED, augment, generator, order
+from posenfs.data.augment import PAPER, RELEASED, augment, epoch_order, generator
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import Crop, ImageSize, crop_of_box, crop_to_image
 from posenfs.data.loader import Crops, Loader, collate, keypoints_of_crop
@@ -48,7 +48,7 @@ def test_once_gives_all_people_in_order(people):
 
 
 def test_orders_are_permutations_and_differ():
-    orders = [order(seed, epoch, 50) for seed in (0, 1) for epoch in (0, 1)]
+    orders = [epoch_order(seed, epoch, 50) for seed in (0, 1) for epoch in (0, 1)]
     assert all(sorted(o) == list(range(50)) for o in orders)
     assert len({tuple(o) for o in orders}) == 4
 
@@ -80,8 +80,8 @@ def test_augmentation_stays_in_its_range(augmentation):
 def test_a_batch_is_placed_like_its_people_one_by_one(people, augmentation):
     crops, index = Crops(people, ImageSize(48, 64), augmentation, seed=3), np.array([4, 0, 2])
     together, apart = (
-        crops.place(5, index),
-        collate([crops.place(5, index[i : i + 1]) for i in range(3)]),
+        crops.labels(5, index),
+        collate([crops.labels(5, index[i : i + 1]) for i in range(3)]),
     )
     for name in ("keypoints_crop", "visibility", "gains"):
         torch.testing.assert_close(getattr(together, name), getattr(apart, name), rtol=0, atol=0)
@@ -111,7 +111,7 @@ def test_keypoints_outside_the_crop_are_unlabelled_and_zero(people):
         sample.crop.flip,
         ImageSize(64, 64),
     )
-    keypoints, visibility = keypoints_of_crop(crops.people, np.array([0]), small)
+    keypoints, visibility = keypoints_of_crop(crops.annotations, np.array([0]), small)
     assert (visibility == 0).any()
     assert (keypoints[visibility == 0] == 0).all()
     assert ((keypoints >= -0.5) & (keypoints < 63.5)).all()

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from posenfs.data.datasets.catalogue import DataSpec, open_data
-from posenfs.data.datasets.coco import read_coco, with_detections
+from posenfs.data.datasets.coco import read_coco
+from posenfs.data.datasets.coco_detections import with_detections
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import DataError
@@ -112,7 +113,7 @@ def test_ap_of_detected_boxes(drawn, detections, tiny):
     people = with_detections(annotated, detections)
     assert len(people) == 2 * len(annotated) and people.box_source == "detected (boxes.json)"
     assert (
-        people.left_out == {"of another category, or of no size": 1} and not people.visibility.any()
+        people.excluded == {"of another category, or of no size": 1} and not people.visibility.any()
     )
     twice = np.concatenate([annotated.keypoints_image] * 2)
     metrics, errors = evaluate(Predictions(twice, np.ones(people.visibility.shape)), people)

@@ -11,13 +11,12 @@ from scipy.io import loadmat
 
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.datasets.mpii import FILE_ORDER
-from posenfs.data.datasets.mpii_release import (
-    annotations_of_release,
+from posenfs.data.datasets.mpii_release import annotations_of_release, person_id
+from posenfs.data.datasets.mpii_release_file import (
     file_keypoints,
     image_file_name,
     load_release,
     load_struct,
-    person_id,
     struct_rows,
 )
 from posenfs.data.sample import DataError

@@ -50,7 +50,7 @@ def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
     spec = DataSpec(name, str(root), images=(12, 6))
     people = open_data(spec, progress=False)
     assert [len(split) for split in people] == [found.people for found in checks]
-    assert [dict(split.left_out) for split in people] == [found.left_out for found in checks]
+    assert [dict(split.excluded) for split in people] == [found.left_out for found in checks]
     # of the large sets a dozen people will do
     monkeypatch.setattr(
         "posenfs.search.experiment.open_data",

@@ -159,7 +159,7 @@ def test_invalid_options_are_refused(run, drawn, tmp_path, capsys):
         (["--data.name", "faces"], "unknown data set 'faces'; known: synthetic"),
         (["--data.root", str(tmp_path / "gone")], "gone"),
         (["--batch-size", "0"], "--batch-size is at least 1"),
-        (["--output", str(tmp_path)], f"{tmp_path} is a folder; name a file"),
+        (["--output", str(tmp_path)], f"{tmp_path} is a folder; give a file"),
     ):
         with pytest.raises(SystemExit) as exit:
             main(["test", str(run.folder), "--output", str(tmp_path / "x.json"), *QUIET, *options])

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
-from posenfs.data.datasets.coco import find_coco, read_coco, with_detections
+from posenfs.data.datasets.coco import find_coco, read_coco
+from posenfs.data.datasets.coco_detections import with_detections
 from posenfs.data.datasets.custom import find_custom, read_custom, read_description
 from posenfs.data.datasets.lsp import find_lsp, read_lsp
 from posenfs.data.datasets.mpii import find_mpii, read_mpii
 from posenfs.data.datasets.mpii_release import find_release, read_release
-from posenfs.data.images import without_broken_images
+from posenfs.data.images import exclude_broken_images
 from posenfs.data.sample import ROOT, Annotations
 from posenfs.data.synthetic.writer import drawn_title, write_synthetic
 from posenfs.messages import unknown_entry
@@ -49,15 +50,20 @@ DATASETS: dict[str, DataSource] = {
 class DataSpec:
     """The data set to train and validate on. Missing drawn people are drawn at the first use."""
 
-    # synthetic (drawn, MPII's 16 keypoints), synthetic_coco, synthetic_lsp, mpii, mpii_release,
-    # coco, lsp, or custom
+    # Name of the data set: synthetic (drawn people, MPII's 16 keypoints), synthetic_coco (drawn
+    # people, COCO's 17), synthetic_lsp (drawn people, LSP's 14), mpii (HRNet's JSON form),
+    # mpii_release (MPII's own file), coco, lsp (LSP-extended), or custom (a TOML file).
     name: str = "synthetic"
-    # the data folder, for custom the TOML file; none: data/<name> of the project
+    # Folder of the data; for custom data, the TOML file. By default data/<name> of the project.
     root: str | None = None
-    images: tuple[int, int] = (2000, 400)  # images to draw for training and for validation
-    difficulty: str = "default"  # of drawn people: plain, default or hard
-    seed: int = 0  # of drawn people
-    # file of detected boxes to validate on, for data in COCO's form; none: the annotated boxes
+    # Numbers of images to draw for training and for validation.
+    images: tuple[int, int] = (2000, 400)
+    # Difficulty of drawn people: plain, default or hard.
+    difficulty: str = "default"
+    # Seed of drawn people.
+    seed: int = 0
+    # JSON file of detected boxes of the validation split, for data in COCO's form. By default the
+    # annotated boxes are used.
     detections: str | None = None
 
 
@@ -141,7 +147,7 @@ def open_data(
         strict: Whether a broken image is an error.
 
     Returns:
-        The people to train on and the people to validate on.
+        The annotations of the training split and of the validation split.
 
     Raises:
         ValueError: The data set is unknown.
@@ -149,8 +155,8 @@ def open_data(
     """
     train, valid = read_split(spec, "train", progress), read_split(spec, "valid", progress)
     return (
-        without_broken_images(train, strict, progress),
-        without_broken_images(valid, strict, progress),
+        exclude_broken_images(train, strict, progress),
+        exclude_broken_images(valid, strict, progress),
     )
 
 
@@ -169,10 +175,10 @@ def read_split(spec: DataSpec, split: str, progress: bool = True) -> Annotations
     source, root = source_of(spec), data_root(spec)
     if source.drawn:
         write_synthetic(root, *spec.images, spec.seed, spec.difficulty, progress=progress)
-    people = replace(source.read(root, split), title=drawn_title(root, split))
+    annotations = replace(source.read(root, split), title=drawn_title(root, split))
     if split == "valid" and spec.detections is not None:
-        return with_detections(people, Path(spec.detections))
-    return people
+        return with_detections(annotations, Path(spec.detections))
+    return annotations
 
 
 def is_present(spec: DataSpec, split: str) -> bool:

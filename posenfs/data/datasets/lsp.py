@@ -59,7 +59,7 @@ def read_lsp(root: Path, split: str) -> Annotations:
     low = np.where(labelled[..., None], points, np.inf).min(1)
     high = np.where(labelled[..., None], points, -np.inf).max(1)
     size = np.maximum(high - low, _MIN_BOX)
-    people = Annotations(
+    annotations = Annotations(
         name=f"lsp {split}",
         skeleton=LSP,
         root=root / "images",
@@ -72,9 +72,9 @@ def read_lsp(root: Path, split: str) -> Annotations:
         person_ids=image_numbers,
         box_source="labelled keypoints",
         head_source="neck to head top",
-        left_out={"no labelled keypoint": unlabelled} if unlabelled else {},
+        excluded={"no labelled keypoint": unlabelled} if unlabelled else {},
     )
-    return replace(people, head_sizes=people.lengths("neck", "head_top"))
+    return replace(annotations, head_sizes=annotations.lengths("neck", "head_top"))
 
 
 def read_joints(path: Path) -> tuple[np.ndarray, np.ndarray]:

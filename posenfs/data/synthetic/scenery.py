@@ -3,17 +3,17 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from posenfs.data.synthetic.figures import Shape
+from posenfs.data.synthetic.rendering import Figure, Shape
 
 
-def seat(figure: dict) -> Shape:
+def seat(figure: Figure) -> Shape:
     """Return a block to sit on, from below the pelvis to the feet.
 
     Args:
-        figure: The sitting person: joints and height in px.
+        figure: The sitting person.
     """
-    pelvis, height = figure["joints"]["pelvis"], figure["height"]
-    foot = max(figure["joints"][f"{side}_ankle"][1] for side in ("left", "right"))
+    pelvis, height = figure.joints["pelvis"], figure.height
+    foot = max(figure.joints[f"{side}_ankle"][1] for side in ("left", "right"))
     top = pelvis[1] + 0.095 * height
     bottom = max(foot, top + 5)
     corners = [
@@ -24,22 +24,22 @@ def seat(figure: dict) -> Shape:
     return Shape(np.array(corners), np.full(4, 0.03 * height), np.array([120.0, 95, 75]))
 
 
-def occluder(rng: np.random.Generator, figure: dict, height: int, z: float) -> list[Shape]:
+def occluder(rng: np.random.Generator, figure: Figure, height: int, z: float) -> list[Shape]:
     """Return a pole, a box or leaves in front of a person.
 
     Args:
         rng: The random generator.
-        figure: The person: joints and height in px.
+        figure: The person.
         height: Height of the image in px.
         z: Depth of the object in px.
     """
-    size = figure["height"]
+    size = figure.height
     names = [
         *("left_knee", "right_knee", "left_elbow", "right_elbow"),
         *("pelvis", "left_ankle", "right_wrist"),
     ]
 
-    x, y, _ = figure["joints"][names[rng.integers(len(names))]]
+    x, y, _ = figure.joints[names[rng.integers(len(names))]]
     colour, second_colour = rng.uniform(20, 235, 3), rng.uniform(20, 235, 3)
     kind = rng.choice(["pole", "box", "leaves"])
     direction = np.array([rng.normal(), rng.normal(), 0.0])

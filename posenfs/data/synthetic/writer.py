@@ -9,19 +9,23 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from joblib import Parallel, delayed
 from PIL import Image
 from tqdm import tqdm
 
-from posenfs.body.skeleton import COCO, MPII, MPII_FILE_KEYPOINTS
+from posenfs.body.skeleton import MPII
 from posenfs.data.files import temporary_files, write_atomic
-from posenfs.data.synthetic.drawing import DrawnPerson, draw_image, mpii_scale, settings_of
+from posenfs.data.synthetic.annotation_files import (
+    LabelledImage,
+    coco_content,
+    ground_truth,
+    mpii_entries,
+)
+from posenfs.data.synthetic.drawing import draw_image, settings_of
 from posenfs.messages import error_message
 
 _FORMAT = 2  # raised when the same arguments would write other files; older sets are redrawn
@@ -32,11 +36,6 @@ _ANNOTATIONS = (
     "annot/gt_valid.mat",
     "annotations/person_keypoints_train.json",
     "annotations/person_keypoints_val.json",
-)
-# The keypoint names of gt_valid.mat, in file order.
-_FILE_NAMES = (
-    *("rank", "rkne", "rhip", "lhip", "lkne", "lank", "pelv", "thor"),
-    *("neck", "head", "rwri", "relb", "rsho", "lsho", "lelb", "lwri"),
 )
 
 
@@ -100,8 +99,8 @@ def _write_set(root: Path, arguments: dict, processes: int | None, progress: boo
         (root / folder).mkdir(parents=True, exist_ok=True)
     write_atomic(root / _UNFINISHED, _to_json(arguments))
     (root / _FINISHED).unlink(missing_ok=True)
-    for torn in temporary_files(root / "images"):  # of an interrupted drawing
-        torn.unlink(missing_ok=True)
+    for file in temporary_files(root / "images"):  # of an interrupted drawing
+        file.unlink(missing_ok=True)
     jobs = [(split, n) for split in ("train", "valid") for n in range(arguments[split])]
     images = _draw_all(root, jobs, arguments, processes, progress)
     _write_annotations(root, "train", "train", images[: arguments["train"]])
@@ -110,14 +109,14 @@ def _write_set(root: Path, arguments: dict, processes: int | None, progress: boo
     (root / _UNFINISHED).unlink(missing_ok=True)
 
 
-def _write_annotations(root: Path, split: str, coco_split: str, images: list["_Labels"]) -> None:
-    entries = [_entry(image.name, person) for image in images for person in image.people]
-    write_atomic(root / "annot" / f"{split}.json", _to_json(entries))
+def _write_annotations(
+    root: Path, split: str, coco_split: str, images: list[LabelledImage]
+) -> None:
+    write_atomic(root / "annot" / f"{split}.json", _to_json(mpii_entries(images)))
     coco_path = root / "annotations" / f"person_keypoints_{coco_split}.json"
-    write_atomic(coco_path, _to_json(_coco(images)))
+    write_atomic(coco_path, _to_json(coco_content(images)))
     if split == "valid":
-        head_boxes = [person.head_box for image in images for person in image.people]
-        write_atomic(root / "annot" / "gt_valid.mat", _ground_truth(entries, head_boxes))
+        write_atomic(root / "annot" / "gt_valid.mat", ground_truth(images))
 
 
 def drawn_title(root: Path, split: str) -> str | None:
@@ -187,18 +186,9 @@ def _errors_name_folder(root: Path) -> Iterator[None]:
         raise type(error)(message) from error
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """A written image."""
-
-    name: str  # file name
-    shape: tuple[int, int]  # (height, width) px
-    people: tuple[DrawnPerson, ...]  # the annotated people
-
-
 def _draw_all(
     root: Path, jobs: list, arguments: dict, processes: int | None, progress: bool
-) -> list[_Labels]:
+) -> list[LabelledImage]:
     """Draw all images, in order. Small sets are drawn without starting processes."""
     processes = processes or max(1, min(os.cpu_count() or 1, len(jobs) // 64))
     draw = partial(_write_image, root / "images", arguments["seed"], arguments["difficulty"])
@@ -211,7 +201,7 @@ def _draw_all(
     return list(bar(pool(delayed(draw)(job) for job in jobs)))
 
 
-def _write_image(folder: Path, seed: int, difficulty: str, job: tuple[str, int]) -> _Labels:
+def _write_image(folder: Path, seed: int, difficulty: str, job: tuple[str, int]) -> LabelledImage:
     """Draw and write one image; annotated are people with three or more visible keypoints."""
     split, index = job
     name = f"{split}_{index:06d}.jpg"
@@ -224,83 +214,7 @@ def _write_image(folder: Path, seed: int, difficulty: str, job: tuple[str, int])
         for person in drawn.people
         if np.count_nonzero(person.visibility[MPII.name] == 2) >= 3
     )
-    return _Labels(name, drawn.image.shape[:2], people)
-
-
-def _entry(image: str, person: DrawnPerson) -> dict:
-    """An entry of MPII's JSON files: 1-based, file order, (0, 0) for an unlabelled keypoint."""
-    order = [MPII.index(name) for name in MPII_FILE_KEYPOINTS]
-    visibility = person.visibility[MPII.name][order]
-    joints = np.where(visibility[:, None] > 0, person.keypoints[MPII.name][order] + 1, 0.0)
-    return {
-        "image": image,
-        "center": [round(coordinate + 1, 3) for coordinate in person.center],
-        "scale": round(mpii_scale(person.head_box), 6),
-        "joints": joints.round(3).tolist(),
-        "joints_vis": (visibility > 0).astype(int).tolist(),
-        "joints_occluded": (visibility < 2).astype(int).tolist(),
-    }
-
-
-def _coco(labels: list[_Labels]) -> dict:
-    """The content of person_keypoints_*.json: 0-based, (0, 0, 0) for an unlabelled keypoint."""
-    # Ids count from 1: to pycocotools a match with annotation 0 is no match.
-    images = [
-        {"id": number, "file_name": image.name, "width": image.shape[1], "height": image.shape[0]}
-        for number, image in enumerate(labels, 1)
-    ]
-    people = [(number, person) for number, image in enumerate(labels, 1) for person in image.people]
-    annotations = [
-        {"id": number, "image_id": image, "category_id": 1, "iscrowd": 0} | _coco_entry(person)
-        for number, (image, person) in enumerate(people, 1)
-    ]
-    category = {
-        "id": 1,
-        "name": "person",
-        "supercategory": "person",
-        "keypoints": COCO.keypoints,
-        "skeleton": [[start + 1, end + 1] for start, end in COCO.limbs],
-    }
-    return {
-        "info": {"description": "people drawn by posenfs"},
-        "licenses": [],
-        "images": images,
-        "annotations": annotations,
-        "categories": [category],
-    }
-
-
-def _coco_entry(person: DrawnPerson) -> dict:
-    visibility = person.visibility[COCO.name]
-    points = np.where(visibility[:, None] > 0, person.keypoints[COCO.name], 0.0)
-    return {
-        "keypoints": np.column_stack([points, visibility]).flatten().tolist(),
-        "num_keypoints": int(np.count_nonzero(visibility)),
-        "bbox": list(person.box),
-        "area": person.area,
-        "segmentation": [],
-    }
-
-
-def _ground_truth(entries: list[dict], head_boxes: list[np.ndarray]) -> bytes:
-    """The content of gt_valid.mat, the ground truth of PCKh; people are the last dimension."""
-    joints = np.array([entry["joints"] for entry in entries]).reshape(-1, 16, 2)
-    labelled = np.array([entry["joints_vis"] for entry in entries], dtype=np.uint8)
-    missing = 1 - labelled.reshape(-1, 16)
-    boxes = np.array([box + 1 for box in head_boxes]).reshape(-1, 2, 2)
-    names = np.empty((1, 16), dtype=object)
-    names[0] = _FILE_NAMES
-    content = {
-        "dataset_joints": names,
-        "jnt_missing": missing.T,
-        "pos_gt_src": joints.transpose(1, 2, 0),
-        "headboxes_src": boxes.transpose(1, 2, 0),
-    }
-    data = io.BytesIO()
-    scipy.io.savemat(data, content)
-    # scipy writes the time into the first 116 bytes, which are free text. A constant text makes the
-    # files of equal sets equal.
-    return b"MATLAB 5.0 MAT-file, drawn people".ljust(116) + data.getvalue()[116:]
+    return LabelledImage(name, drawn.image.shape[:2], people)
 
 
 def _to_json(content: dict | list[dict]) -> bytes:
