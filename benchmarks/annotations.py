@@ -1,6 +1,6 @@
 """How long an annotation file of COCO's size takes to read, and what is left of it in memory.
 
-    python benchmarks/annotations.py        150,000 people with keypoints, 112,000 without, as COCO's training file has
+    python -m benchmarks.annotations        150,000 people with keypoints, 112,000 without, as COCO's training file has
 
 The file is made up. It is read, and parsed by Python's own parser, in turns, each in a process of its own. Writes
 benchmarks/results/annotations.json.

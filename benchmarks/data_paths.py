@@ -1,7 +1,7 @@
-"""Both ways from images to crops, in one run: images/s, and the share of a training step that waits for data.
+"""Both ways from images to crops, in one run: images/s, and the share of a step that waits for data.
 
-    python benchmarks/data_paths.py                                   drawn people, 128 px
-    python benchmarks/data_paths.py --data.name lsp --data.root DIR   people of one's own choice
+    python -m benchmarks.data_paths                                   drawn people, 128 px
+    python -m benchmarks.data_paths --data.name lsp --data.root DIR   people of one's own choice
 
 Plain (decode, cut) and cached (warped from kept crops) take turns, round by round; the table has medians, and the
 median of the rounds' ratios. Writes benchmarks/results/data_paths_<data>_<size>.json.
@@ -80,11 +80,15 @@ def main(options: Options) -> None:
 
 
 def _waiting(options: Options, crops: str) -> float:
-    """Of the paper's search (Table II), but for the size of its crops."""
+    """Return the share of a step of the paper's search (Table II) that waits for crops."""
     training = TrainingConfig(epochs=1, batch_size=_BATCH, crops=crops)
     runtime = RuntimeConfig(log_every=options.steps // 2)
     experiment = Experiment(
-        "benchmark", options.data, ImageSize(options.size, options.size), run=run
+        "benchmark",
+        options.data,
+        ImageSize(options.size, options.size),
+        training=training,
+        runtime=runtime,
     )
     with tempfile.TemporaryDirectory() as folder:
         search = Search(experiment, Path(folder) / "run", progress=False)

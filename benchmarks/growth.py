@@ -1,6 +1,6 @@
 """How the time and memory of a training step grow with parts, hidden nodes, width and pixels, beside the reference.
 
-    python benchmarks/growth.py        Table II's network, one of the four varied at a time; a quarter of an hour
+    python -m benchmarks.growth        Table II's network, one of the four varied at a time; a quarter of an hour
 
 Writes benchmarks/results/growth.json and growth.svg.
 """
@@ -13,9 +13,10 @@ import matplotlib.pyplot as plt
 import torch
 import tyro
 
+from benchmarks.speed.measure import SPEED_HEAD, measure_speeds, speed_line
+from benchmarks.speed.works import NETWORKS, Work
 from posenfs.model.space import FabricSpec
 from posenfs.search.provenance import find_device
-from posenfs.study.speed import NETWORKS, SPEED_HEAD, Work, bench, speed_line
 
 HERE = Path(__file__).parent / "results"
 START = NETWORKS["table_2"]
@@ -38,7 +39,7 @@ def main(device: str = "auto", batch: int = 8, rounds: int = 5) -> None:
             Work("training step", experiment, size, batch) for experiment, size in values.values()
         ]
         for value, speed in zip(
-            values, bench(works, place, rounds=rounds, progress=False), strict=True
+            values, measure_speeds(works, place, rounds=rounds, progress=False), strict=True
         ):
             found.setdefault(what, []).append({"value": value, **speed.json()})
             print(f"{speed_line(speed)}  {what} = {value}", flush=True)

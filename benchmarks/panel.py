@@ -172,7 +172,7 @@ def _memory(lab: Lab, page: Page, long: int) -> list[dict]:
     page.run_all()
     page.until(lambda word, step: word == "ready")
     session = page.page.context.new_cdp_session(page.page)
-    page.press("Run")
+    page.press("RunDir")
     rows = []
     for wanted in [n * long // 10 for n in range(1, 11)]:
         page.until(lambda word, step, wanted=wanted: step >= wanted, 600)

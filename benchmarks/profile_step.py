@@ -1,7 +1,7 @@
 """Where the time of a training step goes: kinds of operations, how often each is called, and what is between them.
 
-python benchmarks/profile_step.py                    Table II's network, 4 images of 256 px on the CPU, 128 on a GPU
-python benchmarks/profile_step.py --network p8       another one of posenfs bench
+python -m benchmarks.profile_step                    Table II's network, 4 images of 256 px on the CPU, 128 on a GPU
+python -m benchmarks.profile_step --network p8       another one of benchmarks.speed
 """
 
 import tempfile
@@ -16,10 +16,11 @@ import tyro
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.speed.implementations import KINDS
+from benchmarks.speed.works import BATCHES, NETWORKS, Work
 from posenfs.model.latency import wait_for
 from posenfs.model.memory import keep_freed_memory
 from posenfs.search.provenance import find_device
-from posenfs.study.speed import BATCHES, KINDS, NETWORKS, Work
 
 # The first kind of which a word is in the name of an operation, or of a GPU's kernel, is its own.
 KINDS_OF_OPERATIONS = {
@@ -43,7 +44,7 @@ def main(
     device: str = "auto",
     steps: int = 10,
 ) -> None:
-    """`batch`: images of a step; none: as posenfs bench."""
+    """`batch`: images of a step; none: as benchmarks.speed."""
     place = find_device(device)
     experiment = NETWORKS[network]
     experiment = replace(experiment, training=replace(experiment.training, compile=compile))

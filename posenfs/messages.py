@@ -53,9 +53,10 @@ def error_message(error: BaseException) -> str:
     """Return an error's message.
 
     An error of the operating system becomes a sentence with the path, the reason and the next step.
+    An error without a message is described by its class name.
     """
     if not isinstance(error, OSError) or error.errno is None or error.strerror is None:
-        return str(error)
+        return str(error) or type(error).__name__
     default = (error.strerror, "check the disk, or choose another place")
     reason, step = _FILE_ERRORS.get(error.errno, default)
     if error.filename is None:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from posenfs.cli.main import main
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
@@ -325,8 +325,8 @@ def test_a_killed_kernel_loses_nothing(drawn, tmp_path, monkeypatch):
         stderr=subprocess.PIPE,
         text=True,
     )
-    run, end = Run(tmp_path / "reports" / "runs" / "search"), time.monotonic() + 120
-    while time.monotonic() < end and not run.checkpoints():
+    run, end = RunDir(tmp_path / "reports" / "runs" / "search"), time.monotonic() + 120
+    while time.monotonic() < end and not run.checkpoints.steps():
         time.sleep(0.05)
     os.kill(run.status()["pid"], signal.SIGKILL)
     _, said = running.communicate(timeout=120)

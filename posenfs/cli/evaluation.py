@@ -111,7 +111,8 @@ def mpii(
         as_json: Print the scores as JSON.
     """
     from posenfs.body.skeleton import MPII_FILE_KEYPOINTS
-    from posenfs.evaluation.scoring import read_predictions, score_mpii
+    from posenfs.evaluation.prediction_files import read_predictions
+    from posenfs.evaluation.scoring import score_mpii
 
     points = read_predictions(predictions, MPII_FILE_KEYPOINTS)
     scores, skipped = score_mpii(points, ground_truth, one_based, thresholds, predictions)
@@ -142,7 +143,8 @@ def pck(
         as_json: Print the scores as JSON.
     """
     from posenfs.evaluation.ground_truth import read_truth
-    from posenfs.evaluation.scoring import read_predictions, score_pck
+    from posenfs.evaluation.prediction_files import read_predictions
+    from posenfs.evaluation.scoring import score_pck
 
     truth = read_truth(ground_truth)
     points = read_predictions(predictions, truth.skeleton.keypoints) - one_based
@@ -249,10 +251,10 @@ def _note_skipped(skipped: dict[str, int]) -> None:
 
 def _print_scores(scores: dict[str, dict[str, float]], as_json: bool) -> None:
     """Print a row for each metric, with a column for each kind of keypoint."""
-    from posenfs.evaluation.metrics import metric_title, without_nan
+    from posenfs.evaluation.metrics import metric_title, nan_to_none
 
     if as_json:
-        rows = {metric: without_nan(values) for metric, values in scores.items()}
+        rows = {metric: nan_to_none(values) for metric, values in scores.items()}
         print(json.dumps(rows, indent=2))
         return
     columns = next(iter(scores.values()))

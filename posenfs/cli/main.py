@@ -40,7 +40,6 @@ _COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
     "status": runs.status,
     "compare": runs.compare,
     "cost": study.cost,
-    "bench": study.bench,
     "predict": models.predict,
     "test": evaluation.test,
     "import": models.import_,

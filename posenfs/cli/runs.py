@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 if TYPE_CHECKING:  # commands import what they need as they run, so that help comes at once
-    from posenfs.search.run_dir import Run
+    from posenfs.search.run_dir import RunDir
 
 _Parameters = Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")]
 
@@ -195,7 +195,7 @@ def compare(
         other: Another one.
         as_json: Print JSON.
     """
-    from posenfs.evaluation.metrics import without_nan
+    from posenfs.evaluation.metrics import nan_to_none
     from posenfs.search.run_dir import find_run
     from posenfs.study.comparing import compare_runs
 
@@ -204,7 +204,7 @@ def compare(
         verdict = {"distinguishable": found.distinguishable, "people": found.people}
         print(
             json.dumps(
-                {"metric": metric, **without_nan(asdict(found.difference)), **verdict}, indent=2
+                {"metric": metric, **nan_to_none(asdict(found.difference)), **verdict}, indent=2
             )
         )
     else:
@@ -213,13 +213,13 @@ def compare(
         )
 
 
-def _searched(source: str) -> "Run":
+def _searched(source: str) -> "RunDir":
     """A run whose config can be read; raises RunError for a model's folder."""
     from posenfs.search.run_dir import find_run
 
     run = find_run(source)
     run.experiment()
-    run.check_searched()
+    run.check_is_run()
     return run
 
 

@@ -11,11 +11,11 @@ from tyro.conf import AvoidSubcommands, arg
 
 from posenfs.data.cache_files import CacheBudgetError
 from posenfs.evaluation.metrics import metric_title
-from posenfs.search.detached import LOG
+from posenfs.search.detached import LOG, DetachOptions
 from posenfs.search.detached import detach as begin
 from posenfs.search.distributed import is_distributed, launch
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run, runs_home
+from posenfs.search.run_dir import RunDir, runs_home
 from posenfs.search.session import Search
 
 
@@ -68,7 +68,8 @@ def run_search(
     if not cache_gb >= 0:
         raise ValueError(f"--cache-gb must not be negative; got {cache_gb:g}")
     if detach:
-        run = begin(experiment, folder, device, workers, strict, cache_gb, devices)
+        options = DetachOptions(device, devices, workers, strict, cache_gb)
+        run = begin(experiment, folder, options)
         follow = f"posenfs follow {run.name} shows how far it is"
         if run.in_use():
             print(f"process {run.status().get('pid')} searches in {run.folder}; {follow}")
@@ -78,12 +79,12 @@ def run_search(
             print(f"its data are being prepared ({run.folder / LOG}); once it searches, {follow}")
         return
     if devices != 1 and not is_distributed():
-        Run(folder or runs_home() / experiment.name).check_holds(experiment)
+        RunDir(folder or runs_home() / experiment.name).check_holds(experiment)
         sys.exit(launch(devices, "posenfs.cli", sys.argv[1:]))
     options = {"device": device, "workers": workers, "progress": not quiet, "strict": strict}
     running = _open_search(experiment, folder, cache_gb, **options)
     metrics = running.finish()
-    if running.ranks.is_main:
+    if running.group.is_main:
         print(
             json.dumps(metrics)
             if as_json
@@ -91,7 +92,7 @@ def run_search(
         )
 
 
-def result_line(run: Run, primary_metric: str, metrics: Mapping[str, float | None]) -> str:
+def result_line(run: RunDir, primary_metric: str, metrics: Mapping[str, float | None]) -> str:
     """The primary metric of a finished run and where its files are."""
     score = metrics.get(primary_metric)
     return f"{metric_title(primary_metric)} {'-' if score is None else f'{score:.1f}'}; everything is in {run.folder}"

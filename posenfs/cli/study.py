@@ -1,8 +1,7 @@
-"""Commands that run ablations, compute costs and measure speed."""
+"""Commands that run ablations and compute costs."""
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
@@ -114,90 +113,3 @@ def cost(
         print("\n".join(f"\n{row['item']}\n{module_text(row['modules'])}" for row in rows))
     if measure:
         print(f"\n{measured_text(rows, measured)}")
-
-
-def bench(
-    work: Positional[tuple[str, ...]] = (),
-    network: tuple[str, ...] = (),
-    size: tuple[int, ...] = (),
-    dtype: tuple[Literal["float32", "bfloat16"], ...] = ("float32",),
-    compile: Literal["no", "default", "reduce-overhead"] = "no",
-    quick: bool = False,
-    device: str = "auto",
-    threads: int | None = None,
-    rounds: int | None = None,
-    seconds: float = 1.0,
-    batch: int | None = None,
-    output: Path | None = None,
-    as_json: Annotated[bool, arg(name="json")] = False,
-) -> None:
-    """Measure the speed of training, prediction, data and search against the reference.
-
-    Both implementations take turns on this machine. All measurements take an hour on two cores,
-    with `--quick` a minute or two; no other program should run at the same time.
-
-    Args:
-        work: What to measure: training step, inference, data, search step; by default all.
-        network: The networks (table_2, p1, p5, p8, ours_1, ours_b, simple_baseline_50, hrnet_w32);
-            by default all.
-        size: The sizes of crops: 128, 256 (px); by default both.
-        dtype: The data types of the fast implementation; the reference is float32.
-        compile: The mode of torch.compile for training with the fast implementation.
-        quick: Measure only Table II's network at 128 px.
-        device: The device to measure on: auto, cpu, cuda or cuda:N.
-        threads: The number of CPU threads; by default torch's.
-        rounds: The number of rounds, in each of which both take a turn; by default 7, or 3 with
-            --quick.
-        seconds: The length of a turn, which has at least two repetitions.
-        batch: The number of images in a training step; prediction takes twice as many. By default
-            16 at 128 px and 4 at 256 px on a CPU, 256 and 128 on a GPU.
-        output: The JSON file to write, after each measurement.
-        as_json: Print the measurements as JSON.
-    """
-    from posenfs.data.files import check_output_file, write_atomic
-    from posenfs.messages import error_reason
-    from posenfs.search.provenance import find_device
-    from posenfs.study.speed import KINDS, NETWORKS, SPEED_HEAD, Work, default_works, speed_line
-    from posenfs.study.speed import bench as measure
-
-    if rounds is not None and rounds < 1:
-        raise ValueError(f"--rounds is at least 1; got {rounds}")
-    for names, known in ((work, KINDS), (network, NETWORKS)):
-        for name in names:
-            if name not in known:
-                raise ValueError(f"unknown {name!r}; known: {', '.join(known)}")
-    found_device = str(find_device(device))
-    works = [
-        candidate
-        for candidate in default_works(found_device, quick, dtype, compile, batch)
-        if (not work or candidate.kind in work)
-        and (not network or candidate.experiment.name in network)
-        and (not size or candidate.size in size)
-    ]
-    if not works:
-        raise ValueError("nothing of that kind, network and size is timed")
-    if output is not None:
-        check_output_file(output)
-        output.parent.mkdir(parents=True, exist_ok=True)
-    results: list[dict] = []
-    failures: list[str] = []
-
-    def add_failure(work: Work, error: Exception) -> None:
-        title = f"{work.kind} of {work.experiment.name}, {work.batch} x {work.size}²"
-        failures.append(f"{title}: {error_reason(error)}")
-
-    if not as_json:
-        print(SPEED_HEAD)
-    if rounds is None:
-        rounds = 3 if quick else 7
-    progress = sys.stderr.isatty()
-    for speed in measure(works, found_device, threads, rounds, seconds, progress, add_failure):
-        results.append(speed.json())
-        if output is not None:
-            write_atomic(output, json.dumps(results, indent=2) + "\n")
-        if not as_json:
-            print(speed_line(speed), flush=True)
-    if as_json:
-        print(json.dumps(results, indent=2))
-    if failures:
-        raise ValueError(f"not measured (a smaller --batch may fit): {'; '.join(failures)}")

@@ -151,6 +151,24 @@ class Batch:
     crop: Crop  # fields with a leading [B]
     gains: Tensor  # [B, 3] factors for red, green and blue
 
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def chunk(self, chunks: int) -> list["Batch"]:
+        """Split the batch into at most `chunks` batches, all but the last of one size."""
+        size = -(-len(self) // chunks)
+        return [self._rows(slice(start, start + size)) for start in range(0, len(self), size)]
+
+    def _rows(self, rows: slice) -> "Batch":
+        return Batch(
+            self.images[rows],
+            self.keypoints_crop[rows],
+            self.visibility[rows],
+            self.index[rows],
+            self.crop[rows],
+            self.gains[rows],
+        )
+
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its tensors on a device."""
         return replace(

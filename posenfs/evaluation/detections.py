@@ -86,7 +86,7 @@ def whole_images(images: Sequence[Path], skeleton: Skeleton) -> Annotations:
     """
     boxes = [[0, 0, *load_image(path).shape[:0:-1]] for path in images]
     scores = np.ones(len(images))
-    return _people(images, skeleton, range(len(images)), boxes, scores, "whole images")
+    return _annotations(images, skeleton, range(len(images)), boxes, scores, "whole images")
 
 
 def boxes_from_file(images: Sequence[Path], skeleton: Skeleton, path: Path) -> Annotations:
@@ -123,7 +123,7 @@ def boxes_from_file(images: Sequence[Path], skeleton: Skeleton, path: Path) -> A
     if not boxes:
         raise DataError(f"{path} has {len(rows)} boxes, none of {', '.join(image_index)}")
     values = np.stack(boxes)
-    return _people(images, skeleton, index, values[:, :4], values[:, 4], path.name)
+    return _annotations(images, skeleton, index, values[:, :4], values[:, 4], path.name)
 
 
 @torch.inference_mode()
@@ -166,7 +166,7 @@ def detected_people(
         )
     corners = np.array(boxes)  # [N, 4]: x0, y0, x1, y1
     xywh = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
-    return _people(images, skeleton, index, xywh, np.array(scores), "detected (Faster R-CNN)")
+    return _annotations(images, skeleton, index, xywh, np.array(scores), "detected (Faster R-CNN)")
 
 
 def _detector(weights: str | Path) -> torch.nn.Module:
@@ -189,7 +189,7 @@ def _detector(weights: str | Path) -> torch.nn.Module:
     return model
 
 
-def _people(
+def _annotations(
     images: Sequence[Path],
     skeleton: Skeleton,
     index: Sequence[int],
@@ -197,7 +197,7 @@ def _people(
     scores: np.ndarray,
     source: str,
 ) -> Annotations:
-    """Return people with boxes and without labelled keypoints."""
+    """Return annotations with boxes and without labelled keypoints."""
     count = len(boxes)
     return Annotations(
         name="images",

@@ -1,4 +1,4 @@
-"""Readers of ground-truth files for scoring; people and keypoints keep the order of the file."""
+"""Readers of ground-truth files for scoring; persons and keypoints keep the order of the file."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ _MPII = Skeleton("MPII-16 in file order", MPII_FILE_KEYPOINTS, (), ())
 
 
 def read_truth(path: Path) -> Annotations:
-    """Read the annotated people of a ground-truth file, without images.
+    """Read the annotated persons of a ground-truth file, without images.
 
     Args:
         path: MPII's gt_*.mat or JSON file, LSP's joints.mat (one person per image), or a JSON file
-            in COCO's format (people that are no crowd and have a labelled keypoint).
+            in COCO's format (persons that are no crowd and have a labelled keypoint).
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -42,16 +42,18 @@ def read_truth(path: Path) -> Annotations:
         raise DataError(f"{path} cannot be read ({error}); copy it again") from None
     if "joints" in names:
         points, labelled = read_joints(path)
-        return _people(path, LSP, points, labelled)
+        return _annotations(path, LSP, points, labelled)
     joints, missing, heads = mpii_truth(path)
-    return _people(path, _MPII, joints - 1, ~missing, heads)
+    return _annotations(path, _MPII, joints - 1, ~missing, heads)
 
 
 def _mpii_json(path: Path) -> Annotations:
-    people = annotations_of_json(path, path.parent)
+    annotations = annotations_of_json(path, path.parent)
     order = [MPII.index(name) for name in MPII_FILE_KEYPOINTS]
-    points = people.keypoints_image[:, order]
-    return _people(path, _MPII, points, people.visibility[:, order] > 0, people.head_sizes)
+    points = annotations.keypoints_image[:, order]
+    return _annotations(
+        path, _MPII, points, annotations.visibility[:, order] > 0, annotations.head_sizes
+    )
 
 
 def _coco(path: Path, content: dict) -> Annotations:
@@ -62,14 +64,14 @@ def _coco(path: Path, content: dict) -> Annotations:
     )
 
 
-def _people(
+def _annotations(
     path: Path,
     skeleton: Skeleton,
     points: np.ndarray,
     labelled: np.ndarray,
     heads: np.ndarray | None = None,
 ) -> Annotations:
-    """Return people whose boxes enclose their labelled keypoints."""
+    """Return annotations whose boxes enclose the labelled keypoints."""
     low = np.where(labelled[..., None], points, np.inf).min(1)
     high = np.where(labelled[..., None], points, -np.inf).max(1)
     has_label = labelled.any(1, keepdims=True)

@@ -1,18 +1,12 @@
-"""COCO metrics: object keypoint similarity (OKS), OKS-based suppression, rescoring and OKS-AP."""
+"""Object keypoint similarity (OKS): suppression of duplicate poses and rescoring of results."""
 
-import contextlib
-import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from pycocotools import coco, cocoeval
 
 from posenfs.data.geometry import PADDING
-
-# The ten numbers of COCO's keypoint evaluation, in pycocotools' order.
-AP_NAMES = ("AP", "AP50", "AP75", "AP_M", "AP_L", "AR", "AR50", "AR75", "AR_M", "AR_L")
+from posenfs.data.parsing import finite_numbers
+from posenfs.data.sample import DataError
 
 
 def pose_similarity(
@@ -110,77 +104,62 @@ def nms_areas(boxes: np.ndarray, aspect: float = 0.75) -> np.ndarray:
     return np.maximum(width, aspect * height) * np.maximum(height, width / aspect) * PADDING**2
 
 
-def average_precision(
-    annotations: Mapping,
+def rescore_results(
     results: Sequence[Mapping],
-    sigmas: Sequence[float] | np.ndarray | None = None,
-    images: Iterable[int] | None = None,
-) -> dict[str, float]:
-    """Return the ten numbers of pycocotools' keypoint evaluation.
-
-    Annotations without area get the area of their box; without num_keypoints, the number of their
-    labelled keypoints; without keypoints, no labelled keypoint.
+    sigmas: Sequence[float] | np.ndarray,
+    nms: float | None = 0.9,
+    aspect: float = 0.75,
+    place: str = "result",
+) -> list[dict]:
+    """Turn box scores into pose scores and suppress duplicate poses of each image.
 
     Args:
-        annotations: Content of a COCO annotation file; it is not modified.
-        results: Results {image_id, category_id, keypoints [x, y, score, …], score}.
-        sigmas: Sigmas of the keypoints; None for those of COCO.
-        images: Ids of the images to evaluate; None for all.
+        results: COCO results with `bbox` [x, y, w, h], the box score as `score`, and keypoints with
+            raw scores.
+        sigmas: Sigmas of the keypoints.
+        nms: OKS above which a pose is a duplicate; None for no suppression.
+        aspect: Width / height of the crops, whose areas suppression uses (see `nms_areas`).
+        place: What error messages call a result, before its number.
 
-    Returns:
-        Each of AP_NAMES as a share in [0, 1]; -1 if the images have no annotated person, 0 if there
-        are no results.
+    Raises:
+        DataError: A result has no bbox with a size.
     """
     if not results:
-        return dict.fromkeys(AP_NAMES, 0.0)
-    with _silence():
-        truth = coco.COCO()
-        truth.dataset = copy.deepcopy(dict(annotations))  # pycocotools modifies annotations
-        for annotation in truth.dataset["annotations"]:
-            _complete(annotation)
-        truth.createIndex()
-        detections = truth.loadRes([dict(result) for result in results])
-        evaluation = cocoeval.COCOeval(truth, detections, "keypoints")
-        if sigmas is not None:
-            evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
-        if images is not None:
-            evaluation.params.imgIds = sorted(map(int, images))
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return dict(zip(AP_NAMES, map(float, evaluation.stats), strict=True))
+        return []
+    boxes = _result_boxes(results, place)
+    keypoints = np.array([result["keypoints"] for result in results], np.float64)
+    poses = keypoints.reshape(len(results), -1, 3)  # [N, K, 3]: x, y, score
+    box_scores = np.array([result["score"] for result in results], np.float64)
+    scores = rescore(box_scores, poses[..., 2])
+    remaining = list(range(len(results)))
+    if nms is not None:
+        areas = nms_areas(boxes, aspect)
+        remaining = []
+        for image_rows in _rows_by_image(results):
+            chosen = oks_nms(
+                poses[image_rows, :, :2], scores[image_rows], areas[image_rows], sigmas, nms
+            )
+            remaining += image_rows[chosen].tolist()
+    return [{**results[row], "score": float(scores[row])} for row in remaining]
 
 
-def _complete(annotation: dict) -> None:
-    """Add the fields that pycocotools requires and a file may lack."""
-    labelled = sum(visibility > 0 for visibility in (annotation.get("keypoints") or ())[2::3])
-    defaults: dict[str, object] = {"iscrowd": 0, "num_keypoints": labelled}
-    if not labelled:
-        defaults |= {"keypoints": [], "bbox": [0, 0, 0, 0]}
-    for name, value in defaults.items():
-        if annotation.get(name) is None:
-            annotation[name] = value
-    if annotation.get("area") is None:
-        annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+def _result_boxes(results: Sequence[Mapping], place: str) -> np.ndarray:
+    """Return the boxes [N, 4] of results as x, y, width, height in px."""
+    boxes = np.stack(
+        [
+            finite_numbers(f"{place} {number}", "bbox", result.get("bbox"), (4,))
+            for number, result in enumerate(results)
+        ]
+    )
+    empty = np.flatnonzero((boxes[:, 2:] <= 0).any(1))
+    if empty.size:
+        raise DataError(f"{place} {empty[0]}: its bbox {boxes[empty[0]].tolist()} has no size")
+    return boxes
 
 
-# Whether pycocotools is silent in the current thread; other threads still print.
-_SILENT = ContextVar("_SILENT", default=False)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Suppress the output of pycocotools in this thread."""
-    token = _SILENT.set(True)
-    try:
-        yield
-    finally:
-        _SILENT.reset(token)
-
-
-def _print(*values: Any, **options: Any) -> None:
-    if not _SILENT.get():
-        print(*values, **options)
-
-
-coco.print = cocoeval.print = _print  # used by these modules in place of the built-in print
+def _rows_by_image(results: Sequence[Mapping]) -> list[np.ndarray]:
+    """Return the indices of the results of each image, in the order of first appearance."""
+    rows_of_image: dict[int, list[int]] = {}
+    for row, result in enumerate(results):
+        rows_of_image.setdefault(result["image_id"], []).append(row)
+    return [np.array(rows) for rows in rows_of_image.values()]

@@ -16,7 +16,7 @@ from posenfs.data.datasets.mpii_release import annotations_of_release, person_id
 from posenfs.data.datasets.mpii_release_file import Release, load_release
 from posenfs.data.files import atomic_path, write_atomic
 from posenfs.data.sample import Annotations, DataError
-from posenfs.evaluation.scoring import checked_result
+from posenfs.evaluation.prediction_files import parse_result
 
 _PERSON = 1  # category of COCO
 _DECIMALS = 2  # of coordinates in px
@@ -75,7 +75,7 @@ def check_coco_name(path: Path) -> None:
 
 def _coco_row(place: str, result: Mapping) -> dict:
     """Return the four fields that the server reads."""
-    row = checked_result(place, result, len(COCO))
+    row = parse_result(place, result, len(COCO))
     if row["category_id"] != _PERSON:
         raise DataError(
             f"{place}: category_id is {row['category_id']}; the server judges people, {_PERSON}"
@@ -93,7 +93,7 @@ def _coco_row(place: str, result: Mapping) -> dict:
 
 
 def write_mpii_submission(
-    path: Path, release: Path, people: Annotations, keypoints_image: np.ndarray
+    path: Path, release: Path, annotations: Annotations, keypoints_image: np.ndarray
 ) -> None:
     """Write predictions of MPII's test people for the benchmark (pred_keypoints_mpii.mat).
 
@@ -107,14 +107,14 @@ def write_mpii_submission(
     Args:
         path: The file to write.
         release: The annotation file of the MPII release.
-        people: All people of the release's test split, in any order.
+        annotations: All persons of the release's test split, in any order.
         keypoints_image: Predictions [N, 16, 2] in image px, 0-based, in the paper's order.
 
     Raises:
         DataError: The people are not those of the test split, or a prediction is not finite.
     """
     source = load_release(release)
-    predictions = _keypoints_by_person(source, people, keypoints_image)
+    predictions = _keypoints_by_person(source, annotations, keypoints_image)
     pred = source.images[~source.training].copy()
     for entry, number in zip(pred, np.flatnonzero(~source.training) + 1, strict=True):
         if entry["annorect"].size:  # an empty annorect is not a struct and has no fields
@@ -124,44 +124,44 @@ def write_mpii_submission(
 
 
 def _keypoints_by_person(
-    source: Release, people: Annotations, keypoints: np.ndarray
+    source: Release, annotations: Annotations, keypoints: np.ndarray
 ) -> dict[int, np.ndarray]:
     """Return the keypoints [16, 2], in 1-based px and file order, by person id."""
-    if not len(people):
-        raise DataError(f"no predictions: {people.name} is empty")
-    if keypoints.shape != (len(people), 16, 2):
+    if not len(annotations):
+        raise DataError(f"no predictions: {annotations.name} is empty")
+    if keypoints.shape != (len(annotations), 16, 2):
         raise DataError(
-            f"predictions of shape {list(keypoints.shape)} for {len(people)} people of "
-            f"{people.name}"
+            f"predictions of shape {list(keypoints.shape)} for {len(annotations)} people of "
+            f"{annotations.name}"
         )
     if not np.isfinite(keypoints).all():
         person = int(np.argwhere(~np.isfinite(keypoints))[0, 0])
         raise DataError(
-            f"the prediction of person {people.person_ids[person]} of {people.name} holds no "
-            "finite number"
+            f"the prediction of person {annotations.person_ids[person]} of {annotations.name} "
+            "holds no finite number"
         )
-    _check_test_people(source, people)
+    _check_test_persons(source, annotations)
     in_file_order = np.empty_like(keypoints, np.float64)
     in_file_order[:, FILE_ORDER] = keypoints + 1
-    return dict(zip(people.person_ids.tolist(), in_file_order, strict=True))
+    return dict(zip(annotations.person_ids.tolist(), in_file_order, strict=True))
 
 
-def _check_test_people(source: Release, people: Annotations) -> None:
+def _check_test_persons(source: Release, annotations: Annotations) -> None:
     """Raise DataError unless these are the test people of the release, each once."""
     test_ids = annotations_of_release(source, "test").person_ids
-    unknown = np.setdiff1d(people.person_ids, test_ids)
+    unknown = np.setdiff1d(annotations.person_ids, test_ids)
     if unknown.size:
         raise DataError(
-            f"person {unknown[0]} of {people.name} is none of the {len(test_ids)} test people of "
-            f"{source.path}"
+            f"person {unknown[0]} of {annotations.name} is none of the {len(test_ids)} test people "
+            f"of {source.path}"
         )
-    ids, counts = np.unique(people.person_ids, return_counts=True)
+    ids, counts = np.unique(annotations.person_ids, return_counts=True)
     if (counts > 1).any():
         raise DataError(
-            f"person {ids[counts.argmax()]} of {people.name} has {counts.max()} predictions; give "
-            "one"
+            f"person {ids[counts.argmax()]} of {annotations.name} has {counts.max()} predictions; "
+            "give one"
         )
-    missing = np.setdiff1d(test_ids, people.person_ids)
+    missing = np.setdiff1d(test_ids, annotations.person_ids)
     if missing.size:
         raise DataError(
             f"{len(missing)} of the {len(test_ids)} test people of {source.path} have no "

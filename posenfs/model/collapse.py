@@ -69,7 +69,7 @@ def effective_paths(architecture: Architecture, spec: FabricSpec) -> float:
     return math.exp(entropy)
 
 
-def warnings(signs: Mapping[str, CollapseSigns]) -> list[str]:
+def collapse_warnings(signs: Mapping[str, CollapseSigns]) -> list[str]:
     """Return a message for each fabric in which zero and skip together exceed WARNING_WEIGHT.
 
     Differentiable searches tend to prefer operations that compute nothing.

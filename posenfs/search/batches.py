@@ -1,6 +1,7 @@
-"""What a search reads: batches of the people it trains on, batches of people held out, and those it is judged on."""
+"""Splits and batches of a search."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -8,154 +9,178 @@ import torch
 
 from posenfs.data.cache import CROPS, CacheRequest, CropCache
 from posenfs.data.cache_files import build_caches
-from posenfs.data.geometry import ImageSize, crop_to_heatmap
-from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
-from posenfs.data.sample import Annotations, Batch, normalise
-from posenfs.search._legacy import legacy
+from posenfs.data.sample import Annotations, Batch
+from posenfs.search.configuration import SearchConfig
 from posenfs.search.distributed import ProcessGroup
 from posenfs.search.experiment import Experiment
-from posenfs.search.strategies import STRATEGIES, Examples
 
-_HELD_OUT = 2**32  # apart from all seeds: people held out are turned and scaled by other draws
+# Added to the seed of the architecture-validation split, so that its augmentation differs from that
+# of the training split for every seed.
+_VALIDATION_SEED = 2**32
 
 
-class Feed:
-    """Batches by the number of the training step alone, so that a search can begin at any.
+class BatchSource:
+    """The splits of a search and their batches, which depend on the training step alone.
 
-    `train`, `held_out` (for alpha and beta) and `judges` (by whom the best epoch is found) are parts of the training
-    people by image; without a share there is nobody held out, and the judges are the validation people. `seconds` is
-    the time spent waiting for batches so far.
+    The training images are divided by image into the training split, the architecture-validation
+    split (for alpha and beta) and the early-stopping split (which chooses the best epoch).
+
+    Args:
+        experiment: The experiment.
+        search: Its search configuration with the strategy's defaults.
+        annotations: The training images.
+        valid: The validation split.
+        group: The processes that share every batch.
+        device: Device of the batches.
+        workers: Number of processes that decode images.
+        cache_gb: Disk space for cached crops, in GB.
+        progress: Whether to show progress bars.
+
+    Attributes:
+        train: The training split.
+        architecture_validation: The architecture-validation split, or None.
+        early_stopping: The early-stopping split; the validation split where there is none.
+        wait_seconds: Time spent waiting for batches so far.
+
+    Raises:
+        ValueError: A split is smaller than one batch, or the processes cannot share it evenly.
     """
 
     def __init__(
         self,
         experiment: Experiment,
-        people: Annotations,
+        search: SearchConfig,
+        annotations: Annotations,
         valid: Annotations,
-        ranks: ProcessGroup,
+        group: ProcessGroup,
         device: torch.device,
         workers: int = 0,
         cache_gb: float = 20.0,
         progress: bool = True,
+        reads_validation: bool = False,
     ):
-        """Raises ValueError where less than a batch of people is left, or the processes cannot share one evenly."""
-        run, kind = legacy(experiment), STRATEGIES[experiment.search.strategy]
-        share = kind.held_out if run.held_out is None else run.held_out
-        if kind.held_out and not share:
-            raise ValueError(
-                f"strategy {run.strategy} needs people held out; search.validation_split is {share:g}"
-            )
-        self._reads_held_out = kind.held_out > 0
-        self.experiment, self.ranks, self.device, self.workers = experiment, ranks, device, workers
-        self.people, self.valid, self.cache_gb, self.progress = people, valid, cache_gb, progress
-        held = people.sample_images(share, run.seed)
-        judging = people.sample_images(run.judged, run.seed, after=share)
-        self._masks = {"train": ~held & ~judging, "held out": held, "judges": judging}
-        self.train, self.held_out, self.judges = people, None, valid
-        if share or run.judged:
-            self.train = people.select(self._masks["train"])
-        if share:
-            self.held_out = self._named(held, f"{share:.0%} of {people.name} by image, held out")
-        if run.judged:
-            self.judges = self._named(
-                judging, f"{run.judged:.0%} of {people.name} by image, not trained on"
-            )
-        for own in self.parts:
-            if len(own) < run.batch_size:
-                apart = (
-                    f" left of {len(people)}, {share + run.judged:.0%} of the images being held out"
-                )
-                found = f"{len(own)} people{'' if own is people else apart}"
-                raise ValueError(
-                    f"{people.label} has {found}, fewer than one batch of {run.batch_size}; lower --training.batch-size"
-                )
-        if run.batch_size % ranks.world_size:
-            raise ValueError(
-                f"a batch of {run.batch_size} cannot be shared by {ranks.world_size} processes evenly"
-            )
-        if min(len(self.judges), len(valid)) < ranks.world_size:
-            raise ValueError(
-                f"{len(self.judges)} and {len(valid)} people to evaluate on, for {ranks.world_size} processes"
-            )
-        self.steps_per_epoch = len(self.train) // run.batch_size
-        self.seconds = 0.0
-        self.valid_cache: CropCache | None = None
-        self.judges_cache: CropCache | None = None
+        self.experiment, self.group, self.device, self.workers = experiment, group, device, workers
+        self.annotations, self.valid = annotations, valid
+        self.cache_gb, self.progress = cache_gb, progress
+        self._reads_validation = reads_validation
+        self._divide(search.validation_split or 0.0, experiment.training.early_stopping_split)
+        self._check_sizes()
+        self.steps_per_epoch = len(self.train) // experiment.training.batch_size
+        self.wait_seconds = 0.0
+        self.caches: dict[str, CropCache | None] = {"valid": None, "early_stopping": None}
         self._loaders: tuple[Loader, Loader | None] | None = None
         self.seek(0)
 
-    def _named(self, mask: np.ndarray, name: str) -> Annotations:
-        return replace(
-            self.people.select(mask), name=f"{name} (seed {self.experiment.training.seed})"
-        )
+    def _divide(self, validation_share: float, early_stopping_share: float) -> None:
+        annotations, seed = self.annotations, self.experiment.training.seed
+        validation = annotations.sample_images(validation_share, seed)
+        stopping = annotations.sample_images(early_stopping_share, seed, after=validation_share)
+        self._masks = {"train": ~validation & ~stopping, "validation": validation}
+        self._held_out = validation_share + early_stopping_share
+        self.train, self.architecture_validation = annotations, None
+        self.early_stopping = self.valid
+        if self._held_out:
+            self.train = annotations.select(self._masks["train"])
+        if validation_share:
+            title = (
+                f"{validation_share:.0%} of {annotations.name} by image, architecture validation"
+            )
+            self.architecture_validation = self._split(validation, title)
+        if early_stopping_share:
+            title = f"{early_stopping_share:.0%} of {annotations.name} by image, early stopping"
+            self.early_stopping = self._split(stopping, title)
+
+    def _split(self, mask: np.ndarray, title: str) -> Annotations:
+        seed = self.experiment.training.seed
+        return replace(self.annotations.select(mask), name=f"{title} (seed {seed})")
+
+    def _check_sizes(self) -> None:
+        size, processes = self.experiment.training.batch_size, self.group.world_size
+        for split in self.training_splits:
+            if len(split) >= size:
+                continue
+            count = f"{len(split)} people"
+            if self._held_out:
+                count += (
+                    f" left of {len(self.annotations)}, as other splits take "
+                    f"{self._held_out:.0%} of the images"
+                )
+            raise ValueError(
+                f"{self.annotations.label} has {count}: fewer than one batch of {size}; lower "
+                "--training.batch-size"
+            )
+        if size % processes:
+            raise ValueError(f"{processes} processes cannot share a batch of {size} evenly")
+        if min(len(self.early_stopping), len(self.valid)) < processes:
+            raise ValueError(
+                f"{processes} processes cannot share the {len(self.early_stopping)} and "
+                f"{len(self.valid)} people to evaluate on"
+            )
 
     @property
-    def parts(self) -> list[Annotations]:
-        """The people to train on and, if any, those held out for alpha and beta."""
-        return [self.train] if self.held_out is None else [self.train, self.held_out]
+    def training_splits(self) -> list[Annotations]:
+        """The training split and, if there is one, the architecture-validation split."""
+        validation = self.architecture_validation
+        return [self.train] if validation is None else [self.train, validation]
 
     def open(self) -> None:
-        """Keep what crops are not kept yet. Raises ValueError or DataError where there is no room for them."""
+        """Cache the crops that are not cached yet, and create the loaders.
+
+        Raises:
+            CacheBudgetError: The crops need more disk space than `cache_gb`.
+            DataError: An image cannot be read, or the disk is full.
+        """
         size = self.experiment.image_size
-        run, change = legacy(self.experiment), self.experiment.augmentation
-        density, cache = CROPS[run.crops], None
+        training, augmentation = self.experiment.training, self.experiment.augmentation
+        density, cache = CROPS[training.crops], None
         if density is not None:
-            wanted = [
-                CacheRequest(self.people, size, change, density),
+            requests = [
+                CacheRequest(self.annotations, size, augmentation, density),
                 CacheRequest(self.valid, size),
             ]
-            if run.judged:
-                wanted.append(CacheRequest(self.judges, size))
-            cache, self.valid_cache, *others = build_caches(wanted, self.cache_gb, self.progress)
-            self.judges_cache = others[0] if others else self.valid_cache
+            if self.early_stopping is not self.valid:
+                requests.append(CacheRequest(self.early_stopping, size))
+            cache, *others = build_caches(requests, self.cache_gb, self.progress)
+            self.caches = {"valid": others[0], "early_stopping": others[-1]}
             cache.preload(self.device)
 
-        def loader(people: Annotations, part: str, seed: int) -> Loader:
-            own = None if cache is None else cache.select(self._masks[part].nonzero()[0])
-            crops = Crops(people, size, change, seed)
-            rows = self.ranks.rows(run.batch_size)
-            return Loader(crops, run.batch_size, self.workers, own, self.device, rows)
+        def loader(split: Annotations, name: str, seed: int) -> Loader:
+            split_cache = None if cache is None else cache.select(self._masks[name].nonzero()[0])
+            crops = Crops(split, size, augmentation, seed)
+            rows = self.group.rows(training.batch_size)
+            return Loader(crops, training.batch_size, self.workers, split_cache, self.device, rows)
 
-        held = (
-            loader(self.held_out, "held out", run.seed + _HELD_OUT)
-            if self._reads_held_out
-            else None
-        )
-        self._loaders = loader(self.train, "train", run.seed), held
+        train = loader(self.train, "train", training.seed)
+        validation = None
+        if self._reads_validation and self.architecture_validation is not None:
+            seed = training.seed + _VALIDATION_SEED
+            validation = loader(self.architecture_validation, "validation", seed)
+        self._loaders = train, validation
 
     def seek(self, step: int) -> None:
-        """Begin with this training step (0 first)."""
-        self._step, self._batches = step, [None, None]
+        """Continue with this training step, counted from 0."""
+        self._step = step
+        self._iterators: list[Iterator[Batch] | None] = [None, None]
 
-    def next(self) -> tuple[Examples, Examples | None]:
-        """What the next training step sees, on the device: people to train on, and people held out where the strategy
-        looks at them."""
+    def next(self) -> tuple[Batch, Batch | None]:
+        """Return the training batch and the architecture-validation batch of the next step.
+
+        The second is None where the strategy does not use that split.
+        """
         if self._loaders is None:
             self.open()
+        assert self._loaders is not None
         started = time.perf_counter()
-        batches = [
-            None if loader is None else self._next(n, loader)
-            for n, loader in enumerate(self._loaders)
-        ]
+        batch = self._next(0, self._loaders[0])
+        validation = self._loaders[1]
+        validation_batch = None if validation is None else self._next(1, validation)
         self._step += 1
-        self.seconds += time.perf_counter() - started
-        stride = self.experiment.fabric.strides[0]
-        train, held_out = batches
-        return examples_of(train, stride), None if held_out is None else examples_of(
-            held_out, stride
-        )
+        self.wait_seconds += time.perf_counter() - started
+        return batch, validation_batch
 
     def _next(self, number: int, loader: Loader) -> Batch:
         epoch, within = divmod(self._step, loader.steps)
-        if self._batches[number] is None or within == 0:
-            self._batches[number] = loader.epoch(epoch, start=within)
-        return next(self._batches[number]).to(self.device)
-
-
-def examples_of(batch: Batch, stride: int) -> Examples:
-    """A batch as a strategy takes it; target maps have one pixel for so many of a crop's, each way."""
-    height, width = batch.images.shape[-2:]
-    size = ImageSize(height // stride, width // stride)
-    target = encode(crop_to_heatmap(batch.keypoints_crop, stride), size)
-    return Examples(normalise(batch.images, batch.gains), target, batch.visibility)
+        if self._iterators[number] is None or within == 0:
+            self._iterators[number] = loader.epoch(epoch, start=within)
+        return next(self._iterators[number]).to(self.device)

@@ -10,13 +10,13 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.model.tensors import write_tensors
 from posenfs.search.build import TENSORS
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import load_model
 
 BUNDLED_MODEL = Path(__file__).parents[1] / "assets" / "starter"  # a folder that `load_model` reads
 
 
-def bundle(run: Run, target: Path = BUNDLED_MODEL, before: str = "") -> Path:
+def bundle(run: RunDir, target: Path = BUNDLED_MODEL, before: str = "") -> Path:
     """Write config.json, model.safetensors (float16) and CARD.md of a run into a folder; returns the card. `before`:
     what its network had learned before the run, in words.
 

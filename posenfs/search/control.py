@@ -1,92 +1,222 @@
-"""What holds or ends a search from outside: the commands in its run folder, Ctrl-C and SIGTERM."""
+"""Control of a running search: commands from this process, from other processes, and signals.
+
+A search of this process takes commands from a `CommandQueue`. Another process writes them to the run
+directory (`CommandFile`). Both carry the same commands.
+"""
 
 import contextlib
+import json
 import math
+import queue
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
+from filelock import FileLock
+
+from posenfs.data.files import write_atomic
+from posenfs.search.checkpoints import RunError
 from posenfs.search.distributed import ProcessGroup
-from posenfs.search.run_dir import Run, RunError
 from posenfs.search.signals import handlers
 
-# s between looks at the commands while paused, and between signs of life
-_PATIENCE, _HEARTBEAT = (
-    0.05,
-    5.0,
-)
+COMMANDS = ("pause", "resume", "step", "checkpoint", "rewind", "stop")
+_POLL = 0.05  # s between looks for commands while paused
+_HEARTBEAT = 5.0  # s between updates of the status while paused
 
 
-class Steering:
-    """`heeded` is the number of the last command that is being done, a checkpoint once it is written; those of before are
-    not for this search. `stop` is whether the search shall end, and `terminated` whether SIGTERM is the reason. Rank 0
-    decides for all ranks."""
+@dataclass(frozen=True)
+class Command:
+    """A command to a running search.
 
-    def __init__(self, run: Run, ranks: ProcessGroup):
-        self.run, self.ranks = run, ranks
+    Attributes:
+        name: pause, resume, step (take `steps` steps, then pause), checkpoint, rewind (restore the
+            state after step `steps`, then pause) or stop.
+        steps: A number of steps, or for rewind a step.
+
+    Raises:
+        ValueError: The name is unknown, or `steps` is too small.
+    """
+
+    name: str
+    steps: int = 1
+
+    def __post_init__(self):
+        if self.name not in COMMANDS:
+            raise ValueError(f"unknown command {self.name!r}; known: {', '.join(COMMANDS)}")
+        least = 0 if self.name == "rewind" else 1
+        if self.steps < least:
+            raise ValueError(f"the steps of {self.name!r} are at least {least}; got {self.steps}")
+
+
+class CommandQueue:
+    """Commands from the threads of the search's own process."""
+
+    def __init__(self):
+        self._pending: queue.SimpleQueue[tuple[Command, Future]] = queue.SimpleQueue()
+
+    def send(self, command: Command) -> Future:
+        """Add a command.
+
+        Returns:
+            A future without a value, done once the search has executed the command. It raises
+            RunError where that fails, or where the search ends before.
+        """
+        future: Future = Future()
+        self._pending.put((command, future))
+        return future
+
+    def receive(self) -> tuple[Command, Future] | None:
+        """Return the next command and its future, if there is one."""
+        try:
+            return self._pending.get_nowait()
+        except queue.Empty:
+            return None
+
+    def cancel(self, reason: str) -> None:
+        """Fail all pending commands with a RunError."""
+        while (received := self.receive()) is not None:
+            received[1].set_exception(RunError(reason))
+
+
+class CommandFile:
+    """Commands from other processes: control.json of a run directory, which holds the last one.
+
+    The search writes the command's number to its status once it has executed it.
+
+    Args:
+        run: The run's folder.
+    """
+
+    def __init__(self, run: Path):
+        self._path, self._lock = run / "control.json", run / ".control.lock"
+
+    def send(self, command: Command) -> int:
+        """Write a command; returns its number."""
+        with FileLock(self._lock):
+            number = self.last()[0] + 1
+            content = {"number": number, "command": command.name, "steps": command.steps}
+            write_atomic(self._path, json.dumps(content, indent=2) + "\n")
+        return number
+
+    def last(self) -> tuple[int, Command | None]:
+        """Return the last command and its number; 0 and None before the first one."""
+        try:
+            content = json.loads(self._path.read_text())
+        except FileNotFoundError:
+            return 0, None
+        name = {"snapshot": "checkpoint"}.get(content["command"], content["command"])
+        return content["number"], Command(name, content["steps"])
+
+
+class Control:
+    """Decides before every step of a search whether it is taken, and executes commands.
+
+    Rank 0 receives commands and signals and broadcasts them.
+
+    Args:
+        run: The run's folder.
+        group: The processes of the search.
+
+    Attributes:
+        commands: Commands from this process.
+        executed: The number of the last executed command of the file.
+        stop: Whether the search shall end after the current step.
+        terminated: Whether SIGTERM is the reason.
+    """
+
+    def __init__(self, run: Path, group: ProcessGroup):
+        self.commands, self._file, self._group = CommandQueue(), CommandFile(run), group
         self.stop = self.terminated = False
-        self.heeded: int = ranks.broadcast(run.asked()["number"])
-        self._allowed: int | None = None  # steps until it pauses; none: it does not
+        self.executed: int = group.broadcast(self._file.last()[0])  # earlier ones are not for us
+        self._steps_left: int | None = None  # before a pause; None: no pause
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Pause before the next step."""
-        self._allowed = 0
+        self._steps_left = 0
 
     def await_command(self) -> None:
-        """Pause before the next step; commands given until now are not for it."""
-        self.hold()
-        self.heeded = self.ranks.broadcast(self.run.asked()["number"])
+        """Pause before the next step; commands written to the file until now are ignored."""
+        self.pause()
+        self.executed = self._group.broadcast(self._file.last()[0])
 
-    def restore_environment(
-        self,
-        save: Callable[[], None],
-        say: Callable[[str, str], None],
-        rewind: Callable[[int], None],
+    def proceed(
+        self, execute: Callable[[Command], None], report: Callable[[str, str], None]
     ) -> bool:
-        """Do as the last command says, waiting here while paused; whether to go on with a step.
+        """Execute pending commands, and wait while the search is paused.
 
-        `save` writes a checkpoint, `rewind` goes back to a step, `say` tells the search's state and what is wrong with
-        the last command: one that cannot be done leaves the search as it is, paused.
+        Args:
+            execute: Executes a checkpoint or rewind command. ValueError and RunError mean that it
+                cannot be done; the search then stays as it is, paused.
+            report: Writes the state ("running" or "paused") and the error of the last command to
+                the status.
+
+        Returns:
+            Whether to take a step; False: the search shall end.
         """
-        said, wrong = -math.inf, ""  # when we last said that we wait
+        error, reported = "", -math.inf
         while True:
-            asked, stop = self.ranks.broadcast((self.run.asked(), self.stop))
-            if asked["number"] != self.heeded:
-                wrong = ""
-                match asked["command"]:
-                    case "pause":
-                        self.hold()
-                    case "resume":
-                        self._allowed = None
-                    case "step":
-                        self._allowed = asked["steps"]
-                    case "checkpoint":
-                        save()
-                    case "rewind":
-                        self.hold()
-                        try:
-                            rewind(asked["steps"])
-                        except (ValueError, RunError) as error:
-                            wrong = str(error)
-                    case "stop":
-                        self.stop = stop = True
-                self.heeded = asked["number"]
-                say("paused" if self._allowed == 0 else "running", wrong)
-                said = time.monotonic()
-            if stop or self._allowed != 0:
-                self._allowed = None if self._allowed is None else self._allowed - 1
+            received = self.commands.receive() if self._group.is_main else None
+            # A signal may set `self.stop` at any moment; all ranks act on what rank 0 read here.
+            command, number, stop = self._group.broadcast(self._next(received))
+            if command is not None:
+                stop = stop or command.name == "stop"
+                error = self._execute(command, execute)
+                self.executed = number
+                report(self._state, error)
+                reported = time.monotonic()
+                if received is not None:
+                    _resolve(received[1], error)
+            if stop or self._steps_left != 0:
+                if self._steps_left is not None:
+                    self._steps_left -= 1
                 return not stop
-            if time.monotonic() - said > _HEARTBEAT:
-                say("paused", wrong)
-                said = time.monotonic()
-            time.sleep(_PATIENCE)
+            if time.monotonic() - reported > _HEARTBEAT:
+                report("paused", error)
+                reported = time.monotonic()
+            if command is None:
+                time.sleep(_POLL)
+
+    @property
+    def _state(self) -> str:
+        return "paused" if self._steps_left == 0 else "running"
+
+    def _next(self, received: tuple[Command, Future] | None) -> tuple[Command | None, int, bool]:
+        """Return the next command, the number of the file's last executed one, and `stop`."""
+        if not self._group.is_main:
+            return None, 0, False  # replaced by the broadcast
+        if received is not None:
+            return received[0], self.executed, self.stop
+        number, command = self._file.last()
+        return (command if number != self.executed else None), number, self.stop
+
+    def _execute(self, command: Command, execute: Callable[[Command], None]) -> str:
+        """Execute a command; returns what went wrong, or ""."""
+        match command.name:
+            case "pause" | "rewind":
+                self.pause()
+            case "resume":
+                self._steps_left = None
+            case "step":
+                self._steps_left = command.steps
+            case "stop":
+                self.stop = True
+        if command.name in ("checkpoint", "rewind"):
+            try:
+                execute(command)
+            except (ValueError, RunError) as error:
+                return str(error)
+        return ""
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM end the search after the step under way, never inside it.
+        """Let Ctrl-C and SIGTERM end the search after the current step.
 
-        A second Ctrl-C breaks the step off. Further ones change nothing, so that the status is still written.
+        A second Ctrl-C aborts the step. Further ones change nothing, so that the status is still
+        written. Commands that are pending at the end fail.
         """
         self.stop = self.terminated = False
         interrupts = 0
@@ -101,5 +231,16 @@ class Steering:
         def terminate(number: int, frame: FrameType | None) -> None:
             self.stop = self.terminated = True
 
-        with handlers({signal.SIGINT: interrupt, signal.SIGTERM: terminate}):
-            yield
+        try:
+            with handlers({signal.SIGINT: interrupt, signal.SIGTERM: terminate}):
+                yield
+        finally:
+            self._steps_left = None
+            self.commands.cancel("the search ended before it executed the command")
+
+
+def _resolve(future: Future, error: str) -> None:
+    if error:
+        future.set_exception(RunError(error))
+    else:
+        future.set_result(None)

@@ -1,4 +1,4 @@
-"""What a search cannot go on from, said with what to do about it."""
+"""Errors that end a search, with what to do about them."""
 
 import math
 
@@ -12,40 +12,52 @@ from posenfs.search.experiment import Experiment
 
 
 class NonFiniteLoss(PosenfsError, RuntimeError):
-    """The loss became NaN or infinite; the message names the step and the last good checkpoint."""
+    """The loss is NaN or infinite. The message names the step and the last good checkpoint."""
 
 
 class OutOfMemory(PosenfsError, RuntimeError):
-    """The device's memory is not enough; the message says how much a step takes, and what would fit."""
+    """The device's memory is too small. The message says what a step takes, and what would fit."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether torch or Python said so: on the CPU torch has no exception of its own for it."""
-    return isinstance(
-        error, torch.OutOfMemoryError | MemoryError
-    ) or "can't allocate memory" in str(error)
+    """Whether torch or Python ran out of memory; on a CPU torch raises a plain RuntimeError."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "can't allocate memory" in str(error)
 
 
 def memory_message(
     model: PoseNetwork, experiment: Experiment, device: torch.device, processes: int = 1
 ) -> str:
-    """What a training step takes by the estimate, what there is, and what would fit; of a batch that is shared by so
-    many processes, each with a device."""
-    (height, width), size = experiment.image_size, experiment.training.batch_size // processes
-    cuda = device.type == "cuda"
-    room = torch.cuda.mem_get_info(device)[1] if cuda else psutil.virtual_memory().total
-    part = math.ceil(size / experiment.training.accumulate)
-    fits = min(largest_batch(model, room, height, width), part)
-    said = (
-        f"out of memory: a step with {part} images of {height} x {width} px takes about "
-        f"{training_memory(model, part, height, width)} (in float32), and {device} has {room / 2**30:.1f} GiB in all"
+    """Describe the estimated memory of a training step, the memory there is, and what would fit.
+
+    Args:
+        model: The network.
+        experiment: The experiment, with image size and batch size.
+        device: The device that ran out of memory.
+        processes: The number of processes that share a batch, each with its own device.
+    """
+    (height, width), training = experiment.image_size, experiment.training
+    images = math.ceil(training.batch_size // processes / training.accumulate)
+    if device.type == "cuda":
+        memory = torch.cuda.mem_get_info(device)[1]
+    else:
+        memory = psutil.virtual_memory().total
+    fits = min(largest_batch(model, memory, height, width), images)
+    needed = training_memory(model, images, height, width)
+    message = (
+        f"out of memory: a step with {images} images of {height} x {width} px takes about {needed} "
+        f"(in float32), and {device} has {memory / 2**30:.1f} GiB in all"
     )
     if not fits:
-        return f"{said}; not even one image fits: choose a smaller --image-size or --fabric.width"
-    if fits == part:  # others have it
-        fits = max(part // 2, 1)
-        said += ", of which other processes hold a part"
+        return (
+            f"{message}; not even one image fits: choose a smaller --image-size or --fabric.width"
+        )
+    if fits == images:  # other processes use the memory
+        fits = max(images // 2, 1)
+        message += ", of which other processes hold a part"
+    chunks = math.ceil(training.batch_size // processes / fits)
     return (
-        f"{said}. Under another name, try --training.accumulate {math.ceil(size / fits)} (so many parts of a batch, one "
+        f"{message}. Under another name, try --training.accumulate {chunks} (chunks of a batch, one "
         f"after the other), or --training.batch-size {fits * processes}"
     )

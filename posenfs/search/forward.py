@@ -1,59 +1,67 @@
-"""How a search runs its network: in which precision, and compiled or not."""
+"""The forward pass of a search: its precision, and whether it is compiled."""
 
 import time
 from collections.abc import Callable
-from types import SimpleNamespace as RunConfig
 
 import torch
 from torch import Tensor
 
 from posenfs.messages import error_reason, note
 from posenfs.model.network import PoseNetwork
+from posenfs.search.configuration import TrainingConfig
 
-_COMPILER = ("torch._dynamo", "torch._functorch", "torch._inductor")  # importing them takes seconds
+# Packages whose errors mean that torch.compile failed; importing them takes seconds.
+_COMPILER = ("torch._dynamo", "torch._functorch", "torch._inductor")
 
 
 class Forward:
-    """Normalised images [B, 3, H, W] -> score maps [B, K, h, w] in float32.
+    """Forward pass of a network: normalised images [B, 3, H, W] -> heatmaps [B, K, h, w], float32.
 
-    `compiled`: by which mode of torch.compile; "no" where it is not asked for, or where the compiler failed.
+    Args:
+        model: The network.
+        training: Its `precision` and `compile` mode.
+        device: The device of the network.
+
+    Attributes:
+        bfloat16: Whether the network runs in bfloat16 (autocast).
+        compiled: The torch.compile mode in use; "no" also where the compiler failed.
     """
 
-    def __init__(self, model: PoseNetwork, run: RunConfig, device: torch.device):
-        self.model, self.device, self.compiled = model, device, run.compile
-        self.bfloat16 = run.precision == "bfloat16" or (
-            run.precision == "auto" and device.type == "cuda"
+    def __init__(self, model: PoseNetwork, training: TrainingConfig, device: torch.device):
+        self.model, self.device, self.compiled = model, device, training.compile
+        on_gpu = device.type == "cuda"
+        self.bfloat16 = training.precision == "bfloat16" or (
+            training.precision == "auto" and on_gpu
         )
-        self._compiled = None if run.compile == "no" else _compile(model, run.compile)
-        self._known: set[tuple] = set()  # what it has been compiled for
+        self._compiled: Callable[[Tensor], Tensor] | None = None
+        if training.compile != "no":
+            self._compiled = _compile(model, training.compile)
+        self._compiled_for: set[tuple] = set()  # shapes and modes
 
     def autocast(self) -> torch.autocast:
+        """Return the context in which the network runs in its precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def __call__(self, images: Tensor) -> Tensor:
+        """Return the heatmaps of normalised images."""
         with self.autocast():
-            maps = (
-                self.model(images)
-                if self._compiled is None
-                else self._run_compiled(self._compiled, images)
-            )
+            if self._compiled is None:
+                maps = self.model(images)
+            else:
+                maps = self._run_compiled(self._compiled, images)
         return maps.float()
 
     def _run_compiled(self, compiled: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        """Says whenever it takes long; goes on without where the compiler fails, and says so."""
-        wanted = (
-            tuple(images.shape),
-            tuple(p.requires_grad for p in self.model.parameters()),
-            torch.is_grad_enabled(),
-        )
-        if wanted in self._known:
+        """Run the compiled network; announce each compilation, and give up if it fails."""
+        trained = tuple(parameter.requires_grad for parameter in self.model.parameters())
+        key = (tuple(images.shape), trained, torch.is_grad_enabled())
+        if key in self._compiled_for:
             return compiled(images)
-        again = (
-            "again, for what changed"
-            if self._known
-            else "the next search of this network finds it done"
-        )
-        note(f"compiling the network (minutes; {again})")
+        if self._compiled_for:
+            reason = "again, because shapes or trained parameters changed"
+        else:
+            reason = "the next search of this network reuses the result"
+        note(f"compiling the network (minutes; {reason})")
         started = time.perf_counter()
         try:
             maps = compiled(images)
@@ -61,17 +69,18 @@ class Forward:
             if not type(error).__module__.startswith(_COMPILER):
                 raise
             note(
-                f"the compiler failed ({type(error).__name__}: {error_reason(error)}); going on without it"
+                f"the compiler failed ({type(error).__name__}: {error_reason(error)}); continuing "
+                "without it"
             )
             self._compiled, self.compiled = None, "no"
             return self.model(images)
-        self._known.add(wanted)
+        self._compiled_for.add(key)
         note(f"compiled in {time.perf_counter() - started:.0f} s")
         return maps
 
 
 def _compile(model: PoseNetwork, mode: str) -> Callable[[Tensor], Tensor]:
-    """Forward and backward pass at the first call, so that there is one wait, and one place where it can fail."""
+    """Compile forward and backward pass at the first call, so that both can fail there."""
     import torch._functorch.config  # takes seconds
 
     torch._functorch.config.force_non_lazy_backward_lowering = True

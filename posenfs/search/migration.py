@@ -80,9 +80,12 @@ def migrate_state(state: Mapping) -> dict:
     return _renamed(state, {"scores": "epoch_scores"})
 
 
-def migrate_branch(branch: Mapping) -> dict:
-    """Return the `branch` field of provenance.json with today's names."""
-    return _renamed(branch, {"snapshot": "checkpoint"})
+def migrate_provenance(provenance: Mapping) -> dict:
+    """Return the content of provenance.json with today's names."""
+    provenance = dict(provenance)
+    if "branch" in provenance:
+        provenance["branch"] = _renamed(provenance["branch"], {"snapshot": "checkpoint"})
+    return provenance
 
 
 def checkpoints_folder(run: Path) -> Path:

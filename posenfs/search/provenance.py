@@ -1,4 +1,4 @@
-"""On what a search runs: its device, and the versions, machine and data by which its numbers came about."""
+"""Provenance of a run: its device, versions, machine and data."""
 
 import os
 import platform
@@ -17,12 +17,19 @@ from posenfs.search.distributed import ProcessGroup, local_device
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name; auto: the first GPU, else the CPU. Raises ValueError where it cannot be used."""
+    """Return a device by its name.
+
+    Args:
+        name: cpu, cuda, cuda:N, or auto: the first GPU, else the CPU.
+
+    Raises:
+        ValueError: The device cannot be used.
+    """
     try:
         name = local_device(name)
-        device = torch.device(
-            ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-        )
+        if name == "auto":
+            name = "cuda" if torch.cuda.is_available() else "cpu"
+        device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         gpus = ", ".join(f"cuda:{n}" for n in range(torch.cuda.device_count())) or "no GPU"
@@ -33,9 +40,16 @@ def find_device(name: str) -> torch.device:
 
 
 def provenance(
-    device: torch.device, ranks: ProcessGroup, data: Iterable[Annotations], initial_weights: str
+    device: torch.device, group: ProcessGroup, splits: Iterable[Annotations], initial_weights: str
 ) -> dict:
-    """The content of provenance.json."""
+    """Return the content of provenance.json.
+
+    Args:
+        device: The device of the search.
+        group: Its processes.
+        splits: The splits that it uses.
+        initial_weights: Where the initial weights come from.
+    """
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "versions": _versions(),
@@ -45,38 +59,47 @@ def provenance(
         "device": _device_name(device),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "processes": ranks.world_size,
+        "processes": group.world_size,
         "initial_weights": initial_weights,
         "data": {
-            people.name: {
-                "title": people.label,
-                "people": len(people),
-                "left_out": dict(people.excluded),
-                "fingerprint": people.fingerprint(),
+            split.name: {
+                "title": split.label,
+                "people": len(split),
+                "left_out": dict(split.excluded),
+                "fingerprint": split.fingerprint(),
             }
-            for people in data
+            for split in splits
         },
     }
 
 
-def restore_environment(before: Mapping, device: torch.device, ranks: ProcessGroup) -> None:
-    """Go on with the thread count a run began with, and say what else is not as it was then."""
+def restore_environment(before: Mapping, device: torch.device, group: ProcessGroup) -> None:
+    """Set the number of threads that a run began with, and note what else differs.
+
+    Args:
+        before: The content of the run's provenance.json.
+        device: The device of the search now.
+        group: Its processes now.
+    """
     notes, processes = [], before.get("processes", 1)
     if device.type == "cpu" and before["threads"] != torch.get_num_threads():
         torch.set_num_threads(before["threads"])
         notes.append(f"note: {before['threads']} threads, as this run began with")
-    if processes != ranks.world_size:
+    if processes != group.world_size:
         notes.append(
-            f"note: {ranks.world_size} processes, where this run began in {processes}: batch-norm looks at the part of a "
-            "batch that each has, so this is another training"
+            f"note: {group.world_size} processes, where this run began in {processes}: each process "
+            "normalises its own part of a batch, so this is another training"
         )
     then = {**before["versions"], **before.get("plugins", {}), "device": before["device"]}
     now = {**_versions(), **loaded_plugins(), "device": _device_name(device)}
-    if changed := [
+    changes = [
         f"{name} {then.get(name)} -> {now[name]}" for name in now if then.get(name) != now[name]
-    ]:
-        notes.append(f"note: not as the run began, last digits may differ: {', '.join(changed)}")
-    for text in notes if ranks.is_main else []:
+    ]
+    if changes:
+        notes.append(
+            f"note: changed since the run began, last digits may differ: {', '.join(changes)}"
+        )
+    for text in notes if group.is_main else []:
         note(text)
 
 
@@ -93,17 +116,17 @@ def _device_name(device: torch.device) -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the code that runs, with a + where it was changed; None outside a checkout."""
+    """Return the commit of the running code, with a + if it was changed; None outside a checkout."""
     here = Path(__file__)
 
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ["git", *words], cwd=here.parent, capture_output=True, text=True, check=True
+    def git(*arguments: str) -> str:
+        completed = subprocess.run(
+            ["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=True
         )
-        return done.stdout.strip()
+        return completed.stdout.strip()
 
     try:
-        # installed, it may lie in a checkout of something else
+        # An installed package may lie inside a checkout of something else.
         git("ls-files", "--error-unmatch", here.name)
         return git("describe", "--always", "--dirty=+", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):

@@ -1,4 +1,4 @@
-"""What a finished search found, and how that was measured: the content of metrics.json."""
+"""The result of a finished search, and how it was measured: the content of metrics.json."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,19 +9,20 @@ import numpy as np
 from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.metrics import (
-    REPORTED,
-    counted_keypoints,
-    metric_name,
+    REPORTED_PCK,
+    evaluate,
+    nan_to_none,
     primary_distance_metric,
     primary_metric,
-    without_nan,
 )
-from posenfs.evaluation.predict import evaluate, mean_pose
+from posenfs.evaluation.pck import counted_keypoints, metric_name
+from posenfs.evaluation.prediction import mean_pose
 from posenfs.evaluation.stats import pck_interval
 from posenfs.model.cost import measured_cost
 from posenfs.model.network import PoseNetwork
 
-FLIP, DECODING = True, "quarter offset"  # how the poses are found that a search is judged by
+# How keypoints are predicted in the evaluations of a search.
+FLIP, DECODING = True, "quarter offset"
 
 
 def result(
@@ -46,15 +47,15 @@ def result(
         flip: Whether score maps were averaged with those of the mirror image.
         decoding: How keypoints were taken from score maps.
     """
-    trivial = {} if train is None else evaluate(mean_pose(train, valid), valid)[0]
+    baseline = {} if train is None else evaluate(mean_pose(train, valid), valid)[0]
     cost = measured_cost(model, *image_size)
-    intervals = {
-        name: without_nan(asdict(pck_interval(own, t)))
-        | {"people": int(np.isfinite(own).any(1).sum())}
-        for m, t in REPORTED
-        if (name := metric_name(m, t)) in metrics
-        for own in (errors(m)[:, counted_keypoints(valid.skeleton, m)],)
-    }
+    intervals = {}
+    for measure, threshold in REPORTED_PCK:
+        name = metric_name(measure, threshold)
+        if name in metrics:
+            counted = errors(measure)[:, counted_keypoints(valid.skeleton, measure)]
+            interval = nan_to_none(asdict(pck_interval(counted, threshold)))
+            intervals[name] = interval | {"people": int(np.isfinite(counted).any(1).sum())}
     distance = metric_name(*primary_distance_metric(valid))
     return {
         "primary_metric": primary_metric(valid),
@@ -70,9 +71,9 @@ def result(
         "flip": flip,
         "decoding": decoding,
         "interval": {"metric": distance, "over": "people", **intervals[distance]},
-        # of every mean but AP's, over people: those with a size and a labelled keypoint, who alone are judged
+        # Bootstrap over the people with a size and a labelled keypoint; AP has no interval.
         "intervals": intervals,
-        "mean_pose": {name: value for name, value in trivial.items() if not math.isnan(value)},
+        "mean_pose": {name: value for name, value in baseline.items() if not math.isnan(value)},
         "params": cost.params,
         "multiply_adds": cost.multiply_adds,
     }

@@ -21,7 +21,7 @@ from posenfs.model.pruning import PrunedNFS
 from posenfs.model.tensors import fill, read_tensors, write_tensors
 from posenfs.search.build import TENSORS, build_model
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run, find_run
+from posenfs.search.run_dir import RunDir, find_run
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ def save_model(folder: str | Path, model: PoseNetwork, experiment: Experiment) -
         write_atomic(config, text)
 
 
-def load_model(source: str | Path | Run) -> Saved:
+def load_model(source: str | Path | RunDir) -> Saved:
     """The model of a folder that `save_model` wrote, or of a run (by name or folder): its last checkpoint's where it is
     not finished.
 
     Raises RunError where there is none, and ValueError where there are no weights, or of another network.
     """
-    run = source if isinstance(source, Run) else find_run(source)
+    run = source if isinstance(source, RunDir) else find_run(source)
     experiment, path = run.experiment(), run.folder / TENSORS
     fresh = replace(experiment, backbone_weights=None, init_from=None)
     model = build_model(fresh, parts_of(experiment.data, experiment.parts))
@@ -67,8 +67,8 @@ def load_model(source: str | Path | Run) -> Saved:
             model = PrunedNFS(
                 model, {name: _weights(path, state, model, name) for name in model.fabrics()}
             )
-    elif checkpoints := run.checkpoints():
-        state, path = run.load_checkpoint(checkpoints[-1])["model"], run.folder
+    elif checkpoints := run.checkpoints.steps():
+        state, path = run.checkpoints.load(checkpoints[-1])["model"], run.folder
     else:
         raise ValueError(f"{run.folder} holds no weights yet: neither {TENSORS} nor a checkpoint")
     fill(model, state, path)

@@ -1,13 +1,11 @@
-"""Search strategies (section III-F): how a batch changes w, alpha and beta.
-
-Alpha and beta hold the scores whose softmax the network mixes by. A temperature T sharpens them: as it falls from epoch
-to epoch they are multiplied by T before / T now, which is what softmax(scores / T) would be.
-"""
+"""Search strategies (section III-F): how a training step changes the weights, alpha and beta."""
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from types import SimpleNamespace as RunConfig
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,311 +13,242 @@ from torch import Tensor
 from posenfs.data.augment import generator
 from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
-from posenfs.model.losses import heatmap_loss
-from posenfs.model.network import PoseNetwork, PoseNFS, batch_norms_kept
+from posenfs.model.network import PoseNFS, batch_norms_kept
+from posenfs.search.configuration import SearchConfig
+from posenfs.search.context import SearchContext
 
-_DRAWS = 2  # the stream of random numbers that Gumbel's draws come from
-_RADIUS = (
-    0.01  # DARTS: how far, over the gradient's length, the finite difference reaches to either side
-)
+# A training step: (context, training batch, validation batch or None) -> loss before the step.
+Update = Callable[[SearchContext, Any, Any], Tensor]
+# The gradient of alpha and beta: (context, training batch, validation batch), left in `.grad`.
+Gradient = Callable[[SearchContext, Any, Any], None]
+
+_GUMBEL_STREAM = 2  # of random numbers, apart from those of the augmentation
+_RADIUS = 0.01  # DARTS: the finite difference moves the weights by this over the gradient's norm
 
 
 @dataclass(frozen=True)
-class Examples:
-    """images [B, 3, H, W] normalised, target maps [B, K, h, w], visibility [B, K]."""
+class Strategy:
+    """A search strategy, composed of functions of a `SearchContext`.
 
-    images: Tensor
-    target: Tensor
-    visibility: Tensor
+    Attributes:
+        update: Takes one training step.
+        initialise: Sets alpha and beta before the first step; None: they are as built, 0.
+        sample: Returns a context in which step `number` trains a random architecture; None: the
+            network mixes by softmax(alpha) and softmax(beta).
+        trains_architecture: Whether alpha and beta follow a gradient.
+        validation_split: Default of `search.validation_split`. Where it is above 0, `update`
+            receives a batch of that split.
+        lr: Default of `search.lr`; None: that of the weights.
+        lr_drops: Default of `search.lr_drops`.
+        weight_decay: Default of `search.weight_decay`.
+    """
 
-    def parts(self, count: int) -> list["Examples"]:
-        """In so many parts at most, all but the last of one size."""
-        rows = (t.chunk(count) for t in (self.images, self.target, self.visibility))
-        return [Examples(*part) for part in zip(*rows, strict=True)]
+    update: Update
+    initialise: Callable[[SearchContext], None] | None = None
+    sample: Callable[[SearchContext, int], AbstractContextManager] | None = None
+    trains_architecture: bool = True
+    validation_split: float = 0.0
+    lr: float | None = None
+    lr_drops: bool = True
+    weight_decay: float = 0.0
+
+    def step(
+        self, context: SearchContext, batch: Any, validation_batch: Any, number: int
+    ) -> Tensor:
+        """Take training step `number`, counted from 0; returns the mean loss before it."""
+        sampled = contextlib.nullcontext() if self.sample is None else self.sample(context, number)
+        with sampled:
+            return self.update(context, batch, validation_batch)
+
+
+def with_defaults(search: SearchConfig, strategy: Strategy) -> SearchConfig:
+    """Replace each None of a configuration by the strategy's default.
+
+    Raises:
+        ValueError: The strategy needs a validation split, and the configuration sets it to 0.
+    """
+    defaults = {
+        name: getattr(strategy, name)
+        for name in ("lr", "lr_drops", "weight_decay", "validation_split")
+        if getattr(search, name) is None
+    }
+    search = replace(search, **defaults)
+    if strategy.validation_split and not search.validation_split:
+        raise ValueError(
+            f"strategy {search.strategy} needs an architecture-validation split; "
+            "search.validation_split is 0"
+        )
+    return search
+
+
+# -- updates -----------------------------------------------------------------------------------
+
+
+def joint_update(context: SearchContext, batch: Any, validation_batch: Any) -> Tensor:
+    """Update weights, alpha and beta by one gradient of the training loss (the paper's choice)."""
+    context.zero_grad()
+    loss = context.backward(batch)
+    context.update_architecture()
+    context.update_weights()
+    return loss
+
+
+def alternating_update(
+    gradient: Gradient, context: SearchContext, batch: Any, validation_batch: Any
+) -> Tensor:
+    """Update alpha and beta by `gradient`, then the weights by the training loss (DARTS)."""
+    if context.architecture_is_trained:
+        architecture_gradient(gradient, context, batch, validation_batch)
+        context.update_architecture()
+    context.zero_grad()
+    loss = context.backward(batch)
+    context.update_weights()
+    return loss
+
+
+# -- gradients of alpha and beta ---------------------------------------------------------------
+
+
+def architecture_gradient(
+    gradient: Gradient, context: SearchContext, batch: Any, validation_batch: Any
+) -> None:
+    """Compute the gradient of alpha and beta; weights and running statistics do not change."""
+    context.zero_grad()
+    with batch_norms_kept(context.model):
+        gradient(context, batch, validation_batch)
+
+
+def validation_gradient(context: SearchContext, batch: Any, validation_batch: Any) -> None:
+    """Compute the gradient of the validation loss at the current weights (DARTS, first order)."""
+    context.backward(validation_batch, context.logits)
+
+
+def unrolled_gradient(
+    context: SearchContext, batch: Any, validation_batch: Any, radius: float = _RADIUS
+) -> None:
+    """Compute the gradient of L_val(w - xi * dL_train/dw) by alpha and beta (DARTS, second order).
+
+    xi is the learning rate of the weights w. A central difference replaces the mixed second
+    derivative. ReLU has a kink at 0: with a large radius the difference is the derivative of a
+    smoothed network, which on a small network is far from the exact one.
+
+    Args:
+        context: The search.
+        batch: The training batch.
+        validation_batch: The batch of the architecture-validation split.
+        radius: How far the weights move to either side, over the norm of the direction.
+    """
+    rate = context.weight_optimizer.param_groups[0]["lr"]
+    start = [w.detach().clone() for w in context.weights]
+    move = functools.partial(_move, context.weights, start)
+    try:
+        context.backward(batch, context.weights)
+        move([w.grad for w in context.weights], -rate)  # w' = w - xi * dL_train/dw
+        context.zero_grad()
+        context.backward(validation_batch)
+        direct = [logits.grad for logits in context.logits]
+        direction = [w.grad for w in context.weights]  # dL_val/dw at w'
+        norm = torch.stack([d.norm() for d in direction if d is not None]).norm()
+        # The norm is 0 where no keypoint of the batch is labelled.
+        step = radius / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+        move(direction, step)
+        above = _logit_gradients(context, batch)
+        move(direction, -step)
+        below = _logit_gradients(context, batch)
+    finally:
+        move([None] * len(start), 0.0)
+    context.zero_grad()
+    for logits, first, plus, minus in zip(context.logits, direct, above, below, strict=True):
+        logits.grad = first - rate * (plus - minus) / (2 * step)
+
+
+def _logit_gradients(context: SearchContext, batch: Any) -> list[Any]:
+    context.zero_grad()
+    context.backward(batch, context.logits)
+    return [logits.grad for logits in context.logits]
+
+
+@torch.no_grad()
+def _move(
+    weights: Sequence[Tensor],
+    start: Sequence[Tensor],
+    direction: Sequence[Tensor | None],
+    length: float | Tensor,
+) -> None:
+    """Set weights = start + length * direction, from the copy, so that no rounding remains."""
+    for w, origin, d in zip(weights, start, direction, strict=True):
+        w.copy_(origin if d is None else origin + length * d)
+
+
+# -- initialisation and sampling ---------------------------------------------------------------
+
+
+@torch.no_grad()
+def draw_normal_logits(context: SearchContext) -> None:
+    """Draw alpha and beta of every fabric from N(0, 1), by the seed (the paper's baseline)."""
+    for number, fabric in enumerate(context.model.fabrics().values()):
+        drawn = Architecture.random(fabric.spec, seed=1000 * context.training.seed + number)
+        fabric.alpha.copy_(drawn.alpha)
+        fabric.beta.copy_(drawn.beta)
+
+
+@contextlib.contextmanager
+def gumbel_sample(context: SearchContext, number: int) -> Iterator[None]:
+    """Mix by a sample of the concrete distribution of softmax(alpha), softmax(beta) (SNAS).
+
+    As the temperature falls, the sampled network becomes discrete. The network is evaluated without
+    noise.
+
+    Args:
+        context: The search.
+        number: The training step, which with the seed decides the sample.
+    """
+    with contextlib.ExitStack() as samples:
+        for index, fabric in enumerate(context.model.fabrics().values()):
+            random = generator(context.training.seed, number, index, _GUMBEL_STREAM)
+            noisy = [
+                logits
+                + torch.from_numpy(random.gumbel(size=tuple(logits.shape))).to(logits)
+                / context.temperature
+                for logits in (fabric.architecture.alpha, fabric.architecture.beta)
+            ]
+            samples.enter_context(fabric.mixed_by(Architecture(*noisy)))
+        yield
 
 
 class CostTerm:
-    """weight * max(0, expected multiply-adds / budget - 1): what draws alpha and beta below a budget in GMAC."""
+    """Penalty of a cost above the budget: weight * max(0, expected cost / budget - 1).
+
+    Args:
+        model: The network.
+        height: Height of an image, px.
+        width: Width of an image, px.
+        budget: Expected cost that is free, in GMAC per image.
+        weight: The penalty where the cost is twice the budget.
+    """
 
     def __init__(self, model: PoseNFS, height: int, width: int, budget: float, weight: float):
         self.model, self.budget, self.weight = model, budget * 1e9, weight
         self.expected = ExpectedCost(model, height, width)
 
     def __call__(self) -> Tensor:
-        return self.weight * (self.expected(self.model.architectures()) / self.budget - 1).clamp(
-            min=0
-        )
+        """Return the penalty, a scalar that depends on the model's alpha and beta."""
+        cost = self.expected(self.model.architectures())
+        return self.weight * (cost / self.budget - 1).clamp(min=0)
 
 
-class Synchronous:
-    """w, alpha and beta follow one training gradient together, by Adam (the paper's choice).
+_DARTS: dict[str, Any] = {
+    "validation_split": 0.5,
+    "lr": 3e-3,
+    "lr_drops": False,
+    "weight_decay": 1e-3,
+}
 
-    What all strategies have in common stands here: both optimisers, what freezes alpha and beta for the first epochs,
-    the temperature, and the term that steers the cost.
-    """
-
-    # what RunConfig's None stands for
-    held_out = 0.0  # share of the training images kept from w
-    architecture_lr: float | None = None  # none: that of w
-    architecture_lr_drops = True
-    weight_decay = 0.0
-
-    def __init__(
-        self,
-        model: PoseNetwork,
-        config: RunConfig,
-        penalty: Callable[[], Tensor] | None = None,
-        average: Callable[[Sequence[Tensor]], None] = lambda tensors: None,
-    ):
-        """`penalty`: what is added to the loss that alpha and beta follow, a scalar of the model's own alpha, beta;
-        `average`: what makes each tensor its mean over the processes that share a batch."""
-        self.model, self.config, self.penalty, self.average = model, config, penalty, average
-        self.weights, self.scores = model.weight_parameters(), model.architecture_parameters()
-        self.optimizer = torch.optim.Adam(self.weights, lr=config.lr, fused=True)
-        decay = (
-            self.weight_decay
-            if config.architecture_weight_decay is None
-            else config.architecture_weight_decay
-        )
-        self.architecture_optimizer = (
-            torch.optim.Adam(self.scores, lr=config.lr, weight_decay=decay, fused=True)
-            if self.scores
-            else None
-        )
-
-    def begin(self) -> None:
-        """Set alpha and beta as the search begins with them: as the network has them."""
-
-    def begin_epoch(self, epoch: int) -> None:
-        """What changes once an epoch (0 first), before its first step: the temperature."""
-        before, now = (
-            self.config.temperature_at(epoch - 1) if epoch else 1.0,
-            self.config.temperature_at(epoch),
-        )
-        if before != now:
-            with torch.no_grad():
-                for scores in self.scores:
-                    scores.mul_(before / now)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Learning rates, and whether alpha and beta are frozen, are those of an epoch."""
-        _set_lr(self.optimizer, self.config.lr_at(epoch))
-        rate = self.config.architecture_lr or self.architecture_lr or self.config.lr
-        drops = self.config.architecture_lr_drops
-        if self.architecture_lr_drops if drops is None else drops:
-            rate *= self.config.lr_at(epoch) / self.config.lr
-        if self.architecture_optimizer is not None:
-            _set_lr(self.architecture_optimizer, rate / self.config.temperature_at(epoch))
-        for scores in self.scores:
-            scores.requires_grad_(epoch >= self.config.warmup)
-
-    def step(
-        self,
-        forward: Callable[[Tensor], Tensor],
-        train: Examples,
-        held_out: Examples | None,
-        number: int,
-    ) -> Tensor:
-        """Training step `number` (0 first) by a batch, and another of people held out; returns the batch's loss before
-        it. `forward`: normalised images -> score maps."""
-        self._zero_grad()
-        loss = self._backward(forward, train)
-        if self._searching:
-            self._add_penalty()
-            self.architecture_optimizer.step()
-        self.optimizer.step()
-        return loss
-
-    def state_dict(self) -> dict:
-        own = {"weights": self.optimizer.state_dict()}
-        if self.architecture_optimizer is not None:
-            own["architecture"] = self.architecture_optimizer.state_dict()
-        return own
-
-    def load_state_dict(self, state: dict) -> None:
-        self.optimizer.load_state_dict(state["weights"])
-        if self.architecture_optimizer is not None:
-            self.architecture_optimizer.load_state_dict(state["architecture"])
-
-    @property
-    def _searching(self) -> bool:
-        return any(scores.requires_grad for scores in self.scores)
-
-    def _zero_grad(self) -> None:
-        self.optimizer.zero_grad()
-        for scores in self.scores:
-            scores.grad = None
-
-    def _backward(
-        self,
-        forward: Callable[[Tensor], Tensor],
-        examples: Examples,
-        by: Sequence[Tensor] | None = None,
-    ) -> Tensor:
-        """Add the gradients of the mean loss (by some parameters alone), part by part where they are accumulated, to
-        none; returns the loss. Both, and running means and variances, are then those of all who share the batch."""
-        parts, total = examples.parts(self.config.accumulate), []
-        for part in parts:
-            share = len(part.images) / len(examples.images)
-            loss = heatmap_loss(forward(part.images), part.target, part.visibility) * share
-            loss.backward(inputs=by)
-            total.append(loss.detach())
-        mean = torch.stack(total).sum()
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        self.average(
-            [*gradients, *(b for b in self.model.buffers() if b.is_floating_point()), mean]
-        )
-        return mean
-
-    def _add_penalty(self) -> None:
-        if self.penalty is not None:
-            self.penalty().backward()
-
-
-class Random(Synchronous):
-    """alpha and beta are drawn from N(0, 1) and stay; w alone is trained (the paper's baseline)."""
-
-    def begin(self) -> None:
-        with torch.no_grad():
-            for number, fabric in enumerate(self.model.fabrics().values()):
-                drawn = Architecture.random(fabric.spec, seed=1000 * self.config.seed + number)
-                fabric.alpha.copy_(drawn.alpha)
-                fabric.beta.copy_(drawn.beta)
-
-    def set_epoch(self, epoch: int) -> None:
-        super().set_epoch(epoch)
-        for scores in self.scores:
-            scores.requires_grad_(False)
-
-
-class FirstOrder(Synchronous):
-    """alpha and beta follow the gradient on people held out, w that on the others, in turn (DARTS, first order)."""
-
-    held_out = 0.5
-    architecture_lr = 3e-3
-    architecture_lr_drops = False
-    weight_decay = 1e-3
-
-    def step(
-        self,
-        forward: Callable[[Tensor], Tensor],
-        train: Examples,
-        held_out: Examples | None,
-        number: int,
-    ) -> Tensor:
-        if self._searching:
-            self.architecture_gradient(forward, train, held_out)
-            self._add_penalty()
-            self.architecture_optimizer.step()
-        self._zero_grad()
-        loss = self._backward(forward, train)
-        self.optimizer.step()
-        return loss
-
-    def architecture_gradient(
-        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples
-    ) -> None:
-        """Set the gradient that alpha and beta follow; neither w nor running means and variances move."""
-        self._zero_grad()
-        with batch_norms_kept(self.model):
-            self._held_out_gradient(forward, train, held_out)
-
-    def _held_out_gradient(
-        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples
-    ) -> None:
-        self._backward(forward, held_out, self.scores)
-
-
-class SecondOrder(FirstOrder):
-    """As first order, but by the gradient after a step of w (DARTS): alpha and beta follow L_val(w - xi * dL_train/dw),
-    the mixed second derivative by a finite difference.
-
-    A ReLU has a kink in every pixel: the difference is that of a smoothed network, and on small ones far from the exact
-    derivative unless the radius is tiny.
-    """
-
-    radius = _RADIUS
-
-    def _held_out_gradient(
-        self, forward: Callable[[Tensor], Tensor], train: Examples, held_out: Examples
-    ) -> None:
-        rate = self.optimizer.param_groups[0]["lr"]  # xi
-        kept = [w.detach().clone() for w in self.weights]
-        try:
-            self._backward(forward, train, self.weights)
-            self._move(kept, [w.grad for w in self.weights], -rate)  # w'
-            self._zero_grad()
-            self._backward(forward, held_out)
-            # v, taken at w'
-            direct, direction = (
-                [s.grad for s in self.scores],
-                [w.grad for w in self.weights],
-            )
-            length = torch.stack([d.norm() for d in direction if d is not None]).norm()
-            # nobody labelled: no gradient
-            radius = self.radius / length.clamp(min=torch.finfo(length.dtype).tiny)
-            self._move(kept, direction, radius)
-            above = self._scores_gradient(forward, train)
-            self._move(kept, direction, -radius)
-            below = self._scores_gradient(forward, train)
-        finally:
-            self._move(kept, [None] * len(kept), 0.0)
-        self._zero_grad()
-        for scores, straight, plus, minus in zip(self.scores, direct, above, below, strict=True):
-            scores.grad = straight - rate * (plus - minus) / (2 * radius)
-
-    def _scores_gradient(
-        self, forward: Callable[[Tensor], Tensor], examples: Examples
-    ) -> list[Tensor | None]:
-        self._zero_grad()
-        self._backward(forward, examples, self.scores)
-        return [scores.grad for scores in self.scores]
-
-    @torch.no_grad()
-    def _move(
-        self, start: Sequence[Tensor], direction: Sequence[Tensor | None], length: float | Tensor
-    ) -> None:
-        """w = start + length * direction, always from the copy: nothing is left over."""
-        for w, kept, d in zip(self.weights, start, direction, strict=True):
-            w.copy_(kept if d is None else kept + length * d)
-
-
-class Gumbel(Synchronous):
-    """Each step draws from the concrete distribution of softmax(alpha), softmax(beta) (SNAS): as the temperature falls
-    the drawn network becomes a discrete one, and so does what is evaluated, without noise."""
-
-    def step(
-        self,
-        forward: Callable[[Tensor], Tensor],
-        train: Examples,
-        held_out: Examples | None,
-        number: int,
-    ) -> Tensor:
-        temperature = self.config.temperature_at(self._epoch)
-        with contextlib.ExitStack() as drawn:
-            for place, fabric in enumerate(self.model.fabrics().values()):
-                noise = generator(self.config.seed, number, place, _DRAWS)
-                own = fabric.architecture
-                noisy = (s + torch.from_numpy(noise.gumbel(size=tuple(s.shape))).to(s) / temperature
-                         for s in (own.alpha, own.beta))  # fmt: skip
-                drawn.enter_context(fabric.mixed_by(Architecture(*noisy)))
-            return super().step(forward, train, held_out, number)
-
-    def set_epoch(self, epoch: int) -> None:
-        super().set_epoch(epoch)
-        self._epoch = epoch
-
-
-def _set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-
-
-# Strategies by name. To add one, add a class and a line.
-STRATEGIES: dict[str, type[Synchronous]] = {
-    "synchronous": Synchronous,
-    "random": Random,
-    "first_order": FirstOrder,
-    "second_order": SecondOrder,
-    "gumbel": Gumbel,
+# Strategies by name. To add one, add a line.
+STRATEGIES: dict[str, Strategy] = {
+    "synchronous": Strategy(joint_update),
+    "random": Strategy(joint_update, draw_normal_logits, trains_architecture=False),
+    "first_order": Strategy(functools.partial(alternating_update, validation_gradient), **_DARTS),
+    "second_order": Strategy(functools.partial(alternating_update, unrolled_gradient), **_DARTS),
+    "gumbel": Strategy(joint_update, sample=gumbel_sample),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 from posenfs.data.datasets.catalogue import home
 from posenfs.messages import unknown_entry
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run, runs_home
+from posenfs.search.run_dir import RunDir, runs_home
 from posenfs.study.executors import Engine, Job
 from posenfs.study.experiments import TABLES, Profile, experiment_of
 from posenfs.study.results import DataFingerprints, collect, fingerprint, read_results, write_result
@@ -38,9 +38,9 @@ class Planned:
         return f"{table} {row}, seed {self.experiment.training.seed}"
 
     @property
-    def run(self) -> Run:
+    def run(self) -> RunDir:
         """Its run directory."""
-        return Run(runs_home() / self.experiment.name)
+        return RunDir(runs_home() / self.experiment.name)
 
 
 def plan(

@@ -5,8 +5,10 @@ The network computes in float64.
 
 import contextlib
 import copy
+import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
@@ -19,12 +21,34 @@ from posenfs.body.parts import Part
 from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
-from posenfs.search._legacy import legacy
-from posenfs.search.configuration import TrainingConfig
-from posenfs.search.experiment import Experiment
-from posenfs.search.strategies import STRATEGIES, Examples, FirstOrder, SecondOrder, Synchronous
+from posenfs.search.configuration import SearchConfig, TrainingConfig
+from posenfs.search.context import SearchContext
+from posenfs.search.strategies import (
+    STRATEGIES,
+    Gradient,
+    Strategy,
+    architecture_gradient,
+    unrolled_gradient,
+    validation_gradient,
+    with_defaults,
+)
 
-_Strategy = TypeVar("_Strategy", bound=Synchronous)
+
+@dataclass(frozen=True)
+class TinyBatch:
+    """A batch of normalised images [B, 3, H, W], targets [B, K, h, w] and visibility [B, K]."""
+
+    images: Tensor
+    target: Tensor
+    visibility: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def chunk(self, chunks: int) -> list["TinyBatch"]:
+        """Split the batch into at most `chunks` batches."""
+        columns = [t.chunk(chunks) for t in (self.images, self.target, self.visibility)]
+        return [TinyBatch(*tensors) for tensors in zip(*columns, strict=True)]
 
 
 class TinyBackbone(nn.Module):
@@ -82,8 +106,8 @@ def tiny_network(seed: int = 0) -> PoseNFS:
     return model.train()
 
 
-def tiny_examples(seed: int, count: int = 3) -> Examples:
-    """Return noise as training examples for `tiny_network`.
+def tiny_batch(seed: int, count: int = 3) -> TinyBatch:
+    """Return noise as a training batch for `tiny_network`.
 
     Args:
         seed: Seed of the noise.
@@ -92,11 +116,11 @@ def tiny_examples(seed: int, count: int = 3) -> Examples:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(count, 3, 32, 32, generator=generator, dtype=torch.float64)
     target = torch.rand(count, 3, 8, 8, generator=generator, dtype=torch.float64)
-    return Examples(images, target, torch.tensor([[2, 1, 0]] * count))
+    return TinyBatch(images, target, torch.tensor([[2, 1, 0]] * count))
 
 
 def exact_gradient(
-    model: PoseNFS, train: Examples, held_out: Examples, rate: float
+    model: PoseNFS, train: TinyBatch, held_out: TinyBatch, rate: float
 ) -> tuple[Tensor, ...]:
     """Return d L_val(w - rate * dL_train(w, a) / dw, a) / da for the logits a.
 
@@ -104,8 +128,8 @@ def exact_gradient(
 
     Args:
         model: The network; it is not changed.
-        train: Examples of the training loss.
-        held_out: Examples of the architecture-validation loss.
+        train: TinyBatch of the training loss.
+        held_out: TinyBatch of the architecture-validation loss.
         rate: Learning rate of w.
     """
     model = copy.deepcopy(model)
@@ -134,19 +158,20 @@ def gradient_errors(
     Returns:
         A row for each gradient; a column for the network with ReLU and with softplus.
     """
-    model, train, held_out = tiny_network(), tiny_examples(1), tiny_examples(2)
+    model, train, held_out = tiny_network(), tiny_batch(1), tiny_batch(2)
     rows = []
     for activation in ("softplus", "ReLU"):
         with Smooth() if activation == "softplus" else contextlib.nullcontext():
             exact = _flat(exact_gradient(model, train, held_out, rate))
-            for kind, radius in [(FirstOrder, None), *((SecondOrder, radius) for radius in radii)]:
-                strategy = _start(kind, model, rate)
-                if isinstance(strategy, SecondOrder):
-                    strategy.radius = radius
-                strategy.architecture_gradient(model, train, held_out)
-                gradient = _flat([s.grad for s in strategy.scores if s.grad is not None])
-                error = float((gradient - exact).norm() / exact.norm())
-                name = "first order" if radius is None else f"second order, radius {radius:g}"
+            gradients: dict[str, Gradient] = {"first order": validation_gradient}
+            for radius in radii:
+                gradient = functools.partial(unrolled_gradient, radius=radius)
+                gradients[f"second order, radius {radius:g}"] = gradient
+            for name, gradient in gradients.items():
+                context = tiny_context(model, rate)
+                architecture_gradient(gradient, context, train, held_out)
+                approximate = _flat([p.grad for p in context.logits if p.grad is not None])
+                error = float((approximate - exact).norm() / exact.norm())
                 rows.append({"activation": activation, "gradient": name, "relative error": error})
     table = pd.DataFrame(rows)
     pivot = table.pivot(index="gradient", columns="activation", values="relative error")
@@ -161,10 +186,10 @@ def movements() -> pd.DataFrame:
     while alpha and beta are fixed.
     """
     rows = {}
-    for name, kind in STRATEGIES.items():
-        if not kind.held_out:
+    for name, strategy in STRATEGIES.items():
+        if not strategy.validation_split:
             continue
-        before, after = _architecture_step(kind)
+        before, after = _architecture_step(strategy)
         logits = [key for key in before if key.endswith((".alpha", ".beta"))]
         running = [key for key in before if "running" in key]
         w = [key for key, _ in tiny_network().named_parameters() if key not in logits]
@@ -173,39 +198,54 @@ def movements() -> pd.DataFrame:
             title: max(float((after[key] - before[key]).abs().max()) for key in keys)
             for title, keys in groups.items()
         }
-        difference = _weights_after_steps(kind, 2) - _weights_after_steps(kind, 3)
+        difference = _weights_after_steps(strategy, 2) - _weights_after_steps(strategy, 3)
         rows[name] = row | {"w, others held out": float(difference.abs().max())}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("architecture step of")
 
 
-def _architecture_step(kind: type[_Strategy]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def tiny_context(
+    model: PoseNFS, rate: float = 1e-3, strategy: Strategy = STRATEGIES["first_order"]
+) -> SearchContext[TinyBatch]:
+    """Return the context of a search of `tiny_network` in its first epoch.
+
+    Args:
+        model: The network.
+        rate: Learning rate of w.
+        strategy: The strategy, whose defaults it has.
+    """
+
+    def compute_loss(batch: TinyBatch) -> Tensor:
+        return heatmap_loss(model(batch.images), batch.target, batch.visibility)
+
+    training = TrainingConfig(batch_size=3, lr=rate)
+    search = with_defaults(SearchConfig(), strategy)
+    context = SearchContext(model, training, search, compute_loss)
+    context.set_epoch(0)
+    return context
+
+
+def _architecture_step(strategy: Strategy) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the state of a network before and after its architecture step."""
     model = tiny_network()
-    strategy = _start(kind, model)
+    context = tiny_context(model, strategy=strategy)
     before, after = _copy(model), {}
 
     def keep(*_: object) -> None:
         after.update(_copy(model))
 
-    strategy.architecture_optimizer.register_step_post_hook(keep)
-    strategy.step(model, tiny_examples(1), tiny_examples(2), 0)
+    context.logit_optimizer.register_step_post_hook(keep)
+    strategy.step(context, tiny_batch(1), tiny_batch(2), 0)
     return before, after
 
 
-def _weights_after_steps(kind: type[_Strategy], held_out_seed: int) -> Tensor:
+def _weights_after_steps(strategy: Strategy, held_out_seed: int) -> Tensor:
     """Return w after two steps in which alpha and beta are fixed."""
     model = tiny_network()
-    strategy = _start(kind, model)
-    strategy.architecture_optimizer.param_groups[0]["lr"] = 0.0
+    context = tiny_context(model, strategy=strategy)
+    context.logit_optimizer.param_groups[0]["lr"] = 0.0
     for number in range(2):
-        strategy.step(model, tiny_examples(number), tiny_examples(held_out_seed), number)
+        strategy.step(context, tiny_batch(number), tiny_batch(held_out_seed), number)
     return _flat(model.weight_parameters())
-
-
-def _start(kind: type[_Strategy], model: PoseNFS, rate: float = 1e-3) -> _Strategy:
-    strategy = kind(model, legacy(Experiment(training=TrainingConfig(batch_size=3, lr=rate))))
-    strategy.set_epoch(0)
-    return strategy
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 from posenfs.data.datasets.catalogue import data_root, source_of
 from posenfs.data.sample import DataError
 from posenfs.evaluation.seeds import spread
-from posenfs.search.run_dir import RunError
+from posenfs.search.checkpoints import RunError
 from posenfs.study.ablation import Planned, ablate, plan, state_of
 from posenfs.study.calibration import LoadMeter
 from posenfs.study.executors import LocalEngine, RayEngine

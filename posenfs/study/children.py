@@ -16,8 +16,8 @@ import torch
 from posenfs.data.datasets.catalogue import open_data
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Annotations, normalise
-from posenfs.evaluation.metrics import metric_title, primary_metric
-from posenfs.evaluation.predict import evaluate, predict
+from posenfs.evaluation.metrics import evaluate, metric_title, primary_metric
+from posenfs.evaluation.prediction import predict
 from posenfs.messages import note
 from posenfs.model.architecture import Genotype
 from posenfs.model.cost import measured_cost
@@ -25,7 +25,7 @@ from posenfs.model.network import PoseNetwork
 from posenfs.search.build import derive
 from posenfs.search.experiment import Experiment
 from posenfs.search.provenance import find_device
-from posenfs.search.run_dir import Run, find_run
+from posenfs.search.run_dir import RunDir, find_run
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
 
@@ -38,7 +38,7 @@ _BATCHES = 50  # running means of momentum 0.1 then hold 0.5 % of their old valu
 
 
 def child_experiment(
-    parent: Run, genotypes: Mapping[str, Genotype], start: Start, epochs: int | None = None
+    parent: RunDir, genotypes: Mapping[str, Genotype], start: Start, epochs: int | None = None
 ) -> Experiment:
     """Return the experiment that trains the discrete child of a run.
 
@@ -60,7 +60,7 @@ def child_experiment(
     )
 
 
-def _soft(parent: Run) -> PoseNetwork:
+def _soft(parent: RunDir) -> PoseNetwork:
     status = parent.status()
     if status.get("state") != "finished":
         raise ValueError(
@@ -73,7 +73,7 @@ def _soft(parent: Run) -> PoseNetwork:
 
 
 def parent_and_child(
-    parent: str | Path | Run,
+    parent: str | Path | RunDir,
     starts: Sequence[Start] = ("weights", "scratch"),
     epochs: int | None = None,
     device: str = "auto",
@@ -104,7 +104,7 @@ def parent_and_child(
         RunError: There is no such run.
         ValueError: The run has no child.
     """
-    parent = parent if isinstance(parent, Run) else find_run(parent)
+    parent = parent if isinstance(parent, RunDir) else find_run(parent)
     soft, experiment, found = _soft(parent), parent.experiment(), find_device(device)
     genotypes, with_zero = soft.genotypes(zero), soft.genotypes()
     experiments = {start: child_experiment(parent, genotypes, start, epochs) for start in starts}

@@ -1,12 +1,14 @@
 """Paired comparison of two runs on the same people."""
 
 from posenfs.data.datasets.catalogue import skeleton_of
-from posenfs.evaluation.metrics import counted_keypoints, metric_title
+from posenfs.evaluation.metrics import metric_title
+from posenfs.evaluation.pck import counted_keypoints
 from posenfs.evaluation.stats import Comparison, compare_pck
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir
 
 
-def compare_runs(run: Run, other: Run) -> tuple[Comparison, str]:
+def compare_runs(run: RunDir, other: RunDir) -> tuple[Comparison, str]:
     """Compare the scores of two runs from the stored errors of each person.
 
     The interval describes the variation over people, not over seeds.
@@ -40,7 +42,7 @@ def compare_runs(run: Run, other: Run) -> tuple[Comparison, str]:
     ), metric_title(metrics[0])
 
 
-def _interval(run: Run) -> dict:
+def _interval(run: RunDir) -> dict:
     found = run.metrics().get("interval")
     if found is None:
         raise RunError(f"{run.name} has no result yet; finish it: posenfs resume {run.argument}")

@@ -20,7 +20,8 @@ from posenfs.model.latency import measure_latency
 from posenfs.model.memory import training_memory
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
-from posenfs.search.run_dir import RunError, find_run
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import find_run
 from posenfs.search.saved_models import load_model
 
 _MPII_SIZE, _COCO_SIZE = ImageSize(256, 256), ImageSize(384, 288)

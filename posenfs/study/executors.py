@@ -18,8 +18,9 @@ import torch
 
 from posenfs.messages import error_reason
 from posenfs.plugins import VARIABLE
+from posenfs.search.checkpoints import RunError
 from posenfs.search.detached import send
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.study.sweep import KernelDied, NotebookError, run_notebook
 
 LOG = "notebook.log"  # in the run's folder: the output of its process
@@ -88,7 +89,7 @@ def execute(
     os.chdir(where)
     if plugins is not None:  # the processes of a cluster do not inherit the environment
         os.environ[VARIABLE] = plugins
-    run = Run(folder)
+    run = RunDir(folder)
     deadline = time.monotonic() + _GRACE
     # The kernel of a killed process ends a moment after it.
     while run.in_use() and time.monotonic() < deadline:
@@ -245,7 +246,7 @@ class RayEngine:
         """See Engine."""
         runs = []
         for task, job in self._running.items():
-            run = Run(job.folder)
+            run = RunDir(job.folder)
             runs.append(run)
             if run.in_use():
                 # A command file lets the run save its state, which a cancelled task cannot do.
@@ -283,7 +284,7 @@ def _failure(job: Job, code: int) -> str:
     """Return why a process failed: the error in the run's status, or the last line of the log."""
     if code < 0:
         return f"killed by signal {-code}, {_ATTEMPTS} times"
-    error = Run(job.folder).status().get("error")
+    error = RunDir(job.folder).status().get("error")
     if error:
         return error
     lines = (job.folder / LOG).read_text().strip().splitlines() or [""]

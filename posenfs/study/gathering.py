@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas
 
 from posenfs.evaluation.metrics import metric_title
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 
 COLUMNS = (
     "run",
@@ -25,7 +25,7 @@ COLUMNS = (
 )
 
 
-def runs_table(runs: Sequence[Run]) -> pandas.DataFrame:
+def runs_table(runs: Sequence[RunDir]) -> pandas.DataFrame:
     """Return a row for each run, with COLUMNS; unknown values are None.
 
     The score is in percent; the age is in hours since the run's last update.
@@ -36,7 +36,7 @@ def runs_table(runs: Sequence[Run]) -> pandas.DataFrame:
     return pandas.DataFrame([_row(run) for run in runs], columns=list(COLUMNS))
 
 
-def _row(run: Run) -> dict:
+def _row(run: RunDir) -> dict:
     try:
         experiment = run.experiment()
     except ValueError:  # a run of another version, or a damaged one, must not hide the others

@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import parts_of
-from posenfs.evaluation.seeds import least_difference, seeds_needed
+from posenfs.evaluation.power import least_difference, seeds_needed
 from posenfs.model.cost import measured_cost
 from posenfs.model.memory import training_memory
 from posenfs.search.build import build_model

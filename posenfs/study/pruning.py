@@ -16,8 +16,8 @@ from posenfs.data.geometry import ImageSize
 from posenfs.data.images import exclude_broken_images
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import Annotations, DataError, normalise
-from posenfs.evaluation.metrics import metric_title, primary_metric, without_nan
-from posenfs.evaluation.predict import evaluate, predict
+from posenfs.evaluation.metrics import evaluate, metric_title, nan_to_none, primary_metric
+from posenfs.evaluation.prediction import predict
 from posenfs.messages import note
 from posenfs.model.cost import measured_cost
 from posenfs.model.network import PoseNFS
@@ -191,7 +191,7 @@ def _accuracy(
     metric, values = primary_metric(people), []
     for model in (saved.model, pruned):
         predictions = predict_as_run(model, saved.experiment, people, device, progress=progress)
-        values.append(without_nan(evaluate(predictions, people)[0])[metric])
+        values.append(nan_to_none(evaluate(predictions, people)[0])[metric])
     return Accuracy(metric, len(people), *values)
 
 

@@ -17,9 +17,10 @@ import torch
 from posenfs.data.datasets.catalogue import DataSpec, home, open_data
 from posenfs.data.files import write_atomic
 from posenfs.model.architecture import Architecture
+from posenfs.search.checkpoints import RunError
 from posenfs.search.configuration import CheckpointConfig, RuntimeConfig
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.run_dir import RunDir
 
 # Increase a version when the same experiment on the same data gives other numbers.
 NUMERICS = 1  # of PoseNFS
@@ -136,7 +137,7 @@ def fingerprint(experiment: Experiment, data: Mapping[str, str | None]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def collect(run: Run, own: str, data: Mapping[str, str | None]) -> dict:
+def collect(run: RunDir, own: str, data: Mapping[str, str | None]) -> dict:
     """Return the result of a finished run.
 
     Args:
@@ -174,7 +175,7 @@ def collect(run: Run, own: str, data: Mapping[str, str | None]) -> dict:
     }
 
 
-def _last_architectures(run: Run) -> dict[str, dict[str, list]]:
+def _last_architectures(run: RunDir) -> dict[str, dict[str, list]]:
     _, architectures = run.architectures()
     return {
         name: {
@@ -200,7 +201,7 @@ def _loss_curve(rows: list[dict]) -> list[list]:
     return curve
 
 
-def training_time(run: Run) -> dict:
+def training_time(run: RunDir) -> dict:
     """Return how long a run trained, and where.
 
     Args:

@@ -10,8 +10,9 @@ from posenfs.data.datasets.coco_detections import annotations_of_images
 from posenfs.data.datasets.mpii_release import find_release, read_release
 from posenfs.data.files import check_output_file
 from posenfs.data.sample import Annotations, DataError
-from posenfs.evaluation.predict import Predictions, coco_results, predict
-from posenfs.evaluation.scoring import rescored
+from posenfs.evaluation.coco import coco_results
+from posenfs.evaluation.oks import rescore_results
+from posenfs.evaluation.prediction import Predictions, predict
 from posenfs.evaluation.submission import (
     check_coco_name,
     write_coco_submission,
@@ -92,7 +93,7 @@ def submit_coco(
     people = annotations_of_images(info, images, detections)
     predictions = _predict(saved, people, output, device, workers, progress)
     poses = coco_results(predictions, people)
-    results = rescored(poses, COCO.oks_sigmas, aspect=predictions.aspect)
+    results = rescore_results(poses, COCO.oks_sigmas, aspect=predictions.aspect)
     write_coco_submission(output, results)
     return len(results)
 

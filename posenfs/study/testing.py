@@ -11,13 +11,14 @@ from posenfs.data.datasets.catalogue import DataSpec, read_split, skeleton_of
 from posenfs.data.images import exclude_broken_images
 from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.metrics import (
-    metric_name,
+    errors_by_measure,
+    evaluate,
     metric_title,
-    pck,
+    nan_to_none,
     primary_distance_metric,
-    without_nan,
 )
-from posenfs.evaluation.predict import Predictions, all_errors, evaluate, predict
+from posenfs.evaluation.pck import metric_name, pck
+from posenfs.evaluation.prediction import Predictions, predict
 from posenfs.messages import note
 from posenfs.model.network import PoseNetwork
 from posenfs.search.experiment import Experiment
@@ -85,10 +86,10 @@ def evaluate_model(
         decoding,
     )
     metrics, _ = evaluate(predictions, people)
-    errors = all_errors(predictions, people)
+    errors = errors_by_measure(predictions, people)
     train = people if split == "train" else _training_people(data, progress)
     measured = result(
-        without_nan(metrics),
+        nan_to_none(metrics),
         errors.__getitem__,
         train,
         people,

@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from posenfs.data.sample import Annotations
-from posenfs.evaluation.metrics import pck_curve
+from posenfs.evaluation.pck import pck_curve
 from posenfs.evaluation.stats import pck_interval
 from posenfs.viz.curves import layout
 

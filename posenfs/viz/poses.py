@@ -18,7 +18,7 @@ from posenfs.body.skeleton import Skeleton
 from posenfs.data.geometry import ImageSize, heatmap_to_crop, image_to_crop
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import Annotations
-from posenfs.evaluation.predict import keypoint_vectors, predict, score_maps
+from posenfs.evaluation.prediction import keypoint_vectors, predict, score_maps
 from posenfs.messages import plain_name
 from posenfs.model.network import evaluating
 from posenfs.viz.stick_body import SIDE_COLOURS, side_of

@@ -18,9 +18,9 @@ from posenfs.data.images import list_images, readable_images
 from posenfs.data.sample import Annotations, DataError, load_image
 from posenfs.evaluation.detections import BoxSource
 from posenfs.evaluation.oks import rescore
-from posenfs.evaluation.predict import Predictions, predict
+from posenfs.evaluation.prediction import Predictions, predict
 from posenfs.search.provenance import find_device
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import load_model
 from posenfs.viz.poses import draw_on_image
 
@@ -108,7 +108,7 @@ class PredictionSummary:
 
 def predict_images(
     paths: Sequence[Path],
-    model: str | Path | Run,
+    model: str | Path | RunDir,
     output: Path,
     boxes: BoxSource | None = None,
     rule: DrawingRule | None = None,

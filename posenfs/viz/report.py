@@ -15,7 +15,8 @@ from plotly.offline import get_plotlyjs
 from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import check_output_file, write_atomic
 from posenfs.search.build import TENSORS
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.study.experiments import TABLES
 from posenfs.study.sweep import parse_parameters, read_notebook, run_notebook
 from posenfs.viz.run_summary import run_summary
@@ -97,7 +98,7 @@ def write_report(notebook: Path, target: Path) -> Path:
     # With the state of widgets the page would download their code; it shows static images.
     content.metadata.pop("widgets", None)
     if (notebook.parent / "config.json").is_file():
-        summary = run_summary(Run(notebook.parent))
+        summary = run_summary(RunDir(notebook.parent))
         content.cells.insert(1, nbformat.v4.new_markdown_cell(summary))
     preprocessors = [CoalesceStreamsPreprocessor, RenderOutputs, FoldParameters, _WITHOUT_LIVE]
     exporter = HTMLExporter(preprocessors=preprocessors, embed_images=True)
@@ -151,7 +152,7 @@ def report_table(table: str, output: Path | None = None, parameters: Sequence[st
 RUN_NOTEBOOK = "run_page.ipynb"  # shows a run from the files of its folder
 
 
-def report_run(run: Run, output: Path | None = None) -> Path:
+def report_run(run: RunDir, output: Path | None = None) -> Path:
     """Execute the notebook that shows a run from its folder, and write its page.
 
     Args:
@@ -167,9 +168,9 @@ def report_run(run: Run, output: Path | None = None) -> Path:
         FileNotFoundError: The notebook is missing, e.g. outside the project's folder.
         NotebookError: A cell failed.
     """
-    run.check_searched()
+    run.check_is_run()
     run.experiment()
-    if not (run.folder / TENSORS).is_file() and not run.checkpoints():
+    if not (run.folder / TENSORS).is_file() and not run.checkpoints.steps():
         raise RunError(
             f"{run.folder} has no weights yet ({run.state()}): there is nothing to show before the "
             f"end of its first epoch; `posenfs status {run.name}` shows its progress"

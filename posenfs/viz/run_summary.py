@@ -5,15 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from posenfs.evaluation.metrics import metric_title
 from posenfs.messages import many, plain_name
 from posenfs.model.architecture import Architecture
-from posenfs.model.collapse import CollapseSigns, warnings
+from posenfs.model.collapse import CollapseSigns, collapse_warnings
 from posenfs.model.cost import Cost
 from posenfs.model.space import Sources
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.study.results import training_time
 from posenfs.viz.operation_bars import operation_name
 
 
-def run_summary(run: Run) -> str:
+def run_summary(run: RunDir) -> str:
     """Summarise a run from the files of its folder.
 
     Args:
@@ -26,7 +26,7 @@ def run_summary(run: Run) -> str:
     return "\n\n".join(_paragraphs(run))
 
 
-def _paragraphs(run: Run) -> Iterator[str]:
+def _paragraphs(run: RunDir) -> Iterator[str]:
     status, metrics = run.status(), run.metrics()
     state = run.state(status)
     if state != "finished":
@@ -38,7 +38,7 @@ def _paragraphs(run: Run) -> Iterator[str]:
     if architectures := _searched_architectures(run):
         yield f"**Answer.** {_choices(architectures, run.experiment().fabric.operations)}"
     signs = {plain_name(name): CollapseSigns(**values) for name, values in _last_signs(run).items()}
-    for warning in warnings(signs):
+    for warning in collapse_warnings(signs):
         yield f"**Warning.** {warning[0].upper()}{warning[1:]}."
     if metrics:
         yield f"**Result.** {_score(metrics)}"
@@ -46,7 +46,7 @@ def _paragraphs(run: Run) -> Iterator[str]:
         yield f"**How.** {_origin(run, metrics)}"
 
 
-def _last_signs(run: Run) -> dict[str, dict]:
+def _last_signs(run: RunDir) -> dict[str, dict]:
     """Return the signs of collapse of each fabric at the last evaluation that has them."""
     for row in reversed(run.history()):
         if row.get("architecture"):
@@ -54,11 +54,11 @@ def _last_signs(run: Run) -> dict[str, dict]:
     return {}
 
 
-def _searched_architectures(run: Run) -> dict[str, Architecture]:
+def _searched_architectures(run: RunDir) -> dict[str, Architecture]:
     """Return the last alpha and beta of each part; none for random or fixed architectures."""
     experiment = run.experiment()
     fixed = experiment.genotype is not None or experiment.search.strategy == "random"
-    if fixed or not run.architecture_files():
+    if fixed or not run.architecture_log.files():
         return {}
     _, architectures = run.architectures()
     return {
@@ -110,7 +110,7 @@ def _score(metrics: Mapping) -> str:
     return f"{sentence}."
 
 
-def _origin(run: Run, metrics: Mapping) -> str:
+def _origin(run: RunDir, metrics: Mapping) -> str:
     """Return a sentence with the settings, the training time and the cost of a run."""
     experiment, provenance, time = run.experiment(), run.provenance(), training_time(run)
     cost = Cost(metrics["params"], metrics["multiply_adds"])

@@ -8,7 +8,8 @@ import ipywidgets as widgets
 import pandas
 from IPython.display import FileLink
 
-from posenfs.search.run_dir import Run, RunError, list_runs
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir, list_runs
 from posenfs.study.comparing import compare_runs
 from posenfs.study.gathering import COLUMNS, runs_table
 from posenfs.study.sweep import NotebookError
@@ -35,7 +36,7 @@ class RunBrowser:
         runs: The runs to show; None for all runs of the runs folder.
     """
 
-    def __init__(self, runs: Sequence[Run] | None = None):
+    def __init__(self, runs: Sequence[RunDir] | None = None):
         self._given_runs = runs
         self.filter = widgets.Text(placeholder="filter: mpii finished", description="filter")
         self.sort_by = widgets.Dropdown(options=list(COLUMNS), value="age", description="sort by")
@@ -123,13 +124,13 @@ class RunBrowser:
             except (OSError, ValueError, NotebookError) as error:
                 self.message.value += error_html(str(error))
 
-    def _compare_scores(self, runs: Sequence[Run]) -> None:
+    def _compare_scores(self, runs: Sequence[RunDir]) -> None:
         if len(runs) == 2:
             difference, metric = compare_runs(*runs)
             text = f"{metric} of {runs[1].name} less that of {runs[0].name}: {difference}"
             self.facts.value = f"<p>{html.escape(text)}</p>"
 
-    def _compare_architectures(self, runs: Sequence[Run]) -> None:
+    def _compare_architectures(self, runs: Sequence[RunDir]) -> None:
         specs = RunContext(runs[0], runs[0].experiment()).specs
         if not specs:
             return

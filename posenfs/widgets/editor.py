@@ -19,7 +19,8 @@ from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import Sources
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.viz.fabric_graph import operation_name
 from posenfs.viz.graphs import draw_fabrics
@@ -76,7 +77,7 @@ class ArchitectureEditor:
         RunError: The run has no checkpoint.
     """
 
-    def __init__(self, search: Search | Run | str | Path, device: str = "auto"):
+    def __init__(self, search: Search | RunDir | str | Path, device: str = "auto"):
         self.driver = SearchController(search, device)
         run = self.driver.run
         self.subject = RunContext(run, self.driver.experiment, self.driver.search)
@@ -84,7 +85,7 @@ class ArchitectureEditor:
             raise ValueError(
                 f"nothing is searched in {run.folder}: there is no alpha or beta to edit"
             )
-        checkpoints = run.checkpoints()
+        checkpoints = run.checkpoints.steps()
         if not checkpoints:
             raise RunError(f"{run.folder} has no checkpoint yet: the end of an epoch writes one")
         self.step = checkpoints[-1]

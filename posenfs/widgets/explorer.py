@@ -19,10 +19,10 @@ from posenfs.data.heatmaps import DECODINGS
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.detections import whole_images
-from posenfs.evaluation.predict import keypoint_vectors, score_maps
+from posenfs.evaluation.prediction import keypoint_vectors, score_maps
 from posenfs.messages import plain_name
 from posenfs.model.network import PoseNetwork, PoseNFS
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
 from posenfs.viz.curves import layout
@@ -126,7 +126,7 @@ class HeatmapExplorer:
         RunError: The run has no checkpoint.
     """
 
-    def __init__(self, search: Search | Run | str | Path, data: DataSpec | None = None):
+    def __init__(self, search: Search | RunDir | str | Path, data: DataSpec | None = None):
         driver = SearchController(search)  # finds the run; no commands are sent
         experiment, opened = driver.experiment, driver.search
         if data is not None:

@@ -13,9 +13,10 @@ from IPython import get_ipython
 from IPython.display import HTML, DisplayHandle, display
 
 from posenfs.evaluation.metrics import metric_title
-from posenfs.search.detached import detach, follow
+from posenfs.search.checkpoints import RunError
+from posenfs.search.detached import DetachOptions, detach, follow
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.viz.graphs import draw_fabrics
 from posenfs.viz.stills import summary
@@ -63,7 +64,7 @@ class SearchPanel:
         RunError: There is no such run, or it holds another experiment.
     """
 
-    def __init__(self, search: Search | Experiment | Run | str | Path, device: str = "auto"):
+    def __init__(self, search: Search | Experiment | RunDir | str | Path, device: str = "auto"):
         self.driver = SearchController(search, device)
         self.run = self.driver.run
         self.following = RunReader(self.run)
@@ -84,7 +85,7 @@ class SearchPanel:
     def _build(self) -> None:
         driver = self.driver
         self.buttons = {
-            "run": button("Run", "play", "Run to the end", driver.go),
+            "run": button("RunDir", "play", "Run to the end", driver.go),
             "pause": button("Pause", "pause", "Pause after the current step", driver.pause),
             "step": button(
                 "Step", "step-forward", "One training step, then pause", lambda: driver.step(1)
@@ -319,12 +320,8 @@ class SearchPanel:
                 self.driver.search.finish()
             elif self.run.status().get("state") != "finished":
                 if not self.run.in_use():
-                    detach(
-                        self.subject.experiment,
-                        self.run.folder,
-                        self.driver.device,
-                        patience=math.inf,
-                    )
+                    options = DetachOptions(self.driver.device)
+                    detach(self.subject.experiment, self.run.folder, options, math.inf)
                 status = follow(self.run)
                 if status.get("state") != "finished":
                     raise RunError(

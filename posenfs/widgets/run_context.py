@@ -12,7 +12,7 @@ from posenfs.model.network import PoseNetwork
 from posenfs.model.space import FabricSpec
 from posenfs.search.build import build_model
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 
 
@@ -25,7 +25,7 @@ class RunContext:
         search: The open search whose data are used; without it the data are read from disk.
     """
 
-    def __init__(self, run: Run, experiment: Experiment, search: Search | None = None):
+    def __init__(self, run: RunDir, experiment: Experiment, search: Search | None = None):
         self.run, self.experiment, self._search = run, experiment, search
         self.parts = parts_of(self.experiment.data, self.experiment.parts)
         self.skeleton: Skeleton = skeleton_of(self.experiment.data)
@@ -69,5 +69,5 @@ class RunContext:
             RunError: The checkpoint cannot be read.
         """
         network = copy.deepcopy(self.network)
-        network.load_state_dict(self.run.load_checkpoint(checkpoint)["model"])
+        network.load_state_dict(self.run.checkpoints.load(checkpoint)["model"])
         return network

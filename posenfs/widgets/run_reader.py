@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from posenfs.model.architecture import Architecture
-from posenfs.search.run_dir import Run, RunError, join_architectures, read_architectures
+from posenfs.search.architecture_log import join_architectures, read_architectures
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir
 
 _OVERLAP = 256  # bytes before the read position that are compared to detect a rewritten file
 
@@ -22,7 +24,7 @@ class RunReader:
         run: The run to follow.
     """
 
-    def __init__(self, run: Run):
+    def __init__(self, run: RunDir):
         self.run = run
         self.status: dict = {}
         self.metrics: dict = {}
@@ -74,7 +76,7 @@ class RunReader:
         for name, value in (
             ("status", self.run.status()),
             ("metrics", self.run.metrics()),
-            ("checkpoints", self.run.checkpoints()),
+            ("checkpoints", self.run.checkpoints.steps()),
         ):
             if value != getattr(self, name):
                 setattr(self, name, value)
@@ -89,7 +91,7 @@ class RunReader:
     def _read_architectures(self) -> None:
         """Read the logged alpha and beta from the files that are new or modified."""
         files = {}
-        for path in self.run.architecture_files():
+        for path in self.run.architecture_log.files():
             with contextlib.suppress(FileNotFoundError):
                 files[path, path.stat().st_mtime_ns] = path
         if files.keys() == self._chunks.keys():
@@ -102,7 +104,7 @@ class RunReader:
         self._unreported.add("architectures")
 
 
-def last_architectures(run: Run) -> dict[str, Architecture]:
+def last_architectures(run: RunDir) -> dict[str, Architecture]:
     """Return the last logged alpha and beta of every fabric.
 
     Args:

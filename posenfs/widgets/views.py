@@ -12,14 +12,15 @@ from posenfs.data.datasets.catalogue import home
 from posenfs.evaluation.metrics import metric_title
 from posenfs.messages import plain_name
 from posenfs.model.architecture import Architecture
-from posenfs.model.collapse import CollapseSigns, warnings
+from posenfs.model.collapse import CollapseSigns, collapse_warnings
 from posenfs.model.cost import Cost, measured_cost
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS
 from posenfs.model.pruning import prune
 from posenfs.model.space import CellIndex, FabricSpec
+from posenfs.search.checkpoints import RunError
 from posenfs.search.detached import LOG
-from posenfs.search.run_dir import RunError, find_run, list_runs
+from posenfs.search.run_dir import find_run, list_runs
 from posenfs.viz.architectures import alpha_maps, beta_maps
 from posenfs.viz.canvas import Canvas
 from posenfs.viz.cell_graph import draw_cell
@@ -406,7 +407,7 @@ class LogView:
         architecture = row.get("architecture", {})
         signs = {name: CollapseSigns(**fields) for name, fields in architecture.items()}
         line = f"epoch {row['epoch']}, step {row['step']}{result}"
-        return [line, *(f"warning: {warning}" for warning in warnings(signs))]
+        return [line, *(f"warning: {warning}" for warning in collapse_warnings(signs))]
 
 
 def _last_lines(path: Path) -> list[str]:

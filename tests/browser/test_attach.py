@@ -1,6 +1,6 @@
 """A search in a process of its own outlives the page and the kernel, and is steered again from a new one."""
 
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 
 CELLS = [
     """from posenfs import *
@@ -16,9 +16,9 @@ def test_tab_and_kernel_come_and_go(lab, page):
     page.open(lab.write("far", CELLS))
     page.run_all()
     page.until(lambda word, step: word == "ready" and step == 0)
-    page.press("Run")
+    page.press("RunDir")
     page.until(lambda word, step: word == "running" and step > 3)
-    run = Run(lab.folder / "reports/runs/far")
+    run = RunDir(lab.folder / "reports/runs/far")
     process = run.status()["pid"]
     page.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")  # waited for
 
@@ -44,5 +44,5 @@ def test_tab_and_kernel_come_and_go(lab, page):
     page.until(lambda word, step: word == "paused" and step == held + 1)
     page.press("Stop")
     page.until(lambda word, step: word == "stopped" and step == held + 1)
-    assert run.checkpoints()[-1] == held + 1 and not run.in_use()
+    assert run.checkpoints.steps()[-1] == held + 1 and not run.in_use()
     assert page.elsewhere == [] and page.errors == []

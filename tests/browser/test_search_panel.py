@@ -1,6 +1,6 @@
 """The panel in real JupyterLab, by the page alone: what a person presses, and what a person then sees."""
 
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 
 SMALL = {
     "name": "seen", "train_images": 96, "valid_images": 12, "image_size": 64, "width": 2, "epochs": 8,
@@ -40,12 +40,12 @@ def zoom(page) -> str:
 RANGE = "() => document.querySelector('.js-plotly-plot').layout.xaxis.range.join()"
 
 
-def losses(run: Run) -> dict[int, float]:
+def losses(run: RunDir) -> dict[int, float]:
     return {row["step"]: row["loss"] for row in run.history() if "loss" in row}
 
 
 def test_a_search_is_run_held_stepped_rewound_and_stopped(lab, page):
-    run = Run(lab.folder / "reports/runs/seen")
+    run = RunDir(lab.folder / "reports/runs/seen")
     page.open(lab.put("04_search", **SMALL))
     page.run_all()
     page.until(lambda word, step: word == "ready" and step == 0)
@@ -70,7 +70,7 @@ def test_a_search_is_run_held_stepped_rewound_and_stopped(lab, page):
     page.until(lambda word, step: word == "paused" and step == 23)
     page.slider("at step").press("End")
     assert graph(page, 23) != old
-    page.press("Run")
+    page.press("RunDir")
     page.until(lambda word, step: word == "running" and step > 24)
     page.press("Pause")
     page.until(lambda word, step: word == "paused")
@@ -83,16 +83,16 @@ def test_a_search_is_run_held_stepped_rewound_and_stopped(lab, page):
     assert graph(page, 0) == old
     page.press("Rewind")
     page.until(lambda word, step: word == "paused" and step == 0)
-    page.press("Run")
+    page.press("RunDir")
     page.until(lambda word, step: word == "running" and step > held)
     page.press("Stop")
     page.until(lambda word, step: word == "stopped")
-    assert not page.enabled("Stop") and page.enabled("Run")
+    assert not page.enabled("Stop") and page.enabled("RunDir")
     after = losses(run)
     assert all(after[step] == loss for step, loss in before.items())
-    page.press("Run")
+    page.press("RunDir")
     page.until(lambda word, step: word == "finished" and step == 184)
-    assert not page.enabled("Stop") and not page.enabled("Run")
+    assert not page.enabled("Stop") and not page.enabled("RunDir")
     page.idle()
     page.page.locator(".jp-OutputArea-output svg").first.wait_for(state="attached")
     assert page.elsewhere == [] and page.errors == []

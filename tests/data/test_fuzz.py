@@ -17,7 +17,9 @@ from posenfs.data.datasets.custom import read_custom
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.images import image_fault
 from posenfs.data.sample import DataError, load_image
-from posenfs.evaluation.scoring import read_predictions, rescored, score_coco
+from posenfs.evaluation.oks import rescore_results
+from posenfs.evaluation.prediction_files import read_predictions
+from posenfs.evaluation.scoring import score_coco
 
 EXAMPLES = int(os.environ.get("POSENFS_FUZZ", "120"))  # per test; set thousands now and then
 BOUNDED = settings(
@@ -114,8 +116,8 @@ def test_damaged_results_and_detections(files, drawn, tmp_path, data):
     reads(with_detections, people, tmp_path / "rows.json")
     reads(score_coco, tmp_path / "rows.json", people.coco.path, True, 0.9)
     reads(read_predictions, tmp_path / "rows.json", people.skeleton.keypoints)
-    assert len(rescored(rows, people.skeleton.oks_sigmas)) == len(
-        rescored(rows, people.skeleton.oks_sigmas, None)
+    assert len(rescore_results(rows, people.skeleton.oks_sigmas)) == len(
+        rescore_results(rows, people.skeleton.oks_sigmas, None)
     )
 
 

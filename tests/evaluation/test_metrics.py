@@ -1,24 +1,20 @@
-"""PCKh and PCK against published numbers and plain loops."""
+"""Reported and primary metrics: published numbers, plain loops, and data without head sizes."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from posenfs.body.skeleton import COCO, MPII
+from posenfs.body.skeleton import COCO
 from posenfs.data.datasets.coco import read_coco
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
 from posenfs.evaluation.metrics import (
-    correct_share,
+    evaluate,
     metric_title,
-    normalised_errors,
-    pck,
-    pck_curve,
     primary_distance_metric,
     primary_metric,
-    torso_sizes,
 )
-from posenfs.evaluation.predict import Predictions, evaluate
+from posenfs.evaluation.prediction import Predictions
 
 HOURGLASS = {
     "pckh@0.5/head": 95.941, "pckh@0.5/shoulder": 94.684, "pckh@0.5/elbow": 88.529,
@@ -37,66 +33,6 @@ def test_hourglass_predictions_score_as_published(real):
     for name, expected in HOURGLASS.items():
         assert round(values[name], 3) == expected, name
     assert primary_metric(people) == "pckh@0.5" and errors.shape == (2958, 16)
-
-
-def test_pckh_equals_plain_loops():
-    random = np.random.default_rng(0)
-    errors = random.uniform(0, 1, (40, 16))
-    errors[random.random((40, 16)) < 0.2] = np.nan
-    values = correct_share(errors, MPII, "pckh", 0.3)
-    hits = total = 0
-    for person in errors:
-        for name, error in zip(MPII.keypoints, person, strict=True):
-            if name not in ("pelvis", "thorax") and not np.isnan(error):
-                total += 1
-                hits += error <= 0.3
-    assert values["pckh@0.3"] == pytest.approx(100 * hits / total)
-    knees = [100 * np.mean(errors[~np.isnan(errors[:, k]), k] <= 0.3) for k in (11, 12)]
-    assert values["pckh@0.3/knee"] == pytest.approx(np.mean(knees))
-
-
-def test_an_error_equal_to_the_threshold_is_correct():
-    errors = np.full((1, 16), 0.5)
-    assert correct_share(errors, MPII, "pckh", 0.5)["pckh@0.5"] == 100
-    assert correct_share(np.nextafter(errors, 1), MPII, "pckh", 0.5)["pckh@0.5"] == 0
-
-
-def test_errors_without_label_or_head_size_are_nan(drawn):
-    people = read_mpii(drawn, "valid")
-    sizes = people.head_sizes.copy()
-    sizes[0] = 0
-    errors = normalised_errors(people.keypoints_image + [3, 4], people, sizes)
-    assert np.isnan(errors[0]).all()
-    assert (np.isnan(errors[1:]) == (people.visibility[1:] == 0)).all()
-    np.testing.assert_allclose(np.nanmax(errors[1:], 1), 5 / sizes[1:])
-    with pytest.raises(ValueError, match=r"shape \(2, 16, 2\)"):
-        normalised_errors(np.zeros((2, 16, 2)), people, sizes)
-
-
-def test_pck_by_torso_equals_plain_loops(drawn):
-    people = read_mpii(drawn, "valid")
-    predicted = people.keypoints_image + np.random.default_rng(0).normal(
-        0, 8, people.keypoints_image.shape
-    )
-    hits = []
-    for truth, prediction, labelled in zip(
-        people.keypoints_image, predicted, people.visibility > 0, strict=True
-    ):
-        shoulder, hip = MPII.index("left_shoulder"), MPII.index("right_hip")
-        if labelled[shoulder] and labelled[hip]:
-            torso = np.hypot(*(truth[shoulder] - truth[hip]))
-            hits += [
-                np.hypot(*(truth[k] - prediction[k])) <= 0.2 * torso
-                for k in np.flatnonzero(labelled)
-            ]
-    assert 5 < 100 * np.mean(hits) < 95
-    assert pck(normalised_errors(predicted, people, torso_sizes(people)), 0.2) == pytest.approx(
-        100 * np.mean(hits)
-    )
-
-
-def test_pck_without_labels_is_nan():
-    assert np.isnan(correct_share(np.full((3, 16), np.nan), MPII, "pckh", 0.5)["pckh@0.5"])
 
 
 def test_box_and_head_segment_metrics_equal_plain_loops(drawn):
@@ -159,26 +95,3 @@ def test_unlabelled_keypoints_do_not_count(drawn):
     expected, _ = evaluate(predictions, people)
     metrics, errors = evaluate(predictions, replace(people, keypoints_image=garbage))
     assert metrics == expected and np.nanmax(errors) < 10
-
-
-def test_the_ten_hard_keypoints(drawn):
-    people = read_mpii(drawn, "valid")
-    errors = np.random.default_rng(0).uniform(0, 1, people.visibility.shape)
-    share = correct_share(errors, MPII, "pckh", 0.5)["pckh@0.5/hard"]
-    hard = [
-        k
-        for k, name in enumerate(MPII.keypoints)
-        if name.split("_")[-1] in ["ankle", "knee", "hip", "wrist", "elbow"]
-    ]
-    assert len(hard) == 10 and share == pytest.approx(100 * (errors[:, hard] <= 0.5).mean())
-    assert "pck_box@0.2/hard" not in correct_share(errors, MPII, "pck_box", 0.2)
-
-
-def test_pck_curve_and_its_area():
-    errors = np.array([[0.1, 0.3], [0.2, np.nan]])
-    thresholds, shares, area = pck_curve(errors, 0.4, 401)
-    assert shares[0] == 0 and shares[-1] == 100 and shares[250] == pytest.approx(200 / 3)
-    assert (
-        area == pytest.approx(100 * (0.3 + 0.1 + 0.2) / 3 / 0.4, abs=0.2) and len(thresholds) == 401
-    )
-    assert pck_curve(np.zeros((2, 2)))[2] == 100

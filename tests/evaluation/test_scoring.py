@@ -1,31 +1,34 @@
 """Scoring of prediction files: published numbers, plain loops, and invalid files."""
 
 import json
-import shutil
 from operator import itemgetter
 
-import h5py
 import numpy as np
 import pytest
 from scipy.io import savemat
 
-from posenfs.body.skeleton import COCO, MPII_FILE_KEYPOINTS
+from posenfs.body.skeleton import COCO
 from posenfs.cli.main import main
 from posenfs.data.sample import DataError
+from posenfs.evaluation.coco import average_precision
 from posenfs.evaluation.ground_truth import read_truth
-from posenfs.evaluation.oks import average_precision, nms_areas
-from posenfs.evaluation.scoring import read_predictions, rescored, score_mpii, score_pck
-from tests.evaluation.test_oks import by_pycocotools, plain_nms
+from posenfs.evaluation.oks import nms_areas, rescore_results
+from posenfs.evaluation.scoring import score_mpii, score_pck
+from tests.evaluation.test_coco import by_pycocotools
+from tests.evaluation.test_oks import plain_nms
+
+
+def pck_files(predictions, ground_truth):
+    return ["--predictions", str(predictions), "--ground-truth", str(ground_truth)]
+
+
+def coco_files(results, annotations):
+    return ["--predictions", str(results), "--annotations", str(annotations)]
 
 
 def test_published_hourglass_scores(real, capsys):
     folder = real("mpii_valid")
-    files = [
-        "--predictions",
-        str(folder / "hourglass_valid_preds.npy"),
-        "--ground-truth",
-        str(folder / "gt_valid.mat"),
-    ]
+    files = pck_files(folder / "hourglass_valid_preds.npy", folder / "gt_valid.mat")
     main(["evaluate", "mpii", *files, "--one-based", "--json"])
     scores = json.loads(capsys.readouterr().out)
     published = {
@@ -73,19 +76,15 @@ def test_pckh_by_hand(truth):
     assert score_mpii(predictions + 1, truth, one_based=True)[0] == scores
 
 
-@pytest.mark.parametrize("suffix", ["npy", "mat", "h5", "json"])
-def test_every_format_of_predictions(suffix, tmp_path):
-    array, path = np.random.default_rng(0).uniform(0, 99, (3, 16, 2)), tmp_path / f"preds.{suffix}"
-    if suffix == "npy":
-        np.save(path, array)
-    elif suffix == "mat":
-        savemat(path, {"preds": array, "more": 1})
-    elif suffix == "h5":
-        with h5py.File(path, "w") as file:
-            file["preds"] = array
-    else:
-        path.write_text(json.dumps(array.tolist()))
-    assert read_predictions(path, MPII_FILE_KEYPOINTS) == pytest.approx(array)
+def test_predictions_of_another_number_of_people_raise_an_error(tmp_path, truth):
+    np.save(tmp_path / "five.npy", np.zeros((5, 16, 2)))
+    command = ["evaluate", "mpii", "--predictions", str(tmp_path / "five.npy"), "--ground-truth"]
+    with pytest.raises(
+        SystemExit, match=f"five.npy: predictions of 5 people, but {truth} has 3; give one for each"
+    ):
+        main([*command, str(truth)])
+    with pytest.raises(SystemExit, match="no ground truth at none.mat; give MPII's gt_valid.mat"):
+        main([*command, "none.mat"])
 
 
 def test_skipped_people_are_counted_by_reason(tmp_path, capsys):
@@ -98,103 +97,13 @@ def test_skipped_people_are_counted_by_reason(tmp_path, capsys):
         tmp_path / "gt.mat", {"pos_gt_src": joints, "headboxes_src": heads, "jnt_missing": missing}
     )
     np.save(tmp_path / "preds.npy", joints.transpose(2, 0, 1))
-    files = [
-        "--predictions",
-        str(tmp_path / "preds.npy"),
-        "--ground-truth",
-        str(tmp_path / "gt.mat"),
-        "--one-based",
-    ]
+    files = [*pck_files(tmp_path / "preds.npy", tmp_path / "gt.mat"), "--one-based"]
     main(["evaluate", "mpii", *files, "--thresholds", "0.2", "--json"])
     printed = capsys.readouterr()
     assert "people skipped: 1 without a head size, 1 without a labelled keypoint" in printed.err
     assert json.loads(printed.out)["pckh@0.2"]["mean"] == 100
     main(["evaluate", "pck", *files, "--normalise", "box", "--json"])
     assert "people skipped: 2 without a box size" in capsys.readouterr().err
-
-
-def matlab73(path, array, name="preds"):
-    """Write a file of MATLAB 7.3: HDF5 after a header of 512 bytes, axes in reverse order."""
-    with h5py.File(path, "w", userblock_size=512) as file:
-        file[name] = array.T
-    with open(path, "rb+") as file:
-        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
-
-
-def test_predictions_with_other_names_and_axes(tmp_path):
-    points = np.random.default_rng(0).uniform(0, 99, (5, 16, 2))
-    scored = np.concatenate([points, np.ones((5, 16, 1))], -1)
-    matlab73(tmp_path / "a.mat", points)
-    savemat(
-        tmp_path / "b.mat",
-        {"found": scored, "scores": np.ones((5, 16, 1)), "version": "1", "cell": np.array({})},
-    )
-    savemat(tmp_path / "c.mat", {"preds": points.transpose(1, 2, 0)})
-    with h5py.File(tmp_path / "d.h5", "w") as file:
-        file.create_group("results")["preds"] = points.astype(np.float32)
-        file["truth"] = points + 1
-    with h5py.File(tmp_path / "e.h5", "w") as file:
-        file["points"], file["visible"] = points.transpose(2, 1, 0), np.ones((5, 16))
-        file.create_group("of nothing")
-    (tmp_path / "f.json").write_text(json.dumps({"preds": points.tolist(), "by": "us"}))
-    np.save(tmp_path / "g.npy", scored)
-    for path in sorted(tmp_path.iterdir()):
-        assert read_predictions(path, MPII_FILE_KEYPOINTS) == pytest.approx(points, abs=1e-5), path
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (np.zeros((3, 15, 2)), r"\[3, 15, 2\]; expected numbers of shape \[N, 16, 2\]"),
-        (np.zeros((16, 16, 3, 1)), r"\[16, 16, 3, 1\]"),
-        (np.zeros((2, 16, 16)), r"\[2, 16, 16\]"),  # ambiguous axes
-        (np.zeros((0, 16, 2)), r"\[0, 16, 2\]"),
-        (np.full((3, 16, 2), np.nan), r"person 0's right_ankle is \[nan, nan\]"),
-        (np.full((3, 16, 2), np.inf), r"\[inf, inf\]"),
-        (np.array([["a"]]), "its array, no numbers"),
-        (np.array([{}], dtype=object), "cannot be read"),
-    ],
-)
-def test_invalid_predictions_raise_an_error(content, message, tmp_path):
-    np.save(tmp_path / "bad.npy", content)
-    with pytest.raises(DataError, match=message) as error:
-        read_predictions(tmp_path / "bad.npy", MPII_FILE_KEYPOINTS)
-    assert "bad.npy" in str(error.value)
-
-
-def test_unreadable_files_raise_an_error(tmp_path, truth):
-    for name, message in (
-        ("a.npy", "cannot be read"),
-        ("a.h5", "cannot be read"),
-        ("a.txt", "are read from .npy"),
-    ):
-        (tmp_path / name).write_bytes(b"nothing")
-        with pytest.raises(DataError, match=message):
-            read_predictions(tmp_path / name, MPII_FILE_KEYPOINTS)
-    savemat(tmp_path / "b.mat", {"one": 1, "two": 2})
-    with pytest.raises(
-        DataError, match=r"one of shape \[1, 1\], two of shape \[1, 1\]; expected numbers"
-    ):
-        read_predictions(tmp_path / "b.mat", MPII_FILE_KEYPOINTS)
-    savemat(tmp_path / "c.mat", {"one": np.zeros((3, 16, 2)), "two": np.ones((3, 16, 2))})
-    with pytest.raises(DataError, match="one, two may each be the predictions; name them `preds`"):
-        read_predictions(tmp_path / "c.mat", MPII_FILE_KEYPOINTS)
-    for text, message in (
-        ("[" * 10**5, "recursion limit"),
-        ("[[[1" + "0" * 400 + ", 0]]]", "no numbers"),
-        ("[]", "shape"),
-    ):
-        (tmp_path / "d.json").write_text(text)
-        with pytest.raises(DataError, match=message):
-            read_predictions(tmp_path / "d.json", MPII_FILE_KEYPOINTS)
-    np.save(tmp_path / "five.npy", np.zeros((5, 16, 2)))
-    command = ["evaluate", "mpii", "--predictions", str(tmp_path / "five.npy"), "--ground-truth"]
-    with pytest.raises(
-        SystemExit, match=f"five.npy: predictions of 5 people, but {truth} has 3; give one for each"
-    ):
-        main([*command, str(truth)])
-    with pytest.raises(SystemExit, match="no ground truth at none.mat; give MPII's gt_valid.mat"):
-        main([*command, "none.mat"])
 
 
 @pytest.fixture
@@ -249,11 +158,11 @@ def test_rescoring_and_suppression_equal_plain_loops(seed, split, real, tmp_path
         areas = nms_areas(np.array([result["bbox"] for result in of_image]))
         remaining = plain_nms(poses, scores, areas, 0.9)
         expected += [{**of_image[n], "score": float(scores[n])} for n in remaining]
-    rows = rescored(results, COCO.oks_sigmas, 0.9)
+    rows = rescore_results(results, COCO.oks_sigmas, 0.9)
     key = itemgetter("image_id", "score", "keypoints")
     assert sorted(rows, key=key) == sorted(expected, key=key) and len(rows) < len(results)
     (tmp_path / "results.json").write_text(json.dumps(results))
-    files = ["--predictions", str(tmp_path / "results.json"), "--annotations", str(truth)]
+    files = coco_files(tmp_path / "results.json", truth)
     main(["evaluate", "coco", *files, "--rescore", "--nms", "0.9", "--json"])
     assert json.loads(capsys.readouterr().out) == by_pycocotools(truth, expected)
     main(["evaluate", "coco", *files, "--json"])
@@ -279,17 +188,7 @@ def test_invalid_results_raise_an_error(change, message, annotations, real, tmp_
     (tmp_path / "bad.json").write_text(json.dumps(results))
     truth = real("coco_mini") / "person_keypoints_val.json"
     with pytest.raises(SystemExit) as error:
-        main(
-            [
-                "evaluate",
-                "coco",
-                "--predictions",
-                str(tmp_path / "bad.json"),
-                "--annotations",
-                str(truth),
-                "--rescore",
-            ]
-        )
+        main(["evaluate", "coco", *coco_files(tmp_path / "bad.json", truth), "--rescore"])
     assert message in str(error.value.code) and "bad.json, result 2" in str(error.value.code)
 
 
@@ -299,12 +198,7 @@ def test_other_keypoints_need_sigmas(annotations, real, tmp_path, capsys):
     renamed["categories"][0]["keypoints"] = [f"point_{k}" for k in range(17)]
     (tmp_path / "renamed.json").write_text(json.dumps(renamed))
     (tmp_path / "results.json").write_text(json.dumps(results))
-    files = [
-        "--predictions",
-        str(tmp_path / "results.json"),
-        "--annotations",
-        str(tmp_path / "renamed.json"),
-    ]
+    files = coco_files(tmp_path / "results.json", tmp_path / "renamed.json")
     with pytest.raises(SystemExit, match="give their --sigmas"):
         main(["evaluate", "coco", *files])
     with pytest.raises(SystemExit, match="17 numbers above 0"):
@@ -319,29 +213,9 @@ def test_empty_results_and_suppression_without_rescoring(real, tmp_path):
     truth = real("coco_mini") / "person_keypoints_val.json"
     (tmp_path / "empty.json").write_text("[]")
     with pytest.raises(SystemExit, match="at least one result"):
-        main(
-            [
-                "evaluate",
-                "coco",
-                "--predictions",
-                str(tmp_path / "empty.json"),
-                "--annotations",
-                str(truth),
-            ]
-        )
+        main(["evaluate", "coco", *coco_files(tmp_path / "empty.json", truth)])
     with pytest.raises(SystemExit, match="give --rescore with it"):
-        main(
-            [
-                "evaluate",
-                "coco",
-                "--predictions",
-                str(truth),
-                "--annotations",
-                str(truth),
-                "--nms",
-                "0.9",
-            ]
-        )
+        main(["evaluate", "coco", *coco_files(truth, truth), "--nms", "0.9"])
 
 
 def test_pck_on_lsp_equals_plain_loops(real, tmp_path, capsys):
@@ -350,12 +224,7 @@ def test_pck_on_lsp_equals_plain_loops(real, tmp_path, capsys):
         0, 6, truth.keypoints_image.shape
     )
     np.save(tmp_path / "preds.npy", predictions)
-    files = [
-        "--predictions",
-        str(tmp_path / "preds.npy"),
-        "--ground-truth",
-        str(real("lspet") / "joints.mat"),
-    ]
+    files = pck_files(tmp_path / "preds.npy", real("lspet") / "joints.mat")
     main(["evaluate", "pck", *files, "--threshold", "0.1", "--json"])
     scores = json.loads(capsys.readouterr().out)["pck_torso@0.1"]
     hits = []
@@ -381,12 +250,7 @@ def test_pck_with_every_format_of_ground_truth(name, normalise, drawn, tmp_path,
     folder = "annotations" if name.startswith("person") else "annot"
     truth = read_truth(drawn / folder / name)
     np.save(tmp_path / "preds.npy", truth.keypoints_image + 1)
-    files = [
-        "--predictions",
-        str(tmp_path / "preds.npy"),
-        "--ground-truth",
-        str(drawn / folder / name),
-    ]
+    files = pck_files(tmp_path / "preds.npy", drawn / folder / name)
     if normalise == "head" and name.startswith("person"):
         with pytest.raises(
             SystemExit, match="no person in person_keypoints_val.json has a head with a size"
@@ -395,17 +259,6 @@ def test_pck_with_every_format_of_ground_truth(name, normalise, drawn, tmp_path,
         return
     main(["evaluate", "pck", *files, "--normalise", normalise, "--one-based", "--json"])
     assert json.loads(capsys.readouterr().out)[f"pck_{normalise}@0.2"]["mean"] == 100
-
-
-def test_the_given_file_is_read(drawn, tmp_path):
-    """A file of the same name in annot/ is not read instead."""
-    shutil.copytree(drawn / "annot", tmp_path / "annot")
-    people = json.loads((drawn / "annot" / "valid.json").read_text())
-    (tmp_path / "valid.json").write_text(json.dumps(people[:2]))
-    part = read_truth(tmp_path / "valid.json")
-    whole = read_truth(tmp_path / "annot" / "valid.json")
-    assert len(part) == 2 < len(whole) == len(people)
-    np.testing.assert_array_equal(part.keypoints_image, whole.keypoints_image[:2])
 
 
 @pytest.mark.parametrize(
@@ -426,9 +279,9 @@ def test_impossible_options_raise_an_error(options, drawn, tmp_path):
     kind, *arguments = options
     truth = drawn / "annotations" / "person_keypoints_val.json"
     np.save(tmp_path / "preds.npy", read_truth(truth).keypoints_image)
-    files = ["--predictions", str(truth), "--annotations", str(truth)]
+    files = coco_files(truth, truth)
     if kind == "pck":
-        files = ["--predictions", str(tmp_path / "preds.npy"), "--ground-truth", str(truth)]
+        files = pck_files(tmp_path / "preds.npy", truth)
     with pytest.raises(SystemExit, match=f"got {float(arguments[-1])}"):
         main(["evaluate", kind, *files, *arguments])
 
@@ -453,21 +306,11 @@ def test_missing_files_raise_an_error(kind, predictions, truth, message, drawn):
 
 
 def test_no_results_score_zero(annotations):
-    assert rescored([], COCO.oks_sigmas) == []
+    assert rescore_results([], COCO.oks_sigmas) == []
     assert set(average_precision(annotations, []).values()) == {0}
 
 
-def test_invalid_ground_truth_raises_an_error(tmp_path, real):
-    with pytest.raises(FileNotFoundError, match="no ground truth"):
-        read_truth(tmp_path / "none.mat")
-    for name, message in (
-        ("a.mat", "cannot be read"),
-        ("a.txt", "ground truth is"),
-        ("a.json", "not JSON"),
-    ):
-        (tmp_path / name).write_bytes(b"nothing")
-        with pytest.raises(DataError, match=message):
-            read_truth(tmp_path / name)
+def test_pck_of_other_people_or_keypoints_raises_an_error(real):
     truth = read_truth(real("lspet") / "joints.mat")
     with pytest.raises(
         DataError, match=r"shape \[5, 14, 2\] for joints.mat, which has 6000 people"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from posenfs.evaluation.metrics import pck
+from posenfs.evaluation.pck import pck
 from posenfs.evaluation.stats import compare_pck, pck_interval
 
 

@@ -20,10 +20,7 @@ from posenfs.data.datasets.mpii_release_file import (
     struct_rows,
 )
 from posenfs.data.sample import DataError
-from posenfs.evaluation.submission import (
-    write_coco_submission,
-    write_mpii_submission,
-)
+from posenfs.evaluation.submission import write_coco_submission, write_mpii_submission
 from tests.data.test_mpii_release import EMPTY, rectangle, write_release
 
 ZIP = "person_keypoints_test-dev2017_posenfs_results.zip"

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 
 
@@ -43,10 +43,10 @@ def main(experiment: Experiment, folder: Path, kills: int, seed: int) -> None:
         if code == 0:  # it came to its end before its end came: begin again
             (folder / "killed").rename(folder / f"done_{killed}")
         killed += 1
-        read_all(Run(folder / "killed"))
+        read_all(RunDir(folder / "killed"))
     assert wait(start(experiment, folder / "killed")) == 0
     for ended in [folder / "killed", *folder.glob("done_*")]:
-        compare(Run(ended), Run(folder / "whole"))
+        compare(RunDir(ended), RunDir(folder / "whole"))
 
 
 def start(experiment: Experiment, folder: Path, place: str | None = None, call: int = 0) -> int:
@@ -83,7 +83,7 @@ def wait(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def read_all(run: Run) -> None:
+def read_all(run: RunDir) -> None:
     """Whatever is there can be read."""
     if (run.folder / "config.json").exists():
         (
@@ -95,16 +95,16 @@ def read_all(run: Run) -> None:
             run.timing(),
             run.architectures(),
         )
-        for step in run.checkpoints():
-            run.load_checkpoint(step)
+        for step in run.checkpoints.steps():
+            run.checkpoints.load(step)
         if (run.folder / "errors.npz").exists():
             run.errors()
 
 
-def compare(run: Run, whole: Run) -> None:
+def compare(run: RunDir, whole: RunDir) -> None:
     for name in ("history.jsonl", "metrics.json", "config.json", "model.safetensors"):
         assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
-    assert run.checkpoints() == whole.checkpoints()
+    assert run.checkpoints.steps() == whole.checkpoints.steps()
     (steps, one), (others, other) = run.architectures(), whole.architectures()
     assert steps.tolist() == others.tolist() and all(
         one[n].alpha.equal(other[n].alpha) for n in other

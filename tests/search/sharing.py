@@ -1,4 +1,4 @@
-"""What one of two processes does in test_ranks.py: searches, then what it holds in the end, in a file of its own."""
+"""What one of two processes does in test_distributed.py: searches, then what it holds in the end, in a file of its own."""
 
 import sys
 from pathlib import Path
@@ -18,7 +18,7 @@ def main() -> None:
         )
         search.finish()
         held = {"model": search.model.state_dict(), "metrics": search.metrics}
-        torch.save(held, folder / f"{path.stem}_{search.ranks.rank}.pt")
+        torch.save(held, folder / f"{path.stem}_{search.group.rank}.pt")
 
 
 main()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from posenfs.search.bundled import BUNDLED_MODEL, bundle
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import load_model, save_model
 from posenfs.search.session import Search
 
@@ -52,6 +52,6 @@ def test_weights_of_before_are_named_without_where_they_lay(tiny, tmp_path):
 @pytest.mark.skipif(not BUNDLED_MODEL.is_dir(), reason="no model comes with this checkout")
 def test_what_comes_along():
     assert (BUNDLED_MODEL / "model.safetensors").stat().st_size < 8e6
-    saved = load_model(Run(BUNDLED_MODEL))
+    saved = load_model(RunDir(BUNDLED_MODEL))
     assert saved.experiment.data.root is None and saved.experiment.backbone_weights is None
     assert "**Use**: research" in (BUNDLED_MODEL / "CARD.md").read_text()

@@ -8,11 +8,15 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.search.test_engine import search
 
 from posenfs.cli.main import main
-from posenfs.search.detached import detach, follow, send
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.checkpoints import RunError
+from posenfs.search.control import Command, CommandFile
+from posenfs.search.detached import DetachOptions, detach, follow, send
+from posenfs.search.run_dir import RunDir
+from tests.search.test_session import search
+
+CPU = DetachOptions("cpu")
 
 
 @pytest.fixture
@@ -33,36 +37,40 @@ def wait_for(run, state, patience=60):
 
 
 def test_steered_from_another_process(long, tmp_path, capsys):
-    run = detach(long, tmp_path / "run", "cpu")
+    run = detach(long, tmp_path / "run", CPU)
     assert run.status()["pid"] != os.getpid() and run.in_use()
     with pytest.raises(
         RunError, match=rf"in use by a detached search \(process {run.status()['pid']} on"
     ):
-        detach(long, tmp_path / "run", "cpu")
+        detach(long, tmp_path / "run", CPU)
     with pytest.raises(RunError, match="in use"):
         search(long, tmp_path / "run")
     paused = send(run, "pause")
-    assert paused["state"] == "paused" and send(Run(run.folder), "pause")["step"] == paused["step"]
+    assert (
+        paused["state"] == "paused" and send(RunDir(run.folder), "pause")["step"] == paused["step"]
+    )
     send(run, "step", 3)
     wait_for(run, "paused")
     assert run.status()["step"] == paused["step"] + 3
-    assert send(run, "checkpoint")["step"] in run.checkpoints()
+    assert send(run, "checkpoint")["step"] in run.checkpoints.steps()
     main(["control", str(run.folder), "resume"])
     assert "running at step" in capsys.readouterr().out
     main(["control", str(run.folder), "stop"])
     ended = follow(run, progress=False)
     assert (
-        ended["state"] == "interrupted" and ended["step"] in run.checkpoints() and not run.in_use()
+        ended["state"] == "interrupted"
+        and ended["step"] in run.checkpoints.steps()
+        and not run.in_use()
     )
-    with pytest.raises(RunError, match="no search is under way"):
+    with pytest.raises(RunError, match="no search is running"):
         send(run, "pause")
     with pytest.raises(ValueError, match="unknown command 'jump'"):
-        run.command("jump")
+        Command("jump")
 
 
 def test_what_was_said_before_is_not_for_the_next(tiny, tmp_path):
     search(tiny, tmp_path).close()
-    Run(tmp_path).command("stop")
+    CommandFile(tmp_path).send(Command("stop"))
     again = search(tiny, tmp_path)
     again.finish()
     assert again.finished and again.run.status()["command"] == 1
@@ -71,22 +79,22 @@ def test_what_was_said_before_is_not_for_the_next(tiny, tmp_path):
 def test_one_that_cannot_begin_says_why(tiny, tmp_path):
     asked = replace(tiny, data=replace(tiny.data, root=str(tmp_path / "none")))
     with pytest.raises(RunError, match=r"^no MPII annotation at .*data/README.md\)$"):
-        detach(asked, tmp_path / "run", "cpu")
+        detach(asked, tmp_path / "run", CPU)
     assert not (tmp_path / "run").exists()  # refused: nothing is left behind
     (tmp_path / "run").mkdir()
     with pytest.raises(RunError, match=r"exit code 1: posenfs: no MPII annotation at .*search.log"):
-        detach(asked, tmp_path / "run", "cpu")
+        detach(asked, tmp_path / "run", CPU)
 
 
 def test_one_that_ends_by_itself(tiny, tmp_path):
-    run = detach(tiny, tmp_path / "run", "cpu")
+    run = detach(tiny, tmp_path / "run", CPU)
     assert follow(run, progress=False)["state"] == "finished"
     assert run.metrics()["primary_metric"] == "pckh@0.5"
-    assert follow(detach(tiny, tmp_path / "run", "cpu"), progress=False)["state"] == "finished"
+    assert follow(detach(tiny, tmp_path / "run", CPU), progress=False)["state"] == "finished"
 
 
 def test_rewound_from_another_process(long, tmp_path, capsys):
-    run = detach(long, tmp_path / "run", "cpu", held=True)
+    run = detach(long, tmp_path / "run", DetachOptions("cpu", wait_for_command=True))
     wait_for(run, "paused")
     assert run.status()["step"] == 0
     send(run, "step", 4)
@@ -101,4 +109,4 @@ def test_rewound_from_another_process(long, tmp_path, capsys):
     assert run.in_use() and run.status()["state"] == "paused" and send(run, "pause")["step"] == 1
     send(run, "stop")
     with pytest.raises(ValueError, match="the steps of 'rewind' are at least 0; got -1"):
-        run.command("rewind", -1)
+        Command("rewind", -1)

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from posenfs.model.losses import heatmap_loss
+from posenfs.search.checkpoints import RunError
 from posenfs.search.detached import detach, follow, send
 from posenfs.search.distributed import launch, local_device
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES
 from tests.sweeps import sweep
@@ -77,7 +77,7 @@ def test_two_processes_train_as_one_that_takes_the_batch_in_halves(shared, few, 
     assert all(torch.equal(theirs[key], value) for key, value in search.model.named_parameters())
     losses = [
         [row["loss"] for row in own.history() if "loss" in row]
-        for own in (search.run, Run(shared / name))
+        for own in (search.run, RunDir(shared / name))
     ]
     assert losses[0] == losses[1]
 
@@ -88,10 +88,11 @@ def test_running_means_are_those_of_both_halves(shared, few, tmp_path):
     pair = [search.model.train(), copy.deepcopy(search.model).train()]
     optimizers = [torch.optim.Adam(m.parameters(), lr=few.training.lr, fused=True) for m in pair]
     for number in range(search.steps):
-        examples, _ = search.feed.next()
-        for model, half in zip(pair, examples.parts(2), strict=True):
+        batch, _ = search.trainer.batches.next()
+        for model, half in zip(pair, batch.chunk(2), strict=True):
             model.zero_grad()
-            heatmap_loss(model(half.images).float(), half.target, half.visibility).backward()
+            search.trainer.forward.model = model
+            search.trainer.compute_loss(half).backward()
         for ours, theirs in zip(*(m.parameters() for m in pair), strict=True):
             if ours.grad is not None:
                 ours.grad = theirs.grad = (ours.grad + theirs.grad) / 2
@@ -110,7 +111,7 @@ def test_running_means_are_those_of_both_halves(shared, few, tmp_path):
 
 
 def test_one_process_writes(shared, few):
-    run = Run(shared / "synchronous")
+    run = RunDir(shared / "synchronous")
     assert run.provenance()["processes"] == 2
     assert [row["step"] for row in run.history()] == sorted(row["step"] for row in run.history())
     assert run.status()["state"] == "finished" and len(run.errors()) == run.metrics()["people"]
@@ -133,7 +134,7 @@ def test_stopped_and_gone_on_with_from_outside(shared, few, tmp_path):
     ).read_text()
     assert status["step"] < status["steps"]
     assert [row for row in run.history() if "loss" in row] == [
-        row for row in Run(shared / "synchronous").history() if "loss" in row
+        row for row in RunDir(shared / "synchronous").history() if "loss" in row
     ]
 
 

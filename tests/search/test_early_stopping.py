@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from posenfs.search import engine
+from posenfs.search import recorded_trainer
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
 
@@ -29,12 +29,12 @@ def scripted(monkeypatch):
 
     def evaluate(predictions, people):
         found, errors = measured(predictions, people)
-        if "not trained on" in people.name:
+        if "early stopping" in people.name:
             found["pckh@0.5"] = SCORES[judged.pop(0)]
         return found, errors
 
-    measured, judged = engine.evaluate, list(range(len(SCORES)))
-    monkeypatch.setattr(engine, "evaluate", evaluate)
+    measured, judged = recorded_trainer.evaluate, list(range(len(SCORES)))
+    monkeypatch.setattr(recorded_trainer, "evaluate", evaluate)
     return judged
 
 
@@ -42,12 +42,14 @@ def test_the_best_epoch_is_what_it_found(patient, scripted, tmp_path):
     search = Search(patient, tmp_path, device="cpu", progress=False)
     metrics = search.finish()
     assert search.finished and search.epoch_number == 4 and len(scripted) == 1
-    assert [row["judged"] for row in search.run.history() if "judged" in row] == [10, 30, 20, 30]
-    best = search.run.load_checkpoint(2 * search.steps_per_epoch)
+    assert [
+        row["early_stopping_score"] for row in search.run.history() if "early_stopping_score" in row
+    ] == [10, 30, 20, 30]
+    best = search.run.checkpoints.load(2 * search.steps_per_epoch)
     said = search.run.metrics()
     assert said["chosen"] == {
-        "epoch": 2, "epochs": 4, "score": 30.0, "judged_by": "30% of mpii train by image, not trained on (seed 0)",
-        "judged_by_those_reported_on": False,
+        "epoch": 2, "epochs": 4, "score": 30.0, "selected_on": "30% of mpii train by image, early stopping (seed 0)",
+        "selected_on_reported": False,
     }  # fmt: skip
     assert metrics == said["metrics"] == best["metrics"]
     saved = load_model(tmp_path).model.state_dict()
@@ -60,7 +62,7 @@ def test_the_best_epoch_is_what_it_found(patient, scripted, tmp_path):
     again.rewind(3 * again.steps_per_epoch)  # from the last epoch's weights, not the best one's
     assert (
         not again.finished
-        and again.metrics == again.run.load_checkpoint(3 * again.steps_per_epoch)["metrics"]
+        and again.metrics == again.run.checkpoints.load(3 * again.steps_per_epoch)["metrics"]
     )
 
 
@@ -70,10 +72,11 @@ def test_nobody_who_judges_is_trained_on(patient, tmp_path):
         search=replace(patient.search, strategy="first_order", validation_split=0.4),
         training=replace(patient.training, early_stopping_split=0.3),
     )
-    feed = Search(first_order, tmp_path, device="cpu", progress=False).feed
-    parts = [set(people.person_ids.tolist()) for people in (*feed.parts, feed.judges)]
-    assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == len(feed.people)
-    images = [set(people.image_index.tolist()) for people in (*feed.parts, feed.judges)]
+    batches = Search(first_order, tmp_path, device="cpu", progress=False).trainer.batches
+    splits = (*batches.training_splits, batches.early_stopping)
+    parts = [set(people.person_ids.tolist()) for people in splits]
+    assert all(parts) and sum(map(len, parts)) == len(set.union(*parts)) == len(batches.annotations)
+    images = [set(people.image_index.tolist()) for people in splits]
     assert sum(map(len, images)) == len(set.union(*images))
 
 
@@ -87,8 +90,8 @@ def test_without_judges_the_result_says_it_is_too_good(patient, tmp_path):
     )
     search.finish()
     chosen = search.run.metrics()["chosen"]
-    assert len(search.train) == len(search.feed.people)
-    assert chosen["judged_by"] == search.valid.name and chosen["judged_by_those_reported_on"]
+    assert len(search.train) == len(search.trainer.batches.annotations)
+    assert chosen["selected_on"] == search.valid.name and chosen["selected_on_reported"]
 
 
 def test_an_interrupted_one_stops_at_the_same_epoch(patient, scripted, tmp_path):
@@ -107,6 +110,6 @@ def test_patience_that_is_none(tiny):
         replace(tiny.training, patience=0)
     with pytest.raises(
         ValueError,
-        match=r"training.early_stopping_split is for a search with training.patience, which has none; got 0.1",
+        match=r"training.early_stopping_split needs training.patience, which is not set; got 0.1",
     ):
         replace(tiny.training, early_stopping_split=0.1)

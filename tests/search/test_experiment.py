@@ -5,6 +5,7 @@ import pytest
 from posenfs.data.augment import RELEASED
 from posenfs.model.space import RELEASED as RELEASED_RULES
 from posenfs.search.build import build
+from posenfs.search.configuration import TrainingConfig
 from posenfs.search.experiment import Experiment
 
 

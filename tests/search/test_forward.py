@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from benchmarks.speed.implementations import plain_step, reference_of
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.data.sample import Batch
@@ -16,12 +17,12 @@ from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
 from posenfs.search.batches import examples_of
+from posenfs.search.configuration import TrainingConfig
 from posenfs.search.forward import Forward
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES, Examples, Synchronous
 from posenfs.study.audit import tiny_examples, tiny_network
-from posenfs.study.speed import plain_step, reference_of
 from tests.sweeps import sweep
 
 CPU = torch.device("cpu")
@@ -47,7 +48,7 @@ def test_twenty_steps_as_the_plain_reference(dtype):
     Training magnifies rounding: the bounds are some ten times what two orders of summation differ by.
     """
     model, losses = searched().to(dtype), ([], [])
-    plain, config = reference_of(searched().to(dtype)).train(), RunConfig(batch_size=4)
+    plain, config = reference_of(searched().to(dtype)).train(), TrainingConfig(batch_size=4)
     plain.load_state_dict(model.state_dict())
     fast = Synchronous(model.to(memory_format=torch.channels_last).train(), config)
     fast.set_epoch(0)
@@ -69,7 +70,7 @@ def test_no_step_asks_for_a_value(name):
     with FakeTensorMode(), pytest.raises(DataDependentOutputException):
         torch.ones(()).item()
     with FakeTensorMode():
-        model, config = searched().train(), RunConfig(batch_size=4)
+        model, config = searched().train(), TrainingConfig(batch_size=4)
         people = Batch(
             torch.empty(4, 3, 64, 64, dtype=torch.uint8), torch.empty(4, 16, 2), torch.full((4, 16), 2), None, None,
             torch.empty(4, 3),
@@ -89,8 +90,8 @@ def test_recomputing_changes_no_bit(tiny, tmp_path):
         experiment = replace(tiny, runtime=replace(tiny.runtime, recompute=recompute))
         search = Search(experiment, tmp_path / str(recompute), "cpu", progress=False)
         search.finish()
-        run = Run(search.run.folder)
-        found.append((run.history(), run.load_checkpoint(run.checkpoints()[-1])["model"]))
+        run = RunDir(search.run.folder)
+        found.append((run.history(), run.checkpoints.load(run.checkpoints.steps()[-1])["model"]))
     (history, weights), (other, others) = found
     assert history == other
     assert all(weights[name].equal(others[name]) for name in weights)
@@ -148,7 +149,7 @@ def test_only_heads_can_be_recomputed(tiny, tmp_path):
 )
 def test_what_cannot_be_is_said(options, said):
     with pytest.raises(ValueError, match=said):
-        RunConfig(**options)
+        TrainingConfig(**options)
 
 
 def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, capsys):
@@ -160,7 +161,7 @@ def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, capsys):
 
     monkeypatch.setattr(torch, "compile", lambda model, mode: compiled)
     model, images = tiny_network().float().eval(), tiny_examples(0).images.float()
-    forward = Forward(model, RunConfig(compile="default"), CPU)
+    forward = Forward(model, TrainingConfig(compile="default"), CPU)
     for _ in range(2):
         assert torch.equal(forward(images), model(images))
     said = capsys.readouterr().err
@@ -174,7 +175,7 @@ def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, capsys):
 def test_every_wait_for_the_compiler_is_said(monkeypatch, capsys):
     monkeypatch.setattr(torch, "compile", lambda model, mode: model)
     model, images = tiny_network().float(), tiny_examples(0).images.float()
-    forward = Forward(model, RunConfig(compile="default"), CPU)
+    forward = Forward(model, TrainingConfig(compile="default"), CPU)
     for part in (images, images, torch.cat([images, images])):
         forward(part)
     for scores in model.architecture_parameters():
@@ -189,7 +190,7 @@ def test_an_error_of_ones_own_is_not_the_compilers(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", lambda model, mode: compiled)
     with pytest.raises(ValueError, match="an image of 1 x 1 px"):
-        Forward(tiny_network(), RunConfig(compile="default"), CPU)(tiny_examples(0).images)
+        Forward(tiny_network(), TrainingConfig(compile="default"), CPU)(tiny_examples(0).images)
 
 
 @pytest.mark.slow
@@ -203,7 +204,7 @@ def test_compiled_is_the_same_to_rounding():
     networks[1].load_state_dict(networks[0].state_dict())
     gradients = []
     for network, mode in zip(networks, ("no", "default"), strict=True):
-        Forward(network.train(), RunConfig(compile=mode), CPU)(
+        Forward(network.train(), TrainingConfig(compile=mode), CPU)(
             examples(0).images.double()
         ).square().sum().backward()
         gradients.append(
@@ -215,7 +216,7 @@ def test_compiled_is_the_same_to_rounding():
 def test_bfloat16_is_near():
     model, images = searched().eval(), examples(0).images
     exact, coarse = (
-        Forward(model, RunConfig(precision=p), CPU)(images) for p in ("float32", "bfloat16")
+        Forward(model, TrainingConfig(precision=p), CPU)(images) for p in ("float32", "bfloat16")
     )
     assert coarse.dtype == torch.float32 and 0 < (exact - coarse).abs().max() < 0.05
 

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from filelock import FileLock
-from tests.search.test_engine import search
 
 from posenfs.search.bundled import BUNDLED_MODEL
-from posenfs.search.run_dir import Run, RunError, _kind_of_process, list_runs
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir, list_runs
+from posenfs.search.run_writer import RunWriter, _kind_of_process, dump_json
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
+from tests.search.test_session import search
 
 
 def test_alpha_and_beta_are_all_there_whatever_goes_meanwhile(tiny, tmp_path, monkeypatch):
@@ -25,22 +27,24 @@ def test_alpha_and_beta_are_all_there_whatever_goes_meanwhile(tiny, tmp_path, mo
         return load(path)
 
     monkeypatch.setattr(np, "load", too_late)
-    assert Run(tmp_path).architectures()[0].tolist() == [0, 2]
+    assert RunDir(tmp_path).architectures()[0].tolist() == [0, 2]
 
 
 def test_who_looks_whether_it_is_in_use_keeps_nobody_out(tmp_path, monkeypatch):
     looking = FileLock(tmp_path / ".lock")
     looking.acquire()
     monkeypatch.setattr("time.sleep", lambda seconds: looking.release())  # while the other waits
-    with Run(tmp_path).lock():
-        assert Run(tmp_path).in_use()
+    writer = RunWriter(RunDir(tmp_path))
+    writer.open()
+    assert RunDir(tmp_path).in_use()
+    writer.close()
 
 
 @pytest.mark.parametrize(
     "state", ["ready", "running", "paused", "finished", "failed", "interrupted", "rewound"]
 )
 def test_the_state_of_one_that_nobody_has_open(state, tmp_path):
-    run = Run(tmp_path)
+    run = RunDir(tmp_path)
     assert run.state() == "not begun"
     run.write_status(state=state)
     with run.lock():
@@ -67,7 +71,7 @@ def test_a_finished_run_without_its_checkpoints_keeps_its_records(tiny, tmp_path
     ):
         search(tiny, tmp_path)
     with pytest.raises(ValueError, match="the last checkpoint of .* is step 0: no branch from 1"):
-        Search.branch_of(Run(tmp_path), 1, "twig")
+        Search.branch_of(RunDir(tmp_path), 1, "twig")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert load_model(tmp_path).model.heads
 
@@ -88,12 +92,12 @@ def test_what_rewinds_took_back_is_kept_whichever_is_deleted(tiny, tmp_path):
 
 
 def test_who_holds_a_run_is_said_with_its_kind_and_of_older_versions_without(tmp_path):
-    run = Run(tmp_path)
+    run = RunDir(tmp_path)
     run.write_status(state="running")
     status = run.status()
     assert run.holder() == f"a Python process (process {status['pid']} on {status['host']})"
     del status["process"]
-    run.write_json("status.json", status)
+    dump_json(run.folder / "status.json", status)
     assert run.holder() == f"process {status['pid']} on {status['host']}"
 
 
@@ -118,5 +122,5 @@ def test_kinds_of_processes(command, notebook, kind, monkeypatch):
         cmdline=lambda: ["python", "-m", "ipykernel_launcher"], parent=lambda: asked
     )
     monkeypatch.setattr("psutil.Process", lambda pid: kernel if notebook else asked)
-    monkeypatch.setattr("posenfs.search.run_dir.in_notebook", lambda: notebook)
+    monkeypatch.setattr("posenfs.search.run_writer.in_notebook", lambda: notebook)
     assert _kind_of_process.__wrapped__(1) == kind

@@ -15,8 +15,9 @@ from posenfs.model.network import PoseNFS
 from posenfs.model.pruning import prune, weights_hash
 from posenfs.model.space import RELEASED, FabricSpec
 from posenfs.search.build import build_model, derive
+from posenfs.search.checkpoints import RunError
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import describe, load_model, save_model
 
 SMALL = FabricSpec(width=2, hidden_nodes=2, alpha_per_cell=True)
@@ -114,7 +115,7 @@ def test_a_run_is_a_model(tiny, tmp_path):
     same(load_model(tmp_path / "run").model, search.model.eval())  # of the last checkpoint
     search.finish()
     assert (tmp_path / "run" / "model.safetensors").is_file()
-    same(load_model(Run(tmp_path / "run")).model, search.model.eval())
+    same(load_model(RunDir(tmp_path / "run")).model, search.model.eval())
 
 
 def test_a_network_that_starts_with_saved_weights(tmp_path):

@@ -19,10 +19,12 @@ from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.files import atomic_path
 from posenfs.data.sample import DataError
 from posenfs.model.space import FabricSpec
-from posenfs.search import engine
+from posenfs.search import opening, trainer
+from posenfs.search.checkpoints import RunError
+from posenfs.search.control import Command, CommandFile
 from posenfs.search.detached import detach
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
 from tests.sweeps import sweep
@@ -56,10 +58,10 @@ def undisturbed_from_images(from_images, tmp_path_factory):
 
 
 def same_run(folder, undisturbed):
-    ours, theirs = Run(folder), undisturbed.run
+    ours, theirs = RunDir(folder), undisturbed.run
     for name in ("history.jsonl", "config.json"):
         assert (ours.folder / name).read_bytes() == (theirs.folder / name).read_bytes(), name
-    a, b = (run.load_checkpoint(run.checkpoints()[-1])["model"] for run in (ours, theirs))
+    a, b = (run.checkpoints.load(run.checkpoints.steps()[-1])["model"] for run in (ours, theirs))
     assert all(a[key].equal(b[key]) for key in b)
     (steps_a, arch_a), (steps_b, arch_b) = ours.architectures(), theirs.architectures()
     assert steps_a.tolist() == steps_b.tolist()
@@ -161,17 +163,17 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_interrupt_finishes_the_step_saves_and_goes_on(undisturbed, tiny, tmp_path):
     running = search(tiny, tmp_path)
-    step = running.strategy.step
+    step = running.trainer.train_step
 
-    def step_and_interrupt(*args):
+    def step_and_interrupt():
         os.kill(os.getpid(), signal.SIGINT)  # arrives in the middle of a step
-        return step(*args)
+        return step()
 
-    running.strategy.step = step_and_interrupt
-    with pytest.raises(KeyboardInterrupt, match=r"stopped after step 1 of .* goes on from here"):
+    running.trainer.train_step = step_and_interrupt
+    with pytest.raises(KeyboardInterrupt, match=r"stopped after step 1 of .* continues from here"):
         running.finish()
     assert running.run.status()["state"] == "interrupted"
-    assert running.run.checkpoints() == [1]
+    assert running.run.checkpoints.steps() == [1]
     search(tiny, tmp_path).finish()
     same_run(tmp_path, undisturbed)
 
@@ -185,16 +187,16 @@ def test_a_step_broken_off_half_way_is_forgotten(undisturbed, tiny, tmp_path, st
         running = search(tiny, tmp_path / str(broken_step))
         for _ in range(broken_step - 1):
             running.step()
-        step = running.strategy.step
+        step = running.trainer.train_step
 
-        def break_off(*args, step=step):
-            step(*args)
+        def break_off(step=step):
+            step()
             raise stop("half way")
 
-        running.strategy.step = break_off
+        running.trainer.train_step = break_off
         with pytest.raises(stop):
             running.finish()
-        del running.strategy.step
+        del running.trainer.train_step
         running.finish()
         same_run(tmp_path / str(broken_step), undisturbed)
 
@@ -215,7 +217,7 @@ def test_what_a_kill_leaves_half_written_is_swept_away(undisturbed, tiny, tmp_pa
     }
     for path in others:  # of editors, file managers, Jupyter
         path.mkdir() if path.suffix == ".d" else path.touch()
-    assert len(Run(tmp_path).architectures()[0]) > 1  # a reader never sees them
+    assert len(RunDir(tmp_path).architectures()[0]) > 1  # a reader never sees them
     search(tiny, tmp_path).finish()
     assert {path for path in tmp_path.rglob(".*") if path.name != ".lock"} == others
     same_run(tmp_path, undisturbed)
@@ -260,7 +262,7 @@ def test_other_data_are_not_gone_on_with(tiny, drawn, tmp_path):
 
 def test_what_changed_since_is_said_and_threads_are_restored(tiny, tmp_path, capsys):
     search(tiny, tmp_path).close()
-    run, threads = Run(tmp_path), torch.get_num_threads()
+    run, threads = RunDir(tmp_path), torch.get_num_threads()
     then = run.provenance()
     run.write_json(
         "provenance.json",
@@ -286,21 +288,21 @@ def test_parts_in_another_order_are_another_experiment(tiny, tmp_path):
 def test_an_update_that_explodes_is_not_saved(tiny, tmp_path):
     running = search(tiny, tmp_path)
     running.epoch()
-    good, step = running.step_number, running.strategy.step
+    good, step = running.step_number, running.trainer.train_step
 
-    def explode(*args):
-        loss = step(*args)
-        if running.step_number == running.steps - 1:
+    def explode():
+        loss = step()
+        if running.step_number == running.steps:
             with torch.no_grad():
                 running.model.heads[0].vectors.bias.fill_(float("inf"))
         return loss
 
-    running.strategy.step = explode
+    running.trainer.train_step = explode
     with pytest.raises(
         NonFiniteLoss, match=rf"a weight is not finite at step {running.steps} .*step {good} in"
     ):
         running.finish()
-    assert running.run.checkpoints() == [good]
+    assert running.run.checkpoints.steps() == [good]
 
 
 def test_a_broken_checkpoint_is_named(tiny, tmp_path):
@@ -328,12 +330,12 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     experiment = Experiment.from_json(Path({str(tmp_path / "experiment.json")!r}).read_text())
     search = Search(experiment, {str(tmp_path / "run")!r}, device="cpu", workers=1, progress=False)
-    step = search.strategy.step
-    def step_and_interrupt(*args):
+    step = search.trainer.train_step
+    def step_and_interrupt():
         if search.step_number == 1:
             os.killpg(0, signal.SIGINT)
-        return step(*args)
-    search.strategy.step = step_and_interrupt
+        return step()
+    search.trainer.train_step = step_and_interrupt
     try:
         search.finish()
     except KeyboardInterrupt as interrupt:
@@ -372,14 +374,14 @@ def test_what_another_thread_asks_during_a_step_waits_for_its_end(
     meanwhile, undisturbed, tiny, tmp_path
 ):
     running = search(tiny, tmp_path / "run")
-    step, go_back = running.strategy.step, running._go_back
+    step, go_back = running.trainer.train_step, running._recorded.restore
     entered, go_on, inside, torn = threading.Event(), threading.Event(), [], []
 
-    def long_step(*args):
+    def long_step():
         inside.append("a step")
         entered.set()
         go_on.wait(60)
-        loss = step(*args)
+        loss = step()
         inside.clear()
         return loss
 
@@ -387,7 +389,7 @@ def test_what_another_thread_asks_during_a_step_waits_for_its_end(
         torn.extend(inside)
         go_back()
 
-    running.strategy.step, running._go_back = long_step, watched
+    running.trainer.train_step, running._recorded.restore = long_step, watched
     stepping, asking = (
         threading.Thread(target=running.step),
         threading.Thread(target=meanwhile, args=(running,)),
@@ -406,22 +408,23 @@ def test_what_another_thread_asks_during_a_step_waits_for_its_end(
 
 def test_whoever_gave_a_command_reads_at_once_what_is_wrong_with_it(tiny, tmp_path):
     running = search(tiny, tmp_path)
-    run, step, asked, told = running.run, running.strategy.step, [], []
-    write = run.write_status
+    step, asked, told = running.trainer.train_step, [], []
+    commands, writer = CommandFile(tmp_path), running._writer
+    write = writer.write_status
 
-    def step_and_ask(*args):
-        loss = step(*args)
+    def step_and_ask():
+        loss = step()
         if not asked:
-            asked.append(run.command("rewind", 99))
+            asked.append(commands.send(Command("rewind", 99)))
         return loss
 
     def write_and_stop(**fields):
         told.append(fields)
         write(**fields)
         if "error" in fields:
-            run.command("stop")
+            commands.send(Command("stop"))
 
-    running.strategy.step, run.write_status = step_and_ask, write_and_stop
+    running.trainer.train_step, writer.write_status = step_and_ask, write_and_stop
     with pytest.raises(KeyboardInterrupt):
         running.finish()
     assert [fields.get("error", "")[:25] for fields in told if fields["command"] == asked[0]] == [
@@ -458,7 +461,7 @@ def test_a_non_finite_loss_stops_at_its_step_and_keeps_the_checkpoint(tiny, tmp_
         NonFiniteLoss, match=rf"loss is nan at step {good + 1} \(epoch 2\).*step {good} in"
     ):
         running.finish()
-    assert running.run.checkpoints() == [good]
+    assert running.run.checkpoints.steps() == [good]
     assert running.run.status()["state"] == "failed"
     assert max(row["step"] for row in running.run.history()) == good
 
@@ -486,12 +489,12 @@ def test_out_of_memory_says_what_would_fit_and_keeps_the_run(
     monkeypatch.setattr("psutil.virtual_memory", lambda: types.SimpleNamespace(total=room))
     running = search(tiny, tmp_path)
     running.epoch()
-    step = running.strategy.step
+    step = running.trainer.train_step
 
-    def falls_short(*args):
+    def falls_short():
         raise error
 
-    running.strategy.step = falls_short
+    running.trainer.train_step = falls_short
     with pytest.raises(
         OutOfMemory, match=rf"a step with 6 images of 64 x 64 px takes about .*{said}"
     ):
@@ -500,7 +503,7 @@ def test_out_of_memory_says_what_would_fit_and_keeps_the_run(
         running.run.status()["state"] == "failed"
         and "a step with 6 images" in running.run.status()["error"]
     )
-    running.strategy.step = step
+    running.trainer.train_step = step
     running.finish()
     same_run(tmp_path, undisturbed)
 
@@ -670,7 +673,8 @@ def test_an_unwritable_folder_is_named(tiny, tmp_path):
 def test_a_second_process_is_refused_and_the_same_one_takes_over(tiny, tmp_path):
     first = search(tiny, tmp_path / "run")
     code = f"""
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import Run
 try:
     with Run({str(tmp_path / "run")!r}).lock(): print("got in")
 except RunError as error: print(error)
@@ -681,7 +685,7 @@ except RunError as error: print(error)
     second = search(tiny, tmp_path / "run")  # the cell run again
     second.step()
     assert second.step_number == 1
-    with pytest.raises(RunError, match="has let go of"):
+    with pytest.raises(RunError, match="has released"):
         first.step()
     first.close()  # again: must not let go of what the second holds
     second.step()
@@ -699,9 +703,9 @@ def test_history_holds_deterministic_fields_alone(undisturbed):
 
 
 def test_a_result_says_how_its_poses_were_found(tiny, tmp_path, monkeypatch):
-    asked, predict = [], engine.predict
+    asked, predict = [], trainer.predict
     monkeypatch.setattr(
-        engine,
+        trainer,
         "predict",
         lambda *args, **options: asked.append(options) or predict(*args, **options),
     )
@@ -722,12 +726,12 @@ def test_whoever_looks_on_sees_alpha_and_beta_before_the_next_checkpoint(tiny, t
     going = search(replace(tiny, runtime=replace(tiny.runtime, log_every=1)), tmp_path)
     for step in (1, 2):
         going.step()
-        steps, architectures = Run(tmp_path).architectures()
+        steps, architectures = RunDir(tmp_path).architectures()
         assert steps.tolist() == list(range(step + 1))
         for name, own in going.model.architectures().items():
             assert architectures[name].alpha[-1].equal(own.alpha)
     going.checkpoint()
-    assert Run(tmp_path).architectures()[0].tolist() == [0, 1, 2]
+    assert RunDir(tmp_path).architectures()[0].tolist() == [0, 1, 2]
     assert [path.name for path in sorted((tmp_path / "architecture").iterdir())] == ["00000002.npz"]
 
 
@@ -737,15 +741,15 @@ def test_let_go_of_it_writes_nothing_more(tiny, tmp_path):
     going.close()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for act in (going.step, going.checkpoint, lambda: going.rewind(0)):
-        with pytest.raises(RunError, match="has let go of"):
+        with pytest.raises(RunError, match="has released"):
             act()
-    going._save()
+    going._recorded.save()
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
 def test_settings_are_compared_before_any_data_are_read(undisturbed, tiny, monkeypatch):
     """Each that differs is named as the option that sets it, in whatever way the search is begun."""
-    monkeypatch.setattr(engine, "build", lambda *arguments: pytest.fail("data were read"))
+    monkeypatch.setattr(opening, "build", lambda *arguments: pytest.fail("data were read"))
     monkeypatch.setattr(
         "subprocess.Popen", lambda *arguments, **options: pytest.fail("a process was begun")
     )
@@ -768,7 +772,7 @@ def test_settings_are_compared_before_any_data_are_read(undisturbed, tiny, monke
             "--training.epochs",
             "--training.lr-drops",
         ]
-        assert "\n  --training.epochs: 2 in the run, 20 asked for\n" in str(refused.value)
+        assert "\n  --training.epochs: 2 in the run, 20 requested\n" in str(refused.value)
         assert str(refused.value).endswith(f"posenfs resume {folder}")
 
 
@@ -780,7 +784,7 @@ def test_a_finished_search_holds_no_lock_until_it_is_rewound(tiny, tmp_path):
     code = f"""
 import sys
 from posenfs.search.session import Search
-from posenfs.search.run_dir import RunError
+from posenfs.search.checkpoints import RunError
 other = Search({str(tmp_path)!r}, device="cpu", progress=False)
 print(other.finished, other.metrics["pckh@0.5"], flush=True)
 sys.stdin.readline()
@@ -791,7 +795,7 @@ other.rewind(1)
 print(other.step_number, other.run.status()["pid"])
 """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with Run(tmp_path).lock():  # as an older version holds it
+    with RunDir(tmp_path).lock():  # as an older version holds it
         other = subprocess.Popen([sys.executable, "-c", code], **pipes)
         assert other.stdout.readline() == f"True {one.metrics['pckh@0.5']}\n"
         assert load_model(tmp_path).model.heads
@@ -801,9 +805,9 @@ print(other.step_number, other.run.status()["pid"])
             f"is in use by a Python process (process {os.getpid()} on " in other.stdout.readline()
         )
     one.rewind(3)
-    assert Run(tmp_path).in_use()
+    assert RunDir(tmp_path).in_use()
     one.finish()
-    assert not Run(tmp_path).in_use()
+    assert not RunDir(tmp_path).in_use()
     print("go on", file=other.stdin, flush=True)
     assert other.communicate()[0] == f"1 {other.pid}\n"
     with pytest.raises(

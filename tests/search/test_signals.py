@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 
 HOME = Path(__file__).parents[2]
 SEARCH = ["search", "--name", "a", "--image-size", "64", "64", "--fabric.width", "2", "--training.epochs", "1000",
@@ -60,7 +60,7 @@ def ended(process, code):
 def read_status(run):
     """The status, which must not name a step that no checkpoint has."""
     status = run.status()
-    assert status["state"] == "interrupted" and status["step"] in [0, *run.checkpoints()]
+    assert status["state"] == "interrupted" and status["step"] in [0, *run.checkpoints.steps()]
     assert not run.in_use()
     return status
 
@@ -72,7 +72,7 @@ def data(drawn):
 
 @pytest.fixture
 def run(tmp_path):
-    return Run(tmp_path / "reports" / "runs" / "a")
+    return RunDir(tmp_path / "reports" / "runs" / "a")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -83,7 +83,7 @@ def test_a_search_finishes_its_step_and_saves_and_resume_goes_on(number, code, d
     message = ended(process, code)
     status = read_status(run)
     assert f"stopped after step {status['step']} of" in message and "`posenfs resume a`" in message
-    assert status["step"] == run.checkpoints()[-1] == run.history()[-1]["step"]
+    assert status["step"] == run.checkpoints.steps()[-1] == run.history()[-1]["step"]
 
     process = start(["resume", "a", "--device", "cpu"], tmp_path)
     wait_until(lambda: run.status()["step"] > status["step"], process)
@@ -99,15 +99,15 @@ def test_a_second_ctrl_c_breaks_the_step_off_and_the_status_is_that_of_the_check
     """The step of this search takes longer than a second signal needs."""
     slow = """
 import sys, time
-from posenfs.search import engine
+from posenfs.search.trainer import Trainer
 from posenfs.cli.main import main
-step = engine.Synchronous.step
-def slowly(*arguments):
-    if arguments[-1] == 3:
+step = Trainer.train_step
+def slowly(trainer):
+    if trainer.step_number == 3:
         open("stepping", "w").close()
         time.sleep(60)
-    return step(*arguments)
-engine.Synchronous.step = slowly
+    return step(trainer)
+Trainer.train_step = slowly
 main(sys.argv[1:])
 """
     environment = {**os.environ, "PYTHONPATH": str(HOME)}
@@ -123,15 +123,15 @@ main(sys.argv[1:])
     assert process.poll() is None
     os.killpg(process.pid, signal.SIGINT)
     message = ended(process, 130)
-    assert read_status(run)["step"] == run.checkpoints()[-1] == 2
-    assert "broken off after step 3." in message and "goes on from step 2 of" in message
+    assert read_status(run)["step"] == run.checkpoints.steps()[-1] == 2
+    assert "aborted after step 3." in message and "continues from step 2 of" in message
 
 
 @pytest.mark.slow
 def test_the_sigterm_of_a_scheduler_reaches_loader_workers_too(data, run, tmp_path):
     """They are gone at once: the step under way ends if it can, and the last checkpoint is what is left otherwise."""
     process = start([*SEARCH, *data, "--training.crops", "plain", "--workers", "1"], tmp_path)
-    wait_until(lambda: run.checkpoints(), process)
+    wait_until(lambda: run.checkpoints.steps(), process)
     os.killpg(process.pid, signal.SIGTERM)
     assert "posenfs resume a" in ended(process, 143)
     assert read_status(run)["step"] > 0

@@ -1,6 +1,7 @@
-"""Every strategy changes what it should and nothing else; the second order against exact differentiation."""
+"""Every strategy changes what it should and nothing else; second order against exact derivatives."""
 
 import copy
+import functools
 import math
 from dataclasses import replace
 
@@ -12,23 +13,26 @@ from torch import nn
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
+from posenfs.model.losses import heatmap_loss
 from posenfs.model.space import FabricSpec
-from posenfs.search.batches import Feed
-from posenfs.search.configuration import RunConfig
+from posenfs.search.batches import BatchSource
+from posenfs.search.configuration import SearchConfig, TrainingConfig
+from posenfs.search.context import SearchContext
 from posenfs.search.distributed import ProcessGroup
 from posenfs.search.session import Search
 from posenfs.search.strategies import (
     STRATEGIES,
     CostTerm,
-    FirstOrder,
-    Gumbel,
-    SecondOrder,
-    Synchronous,
+    architecture_gradient,
+    unrolled_gradient,
+    validation_gradient,
+    with_defaults,
 )
-from posenfs.study.audit import Smooth, exact_gradient, tiny_examples, tiny_network
+from posenfs.study.audit import Smooth, exact_gradient, tiny_batch, tiny_network
 from tests.sweeps import sweep
 
 FABRIC = FabricSpec(layers=6, width=1, hidden_nodes=1, first=0, last=3)
+ALTERNATING = ("first_order", "second_order")
 
 
 @pytest.fixture
@@ -36,25 +40,29 @@ def model():
     return tiny_network()
 
 
-def strategy(kind, model, **options):
-    found = kind(model, RunConfig(batch_size=2, **options))
-    found.set_epoch(0)
-    return found
+def context_of(model, name="synchronous", penalty=None, accumulate=1, weight_lr=1e-3, **search):
+    """The context of a strategy in its first epoch."""
+
+    def compute_loss(batch):
+        return heatmap_loss(model(batch.images), batch.target, batch.visibility)
+
+    training = TrainingConfig(batch_size=2, accumulate=accumulate, lr=weight_lr)
+    config = with_defaults(SearchConfig(name, **search), STRATEGIES[name])
+    context = SearchContext(model, training, config, compute_loss, penalty)
+    context.set_epoch(0)
+    return context
 
 
 def distances_from_exact(model, lr, radii):
     """Relative errors of the first order and, for each radius, of the second."""
-    train, held_out, errors = tiny_examples(1), tiny_examples(2), []
-    exact = torch.cat([g.flatten() for g in exact_gradient(model, train, held_out, lr)])
-    for kind, radius in [(FirstOrder, None), *((SecondOrder, radius) for radius in radii)]:
-        found = strategy(kind, model, lr=lr)
-        found.radius = radius
-        found.architecture_gradient(model, train, held_out)
-        errors.append(
-            float(
-                (torch.cat([s.grad.flatten() for s in found.scores]) - exact).norm() / exact.norm()
-            )
-        )
+    train, validation, errors = tiny_batch(1), tiny_batch(2), []
+    exact = torch.cat([g.flatten() for g in exact_gradient(model, train, validation, lr)])
+    unrolled = [functools.partial(unrolled_gradient, radius=radius) for radius in radii]
+    for gradient in (validation_gradient, *unrolled):
+        context = context_of(model, "second_order", weight_lr=lr)
+        architecture_gradient(gradient, context, train, validation)
+        difference = torch.cat([p.grad.flatten() for p in context.logits]) - exact
+        errors.append(float(difference.norm() / exact.norm()))
     return errors
 
 
@@ -71,18 +79,14 @@ def test_second_order_with_kinks_is_exact_between_them(model):
     assert first > 1e-3 and second < 1e-6
 
 
-@pytest.mark.parametrize("kind", [FirstOrder, SecondOrder])
-def test_an_architecture_step_moves_alpha_and_beta_alone(model, kind):
-    found, before = strategy(kind, model), {k: v.clone() for k, v in model.state_dict().items()}
+@pytest.mark.parametrize("name", ALTERNATING)
+def test_an_architecture_step_moves_alpha_and_beta_alone(model, name):
+    context, before = context_of(model, name), {k: v.clone() for k, v in model.state_dict().items()}
     between = {}
-    step = found.architecture_optimizer.step
-
-    def look():
-        step()
-        between.update({k: v.clone() for k, v in model.state_dict().items()})
-
-    found.architecture_optimizer.step = look
-    found.step(model, tiny_examples(1), tiny_examples(2), 0)
+    context.logit_optimizer.register_step_post_hook(
+        lambda *_: between.update({k: v.clone() for k, v in model.state_dict().items()})
+    )
+    STRATEGIES[name].step(context, tiny_batch(1), tiny_batch(2), 0)
     moved = {name for name, value in between.items() if not torch.equal(value, before[name])}
     assert moved and all(name.endswith((".alpha", ".beta")) for name in moved)
     after = {
@@ -91,49 +95,52 @@ def test_an_architecture_step_moves_alpha_and_beta_alone(model, kind):
     assert after and not any(name.endswith((".alpha", ".beta")) for name in after)
 
 
-@pytest.mark.parametrize("kind", [FirstOrder, SecondOrder])
-def test_people_held_out_never_train_w(model, kind):
-    """Alpha and beta held still, it is all the same to w who is held out."""
+@pytest.mark.parametrize("name", ALTERNATING)
+def test_the_validation_split_never_trains_the_weights(model, name):
+    """With alpha and beta fixed, other validation batches give the same weights."""
     results = []
-    for held_out in (tiny_examples(2), tiny_examples(3)):
-        own = copy.deepcopy(model)
-        found = strategy(kind, own)
-        found.architecture_optimizer.step = lambda: None
-        losses = [found.step(own, tiny_examples(seed), held_out, seed) for seed in range(3)]
-        results.append((losses, [p.clone() for p in own.weight_parameters()]))
+    for validation in (tiny_batch(2), tiny_batch(3)):
+        network = copy.deepcopy(model)
+        context = context_of(network, name)
+        context.logit_optimizer.param_groups[0]["lr"] = 0.0
+        strategy = STRATEGIES[name]
+        losses = [strategy.step(context, tiny_batch(seed), validation, seed) for seed in range(3)]
+        results.append((losses, [p.clone() for p in network.weight_parameters()]))
     (losses, weights), (other_losses, other_weights) = results
     assert losses == other_losses and all(map(torch.equal, weights, other_weights))
 
 
-def test_people_are_held_out_by_image(drawn, tiny):
-    people = read_mpii(drawn, "train")
+def test_the_validation_split_is_by_image(drawn, tiny):
+    annotations = read_mpii(drawn, "train")
     device = torch.device("cpu")
-    ranks = ProcessGroup(device)
+    group = ProcessGroup(device)
 
-    def feed_of(**options):
-        return Feed(replace(tiny, run=replace(tiny.run, **options)), people, people, ranks, device)
+    def source_of(strategy="synchronous", validation_split=None, batch_size=6):
+        training = replace(tiny.training, batch_size=batch_size)
+        search = replace(tiny.search, strategy=strategy, validation_split=validation_split)
+        experiment = replace(tiny, training=training, search=search)
+        complete = with_defaults(search, STRATEGIES[strategy])
+        return BatchSource(experiment, complete, annotations, annotations, group, device)
 
-    feed = feed_of(batch_size=2, strategy="first_order")
-    ours, theirs = (set(np.unique(part.image_index)) for part in feed.parts)
-    assert not ours & theirs and len(ours | theirs) == len(np.unique(people.image_index))
-    assert (
-        len(feed.train) + len(feed.held_out) == len(people)
-        and "held out (seed 0)" in feed.held_out.name
-    )
-    other = people.sample_images(0.5, 1)
-    assert (other != people.sample_images(0.5, 0)).any()
-    with pytest.raises(
-        ValueError, match=r"people left of \d+, 95% of the images being held out, fewer than one"
-    ):
-        feed_of(held_out=0.95)
+    source = source_of("first_order", batch_size=2)
+    ours, theirs = (set(np.unique(split.image_index)) for split in source.training_splits)
+    assert not ours & theirs and len(ours | theirs) == len(np.unique(annotations.image_index))
+    assert len(source.train) + len(source.architecture_validation) == len(annotations)
+    assert "architecture validation (seed 0)" in source.architecture_validation.name
+    other = annotations.sample_images(0.5, 1)
+    assert (other != annotations.sample_images(0.5, 0)).any()
     with pytest.raises(
         ValueError,
-        match="strategy second_order needs people held out; search.validation_split is 0",
+        match=r"people left of \d+, as other splits take 95% of the images: fewer than one batch",
     ):
-        feed_of(strategy="second_order", held_out=0.0)
-    assert (
-        feed_of(batch_size=2, held_out=0.5).next()[1] is None
-    )  # held out from w; synchronous does not look at them
+        source_of(validation_split=0.95)
+    with pytest.raises(
+        ValueError,
+        match="strategy second_order needs an architecture-validation split; search.validation_split is 0",
+    ):
+        source_of("second_order", 0.0)
+    # Synchronous does not train on the split, nor look at it.
+    assert source_of(validation_split=0.5, batch_size=2).next()[1] is None
 
 
 def moved(before, after):
@@ -155,13 +162,14 @@ def test_every_strategy_finishes_and_repeats_itself(name, backbone_fabric, tiny,
     experiment = replace(tiny, **settings, backbone_fabric=backbone_fabric)
     search = Search(experiment, tmp_path / "whole", device="cpu", progress=False)
     w, scores = (
-        [p.clone() for p in found] for found in (search.strategy.weights, search.strategy.scores)
+        [p.clone() for p in found]
+        for found in (search.trainer.context.weights, search.trainer.context.logits)
     )
     metrics = search.finish()
     assert metrics["pckh@0.5"] is not None
-    assert moved(w, search.strategy.weights) and moved(scores, search.strategy.scores) == (
-        name != "random"
-    )
+    assert moved(w, search.trainer.context.weights) and moved(
+        scores, search.trainer.context.logits
+    ) == (name != "random")
     search.close()
     broken = Search(experiment, tmp_path / "broken", device="cpu", progress=False)
     broken.step()
@@ -187,8 +195,11 @@ def test_random_is_drawn_once_by_the_seed(tiny, tmp_path):
         search = Search(
             replace(tiny, **settings), tmp_path / str(seed), device="cpu", progress=False
         )
-        drawn.append(torch.cat([s.flatten() for s in search.strategy.scores]).detach())
-        assert not any(s.requires_grad for s in search.strategy.scores) or search.step_number == 0
+        drawn.append(torch.cat([s.flatten() for s in search.trainer.context.logits]).detach())
+        assert (
+            not any(s.requires_grad for s in search.trainer.context.logits)
+            or search.step_number == 0
+        )
     assert (drawn[0] != drawn[1]).all()
     assert abs(drawn[0].mean()) < 0.4 and 0.7 < drawn[0].std() < 1.3
     fabrics = search.model.fabrics().values()
@@ -204,81 +215,72 @@ def test_warmup_freezes_alpha_and_beta(name, tiny, tmp_path):
         "training": replace(tiny.training, batch_size=3),
     }
     search = Search(replace(tiny, **settings), tmp_path, device="cpu", progress=False)
-    start = [s.clone() for s in search.strategy.scores]
+    start = [s.clone() for s in search.trainer.context.logits]
     search.epoch()
-    assert not moved(start, search.strategy.scores)
+    assert not moved(start, search.trainer.context.logits)
     search.epoch()
-    assert moved(start, search.strategy.scores)
+    assert moved(start, search.trainer.context.logits)
 
 
 def test_learning_rates_of_alpha_and_beta(model):
-    def rates(kind, **options):
-        found = kind(model, RunConfig(epochs=200, **options))
+    def rates(name, **search):
+        context = context_of(model, name, **search)
         result = []
         for epoch in (0, 90, 150):
-            found.set_epoch(epoch)
-            result.append(
-                (
-                    found.optimizer.param_groups[0]["lr"],
-                    found.architecture_optimizer.param_groups[0]["lr"],
-                )
-            )
-        return result, found.architecture_optimizer.param_groups[0]["weight_decay"]
+            context.set_epoch(epoch)
+            groups = [
+                optimizer.param_groups[0]
+                for optimizer in (context.weight_optimizer, context.logit_optimizer)
+            ]
+            result.append(tuple(group["lr"] for group in groups))
+        return result, groups[1]["weight_decay"]
 
     w = [1e-3, 2.5e-4, 1e-3 / 64]
-    assert rates(Synchronous) == ([(a, pytest.approx(a)) for a in w], 0)
-    assert rates(Synchronous, architecture_lr_drops=False) == (
-        [(a, pytest.approx(1e-3)) for a in w],
+    assert rates("synchronous") == ([(a, pytest.approx(a)) for a in w], 0)
+    assert rates("synchronous", lr_drops=False) == ([(a, pytest.approx(1e-3)) for a in w], 0)
+    assert rates("first_order") == ([(a, pytest.approx(3e-3)) for a in w], 1e-3)
+    assert rates("second_order", lr=0.1, lr_drops=True, weight_decay=0.0) == (
+        [(a, pytest.approx(100 * a)) for a in w],
         0,
     )
-    assert rates(FirstOrder) == ([(a, pytest.approx(3e-3)) for a in w], 1e-3)
-    own = {"architecture_lr": 0.1, "architecture_lr_drops": True, "architecture_weight_decay": 0.0}
-    assert rates(SecondOrder, **own) == ([(a, pytest.approx(100 * a)) for a in w], 0)
 
 
 def test_temperature_sharpens_as_it_falls(model):
-    config = RunConfig(epochs=3, temperature=(4.0, 1.0), batch_size=2)
-    assert [config.temperature_at(epoch) for epoch in range(3)] == pytest.approx([4, 2, 1])
-    raw = [s.clone() for s in model.architecture_parameters()]
-    found = Synchronous(model, config)
+    search = SearchConfig(temperature=(4.0, 1.0))
+    assert [search.temperature_at(epoch, 3) for epoch in range(3)] == pytest.approx([4, 2, 1])
+    raw = [p.clone() for p in model.architecture_parameters()]
+    context = SearchContext(model, TrainingConfig(epochs=3), search, lambda batch: None)
     for epoch, temperature in enumerate((4, 2, 1)):
-        found.begin_epoch(epoch)
-        for scores, before in zip(found.scores, raw, strict=True):
-            torch.testing.assert_close(scores.softmax(-1), (before / temperature).softmax(-1))
+        context.set_epoch(epoch)
+        context.rescale_logits()
+        for logits, before in zip(context.logits, raw, strict=True):
+            torch.testing.assert_close(logits.softmax(-1), (before / temperature).softmax(-1))
 
 
-def test_gumbel_draws_what_softmax_says(model):
-    """The greatest of the noisy scores is an operation as often as its softmax weight says."""
-    fabric, seen = model.heads[0].fabric, []
+def test_gumbel_samples_by_the_softmax_weights(model):
+    """The greatest of the noisy logits is an operation as often as its softmax weight says."""
+    fabric, sampled = model.heads[0].fabric, []
     expected = fabric.architecture.operation_weights
-    found = Gumbel(model, RunConfig(batch_size=2, temperature=(0.1, 0.1)))
-    found.begin_epoch(0)
-    found.set_epoch(0)
-    fabric.mixing_weights, weights = (
-        (lambda: (seen.append(weights()), seen[-1])[1]),
-        fabric.mixing_weights,
-    )
-    found._backward = lambda forward, train: fabric.mixing_weights()[0].sum()
+    context = context_of(model, "gumbel", temperature=(0.1, 0.1))
+    context.rescale_logits()
     for number in range(2000):
-        found.scores[0].requires_grad_(False)
-        found.step(model, tiny_examples(0), None, number)
-    drawn = torch.stack([alpha[0] for alpha, _ in seen])
+        with STRATEGIES["gumbel"].sample(context, number):
+            sampled.append(fabric.mixing_weights()[0][0].detach())
+    drawn = torch.stack(sampled)
+    scaled = fabric.architecture.operation_weights
     chosen = nn.functional.one_hot(drawn.argmax(-1), drawn.shape[-1]).double().mean(0)
-    assert (chosen - expected).abs().max() < 4 * math.sqrt(0.25 / len(seen))
+    assert (chosen - expected).abs().max() < 4 * math.sqrt(0.25 / len(sampled))
     assert drawn.max(-1).values.mean() > 0.9  # at a low temperature nearly discrete
-    assert torch.equal(
-        weights()[0], fabric.architecture.operation_weights.expand(len(fabric.spec.cells), -1, -1)
-    )
+    assert torch.equal(fabric.mixing_weights()[0], scaled.expand(len(fabric.spec.cells), -1, -1))
 
 
 def test_accumulated_gradients_are_the_whole_ones(model):
     """With batch-norms that do not look at the batch."""
-    whole = strategy(Synchronous, model)
-    parts = strategy(Synchronous, model, accumulate=2)
+    model.eval()
     losses, gradients = [], []
-    for found in (whole, parts):
-        found._zero_grad()
-        losses.append(found._backward(model.eval(), tiny_examples(1, count=5)))
+    for context in (context_of(model), context_of(model, accumulate=2)):
+        context.zero_grad()
+        losses.append(context.backward(tiny_batch(1, count=5)))
         gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-12, atol=0)
     for one, other in zip(*gradients, strict=True):
@@ -288,28 +290,36 @@ def test_accumulated_gradients_are_the_whole_ones(model):
 def test_the_cost_term_steers_to_the_budget(model):
     start = float(ExpectedCost(model, 64, 64)(model.architectures()).detach())
     for budget, steered in ((0.5 * start / 1e9, True), (2 * start / 1e9, False)):
-        own = copy.deepcopy(model)
-        found = Synchronous(
-            own, RunConfig(batch_size=2, lr=0.05), CostTerm(own, 64, 64, budget, 1e4)
+        network = copy.deepcopy(model)
+        context = context_of(
+            network, penalty=CostTerm(network, 64, 64, budget, 1e4), weight_lr=0.05
         )
-        found.set_epoch(0)
         for number in range(40):
-            found.step(own, tiny_examples(number), None, number)
-        after = float(ExpectedCost(own, 64, 64)(own.architectures()).detach())
+            STRATEGIES["synchronous"].step(context, tiny_batch(number), None, number)
+        after = float(ExpectedCost(network, 64, 64)(network.architectures()).detach())
         assert (after < 0.7 * start) == steered
         if steered:
             assert 0.3 * start < after  # and no further than it should
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [({"accumulate": 0}, "accumulate is from 1 to the batch size 2; got 0"), ({"cost_budget": -1.0}, "above 0; got -1"),
-     ({"temperature": (1.0, 0.0)}, r"temperature must be above 0; got \(1.0, 0.0\)"), ({"held_out": 1.0}, "below 1"),
-     ({"warmup": -1}, "must not be negative"), ({"architecture_lr": float("nan")}, "above 0; got nan")],
-)  # fmt: skip
-def test_choices_that_are_none(options, message):
+    ("config", "options", "message"),
+    [
+        (TrainingConfig, {"accumulate": 0}, "accumulate is from 1 to the batch size 24; got 0"),
+        (SearchConfig, {"cost_budget": -1.0}, "above 0; got -1"),
+        (
+            SearchConfig,
+            {"temperature": (1.0, 0.0)},
+            r"temperature must be above 0; got \(1.0, 0.0\)",
+        ),
+        (SearchConfig, {"validation_split": 1.0}, "below 1"),
+        (SearchConfig, {"warmup": -1}, "must not be negative"),
+        (SearchConfig, {"lr": float("nan")}, "above 0; got nan"),
+    ],
+)
+def test_invalid_values_are_refused(config, options, message):
     with pytest.raises(ValueError, match=message):
-        RunConfig(batch_size=2, **options)
+        config(**options)
 
 
 def test_architectures_of_a_draw_stay_inside_it(model):

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.search.test_engine import same_run, search, undisturbed  # noqa: F401
 
 from posenfs.model.architecture import Architecture
-from posenfs.search import engine
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search import recorded_trainer
+from posenfs.search.checkpoints import RunError
+from posenfs.search.configuration import CheckpointConfig
+from posenfs.search.recorded_trainer import RecordedTrainer
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
+from tests.search.test_session import same_run, search, undisturbed  # noqa: F401
 from tests.sweeps import sweep
 
 PART = "lower_limb_part"
@@ -124,10 +127,10 @@ def test_a_branch_without_edits_is_the_same_search(step, undisturbed, tiny, tmp_
     branch.finish()
     trunk.finish()
     same_run(tmp_path / "trunk", undisturbed)
-    ours, theirs = Run(tmp_path / "twig"), undisturbed.run
+    ours, theirs = RunDir(tmp_path / "twig"), undisturbed.run
     assert ours.experiment() == replace(tiny, name="twig")
     assert ours.history() == theirs.history()
-    assert same(ours.load_checkpoint(8)["model"], theirs.load_checkpoint(8)["model"])
+    assert same(ours.checkpoints.load(8)["model"], theirs.checkpoints.load(8)["model"])
 
 
 def test_no_branch_from_beyond_the_last_checkpoint(undisturbed):  # noqa: F811
@@ -228,7 +231,7 @@ def test_an_edit_is_not_forgotten_where_checkpoints_go(tiny, tmp_path):
     for _ in range(4):
         branch.step()
         states.append({k: v.clone() for k, v in branch.model.state_dict().items()})
-    assert 3 in branch.run.checkpoints() and 5 not in branch.run.checkpoints()
+    assert 3 in branch.run.checkpoints.steps() and 5 not in branch.run.checkpoints.steps()
     branch.rewind(5)
     assert same(branch.model.state_dict(), states[1])
 
@@ -240,8 +243,8 @@ def test_a_branch_of_a_patient_search_knows_the_best_epoch_before_it(tiny, tmp_p
         found, errors = measured(predictions, people)
         return ({**found, "pckh@0.5": next(scores)} if predictions.scores.any() else found), errors
 
-    measured = engine.evaluate
-    monkeypatch.setattr(engine, "evaluate", evaluate)
+    measured = recorded_trainer.evaluate
+    monkeypatch.setattr(recorded_trainer, "evaluate", evaluate)
     settings = {
         "training": replace(tiny.training, epochs=6, patience=3),
         "checkpoints": replace(tiny.checkpoints, keep=1),
@@ -284,21 +287,29 @@ def test_which_checkpoints_stay(tiny, tmp_path):
         "checkpoints": replace(tiny.checkpoints, keep=2, every=1),
     }
     running = Search(replace(tiny, **settings), tmp_path, device="cpu", progress=False)
-    running._evaluate = lambda: running._scores.update(
+    recorded = running._recorded
+    recorded._evaluate_epoch = lambda: recorded.early_stopping.scores.update(
         {running.step_number: -abs(running.step_number - 8.0)}
     )
     per_epoch = running.steps_per_epoch
     while running.epoch_number < 20:
         running.step()
     running.step()
-    assert running.run.checkpoints() == [8, 10 * per_epoch, 20 * per_epoch, 20 * per_epoch + 1]
+    assert running.run.checkpoints.steps() == [
+        8,
+        10 * per_epoch,
+        20 * per_epoch,
+        20 * per_epoch + 1,
+    ]
     size = (tmp_path / "checkpoints" / f"{20 * per_epoch:08d}" / "state.pt").stat().st_size
-    running.config = replace(run, checkpoint_gb=2.5 * size / 1e9)
+    recorded.experiment = replace(
+        running.experiment, checkpoints=CheckpointConfig(1, 2, max_gb=2.5 * size / 1e9)
+    )
     running.step()
-    assert running.run.checkpoints() == [8, 20 * per_epoch + 2]
+    assert running.run.checkpoints.steps() == [8, 20 * per_epoch + 2]
 
 
-@pytest.mark.parametrize("moment", ["_replay", "_save"])
+@pytest.mark.parametrize("moment", ["replay", "save"])
 def test_of_an_interrupted_branch_nothing_stays(moment, tiny, tmp_path, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -307,7 +318,7 @@ def test_of_an_interrupted_branch_nothing_stays(moment, tiny, tmp_path, monkeypa
     trunk.step()
     trunk.checkpoint()
     with monkeypatch.context() as broken:
-        broken.setattr(Search, moment, interrupted)
+        broken.setattr(RecordedTrainer, moment, interrupted)
         with pytest.raises(KeyboardInterrupt):
             Search.branch_of(trunk.run, 1, "half", {PART: edit}, progress=False)
     assert not (tmp_path / "half").exists()

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.study.ablation import ablate, plan, progress_of, state_of
 from posenfs.study.executors import LocalEngine
@@ -32,8 +32,8 @@ class InProcessEngine:
             look()
             experiment = Experiment.from_json(job.experiment)
             if experiment.search.strategy in self.broken:
-                Run(job.folder).folder.mkdir(parents=True, exist_ok=True)
-                Run(job.folder).write_status(state="failed", error="broken on purpose")
+                RunDir(job.folder).folder.mkdir(parents=True, exist_ok=True)
+                RunDir(job.folder).write_status(state="failed", error="broken on purpose")
                 yield job.key, "broken on purpose"
                 continue
             search = Search(experiment, device="cpu", progress=False)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from posenfs.cli.main import main
-from posenfs.search.run_dir import RunError
+from posenfs.search.checkpoints import RunError
 from posenfs.study.campaign import run_tables
 from posenfs.study.planning import estimate
 from posenfs.study.results import read_results

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
 from posenfs.study.children import child_experiment, parent_and_child
 
 
 @pytest.fixture(scope="module")
-def parent(tiny, tmp_path_factory) -> Run:
+def parent(tiny, tmp_path_factory) -> RunDir:
     search = Search(tiny, tmp_path_factory.mktemp("runs") / "parent", progress=False)
     with torch.no_grad():  # as after a longer search
         for number, parameter in enumerate(search.model.architecture_parameters()):
@@ -35,7 +35,7 @@ def test_rows_costs_and_runs(parent):
     assert table["PCKh@0.5"].between(0, 100).all()
     model = load_model(parent).model
     for start in ("weights", "scratch"):
-        run = Run(parent.folder.with_name(f"parent_child_{start}"))
+        run = RunDir(parent.folder.with_name(f"parent_child_{start}"))
         assert run.status()["state"] == "finished" and run.experiment().training.epochs == 1
         assert not run.architectures()[1]
         genotype = load_model(run).experiment.genotype

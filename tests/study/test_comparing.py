@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from posenfs.cli.main import main
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.study.comparing import compare_runs
 
@@ -54,7 +55,7 @@ def test_different_runs_cannot_be_compared(runs, tiny, tmp_path):
     search = Search(tiny, tmp_path / "young", progress=False)
     search.close()
     with pytest.raises(RunError, match="young has no result yet"):
-        compare_runs(runs["one"], Run(tmp_path / "young"))
+        compare_runs(runs["one"], RunDir(tmp_path / "young"))
     changed = json.loads((runs["two"].folder / "provenance.json").read_text())
     list(changed["data"].values())[-1]["fingerprint"] = "another"
     (runs["two"].folder / "provenance.json").write_text(json.dumps(changed))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from posenfs.evaluation.seeds import power
+from posenfs.evaluation.power import power
 from posenfs.study import calibration
 from posenfs.study.ablation import plan
 from posenfs.study.calibration import Load

@@ -79,7 +79,7 @@ def test_an_interrupted_run_is_saved(project, profile, cluster):
         engine.close()
     status = run.status()
     assert status["state"] == "interrupted" and not run.in_use()
-    assert run.checkpoints()[-1] == status["step"]
+    assert run.checkpoints.steps()[-1] == status["step"]
 
 
 def test_an_unreachable_cluster_is_reported():

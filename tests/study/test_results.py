@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from posenfs.data.datasets.catalogue import DataSpec
+from posenfs.search.checkpoints import RunError
 from posenfs.search.configuration import CheckpointConfig, RuntimeConfig
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.study import results
 from posenfs.study.results import (
@@ -73,7 +74,7 @@ def test_weights_are_identified_by_their_content(tmp_path, drawn):
 
 
 @pytest.fixture(scope="module")
-def run(tiny, tmp_path_factory) -> Run:
+def run(tiny, tmp_path_factory) -> RunDir:
     search = Search(tiny, tmp_path_factory.mktemp("runs") / "one", progress=False)
     search.finish()
     search.close()
@@ -117,5 +118,5 @@ def test_invalid_results(tmp_path, tiny):
     assert read_results(tmp_path) == []
     assert read_results(tmp_path / "nowhere") == []
     with pytest.raises(RunError, match=r"is not finished \(not begun\)"):
-        collect(Run(tmp_path / "none"), "x", DATA)
+        collect(RunDir(tmp_path / "none"), "x", DATA)
     assert configuration(tiny)["data"]["root"] is None

@@ -11,7 +11,7 @@ from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.datasets.mpii_release import read_release
 from posenfs.data.geometry import ImageSize
-from posenfs.evaluation.predict import predict
+from posenfs.evaluation.prediction import predict
 from posenfs.search.build import build
 from posenfs.search.saved_models import load_model, save_model
 from tests.data.test_mpii_release import matlab, rectangle, write_release

@@ -13,7 +13,7 @@ from posenfs.cli.main import main
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import ImageSize
-from posenfs.evaluation.predict import predict
+from posenfs.evaluation.prediction import predict
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
 

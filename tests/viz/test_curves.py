@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from posenfs.body.skeleton import LSP, MPII
-from posenfs.evaluation.metrics import columns_of
+from posenfs.evaluation.pck import reported_columns
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FABRIC_1
 from posenfs.model.collapse import CollapseSigns, warnings
@@ -53,7 +53,7 @@ def test_score_curve_has_every_column():
 
 @pytest.mark.parametrize("skeleton", [MPII, LSP], ids=str)
 def test_every_column_has_a_distinct_colour(skeleton):
-    names = [*columns_of(skeleton), "hard"]
+    names = [*reported_columns(skeleton), "hard"]
     figure = score_curve(
         [{"step": 1, "pckh@0.5": 1.0, **{f"pckh@0.5/{name}": 2.0 for name in names}}]
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from posenfs.data.datasets.coco import read_coco
-from posenfs.evaluation.metrics import pck
+from posenfs.evaluation.pck import pck
 from posenfs.evaluation.stats import pck_interval
 from posenfs.viz.errors import calibration, errors_by_group, errors_by_keypoint, pck_curves
 

@@ -16,7 +16,7 @@ from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import DataError, load_image
 from posenfs.evaluation.detections import _detector, boxes_from_file, detected_people, whole_images
 from posenfs.evaluation.oks import rescore
-from posenfs.evaluation.predict import predict
+from posenfs.evaluation.prediction import predict
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
 from posenfs.viz.poses import draw_on_image

@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.viz.run_summary import run_summary
 
 
 @pytest.fixture(scope="module")
-def run(tiny, tmp_path_factory) -> Run:
+def run(tiny, tmp_path_factory) -> RunDir:
     search = Search(tiny, tmp_path_factory.mktemp("summary") / "tiny", device="cpu", progress=False)
     search.finish()
     return search.run

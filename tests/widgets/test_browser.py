@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import nbformat
 import pytest
-from tests.search.test_engine import search
 
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.study.gathering import COLUMNS, runs_table
 from posenfs.widgets.browser import RunBrowser
+from tests.search.test_session import search
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def runs(tiny, tmp_path_factory):
     unfinished = search(replace(tiny, name="three"), folder / "three")
     unfinished.step()
     unfinished.close()
-    return [Run(folder / name) for name in ("one", "two", "three")]
+    return [RunDir(folder / name) for name in ("one", "two", "three")]
 
 
 def test_table_has_a_row_per_run(runs):
@@ -98,7 +98,7 @@ def test_scores_are_compared_where_the_parts_differ(runs, tiny, tmp_path):
 def test_damaged_run_does_not_hide_other_runs(runs, tmp_path):
     shutil.copytree(runs[0].folder, tmp_path / "<b>odd")
     (tmp_path / "<b>odd" / "config.json").write_text('{"kind": "of another version"}')
-    browser = RunBrowser([runs[0], Run(tmp_path / "<b>odd")])
+    browser = RunBrowser([runs[0], RunDir(tmp_path / "<b>odd")])
     assert ">unreadable<" in browser.table.value and ">one<" in browser.table.value
     assert "&lt;b&gt;odd" in browser.table.value and "<b>odd" not in browser.table.value
     browser.chosen.value = ("<b>odd",)
@@ -108,7 +108,7 @@ def test_damaged_run_does_not_hide_other_runs(runs, tmp_path):
 def test_damaged_notebook_is_reported(runs, tmp_path):
     shutil.copytree(runs[0].folder, tmp_path / "torn")
     (tmp_path / "torn" / "notebook.ipynb").write_text('{"cells": [')
-    browser = RunBrowser([Run(tmp_path / "torn")])
+    browser = RunBrowser([RunDir(tmp_path / "torn")])
     browser.chosen.value = ("torn",)
     browser.report.click()
     assert "is not a notebook" in browser.message.value

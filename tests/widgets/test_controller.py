@@ -5,11 +5,11 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.search.test_engine import same_run, search, undisturbed  # noqa: F401
 
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.widgets.controller import SearchController
 from tests.search.test_detached import long, wait_for  # noqa: F401
+from tests.search.test_session import same_run, search, undisturbed  # noqa: F401
 from tests.sweeps import sweep
 
 
@@ -30,7 +30,7 @@ def driver(request, tiny, tmp_path):
         driver = SearchController(opened)
     else:
         opened.close()
-        driver = SearchController(Run(opened.run.folder), "cpu")
+        driver = SearchController(RunDir(opened.run.folder), "cpu")
     yield driver
     driver.stop()
     driver.wait()
@@ -61,7 +61,7 @@ def test_finished_search_is_rewound_and_branched(driver, undisturbed):  # noqa: 
     until(lambda: run.status().get("state") == "finished" and not driver.under_way)
     driver.branch(3, "other")
     driver.wait()
-    assert driver.error == "" and Run(run.folder.with_name("other")).status()["step"] == 3
+    assert driver.error == "" and RunDir(run.folder.with_name("other")).status()["step"] == 3
     driver.rewind(1)
     driver.wait()
     assert driver.error == "" and run.status()["step"] == 1 and run.metrics() == {}
@@ -91,8 +91,8 @@ def test_drivers_of_a_search_share_its_queue(tiny, tmp_path, undisturbed):  # no
     assert second.under_way
     second.branch(0, "side")
     second.wait()
-    assert second.error == "" and Run(tmp_path / "side").status()["step"] == 0
-    until(lambda: first.run.status()["step"] == 3 and second.heeds)
+    assert second.error == "" and RunDir(tmp_path / "side").status()["step"] == 0
+    until(lambda: first.run.status()["step"] == 3 and second.accepts_commands)
     second.go()
     until(lambda: first.run.status()["state"] == "finished" and not first.under_way)
     assert first.error == second.error == ""
@@ -107,7 +107,9 @@ def test_commands_right_after_the_end(driver, undisturbed):  # noqa: F811
     until(lambda: run.status()["state"] == "paused" and run.status()["step"] == 2)
     driver.stop()
     until(lambda: run.status()["state"] == "interrupted")
-    run.command("stop")  # as if pressed twice: no search processes this one
+    CommandFile(run.folder).send(
+        Command("stop")
+    )  # as if pressed twice: no search processes this one
     driver.go()
     until(lambda: run.status()["state"] == "finished")
     driver.rewind(2)
@@ -127,7 +129,7 @@ def test_a_run_open_elsewhere_is_not_waited_for(tiny, tmp_path, monkeypatch):
     held.checkpoint()
     held.close()
     held = search(tiny, tmp_path / "run")
-    driver = SearchController(Run(held.run.folder), "cpu")
+    driver = SearchController(RunDir(held.run.folder), "cpu")
     driver.rewind(1)
     driver.wait()
     assert (
@@ -136,7 +138,7 @@ def test_a_run_open_elsewhere_is_not_waited_for(tiny, tmp_path, monkeypatch):
     )
     driver.branch(4, "side")
     driver.wait()
-    assert driver.error == "" and Run(tmp_path / "side").status()["step"] == 4
+    assert driver.error == "" and RunDir(tmp_path / "side").status()["step"] == 4
     held.close()
 
 

@@ -4,10 +4,11 @@ import time
 
 import pytest
 import torch
-from tests.search.test_engine import search
 
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.checkpoints import RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.widgets.editor import ArchitectureEditor
+from tests.search.test_session import search
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def finished(tiny, tmp_path_factory):
 
 @pytest.fixture
 def editor(finished):
-    return ArchitectureEditor(Run(finished.folder), "cpu")
+    return ArchitectureEditor(RunDir(finished.folder), "cpu")
 
 
 def settle(editor):
@@ -79,8 +80,8 @@ def test_branch_creates_a_run_with_the_edit(editor, finished):
     editor.branch.click()
     settle(editor)
     assert editor.message.value == "branching by_hand at step 4: done"
-    branch = Run(finished.folder.with_name("by_hand"))
-    state = branch.load_checkpoint(branch.checkpoints()[-1])["model"]
+    branch = RunDir(finished.folder.with_name("by_hand"))
+    state = branch.checkpoints.load(branch.checkpoints.steps()[-1])["model"]
     assert branch.status()["step"] == 4
     assert any(name.endswith("alpha") and torch.any(value == 4.0) for name, value in state.items())
 

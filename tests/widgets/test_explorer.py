@@ -5,16 +5,16 @@ import time
 import numpy as np
 import pytest
 import torch
-from tests.search.test_engine import search
 
 from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.geometry import crop_to_image, heatmap_to_crop
 from posenfs.data.heatmaps import DECODINGS
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import load_image
-from posenfs.evaluation.predict import predict, score_maps
-from posenfs.search.run_dir import Run
+from posenfs.evaluation.prediction import predict, score_maps
+from posenfs.search.run_dir import RunDir
 from posenfs.widgets.explorer import HeatmapExplorer, inspect_person
+from tests.search.test_session import search
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def finished(tiny, tmp_path_factory):
     finished = search(tiny, tmp_path_factory.mktemp("explored") / "run")
     finished.finish()
     finished.close()
-    return Run(finished.run.folder)
+    return RunDir(finished.run.folder)
 
 
 @pytest.fixture

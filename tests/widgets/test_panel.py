@@ -8,12 +8,13 @@ import time
 from dataclasses import replace
 
 import pytest
-from tests.search.test_engine import search
 
 from posenfs.messages import plain_name
+from posenfs.search.checkpoints import RunError
 from posenfs.search.detached import detach, send
-from posenfs.search.run_dir import Run, RunError
+from posenfs.search.run_dir import RunDir
 from posenfs.widgets.panel import SearchPanel
+from tests.search.test_session import search
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_buttons(panel):
     panel.moment.value = 4
     press(panel, "branch")
     panel.driver.wait()
-    assert Run(panel.run.folder.with_name("side")).status()["step"] == 4
+    assert RunDir(panel.run.folder.with_name("side")).status()["step"] == 4
 
 
 @pytest.mark.parametrize("number", range(7))
@@ -105,7 +106,7 @@ def test_fabric_of_a_step(panel):
 
 
 def test_run_open_in_another_process(panel):
-    other = SearchPanel(Run(panel.run.folder), "cpu")  # as another notebook has it
+    other = SearchPanel(RunDir(panel.run.folder), "cpu")  # as another notebook has it
     assert (
         "This run is open in" in other.message.value
         and f"process {os.getpid()}" in other.message.value
@@ -118,7 +119,7 @@ def test_run_open_in_another_process(panel):
 def test_run_whose_process_is_gone(tiny, tmp_path):
     closed = search(tiny, tmp_path / "run")
     closed.close()
-    panel = SearchPanel(Run(closed.run.folder), "cpu")
+    panel = SearchPanel(RunDir(closed.run.folder), "cpu")
     assert "exited unexpectedly" in panel.state.value and not panel.buttons["run"].disabled
 
 
@@ -133,7 +134,7 @@ def test_error_is_shown(panel):
 def test_new_panel_shows_the_same(panel):
     panel.driver.search.finish()
     panel.refresh()
-    other = SearchPanel(Run(panel.run.folder), "cpu")
+    other = SearchPanel(RunDir(panel.run.folder), "cpu")
     assert other.state.value == panel.state.value and other.moment.options == panel.moment.options
 
 

@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from tests.search.test_engine import search
 
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
 from posenfs.widgets import following as module
 from posenfs.widgets.run_reader import RunReader
+from tests.search.test_session import search
 
 
 @pytest.fixture
@@ -19,10 +19,10 @@ def followed(tiny, tmp_path):
 
 
 def assert_agrees_with_disk(following):
-    run = Run(following.run.folder)
+    run = RunDir(following.run.folder)
     steps, architectures = run.architectures()
     assert following.history == run.history() and following.timing == run.timing()
-    assert following.status == run.status() and following.checkpoints == run.checkpoints()
+    assert following.status == run.status() and following.checkpoints == run.checkpoints.steps()
     assert np.array_equal(following.steps, steps)
     for name, logged in architectures.items():
         assert logged.alpha.equal(following.architectures[name].alpha)
@@ -48,7 +48,7 @@ def test_file_that_disappears_while_it_is_read(followed, tmp_path, monkeypatch):
     running, following = followed
     for _ in range(2):
         running.step()
-    load, listed = np.load, Run.architecture_files
+    load, listed = np.load, RunDir.architecture_files
 
     def load_after_rename(path):
         running.checkpoint()  # renames since.npz to a chunk
@@ -57,7 +57,7 @@ def test_file_that_disappears_while_it_is_read(followed, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(np, "load", load_after_rename)
         missing = tmp_path / "architecture" / "gone.npz"
-        patched.setattr(Run, "architecture_files", lambda run: [*listed(run), missing])
+        patched.setattr(RunDir, "architecture_files", lambda run: [*listed(run), missing])
         assert "architectures" in following.look()
     assert "architectures" in following.look()
     assert_agrees_with_disk(following)
@@ -87,7 +87,7 @@ def test_changes_are_reported_after_a_failure(function, followed, monkeypatch):
 
 
 def test_incomplete_line_is_read_later(tmp_path):
-    run = Run(tmp_path)
+    run = RunDir(tmp_path)
     following, path = RunReader(run), tmp_path / "history.jsonl"
     assert following.look() == set() and following.at(3) == (0, {})
     path.write_bytes(b'{"step": 1, "loss": 2.0}\n{"step": 2, "lo')
@@ -99,7 +99,7 @@ def test_incomplete_line_is_read_later(tmp_path):
 
 
 def test_rewritten_file_of_the_same_length_is_read_again(tmp_path):
-    following, path = RunReader(Run(tmp_path)), tmp_path / "history.jsonl"
+    following, path = RunReader(RunDir(tmp_path)), tmp_path / "history.jsonl"
     for loss in (1.0, 3.0):
         path.write_text("".join(json.dumps({"step": n, "loss": loss}) + "\n" for n in range(50)))
         assert following.look() == {"history"}

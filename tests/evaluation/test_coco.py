@@ -1,22 +1,95 @@
-"""OKS-AP for annotated and for detected boxes, against pycocotools."""
+"""OKS-AP against pycocotools, for annotated and for detected boxes."""
 
+import contextlib
+import io
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO as CocoAnnotations
+from pycocotools.cocoeval import COCOeval
 
+from posenfs.body.skeleton import COCO
 from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.datasets.coco import read_coco
 from posenfs.data.datasets.coco_detections import with_detections
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import DataError
-from posenfs.evaluation.oks import AP_NAMES
-from posenfs.evaluation.predict import Predictions, coco_results, evaluate, predict
+from posenfs.evaluation.coco import AP_NAMES, average_precision, coco_results
+from posenfs.evaluation.metrics import evaluate
+from posenfs.evaluation.prediction import Predictions, predict
 from posenfs.search.build import build
-from tests.evaluation.test_oks import by_pycocotools
+
+SIGMAS = np.array(COCO.oks_sigmas)
+
+
+def by_pycocotools(file, results):
+    """Return the ten numbers of pycocotools by name."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = CocoAnnotations(str(file))
+        evaluation = COCOeval(truth, truth.loadRes(results), "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return dict(zip(AP_NAMES, evaluation.stats.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_average_precision_equals_pycocotools(seed, real):
+    annotations = json.loads((real("coco_mini") / "person_keypoints_val.json").read_text())
+    random = np.random.default_rng(seed)
+    results = []
+    for annotation in annotations["annotations"]:
+        if annotation["iscrowd"] or random.random() < 0.1:
+            continue
+        points = np.array(annotation["keypoints"], float).reshape(-1, 3)
+        points[:, :2] += random.normal(scale=0.03 * annotation["area"] ** 0.5, size=(17, 2))
+        points[:, 2] = random.random(17)
+        ids = {key: annotation[key] for key in ("image_id", "category_id")}
+        results.append(
+            {**ids, "keypoints": points.ravel().tolist(), "score": float(random.random())}
+        )
+    before = json.dumps(annotations)
+    values = average_precision(annotations, results)
+    assert json.dumps(annotations) == before
+    assert values == by_pycocotools(real("coco_mini") / "person_keypoints_val.json", results)
+    assert 0.1 < values["AP"] < 0.95
+    wider = average_precision(annotations, results, 2 * SIGMAS)
+    assert wider["AP"] > values["AP"]
+
+
+def test_output_is_silenced_in_its_own_thread_only(monkeypatch, capsys):
+    """While one thread evaluates, the output of another thread is printed, pycocotools' too."""
+    started, proceed = threading.Event(), threading.Event()
+    evaluate = COCOeval.evaluate
+
+    def wait(evaluation):
+        started.set()
+        assert proceed.wait(60)
+        evaluate(evaluation)
+
+    monkeypatch.setattr(COCOeval, "evaluate", wait)
+    pose = {"image_id": 1, "category_id": 1, "keypoints": [float(n) for n in range(51)]}
+    truth = {
+        "images": [{"id": 1}],
+        "categories": [{"id": 1}],
+        "annotations": [{**pose, "id": 1, "area": 2000.0, "bbox": [0, 1, 49, 49]}],
+    }
+    values = []
+    results = [{**pose, "score": 1.0}]
+    thread = threading.Thread(target=lambda: values.append(average_precision(truth, results)))
+    thread.start()
+    assert started.wait(60)
+    print("output of a cell")
+    CocoAnnotations().createIndex()
+    proceed.set()
+    thread.join()
+    assert values[0]["AP"] == pytest.approx(1)
+    assert capsys.readouterr().out == "output of a cell\ncreating index...\nindex created!\n"
 
 
 def perturbed(people, seed, scale=0.03):

@@ -7,22 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks.speed.__main__ import main
+from benchmarks.speed.implementations import KINDS, reference_of
+from benchmarks.speed.measure import measure_speeds, speed_line
+from benchmarks.speed.process import machine_limits
+from benchmarks.speed.works import NETWORKS, Work, default_works
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
-from posenfs.cli.main import main
 from posenfs.model.space import FabricSpec
 from posenfs.search.build import build_model
 from posenfs.search.experiment import Experiment
-from posenfs.study.speed import (
-    KINDS,
-    NETWORKS,
-    Work,
-    bench,
-    default_works,
-    machine_limits,
-    reference_of,
-    speed_line,
-)
 
 FIELDS = {
     "work", "size", "batch", "threads", "dtype", "reference_s", "fast_s", "ratio", "images_per_s",
@@ -34,7 +28,7 @@ SMALL = Experiment("small", parts=1, fabric=FabricSpec(width=1))
 @pytest.fixture(scope="module")
 def speeds():
     works = [Work(kind, SMALL, 64, 2) for kind in KINDS]
-    return list(bench(works, "cpu", threads=1, rounds=2, seconds=0.3, progress=False))
+    return list(measure_speeds(works, "cpu", threads=1, rounds=2, seconds=0.3, progress=False))
 
 
 @pytest.mark.slow
@@ -98,11 +92,11 @@ def test_failed_works_are_reported_and_the_others_run():
     def failed(work, error):
         failures.append((work, str(error)))
 
-    speeds = list(bench(works, "cpu", 1, 1, 0.01, False, failed))
+    speeds = list(measure_speeds(works, "cpu", 1, 1, 0.01, False, failed))
     assert [speed.work for speed in speeds] == ["inference"]
     assert failures[0][0] is impossible and "allocate memory" in failures[0][1]
     with pytest.raises(RuntimeError, match="allocate memory"):
-        list(bench([impossible], "cpu", 1, 1, 0.01, False))
+        list(measure_speeds([impossible], "cpu", 1, 1, 0.01, False))
 
 
 def test_batches_and_devices():
@@ -118,22 +112,37 @@ def test_unknown_work_is_refused():
     with pytest.raises(
         ValueError, match="unknown work 'rest'; known: training step, inference, data, search step"
     ):
-        next(bench([replace(default_works()[0], kind="rest")]))
+        next(measure_speeds([replace(default_works()[0], kind="rest")]))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["bench", "rest"], "unknown 'rest'; known: training step, inference"),
-        (["bench", "--network", "x"], "unknown 'x'; known: table_2"),
-        (["bench", "--rounds", "0"], "--rounds is at least 1; got 0"),
-        (["bench", "--size", "100"], "nothing of that kind, network and size is timed"),
-        (["bench", "--device", "cuda:7"], "device 'cuda:7' cannot be used"),
+        (["rest"], "unknown 'rest'; known: training step, inference"),
+        (["--network", "x"], "unknown 'x'; known: table_2"),
+        (["--rounds", "0"], "--rounds is at least 1; got 0"),
+        (["--size", "100"], "nothing of that kind, network and size is timed"),
+        (["--device", "cuda:7"], "device 'cuda:7' cannot be used"),
     ],
 )
 def test_bad_input_is_refused(arguments, message, capsys):
     with pytest.raises(SystemExit) as error:
         main(arguments)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("file/a.json", "is a file where a folder is needed"),
+        ("folder", "folder: it is a folder where a file is needed"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused(output, message, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SystemExit) as error:
+        main(["data", "--quick", "--output", str(tmp_path / output)])
     assert message in str(error.value)
 
 
@@ -152,20 +161,7 @@ def test_the_command_prints_and_writes_json(tmp_path, capsys):
         "--seconds",
         "0.01",
     ]
-    main(
-        [
-            "bench",
-            "inference",
-            *small,
-            "--threads",
-            "1",
-            "--device",
-            "cpu",
-            "--output",
-            file,
-            "--json",
-        ]
-    )
+    main(["inference", *small, "--threads", "1", "--device", "cpu", "--output", file, "--json"])
     rows = json.loads(capsys.readouterr().out)
     assert rows == json.loads(Path(file).read_text())
     assert [row["network"] for row in rows] == ["table_2"] and rows[0]["batch"] == 2

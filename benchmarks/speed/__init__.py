@@ -1,0 +1,1 @@
+"""Speed of training, inference, data and search beside a plain reference."""

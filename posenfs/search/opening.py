@@ -1,0 +1,82 @@
+"""Opening of a search: checks, network, data and lock."""
+
+from dataclasses import dataclass
+
+import torch
+
+from posenfs.data.datasets.custom import mirror_warning
+from posenfs.messages import note
+from posenfs.model.memory import keep_freed_memory
+from posenfs.search.build import build
+from posenfs.search.distributed import ProcessGroup
+from posenfs.search.experiment import Experiment
+from posenfs.search.provenance import provenance
+from posenfs.search.run_writer import RunWriter
+from posenfs.search.trainer import Trainer, check_searchable
+
+
+@dataclass(frozen=True)
+class OpeningOptions:
+    """How a search is opened; nothing here changes its numbers.
+
+    Attributes:
+        workers: Number of processes that decode images.
+        progress: Whether to show progress bars and notes.
+        strict: Whether a broken image is an error.
+        cache_gb: Disk space for cached crops, in GB.
+    """
+
+    workers: int = 0
+    progress: bool = True
+    strict: bool = False
+    cache_gb: float = 20.0
+
+
+def prepare(
+    experiment: Experiment,
+    writer: RunWriter,
+    group: ProcessGroup,
+    device: torch.device,
+    options: OpeningOptions,
+) -> Trainer:
+    """Check the run directory, build network and data, create the directory and take its lock.
+
+    Nothing is written before everything is found valid. A finished run is not locked.
+
+    Args:
+        experiment: The experiment.
+        writer: The writer of the run directory.
+        group: The processes of the search.
+        device: The device to train on.
+        options: The options.
+
+    Raises:
+        ValueError: The experiment cannot be built.
+        DataError: Its data are missing or invalid.
+        RunError: The directory holds another experiment, or another process searches there.
+    """
+    run = writer.run
+    run.check_opens()
+    run.check_holds(experiment)
+    is_finished = run.is_finished()
+    if group.is_main and not is_finished and writer.other_writer is None:
+        run.check_unlocked()
+    built = build(experiment, options.progress, options.strict)
+    check_searchable(experiment, built)
+    trainer = Trainer(
+        experiment, built, group, device, options.workers, options.cache_gb, options.progress
+    )
+    if device.type == "cpu":
+        keep_freed_memory()
+    if not is_finished:
+        trainer.batches.open()
+    if options.progress:
+        note(f"initial weights: {built.model.initial_weights}")
+    if group.is_main and (warning := mirror_warning(built.valid.skeleton)):
+        note(f"warning: {warning}")
+    batches = trainer.batches
+    splits = (*batches.training_splits, batches.early_stopping, batches.valid)
+    writer.create(experiment, provenance(device, group, splits, built.model.initial_weights))
+    if not is_finished:
+        writer.take_over()
+    return trainer
