@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import posenfs
-from posenfs.study.sweep import notebook_parameters
+from posenfs.study.notebooks import notebook_parameters
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

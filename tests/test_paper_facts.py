@@ -6,8 +6,7 @@ from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII
 from posenfs.model.backbones.fabric import FABRIC_1, FABRIC_2, FABRIC_3, FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
-from posenfs.model.backbones.resnet import ResNet50
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2, ResNet50
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
 from posenfs.model.cost import measured_cost
 from posenfs.model.network import PoseNFS

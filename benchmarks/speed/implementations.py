@@ -19,9 +19,9 @@ from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import normalise
 from posenfs.model.folded import fold
-from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.model.reference import ReferenceNFS
+from posenfs.model.vectors import heatmap_loss
 from posenfs.search.batches import BatchSource
 from posenfs.search.build import build_model
 from posenfs.search.context import SearchContext

@@ -61,7 +61,7 @@ def test(
     """
     from posenfs.data.files import check_output_file, write_atomic
     from posenfs.model.memory import keep_freed_memory
-    from posenfs.study.testing import describe_evaluation, evaluate_model
+    from posenfs.study.model_evaluation import describe_evaluation, evaluate_model
 
     if output is not None:
         check_output_file(output)
@@ -203,7 +203,7 @@ def submit_mpii(
         quiet: Show no progress bar.
     """
     from posenfs.model.memory import keep_freed_memory
-    from posenfs.study.submitting import submit_mpii
+    from posenfs.study.leaderboards import submit_mpii
 
     keep_freed_memory()
     people = submit_mpii(model, root, output, device, workers, progress=not quiet)
@@ -233,7 +233,7 @@ def submit_coco(
         quiet: Show no progress bar.
     """
     from posenfs.model.memory import keep_freed_memory
-    from posenfs.study.submitting import submit_coco
+    from posenfs.study.leaderboards import submit_coco
 
     keep_freed_memory()
     poses = submit_coco(

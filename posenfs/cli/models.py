@@ -134,7 +134,7 @@ def prune(
         quiet: Show no progress bar.
         as_json: Print the proof as JSON.
     """
-    from posenfs.study.pruning import prune_saved
+    from posenfs.study.pruning_proof import prune_saved
 
     pruning = prune_saved(source, output, mode, threshold, accuracy, device, progress=not quiet)
     if as_json:

@@ -109,7 +109,7 @@ def run(
         quiet: No progress.
     """
     from posenfs.search.run_dir import runs_home
-    from posenfs.study.sweep import notebook_parameters, parse_parameters, run_notebook
+    from posenfs.study.notebooks import notebook_parameters, parse_parameters, run_notebook
 
     values = parse_parameters(notebook, parameter)
     name = {**notebook_parameters(notebook), **values}.get("name")
@@ -197,7 +197,7 @@ def compare(
     """
     from posenfs.evaluation.metrics import nan_to_none
     from posenfs.search.run_dir import find_run
-    from posenfs.study.comparing import compare_runs
+    from posenfs.study.runs import compare_runs
 
     found, metric = compare_runs(find_run(run), find_run(other))
     if as_json:

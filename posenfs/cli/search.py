@@ -11,8 +11,7 @@ from tyro.conf import AvoidSubcommands, arg
 
 from posenfs.data.cache_files import CacheBudgetError
 from posenfs.evaluation.metrics import metric_title
-from posenfs.search.detached import LOG, DetachOptions
-from posenfs.search.detached import detach as begin
+from posenfs.search.detached import LOG, DetachOptions, detach as begin
 from posenfs.search.distributed import is_distributed, launch
 from posenfs.search.experiment import Experiment
 from posenfs.search.run_dir import RunDir, runs_home

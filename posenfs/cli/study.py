@@ -12,7 +12,7 @@ def ablate(
     profile: Literal["paper", "paper_text", "study", "smoke"] = "study",
     seeds: int = 3,
     rows: tuple[str, ...] = (),
-    engine: Literal["local", "ray"] = "local",
+    executor: Literal["local", "ray"] = "local",
     jobs: int | None = None,
     gpus_per_run: float | None = None,
     address: str | None = None,
@@ -40,7 +40,8 @@ def ablate(
             smoke (seconds a run, on drawn people).
         seeds: The number of seeds of each row: 0, 1, …
         rows: The names of the rows to run; by default all.
-        engine: The executor: processes of this machine (local), or tasks of a Ray cluster (ray).
+        executor: What executes the runs: processes of this machine (local), or tasks of a Ray
+            cluster (ray).
         jobs: The number of simultaneous local runs; by default as many as the GPUs hold, or one.
         gpus_per_run: The share of a GPU per run; by default 1 where there are GPUs.
         address: The address of a Ray cluster; by default one is started on this machine.
@@ -59,17 +60,31 @@ def ablate(
             reports/drafts, which git ignores.
         quiet: Show no progress, and no plan without --plan.
     """
-    from posenfs.study.campaign import run_tables
+    from posenfs.study.ablation import Ablation, ExecutorOptions, run_ablation
+    from posenfs.study.profiles import choose_profile, parse_weights
     from posenfs.viz.table_page import write_table_page
 
-    changes = {
-        "image_size": image_size, "epochs": epochs, "dataset": dataset, "root": root,
-        "images": images,
-    }  # fmt: skip
-    run_tables(
-        tables, profile, seeds, engine, jobs, gpus_per_run, address, device, changes, weights, rows,
-        retry, plan, quiet, write_table_page, publish,
-    )  # fmt: skip
+    chosen_profile = choose_profile(
+        profile,
+        image_size,
+        epochs,
+        dataset=dataset,
+        root=root,
+        images=images,
+        weights=parse_weights(weights),
+    )
+    ablation = Ablation(
+        tables=tables,
+        profile_name=profile,
+        profile=chosen_profile,
+        seeds=seeds,
+        rows=rows,
+        executor=ExecutorOptions(executor, jobs, gpus_per_run, address, device),
+        retry=retry,
+        publish=publish,
+        quiet=quiet,
+    )
+    run_ablation(ablation, plan, write_table_page)
 
 
 def cost(
@@ -91,14 +106,8 @@ def cost(
         as_json: Print the costs as JSON.
     """
     from posenfs.search.provenance import find_device
-    from posenfs.study.costs import (
-        chosen_items,
-        cost_rows,
-        cost_text,
-        measured_rows,
-        measured_text,
-        module_text,
-    )
+    from posenfs.study.cost_items import chosen_items
+    from posenfs.study.costs import cost_rows, cost_text, measured_rows, measured_text, module_text
 
     chosen = chosen_items(items)
     rows = cost_rows(chosen, modules, progress=sys.stderr.isatty())

@@ -14,9 +14,8 @@ from posenfs.data.heatmaps import DECODINGS, encode, mirror_maps
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Annotations, normalise
 from posenfs.model.folded import fold
-from posenfs.model.losses import keypoint_losses
 from posenfs.model.network import PoseNetwork, PoseNFS, evaluating
-from posenfs.model.vectors import squash
+from posenfs.model.vectors import keypoint_losses, squash
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from torchvision.models import resnet50, resnet101, resnet152
 
 from posenfs.body.parts import PartScheme
 from posenfs.model.backbones.hrnet import HRNet
-from posenfs.model.backbones.resnet import load_resnet
+from posenfs.model.backbones.pretrained import Backbone
+from posenfs.model.backbones.torchvision_backbones import load_resnet
 from posenfs.model.network import PoseNetwork
 from posenfs.model.vectors import gather_parts, scores
 
@@ -132,7 +133,7 @@ class Branchnet(PoseNetwork):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Backbone,
         parts: PartScheme,
         width: int = 400,
         depth: int = 8,

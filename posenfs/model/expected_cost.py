@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.cost import measured_cost
-from posenfs.model.fabric import Cell, Down, Fabric
+from posenfs.model.fabric import Cell, Fabric
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
+from posenfs.model.transfers import Down
 
 
 class ExpectedCost:
@@ -33,7 +34,8 @@ class ExpectedCost:
             strides = head.fabric.spec.strides
             entry_costs = [0] * len(strides)
             for row, entry in enumerate(head.entries):
-                entry_costs[row] = _multiply_adds(entry, pixels // strides[row] ** 2)
+                if entry is not None:
+                    entry_costs[row] = _multiply_adds(entry, pixels // strides[row] ** 2)
             vector_cost = _multiply_adds(head.vectors, pixels // strides[0] ** 2)
             fabric_cost = _FabricCost(head.fabric, pixels)
             self.heads[part.name] = fabric_cost, _float64(entry_costs), vector_cost
@@ -57,7 +59,7 @@ class ExpectedCost:
         """
         total, finest = torch.zeros((), dtype=torch.float64), self.sets.only(0)
         # For each set the probability that it contains all rows that any head reads.
-        within: Tensor | float = 1.0
+        within = torch.ones_like(finest)
         for name, (fabric, entry_costs, vector_cost) in self.heads.items():
             cost, read = fabric(architectures[name], finest, self.sets)
             total = total + cost + vector_cost + (read @ self.sets.members) @ entry_costs
@@ -122,8 +124,7 @@ class _FabricCost:
         self.operations: list[Tensor] = []
         self.transfers: list[Tensor] = []
         self.projections: list[float] = []  # for each hidden node
-        cells = [cell for layer in fabric.layers for cell in layer]
-        for index, cell in zip(spec.cells, cells, strict=True):
+        for index, cell in fabric.cells.items():
             cell_pixels = pixels // spec.strides[index.row] ** 2
             operation_costs = [
                 [_multiply_adds(operation, cell_pixels) for operation in edge]

@@ -9,8 +9,10 @@ from torch.nn import functional as F
 
 from posenfs.messages import unknown_entry
 from posenfs.model.architecture import Architecture
-from posenfs.model.operations import OPERATIONS, ScaledBatchNorm, Zero
+from posenfs.model.mask import CellMask, FabricMask
+from posenfs.model.operations import OPERATIONS, Zero, module_list
 from posenfs.model.space import PAPER, CellIndex, FabricSpec, Rules
+from posenfs.model.transfers import Same, transfer
 
 
 def mix_operations(x: Tensor, operations: Iterable[nn.Module], weights: Iterable[Tensor]) -> Tensor:
@@ -50,117 +52,137 @@ def fuse_scales(
     return sum(terms[1:], start=terms[0])
 
 
-class Same(nn.Module):
-    """Transfer between cells of one scale: the identity."""
-
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Return weight * x."""
-        return x * weight
-
-
-class Down(nn.Module):
-    """Transfer from the finer scale: 3x3 convolution of stride 2, batch-norm, ReLU."""
-
-    def __init__(self, channels_in: int, channels: int, relu: bool):
-        super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels, 3, stride=2, padding=1)
-        self.norm = ScaledBatchNorm(channels, affine=True)
-        self.relu = relu
-
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        """[B, C_in, 2h, 2w], scalar -> weight * T(x) [B, C, h, w]."""
-        x = self.norm(self.conv(x), weight)
-        return F.relu(x, inplace=True) if self.relu else x
-
-
-class Up(nn.Module):
-    """Transfer from the coarser scale: 1x1 convolution, batch-norm, bilinear upsampling by 2.
-
-    The convolution and the batch-norm run at the low resolution.
-    """
-
-    def __init__(self, channels_in: int, channels: int, align_corners: bool):
-        super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels, 1)
-        self.norm = ScaledBatchNorm(channels, affine=True)
-        self.align_corners = align_corners
-
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        """[B, C_in, h, w], scalar -> weight * T(x) [B, C, 2h, 2w]."""
-        x = self.norm(self.conv(x), weight)
-        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=self.align_corners)
-
-
-def transfer(spec: FabricSpec, source: int, row: int, rules: Rules) -> nn.Module:
-    """Create the transfer T of Eq. 2 from a row of the previous layer to a cell (Fig. 4).
-
-    Args:
-        spec: The fabric.
-        source: The row of the source map.
-        row: The row of the cell.
-        rules: The rules of the network.
-    """
-    channels_in, channels = spec.channels(source), spec.channels(row)
-    if source < row:
-        return Down(channels_in, channels, rules.relu_after_down)
-    if source > row:
-        return Up(channels_in, channels, rules.align_corners)
-    return Same()
-
-
 class Cell(nn.Module):
-    """A cell (Eq. 3).
+    """A cell (Eq. 3), whole or with the sources and operations that a mask keeps.
 
     Its input is given by Eq. 2. Every hidden node sums the mixed edges from all nodes before it.
     The hidden nodes are concatenated and projected to the cell's channels by a 1x1 convolution.
     """
 
-    edges: Sequence[Sequence[nn.Module]]  # ModuleLists
+    transfers: Sequence[nn.Module]
+    edges: Sequence[Sequence[nn.Module]]  # the candidate operations of a whole cell
+    operations: Sequence[Sequence[nn.Module]]  # those that a mask keeps
+    project: nn.Conv2d  # missing where no hidden node is left to project
+    bias: Tensor  # of the projection, where it is missing
 
     def __init__(self, spec: FabricSpec, index: CellIndex, rules: Rules):
         super().__init__()
         channels = spec.channels(index.row)
-        self.rules = rules
-        self.sources = spec.sources(index.row, spec.rows(index.layer - 1))
-        self.transfers = nn.ModuleList(
+        self.spec, self.rules = spec, rules
+        self.channels, self.stride = channels, spec.strides[index.row]
+        self.mask, self.pruned = CellMask.full(spec), False
+        self.sources: tuple[int, ...] = spec.sources(index.row, spec.rows(index.layer - 1))
+        self.transfers = module_list(
             transfer(spec, source, index.row, rules) for source in self.sources
         )
-        self.edges = nn.ModuleList(
-            nn.ModuleList(OPERATIONS[name](channels) for name in spec.operations)
-            for _ in spec.edges
+        self.edges = module_list(
+            module_list(OPERATIONS[name](channels) for name in spec.operations) for _ in spec.edges
         )
-        self.hidden_nodes = spec.hidden_nodes
         self.project = nn.Conv2d(spec.hidden_nodes * channels, channels, 1)
 
+    def prune(self, mask: CellMask) -> None:
+        """Remove all sources and operations that the mask does not keep.
+
+        A hidden node that no operation reaches is 0, so the projection loses its columns. Where no
+        node is reached, the cell gives the bias of its projection.
+        """
+        edges, project, reached = self.edges, self.project, mask.reached_nodes(self.spec)
+        self.mask, self.pruned = mask, True
+        self.sources = tuple(self.sources[slot] for slot in mask.slots)
+        self.transfers = module_list(self.transfers[slot] for slot in mask.slots)
+        # Saved networks have these names, and saved states of optimizers this order.
+        del self.edges, self.project
+        self.operations = module_list(
+            module_list(edge[position] for position in positions)
+            for edge, positions in zip(edges, mask.operations, strict=True)
+        )
+        if reached:
+            self.project = _columns(project, [node - 1 for node in reached])
+        elif project.bias is not None:
+            self.bias = project.bias
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether the projection sums over fewer channels, which may change the rounding."""
+        return 0 < len(self.mask.reached_nodes(self.spec)) < self.spec.hidden_nodes
+
     def forward(
-        self, maps: Sequence[Tensor], alpha: Sequence[Sequence[Tensor]], beta: Sequence[Tensor]
+        self,
+        maps: Sequence[Tensor | None],
+        alpha: Sequence[Sequence[Tensor]],
+        beta: Sequence[Tensor],
+        images: Tensor | None = None,
     ) -> Tensor:
         """Compute the map of the cell.
 
         Args:
-            maps: The maps of the previous layer, finest first.
+            maps: The maps of the previous layer, finest first; None where a mask removed one.
             alpha: The weights of the operations, `[E][|O|]` scalars.
             beta: The weights of the sources, [3] scalars.
+            images: The images, [B, _, H, W]; only a pruned cell needs them, for the shape of maps
+                that nothing is left of.
 
         Returns:
             The map [B, C, h, w].
         """
-        x = fuse_scales([maps[source] for source in self.sources], self.transfers, beta)
-        nodes = [F.relu(x) if self.rules.relu_after_fusion else x]
-        edges = iter(zip(self.edges, alpha, strict=True))
-        for _ in range(self.hidden_nodes):
-            mixed = [mix_operations(node, *next(edges)) for node in nodes]
-            nodes.append(sum(mixed[1:], start=mixed[0]))
-        return self.project(torch.cat(nodes[1:], 1) if self.hidden_nodes > 1 else nodes[1])
+        nodes: list[Tensor | None] = [self._fuse(maps, beta)]
+        operations = self.operations if self.pruned else self.edges
+        edges = iter(zip(operations, self.mask.operations, alpha, strict=True))
+        for _ in range(self.spec.hidden_nodes):
+            mixed = []
+            for node in nodes:
+                edge_operations, positions, weights = next(edges)
+                if positions:
+                    x = self.zeros(images) if node is None else node
+                    edge_weights = [weights[position] for position in positions]
+                    mixed.append(mix_operations(x, edge_operations, edge_weights))
+            nodes.append(sum(mixed[1:], start=mixed[0]) if mixed else None)
+        reached = [node for node in nodes[1:] if node is not None]
+        if not reached:
+            return self.zeros(images) + self.bias[:, None, None]
+        return self.project(torch.cat(reached, 1) if len(reached) > 1 else reached[0])
+
+    def _fuse(self, maps: Sequence[Tensor | None], beta: Sequence[Tensor]) -> Tensor | None:
+        """Return the input of the cell (Eq. 2); None where it reads nothing."""
+        read = [maps[source] for source in self.sources]
+        kept = [x for x in read if x is not None]
+        if not kept:
+            return None
+        x = fuse_scales(kept, self.transfers, [beta[slot] for slot in self.mask.slots])
+        return F.relu(x) if self.rules.relu_after_fusion else x
+
+    def zeros(self, images: Tensor | None) -> Tensor:
+        """Return a node that nothing reaches; batch-norms after it may still change the zeros."""
+        if images is None:
+            raise ValueError("a pruned fabric needs the images, for the shape of its maps")
+        height, width = images.shape[-2:]
+        shape = len(images), self.channels, height // self.stride, width // self.stride
+        return images.new_zeros(shape)
+
+
+def _columns(project: nn.Conv2d, nodes: list[int]) -> nn.Conv2d:
+    """Return a 1x1 projection that reads some of the hidden nodes."""
+    channels = project.out_channels
+    if len(nodes) * channels == project.in_channels:
+        return project
+    narrow = nn.Conv2d(len(nodes) * channels, channels, 1).to(project.weight)
+    columns = project.weight.unflatten(1, (-1, channels))[:, nodes].flatten(1, 2)
+    narrow.load_state_dict({"weight": columns, "bias": project.bias})
+    return narrow
 
 
 class Fabric(nn.Module):
     """A grid of cells with its alpha and beta: the head of a part, or a backbone.
 
     The layers that the spec keeps decide which of the two it is.
+
+    Attributes:
+        mask: What is left of a pruned fabric, whose weights are fixed; None: everything.
     """
 
-    layers: Sequence[Sequence[Cell]]  # ModuleLists
+    layers: Sequence[Sequence[nn.Module | None]]  # of cells, None where a mask removed one
+    operation_weights: Tensor  # [N, E, |O|] of a pruned fabric
+    scale_weights: Tensor  # [N, 3] of a pruned fabric
 
     def __init__(self, spec: FabricSpec, rules: Rules = PAPER):
         super().__init__()
@@ -168,12 +190,48 @@ class Fabric(nn.Module):
             if name not in OPERATIONS:
                 raise ValueError(unknown_entry("candidate operation", name, OPERATIONS))
         self.spec, self.rules = spec, rules
+        self.mask: FabricMask | None = None
         self._override: Architecture | None = None
         initial = Architecture.zeros(spec)
         self.alpha, self.beta = nn.Parameter(initial.alpha), nn.Parameter(initial.beta)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(Cell(spec, index, rules) for index in layer) for layer in spec.grid()
+        self.layers = module_list(
+            module_list(Cell(spec, index, rules) for index in layer) for layer in spec.grid()
         )
+
+    def prune(self, mask: FabricMask, operation_weights: Tensor, scale_weights: Tensor) -> None:
+        """Remove all that a mask does not keep, and fix the weights of the rest.
+
+        Args:
+            mask: What to keep.
+            operation_weights: The weights of the operations that replace alpha, [N, E, |O|].
+            scale_weights: The weights of the sources that replace beta, [N, 3].
+        """
+        kept = {index: cell for index, cell in self.cells.items() if index in mask.cells}
+        for index, cell in kept.items():
+            cell.prune(mask.cells[index])
+        self.layers = module_list(
+            module_list(kept.get(index) for index in layer) for layer in self.spec.grid()
+        )
+        self.mask = mask
+        del self.alpha, self.beta
+        self.register_buffer("operation_weights", operation_weights.detach().contiguous())
+        self.register_buffer("scale_weights", scale_weights.detach().contiguous())
+
+    @property
+    def cells(self) -> dict[CellIndex, Cell]:
+        """The cells that are computed."""
+        cells = [cell for layer in self.layers for cell in layer]
+        pairs = zip(self.spec.cells, cells, strict=True)
+        return {index: cell for index, cell in pairs if isinstance(cell, Cell)}
+
+    def reads(self, row: int) -> bool:
+        """Return whether the fabric reads a row of its input maps."""
+        return self.mask is None or row in self.mask.inputs
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether a projection sums over fewer channels than before pruning."""
+        return any(cell.narrowed for cell in self.cells.values())
 
     @property
     def architecture(self) -> Architecture:
@@ -201,16 +259,32 @@ class Fabric(nn.Module):
 
     def mixing_weights(self) -> tuple[Tensor, Tensor]:
         """Return alpha [N, E, |O|] and beta [N, 3] after softmax and the factors of the rules."""
+        if self.mask is not None:
+            return self.operation_weights, self.scale_weights
         architecture = self._override or self.architecture
         alpha, beta = architecture.operation_weights, architecture.scale_weights
         edge_factor, source_factor = self.factors
         return (alpha * edge_factor).expand(len(self.spec.cells), -1, -1), beta * source_factor
 
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Map the inputs of the first kept layer to the outputs of the last one, finest first."""
+    def forward(
+        self, maps: Sequence[Tensor | None], images: Tensor | None = None
+    ) -> list[Tensor | None]:
+        """Map the inputs of the first kept layer to the outputs of the last one, finest first.
+
+        Args:
+            maps: The input maps; None where a mask removed one.
+            images: The images, [B, _, H, W]; only a pruned fabric needs them (see `Cell`).
+
+        Returns:
+            The maps of the last layer; None where a mask removed one.
+        """
         alpha, beta = self.mixing_weights()
         alphas = iter([[edge.unbind() for edge in cell.unbind()] for cell in alpha.unbind()])
         betas = iter([cell.unbind() for cell in beta.unbind()])
         for layer in self.layers:
-            maps = [cell(maps, next(alphas), next(betas)) for cell in layer]
+            cells = [(cell, next(alphas), next(betas)) for cell in layer]
+            maps = [
+                None if cell is None else cell(maps, cell_alpha, cell_beta, images)
+                for cell, cell_alpha, cell_beta in cells
+            ]
         return list(maps)

@@ -4,7 +4,7 @@ import contextlib
 import copy
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,11 +16,18 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
 from posenfs.model.backbones.fabric import FabricBackbone
-from posenfs.model.fabric import Down, Same, Up
+from posenfs.model.fabric import Cell, Fabric
 from posenfs.model.network import PoseNetwork, PoseNFS
-from posenfs.model.operations import DepthwiseSeparable, Pool, ScaledBatchNorm, Separable, Skip
-from posenfs.model.pruning import PrunedCell, PrunedFabric, prune
-from posenfs.model.space import CellIndex
+from posenfs.model.operations import (
+    DepthwiseSeparable,
+    Pool,
+    ScaledBatchNorm,
+    Separable,
+    Skip,
+    module_list,
+)
+from posenfs.model.pruning import prune
+from posenfs.model.transfers import Down, Same, Up
 
 
 def fold(model: PoseNetwork) -> PoseNetwork:
@@ -32,20 +39,18 @@ def fold(model: PoseNetwork) -> PoseNetwork:
     Args:
         model: The network; it is left unchanged.
     """
-    model = prune(model) if isinstance(model, PoseNFS) else copy.deepcopy(model).eval()
-    fabrics = [module for module in model.modules() if isinstance(module, PrunedFabric)]
+    if isinstance(model, PoseNFS) and model.fabrics():
+        model = prune(model)
+    else:
+        model = copy.deepcopy(model).eval()
     backbone = getattr(model, "backbone", None)
     if isinstance(backbone, nn.Module) and not isinstance(backbone, FabricBackbone | nn.Identity):
         with contextlib.suppress(TraceError), _TRACE_LOCK:
             graph = _Tracer().trace(backbone)
             model.backbone = fuse(GraphModule(backbone, graph), no_trace=True)
     _fold_sequences(model)
-    for fabric in fabrics:
-        for number, layer in enumerate(fabric.layers, start=fabric.spec.first):
-            for row, cell in layer.items():
-                place = fabric.numbers[CellIndex(number, int(row))]
-                alpha, beta = fabric.operation_weights[place], fabric.scale_weights[place]
-                layer[row] = _FoldedCell(cell, alpha, beta)
+    for fabric in model.pruned_fabrics.values() if isinstance(model, PoseNFS) else ():
+        _fold_fabric(fabric)
     return model.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
@@ -85,87 +90,101 @@ def _fold_sequences(model: nn.Module) -> None:
                 sequence[place + 1] = nn.Identity()
 
 
-class _FoldedCell(nn.Module):
-    """A folded PrunedCell with the same interface."""
+def _fold_fabric(fabric: Fabric) -> None:
+    """Replace the cells of a pruned fabric by folded ones."""
+    weights = dict(zip(fabric.spec.cells, zip(*fabric.mixing_weights(), strict=True), strict=True))
+    folded = {index: _FoldedCell(cell, *weights[index]) for index, cell in fabric.cells.items()}
+    fabric.layers = module_list(
+        module_list(folded.get(index) for index in layer) for layer in fabric.spec.grid()
+    )
 
-    def __init__(self, cell: PrunedCell, alpha: Tensor, beta: Tensor):
+
+class _FoldedCell(nn.Module):
+    """A folded pruned Cell with the same interface."""
+
+    def __init__(self, cell: Cell, alpha: Tensor, beta: Tensor):
         super().__init__()
-        slots = zip(cell.sources, cell.transfers, cell.kept.slots, strict=True)
+        slots = zip(cell.sources, cell.transfers, cell.mask.slots, strict=True)
         self.fusion = _Sum(
             (source, _fold_operation(transfer, beta[slot])) for source, transfer, slot in slots
         )
-        terms: dict[int, list] = {node: [] for node in range(1, cell.hidden_nodes + 1)}
-        for edge, (start, end) in enumerate(cell.edges):
-            operations = zip(cell.operations[edge], cell.kept.operations[edge], strict=True)
+        terms: dict[int, list] = {node: [] for node in range(1, cell.spec.hidden_nodes + 1)}
+        for edge, (start, end) in enumerate(cell.spec.edges):
+            operations = zip(cell.operations[edge], cell.mask.operations[edge], strict=True)
             for operation, position in operations:
                 terms[end].append((start, _fold_operation(operation, alpha[edge, position])))
         self.nodes = nn.ModuleList(_Sum(node_terms) for node_terms in terms.values())
+        self.reached = cell.mask.reached_nodes(cell.spec)
         self.cell = cell
-        cell.transfers, cell.operations = nn.ModuleList(), nn.ModuleList()
+        cell.transfers, cell.operations = module_list([]), module_list([])
 
     def forward(
-        self, maps: Mapping[int, Tensor], like: Tensor, alpha: Tensor, beta: Tensor
+        self,
+        maps: Sequence[Tensor],
+        alpha: Sequence[Sequence[Tensor]],
+        beta: Sequence[Tensor],
+        images: Tensor,
     ) -> Tensor:
         cell, x = self.cell, self.fusion(maps)
-        if cell.project is None:
-            return cell.zeros(like) + cell.bias[:, None, None]
-        x = cell.zeros(like) if x is None else x
-        nodes = {0: F.relu_(x) if cell.relu_after_fusion else x}
-        for number, node in enumerate(self.nodes, start=1):
+        if not self.reached:
+            return cell.zeros(images) + cell.bias[:, None, None]
+        x = cell.zeros(images) if x is None else x
+        nodes = [F.relu_(x) if cell.rules.relu_after_fusion else x]
+        for node in self.nodes:
             total = node(nodes)
-            nodes[number] = cell.zeros(like) if total is None else total
-        reached = [nodes[number] for number in cell.reached]
+            nodes.append(cell.zeros(images) if total is None else total)
+        reached = [nodes[number] for number in self.reached]
         return cell.project(torch.cat(reached, 1) if len(reached) > 1 else reached[0])
 
 
 class _Sum(nn.Module):
-    """The sum of o(x) over terms (key of x, o), accumulated in place; None where there is no term.
+    """The sum of o(x) over terms (place of x, o), accumulated in place; None for no terms.
 
     A number in the place of o multiplies x in the same pass; the numbers of one x are added first.
     """
 
     def __init__(self, terms: Iterable[tuple[int, nn.Module | float]]):
         super().__init__()
-        self.keys: list[int] = []
+        self.places: list[int] = []
         self.operations = nn.ModuleList()
         self.factors: dict[int, float] = {}
-        for key, term in terms:
+        for place, term in terms:
             if isinstance(term, nn.Module):
-                self.keys.append(key)
+                self.places.append(place)
                 self.operations.append(term)
             else:
-                self.factors[key] = self.factors.get(key, 0.0) + term
+                self.factors[place] = self.factors.get(place, 0.0) + term
 
-    def forward(self, maps: Mapping[int, Tensor]) -> Tensor | None:
+    def forward(self, maps: Sequence[Tensor]) -> Tensor | None:
         total = None
-        for key, operation in zip(self.keys, self.operations, strict=True):
-            term = operation(maps[key])
+        for place, operation in zip(self.places, self.operations, strict=True):
+            term = operation(maps[place])
             total = term if total is None else total.add_(term)
-        for key, factor in self.factors.items():
+        for place, factor in self.factors.items():
             if total is None:
-                total = maps[key] * factor
+                total = maps[place] * factor
             else:
-                total.add_(maps[key], alpha=factor)
+                total.add_(maps[place], alpha=factor)
         return total
 
 
 def _fold_operation(module: nn.Module, weight: Tensor) -> nn.Module | float:
     """Return weight * o(x) as a module, or the number that multiplies x."""
-    kind = type(module)  # the exact class: a subclass may compute something else
-    if kind in (Same, Skip):
+    # The exact class is compared, as a subclass may compute something else.
+    if type(module) in (Same, Skip):
         return weight.item()
-    if kind is Separable:
+    if type(module) is Separable:
         first = _fold_block(module.first, torch.ones_like(weight))
         return nn.Sequential(*first, *_fold_block(module.second, weight))
-    if kind is DepthwiseSeparable:
+    if type(module) is DepthwiseSeparable:
         return nn.Sequential(*_fold_block(module, weight))
-    if kind is Down:
+    if type(module) is Down:
         conv = _fold_norm(module.conv, module.norm, weight)
         return nn.Sequential(conv, nn.ReLU(inplace=True)) if module.relu else conv
-    if kind is Up:
+    if type(module) is Up:
         upsample = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=module.align_corners)
         return nn.Sequential(_fold_norm(module.conv, module.norm, weight), upsample)
-    if kind is Pool:
+    if type(module) is Pool:
         norm = nn.BatchNorm2d(module.norm.num_features, module.norm.eps).to(weight).eval()
         norm.load_state_dict({**norm.state_dict(), **module.norm.state_dict()})
         nn.init.constant_(norm.weight, weight.item())

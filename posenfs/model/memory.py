@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from posenfs.model.losses import heatmap_loss
+from posenfs.model.vectors import heatmap_loss
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def training_memory(
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1; got {batch_size}")
-    model = copy.deepcopy(model).to("meta", torch.float32, memory_format=torch.channels_last)
+    model = copy.deepcopy(model).to("meta", torch.float32).to(memory_format=torch.channels_last)
     model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     model_storages = {t.untyped_storage() for t in (*model.parameters(), *model.buffers())}

@@ -7,49 +7,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from posenfs.body.parts import Part, PartScheme
+from posenfs.body.parts import PartScheme
 from posenfs.model.architecture import Architecture, Genotype
+from posenfs.model.backbones.pretrained import Backbone
 from posenfs.model.fabric import Fabric
+from posenfs.model.mask import FabricMask
+from posenfs.model.operations import module_list
+from posenfs.model.part_head import PartHead
 from posenfs.model.space import PAPER, FabricSpec, Rules
 from posenfs.model.vectors import gather_parts, scores
-
-
-class PartHead(nn.Module):
-    """Pyramid -> vectors of one part.
-
-    1x1 entries, a fabric, ReLU, and a 1x1 convolution to J * d channels.
-    """
-
-    def __init__(
-        self,
-        part: Part,
-        channels: tuple[int, ...],
-        spec: FabricSpec,
-        vector_dim: int,
-        rules: Rules = PAPER,
-    ):
-        super().__init__()
-        if spec.input_rows != len(channels):
-            raise ValueError(
-                f"a head whose layer {spec.first} reads {spec.input_rows} maps got {len(channels)}"
-            )
-        self.keypoints, self.vector_dim = len(part.keypoints), vector_dim
-        self.entries = nn.ModuleList(
-            nn.Conv2d(channels_in, spec.channels(row), 1)
-            for row, channels_in in enumerate(channels)
-        )
-        self.fabric = Fabric(spec, rules)
-        # channel = keypoint * d + component
-        self.vectors = nn.Conv2d(spec.channels(0), self.keypoints * vector_dim, 1)
-
-    def forward(self, pyramid: list[Tensor]) -> Tensor:
-        """Four maps, finest first -> vectors [B, J, d, h, w] at the finest stride."""
-        maps = [entry(x) for entry, x in zip(self.entries, pyramid, strict=True)]
-        finest = self.fabric(maps)[0]
-        return self.vectors(F.relu(finest)).unflatten(1, (self.keypoints, self.vector_dim))
 
 
 class PoseNetwork(nn.Module):
@@ -71,7 +39,7 @@ class PoseNetwork(nn.Module):
         self.keypoints = 1 + max(k for part in parts for k in part.keypoints)
 
     def fabrics(self) -> dict[str, Fabric]:
-        """Return every fabric by name; empty where nothing is searched."""
+        """Return every searched fabric by name; empty where nothing is searched."""
         return {}
 
     def architectures(self) -> dict[str, Architecture]:
@@ -102,17 +70,19 @@ class PoseNetwork(nn.Module):
 class PoseNFS(PoseNetwork):
     """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride.
 
+    It is a supernet whose alpha and beta are searched, or, after `prune`, what is left of one.
+
     Attributes:
         recompute: Whether the activations of the backbone and of each head are recomputed in the
             backward pass instead of stored: the same numbers with less memory in more time.
     """
 
     recompute = False
-    heads: Sequence[PartHead]  # a ModuleList
+    heads: Sequence[PartHead]
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Backbone,
         parts: PartScheme,
         spec: FabricSpec | None = None,
         vector_dim: int = 8,
@@ -127,9 +97,10 @@ class PoseNFS(PoseNetwork):
                 f"the fabrics have strides {spec.strides}, but the backbone has strides "
                 f"{backbone.strides}"
             )
-        self.backbone, self.spec, self.stride = backbone, spec, spec.strides[-1]
+        self.backbone: nn.Module = backbone
+        self.spec, self.stride = spec, spec.strides[-1]
         self.initial_weights = backbone.initial_weights
-        self.heads = nn.ModuleList(
+        self.heads = module_list(
             PartHead(part, backbone.channels, spec, vector_dim, rules) for part in parts
         )
 
@@ -154,8 +125,10 @@ class PoseNFS(PoseNetwork):
         run: Callable[..., Any] = nn.Module.__call__
         if self.recompute and torch.is_grad_enabled():
             run = _run_recomputed
-        pyramid = run(self.backbone, images)
-        return [run(head, pyramid) for head in self.heads]
+        pyramid: Sequence[Tensor | None] = [None] * len(self.spec.strides)
+        if not isinstance(self.backbone, nn.Identity):  # pruning left something of the backbone
+            pyramid = run(self.backbone, images)
+        return [run(head, pyramid, images) for head in self.heads]
 
     def with_architectures(self, architectures: Mapping[str, Architecture]) -> "PoseNFS":
         """Return a copy in which the named fabrics have other alpha and beta.
@@ -188,13 +161,49 @@ class PoseNFS(PoseNetwork):
             fabrics[name].alpha.copy_(architecture.alpha)
             fabrics[name].beta.copy_(architecture.beta)
 
+    def prune(self, weights: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """Remove what weighs 0 and what only depends on it, and fix the weights of the rest.
+
+        Args:
+            weights: For each fabric by name the weights alpha [N, E, |O|] and beta [N, 3] of its
+                cells.
+        """
+        for part, head in zip(self.parts, self.heads, strict=True):
+            head.prune(*weights[part.name])
+        all_rows = range(len(self.spec.strides))
+        rows = [row for row in all_rows if any(head.fabric.reads(row) for head in self.heads)]
+        backbone, fabric = self.backbone, self._backbone_fabric
+        if not rows:
+            backbone = nn.Identity()  # it is never run
+        elif fabric is not None:
+            mask = FabricMask.of_weights(fabric.spec, *weights["backbone"], rows)
+            fabric.prune(mask, *weights["backbone"])
+        del self.backbone  # saved states of optimizers have the heads first
+        self.backbone = backbone
+
     def fabrics(self) -> dict[str, Fabric]:
-        """Return every fabric by name: those of the parts, and that of a fabric backbone."""
+        """Return every searched fabric by name: of the parts, and of a fabric backbone.
+
+        A pruned network has none.
+        """
+        return {name: f for name, f in self._all_fabrics().items() if f.mask is None}
+
+    @property
+    def pruned_fabrics(self) -> dict[str, Fabric]:
+        """The pruned fabrics by name; "backbone" is missing where no row of it is read."""
+        return {name: f for name, f in self._all_fabrics().items() if f.mask is not None}
+
+    def _all_fabrics(self) -> dict[str, Fabric]:
         fabrics = {
             part.name: head.fabric for part, head in zip(self.parts, self.heads, strict=True)
         }
-        backbone_fabric = getattr(self.backbone, "fabric", None)
-        return fabrics if backbone_fabric is None else {"backbone": backbone_fabric, **fabrics}
+        fabric = self._backbone_fabric
+        return fabrics if fabric is None else {"backbone": fabric, **fabrics}
+
+    @property
+    def _backbone_fabric(self) -> Fabric | None:
+        fabric = getattr(self.backbone, "fabric", None)
+        return fabric if isinstance(fabric, Fabric) else None
 
 
 def _run_recomputed(module: nn.Module, *inputs: Tensor | list[Tensor]) -> Tensor | list[Tensor]:

@@ -1,7 +1,7 @@
 """Candidate operations; each is a module called as operation(x, weight) -> weight * o(x)."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ class ScaledBatchNorm(nn.BatchNorm2d):
 
     momentum: float
     running_mean: Tensor
+    running_var: Tensor
 
     def __init__(self, channels: int, affine: bool = False):
         super().__init__(channels, affine=affine)
@@ -153,6 +154,14 @@ class Pool(nn.Module):
     def forward(self, x: Tensor, weight: Tensor) -> Tensor:
         """[B, C, h, w], scalar -> weight * o(x), same shape."""
         return self.norm(self.pool(x), weight)
+
+
+_Module = TypeVar("_Module")  # a module, None, or a list of them
+
+
+def module_list(modules: Iterable[_Module]) -> Sequence[_Module]:
+    """Return a ModuleList whose type says what it holds; to torch's stubs it holds any module."""
+    return cast(Sequence[_Module], nn.ModuleList(cast(Iterable[nn.Module], modules)))
 
 
 # Candidate operations by name: functions from the number of channels to a module. To add an

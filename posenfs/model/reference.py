@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from posenfs.body.parts import PartScheme
+from posenfs.model.backbones.pretrained import Backbone
+from posenfs.model.operations import module_list
 from posenfs.model.space import PAPER, CellIndex, FabricSpec, Rules
 
 
@@ -21,7 +23,7 @@ class ReferenceNFS(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Backbone,
         parts: PartScheme,
         spec: FabricSpec,
         vector_dim: int = 8,
@@ -80,15 +82,15 @@ class _Head(nn.Module):
 class ReferenceFabric(nn.Module):
     """The reference of Fabric."""
 
-    layers: Sequence[Sequence[nn.Module]]  # ModuleLists of _Cell
+    layers: "Sequence[Sequence[_Cell]]"
 
     def __init__(self, spec: FabricSpec, rules: Rules = PAPER):
         super().__init__()
         self.spec = spec
         self.alpha = nn.Parameter(torch.zeros(spec.alpha_shape))
         self.beta = nn.Parameter(torch.zeros(spec.beta_shape))
-        self.layers = nn.ModuleList(
-            nn.ModuleList(_Cell(spec, index, rules) for index in layer) for layer in spec.grid()
+        self.layers = module_list(
+            module_list(_Cell(spec, index, rules) for index in layer) for layer in spec.grid()
         )
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
@@ -106,7 +108,7 @@ class ReferenceFabric(nn.Module):
 
 
 class _Cell(nn.Module):
-    edges: Sequence[Sequence[nn.Module]]  # ModuleLists
+    edges: Sequence[Sequence[nn.Module]]
 
     def __init__(self, spec: FabricSpec, index: CellIndex, rules: Rules):
         super().__init__()
@@ -116,9 +118,8 @@ class _Cell(nn.Module):
         self.transfers = nn.ModuleList(
             _transfer(spec, source, index.row, rules) for source in self.sources
         )
-        self.edges = nn.ModuleList(
-            nn.ModuleList(_operation(name, channels) for name in spec.operations)
-            for _ in spec.edges
+        self.edges = module_list(
+            module_list(_operation(name, channels) for name in spec.operations) for _ in spec.edges
         )
         self.project = nn.Conv2d(spec.hidden_nodes * channels, channels, 1)
 

@@ -5,30 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, MPII, Skeleton
-from posenfs.errors import PosenfsError
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
-from posenfs.model.backbones.resnet import ResNet50
-from posenfs.model.fabric import Cell, Down, Fabric, Same, Up
+from posenfs.model.backbones.pretrained import Backbone
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2, ResNet50
 from posenfs.model.network import PoseNFS
-from posenfs.model.operations import DepthwiseSeparable, Pool, Separable
+from posenfs.model.released_tensors import ReleasedError, ReleasedTensors
 from posenfs.model.space import RELEASED, FabricSpec
 
 _SKELETONS = (MPII, COCO)
-_SLOTS = (1, 0, 2)  # finer, same, coarser of posenfs among same, finer, coarser of the file
 _COUNTERS = ("total_ops", "total_params")  # buffers that the package thop leaves behind
-
-
-class ReleasedError(PosenfsError, ValueError):
-    """The layout of a checkpoint differs from that of the authors' checkpoints.
-
-    The message names the file, what is wrong and the next step.
-    """
 
 
 def load_released(
@@ -79,14 +69,15 @@ def _build(
     parts, vector_dim = _parts(path, state, names, skeleton)
     backbone = _backbone(path, state, tuple(backbone_operations or operations))
     model = PoseNFS(backbone, parts, spec, vector_dim, RELEASED)
-    loader = _Loader(path, state)
+    tensors = ReleasedTensors(path, state)
     with torch.no_grad():
         for number, (name, head) in enumerate(zip(names, model.heads, strict=True)):
             for level, entry in enumerate(head.entries):
-                loader.load_module(entry, f"reduce.{number}.{level}")
-            loader.load_fabric(head.fabric, name)
-            loader.load_module(head.vectors, f"{name}.final_layer.1")
-        loader.load_backbone(backbone)
+                if entry is not None:
+                    tensors.load_module(entry, f"reduce.{number}.{level}")
+            tensors.load_fabric(head.fabric, name)
+            tensors.load_module(head.vectors, f"{name}.final_layer.1")
+        tensors.load_backbone(backbone)
     model.initial_weights = f"released checkpoint {path.name}"
     return model.eval()
 
@@ -211,7 +202,7 @@ def _parts(
     )
 
 
-def _backbone(path: Path, state: dict[str, Tensor], operations: Sequence[str]) -> nn.Module:
+def _backbone(path: Path, state: dict[str, Tensor], operations: Sequence[str]) -> Backbone:
     """Create the backbone that the names of the tensors show.
 
     features: MobileNet-V2; stage2: HRNet; layer4: ResNet-50; cells: a fabric.
@@ -236,120 +227,3 @@ def _backbone(path: Path, state: dict[str, Tensor], operations: Sequence[str]) -
     alpha = state["backbone.alphas"]
     spec = _fabric_spec(path, "backbone", alpha, cells, operations, width, layers, last=end)
     return FabricBackbone(spec, RELEASED)
-
-
-class _Loader:
-    """Copies tensors of the file into modules of posenfs.
-
-    It raises ReleasedError where a tensor is missing or has another shape.
-    """
-
-    def __init__(self, path: Path, state: dict[str, Tensor]):
-        self.path, self.state = path, state
-        self.used_keys: set[str] = set()
-
-    def load_module(self, module: nn.Module, key: str) -> None:
-        """Copy all parameters and buffers of one convolution or batch-norm."""
-        for name, tensor in module.state_dict().items():
-            self._copy(tensor, f"{key}.{name}")
-
-    def _copy(self, target: Tensor, key: str) -> None:
-        if key not in self.state and key.endswith("num_batches_tracked"):
-            return
-        source = self.state.get(key)
-        if source is None or source.shape != target.shape:
-            problem = "not there" if source is None else f"of shape {tuple(source.shape)}"
-            raise ReleasedError(f"{self.path}: {key} is {problem}; expected {tuple(target.shape)}")
-        self._check_finite(source, key)
-        target.copy_(source)
-        self.used_keys.add(key)
-
-    def _check_finite(self, tensor: Tensor, key: str) -> None:
-        if not tensor.isfinite().all():
-            raise ReleasedError(f"{self.path}: {key} holds numbers that are not finite")
-
-    def load_fabric(self, fabric: Fabric, name: str) -> None:
-        """Copy alpha, beta and all cells of a fabric."""
-        self._copy(fabric.alpha, f"{name}.alphas")
-        key = f"{name}.betas"
-        beta = self.state.get(key)
-        if beta is None or beta.shape != fabric.beta.shape:
-            raise ReleasedError(f"{self.path}: {key} do not fit {tuple(fabric.beta.shape)}")
-        self._check_finite(beta, key)
-        fabric.beta.copy_(beta[:, list(_SLOTS)])
-        cells = (cell for layer in fabric.layers for cell in layer)
-        for index, cell in zip(fabric.spec.cells, cells, strict=True):
-            cell_key = f"{name}.cell_{index.layer}_{index.row}"
-            self._load_cell(cell, cell_key, fabric.spec.operations)
-
-    def _load_cell(self, cell: Cell, key: str, operations: Sequence[str]) -> None:
-        for slot, transfer in zip(_SLOTS, cell.transfers, strict=True):
-            self._load_transfer(transfer, f"{key}.propress_list.{slot}")
-        for edge, candidates in enumerate(cell.edges):
-            for number, operation in enumerate(candidates):
-                self._load_operation(operation, f"{key}.cell_arch.{edge}.ops.{number}")
-        self.load_module(cell.project, f"{key}.channel_keep")
-        # Edges beyond these belong to a node that the authors' code creates but never uses.
-        edge_prefixes = tuple(f"{key}.cell_arch.{edge}." for edge in range(len(cell.edges)))
-        for name in self.state:
-            if not name.startswith(edge_prefixes) or name.endswith("num_batches_tracked"):
-                continue
-            if name not in self.used_keys:
-                raise ReleasedError(
-                    f"{self.path}: {name} belongs to none of the operations that were named "
-                    f"({', '.join(operations)}); give them in the order of its configuration"
-                )
-
-    def _load_transfer(self, transfer: nn.Module, key: str) -> None:
-        if isinstance(transfer, Down):
-            self.load_module(transfer.conv, f"{key}.operation.0")
-            self.load_module(transfer.norm, f"{key}.operation.1")
-        elif isinstance(transfer, Up):
-            self.load_module(transfer.conv, f"{key}.conv_1x1")
-            self.load_module(transfer.norm, f"{key}.bn")
-        else:
-            assert isinstance(transfer, Same)  # it has no tensors
-
-    def _load_operation(self, operation: nn.Module, key: str) -> None:
-        if isinstance(operation, Separable):
-            self._load_block(operation.first, f"{key}.operation", 0)
-            self._load_block(operation.second, f"{key}.operation", 4)
-        elif isinstance(operation, DepthwiseSeparable):
-            self._load_block(operation, f"{key}.operation", 0)
-        elif isinstance(operation, Pool):
-            self.load_module(operation.norm, f"{key}.operation.1")
-
-    def _load_block(self, block: DepthwiseSeparable, key: str, first: int) -> None:
-        layers = block.depthwise, block.pointwise, block.norm
-        for number, module in enumerate(layers, start=first):
-            self.load_module(module, f"{key}.{number}")
-
-    def load_backbone(self, backbone: nn.Module) -> None:
-        """Copy the backbone: HRNet by name, others tensor by tensor in the same order."""
-        if isinstance(backbone, HRNet):
-            for name, tensor in backbone.state_dict().items():
-                self._copy(tensor, f"backbone.{name}")
-            return
-        keys = [key for key in self.state if key.startswith("backbone.") and not _is_counter(key)]
-        if isinstance(backbone, FabricBackbone):
-            self.load_fabric(backbone.fabric, "backbone")
-            backbone = backbone.stem
-            keys = [key for key in keys if not re.match(r"backbone\.(alphas|betas|cell_)", key)]
-        targets = {
-            name: tensor for name, tensor in backbone.state_dict().items() if not _is_counter(name)
-        }
-        for (name, tensor), key in zip(targets.items(), keys, strict=False):
-            if self.state[key].shape != tensor.shape:
-                raise ReleasedError(
-                    f"{self.path}: {key} is of shape {tuple(self.state[key].shape)}, but it takes "
-                    f"the place of {name} of shape {tuple(tensor.shape)}"
-                )
-            self._copy(tensor, key)
-        if len(keys) < len(targets):
-            raise ReleasedError(
-                f"{self.path}: the backbone has {len(keys)} tensors, but {len(targets)} are needed"
-            )
-
-
-def _is_counter(key: str) -> bool:
-    return key.endswith("num_batches_tracked")

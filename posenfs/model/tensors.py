@@ -1,5 +1,6 @@
-"""The tensors of a network in a safetensors file, which runs no code when it is read."""
+"""The tensors of a network: in a safetensors file, which runs no code when it is read; a hash."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -72,6 +73,17 @@ def fill(model: nn.Module, state: dict[str, Tensor], source: Path) -> None:
     if any(tensor.dtype == torch.float64 for tensor in state.values()):
         model.double()
     model.load_state_dict(state)
+
+
+def weights_hash(model: nn.Module) -> str:
+    """Return 12 hexadecimal digits over the names, types, shapes and values of all tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
+    return digest.hexdigest()[:12]
 
 
 def _shape(state: dict[str, Tensor], name: str) -> tuple[int, ...] | str:

@@ -1,4 +1,4 @@
-"""Vector in pixel: the length of a squashed vector is the score of a keypoint (Eq. 4, 5, 7, 10)."""
+"""Vector in pixel: the length of a squashed vector is the score of a keypoint (Eq. 4 to 7, 10)."""
 
 from collections.abc import Iterable
 
@@ -58,3 +58,32 @@ def gather_parts(part_scores: Iterable[Tensor], parts: PartScheme, keypoints: in
     maps = part_scores[0].new_zeros(batch, keypoints, height, width)
     index = torch.tensor([k for part in parts for k in part.keypoints], device=maps.device)
     return maps.index_add(1, index, torch.cat(part_scores, 1))
+
+
+def keypoint_losses(predicted: Tensor, target: Tensor) -> Tensor:
+    """Return the squared error summed over pixels, the share of each keypoint in Eq. 6.
+
+    Args:
+        predicted: The score maps, [B, K, h, w].
+        target: The target heatmaps, [B, K, h, w].
+
+    Returns:
+        The losses, [B, K].
+    """
+    return (predicted - target).square().sum((2, 3))
+
+
+def heatmap_loss(predicted: Tensor, target: Tensor, visibility: Tensor) -> Tensor:
+    """Return the loss of Eq. 6: the squared error summed over pixels and labelled keypoints.
+
+    The sum is divided by all K keypoints and averaged over the batch.
+
+    Args:
+        predicted: The score maps, [B, K, h, w].
+        target: The target heatmaps, [B, K, h, w].
+        visibility: The visibility of the keypoints, [B, K]; 0: not labelled.
+
+    Returns:
+        A scalar.
+    """
+    return (keypoint_losses(predicted, target) * (visibility > 0)).mean()

@@ -15,7 +15,7 @@ from posenfs.model.architecture import Genotype
 from posenfs.model.backbones import BACKBONES, of_fabric
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
 from posenfs.model.network import PoseNetwork, PoseNFS
-from posenfs.model.pruning import PrunedNFS, prune
+from posenfs.model.pruning import prune
 from posenfs.model.tensors import fill, read_tensors
 from posenfs.search.experiment import Experiment
 
@@ -75,7 +75,7 @@ def build_model(experiment: Experiment, parts: PartScheme) -> PoseNetwork:
     return model if experiment.genotype is None else derive(model, experiment.genotype)
 
 
-def derive(model: PoseNetwork, genotypes: Mapping[str, Genotype]) -> PrunedNFS:
+def derive(model: PoseNetwork, genotypes: Mapping[str, Genotype]) -> PoseNFS:
     """Derive a discrete network (the paper's child) from a supernet, with the supernet's weights.
 
     Args:

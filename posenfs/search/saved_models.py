@@ -14,10 +14,8 @@ from posenfs.data.files import atomic_path, write_atomic
 from posenfs.data.geometry import ImageSize
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
-from posenfs.model.backbones.resnet import ResNet50
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2, ResNet50
 from posenfs.model.network import PoseNetwork, PoseNFS
-from posenfs.model.pruning import PrunedNFS
 from posenfs.model.tensors import fill, read_tensors, write_tensors
 from posenfs.search.build import TENSORS, build_model
 from posenfs.search.experiment import Experiment
@@ -62,11 +60,10 @@ def load_model(source: str | Path | RunDir) -> Saved:
     fresh = replace(experiment, backbone_weights=None, init_from=None)
     model = build_model(fresh, parts_of(experiment.data, experiment.parts))
     if path.is_file():
-        state, network = read_tensors(path)
-        if network == PrunedNFS.__name__ and isinstance(model, PoseNFS):
-            model = PrunedNFS(
-                model, {name: _weights(path, state, model, name) for name in model.fabrics()}
-            )
+        state, _ = read_tensors(path)
+        pruned = any(name.endswith(".fabric.operation_weights") for name in state)
+        if pruned and isinstance(model, PoseNFS) and model.fabrics():
+            model.prune({name: _weights(path, state, model, name) for name in model.fabrics()})
     elif checkpoints := run.checkpoints.steps():
         state, path = run.checkpoints.load(checkpoints[-1])["model"], run.folder
     else:

@@ -8,8 +8,8 @@ from posenfs.data.geometry import ImageSize, crop_to_heatmap
 from posenfs.data.heatmaps import encode
 from posenfs.data.sample import Annotations, Batch, normalise
 from posenfs.evaluation.prediction import Predictions, concatenate, predict
-from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNFS
+from posenfs.model.vectors import heatmap_loss
 from posenfs.search.batches import BatchSource
 from posenfs.search.build import Built, build_model
 from posenfs.search.context import SearchContext

@@ -1,112 +1,179 @@
-"""An ablation: the runs of tables, each executed once as a notebook, and their stored results."""
+"""An ablation: plan and execute the runs of tables, each once as a notebook; write the tables."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from posenfs.data.datasets.catalogue import home
-from posenfs.messages import unknown_entry
-from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import RunDir, runs_home
-from posenfs.study.executors import Engine, Job
-from posenfs.study.experiments import TABLES, Profile, experiment_of
-from posenfs.study.results import DataFingerprints, collect, fingerprint, read_results, write_result
+from posenfs.data.datasets.catalogue import data_root, home, source_of
+from posenfs.data.sample import DataError
+from posenfs.evaluation.seeds import spread
+from posenfs.search.checkpoints import RunError
+from posenfs.study.calibration import LoadMeter
+from posenfs.study.estimates import estimate, plan_text
+from posenfs.study.executors import Executor, Job, LocalExecutor
+from posenfs.study.fingerprints import DataFingerprints, configuration, without_seed
+from posenfs.study.outcomes import outcomes
+from posenfs.study.plan import PlannedRun, plan, state_of
+from posenfs.study.profiles import Profile, experiment_of
+from posenfs.study.progress import ProgressTable
+from posenfs.study.ray_executor import RayExecutor
+from posenfs.study.results import collect, read_results, write_result
+from posenfs.study.rows import TABLES
+from posenfs.study.table_files import write_table
 
 NOTEBOOK = "one_run.ipynb"  # the notebook that each run executes
+_DEFAULT_DEVIATION = (
+    1.5,
+    "as in reports/LOG.md for short searches of LSP-extended; none of these rows has two seeds yet",
+)
 
 
 @dataclass(frozen=True)
-class Planned:
-    """One run.
+class ExecutorOptions:
+    """How the runs of an ablation are executed.
 
     Attributes:
-        key: Its fingerprint.
-        experiment: Its experiment, whose name holds the fingerprint.
-        data: The fingerprints of its data and initial weights.
-        rows: The rows that it belongs to, as (table, row).
+        kind: local or ray.
+        jobs: Local runs at a time; None: as many as the GPUs hold, or one.
+        gpus_per_run: Share of a GPU for a run; None: 1 where there are GPUs.
+        address: Address of a Ray cluster; None: one is started on this machine.
+        device: Device of local runs: auto, cpu, cuda or cuda:N.
     """
 
-    key: str
-    experiment: Experiment
-    data: Mapping[str, str | None]
-    rows: tuple[tuple[str, str], ...]
+    kind: Literal["local", "ray"] = "local"
+    jobs: int | None = None
+    gpus_per_run: float | None = None
+    address: str | None = None
+    device: str = "auto"
 
-    @property
-    def words(self) -> str:
-        """Its first row and its seed."""
-        table, row = self.rows[0]
-        return f"{table} {row}, seed {self.experiment.training.seed}"
-
-    @property
-    def run(self) -> RunDir:
-        """Its run directory."""
-        return RunDir(runs_home() / self.experiment.name)
+    def local(self) -> LocalExecutor | None:
+        """Return the local executor, or None where the runs are executed by Ray."""
+        if self.kind == "ray":
+            return None
+        share = 1.0 if self.gpus_per_run is None else self.gpus_per_run
+        return LocalExecutor(self.jobs, share, self.device)
 
 
-def plan(
-    tables: Sequence[str],
-    profile: Profile,
-    seeds: int,
-    data: DataFingerprints,
-    rows: Sequence[str] = (),
-) -> list[Planned]:
-    """Return the runs of tables, ordered by seed; several rows may share a run.
+@dataclass(frozen=True)
+class Ablation:
+    """What `posenfs ablate` is asked for.
+
+    Attributes:
+        tables: Names in TABLES, or "all".
+        profile_name: A name in PROFILES.
+        profile: That profile, with changes if there are any.
+        seeds: Seeds of each row: 0, 1, …
+        rows: Rows to run; none: all.
+        executor: How the runs are executed.
+        retry: Whether runs that failed before are run again.
+        publish: Whether the committed tables are written; see `tables_home`.
+        quiet: Whether to print errors only.
+    """
+
+    tables: Sequence[str]
+    profile_name: str
+    profile: Profile
+    seeds: int
+    rows: Sequence[str] = ()
+    executor: ExecutorOptions = ExecutorOptions()
+    retry: bool = False
+    publish: bool = False
+    quiet: bool = False
+
+
+def run_ablation(
+    ablation: Ablation,
+    only_plan: bool = False,
+    write: Callable[..., Sequence[Path]] = write_table,
+) -> None:
+    """Plan and execute an ablation, and write its tables.
 
     Args:
-        tables: Names in TABLES.
-        profile: The profile.
-        seeds: How many seeds each row has: 0, 1, …
-        data: Gives the fingerprints of the data.
-        rows: Names of rows; none: all.
+        ablation: The ablation.
+        only_plan: Whether only the plan is printed.
+        write: Writes the files of a table, from its name, the profile's name, its rows and
+            `publish`; the first file is printed.
 
     Raises:
-        ValueError: A table or row is unknown, or there are no seeds.
+        ValueError: The ablation cannot be planned.
+        RunError: Some runs failed. All other runs were executed, and the tables were written.
     """
-    if unknown := [name for name in tables if name not in TABLES]:
-        raise ValueError(unknown_entry("table", unknown[0], TABLES))
-    known = [name for table in tables for name in TABLES[table].rows]
-    if unknown := [name for name in rows if name not in known]:
-        raise ValueError(f"unknown row {unknown[0]!r}; known: {', '.join(dict.fromkeys(known))}")
-    if seeds < 1:
-        raise ValueError(f"an ablation takes at least 1 seed; got {seeds}")
-    runs: dict[str, Planned] = {}
-    for seed in range(seeds):
-        for table in tables:
-            for name, row in TABLES[table].rows.items():
-                if row.quoted or (rows and name not in rows):
-                    continue
-                experiment = experiment_of(row, profile, seed)
-                fingerprints = data.of(experiment)
-                key = fingerprint(experiment, fingerprints)
-                earlier_rows = runs[key].rows if key in runs else ()
-                experiment = replace(experiment, name=f"{profile.base.name}_{key}")
-                runs[key] = Planned(key, experiment, fingerprints, (*earlier_rows, (table, name)))
-    return list(runs.values())
+    tables = list(TABLES) if "all" in ablation.tables else list(ablation.tables)
+    if not tables:
+        raise ValueError(f"name tables, or all: {', '.join(TABLES)}")
+    data = DataFingerprints(progress=not ablation.quiet)
+    try:
+        runs = plan(tables, ablation.profile, ablation.seeds, data, ablation.rows)
+    except DataError as error:
+        raise DataError(f"{error}{_missing_data_hint(ablation.profile)}") from None
+    local = ablation.executor.local()
+    results = read_results()
+    done = {result["fingerprint"] for result in results}
+    states = {run.key: state_of(run, done) for run in runs}
+    left = [run for run in runs if states[run.key] != "done"]
+    if only_plan or (left and not ablation.quiet):
+        meter = LoadMeter()
+        threads = local.threads if local else 1  # Ray gives each run one CPU
+        device = ablation.executor.device
+        estimates = estimate(left, data, device, threads, not ablation.quiet)
+        load = meter.read() if left else None
+        jobs = local.jobs if local else ablation.executor.jobs or 1
+        deviation = _deviation(runs, results)
+        text = plan_text(runs, estimates, states, ablation.seeds, jobs, deviation, load)
+        print(text, flush=True)
+    if only_plan:
+        return
+    failed = _execute(ablation, runs, local)
+    _write_tables(ablation, tables, data, write)
+    if failed:
+        titles = {run.key: run.title for run in runs}
+        reasons = "\n  ".join(f"{titles[key]}: {reason}" for key, reason in failed.items())
+        raise RunError(
+            f"{len(failed)} of {len(runs)} runs failed; --retry runs them again\n  {reasons}"
+        )
 
 
-def state_of(planned: Planned, done: set[str]) -> str:
-    """Return the state of a run: done, finished, failed, under way, begun, or new.
+def _execute(
+    ablation: Ablation, runs: Sequence[PlannedRun], local: LocalExecutor | None
+) -> dict[str, str]:
+    """Execute the runs; return by key why some failed."""
+    progress = ProgressTable(runs, ablation.quiet)
+    if local:
+        return ablate(runs, local, ablation.retry, progress.report, progress.poll)
+    ray = RayExecutor(ablation.executor.address, ablation.executor.gpus_per_run)
+    try:
+        return ablate(runs, ray, ablation.retry, progress.report, progress.poll)
+    finally:
+        ray.close()
 
-    Args:
-        planned: The run.
-        done: Fingerprints of the stored results.
-    """
-    if planned.key in done:
-        return "done"
-    status = planned.run.status()
-    if planned.run.in_use():
-        return "under way"
-    return {"finished": "finished", "failed": "failed"}.get(
-        status.get("state"), "begun" if status else "new"
-    )
+
+def _write_tables(
+    ablation: Ablation,
+    tables: Sequence[str],
+    data: DataFingerprints,
+    write: Callable[..., Sequence[Path]],
+) -> None:
+    """Write the tables from the results with the data and initial weights of this ablation."""
+    profile, results = ablation.profile, read_results()
+    for table in tables:
+        rows = [row for row in TABLES[table].rows.values() if not row.quoted]
+        fingerprints = [data.of(experiment_of(row, profile)) for row in rows]
+        selected = [result for result in results if result["data"] in fingerprints]
+        shown = outcomes(table, profile, selected)
+        files = write(table, ablation.profile_name, shown, publish=ablation.publish)
+        if not ablation.quiet:
+            print(f"{TABLES[table].title}: {files[0]}")
 
 
 def ablate(
-    runs: Sequence[Planned],
-    engine: Engine,
+    runs: Sequence[PlannedRun],
+    executor: Executor,
     retry: bool = False,
-    say: Callable[[Planned, str], None] = lambda planned, words: None,
-    look: Callable[[], None] = lambda: None,
+    report: Callable[[PlannedRun, str], None] = lambda planned, change: None,
+    poll: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
     """Execute the runs that have no result yet, and store each result as soon as it exists.
 
@@ -114,10 +181,10 @@ def ablate(
 
     Args:
         runs: The runs.
-        engine: Executes them.
+        executor: Executes them.
         retry: Whether runs that failed before are executed again.
-        say: Called with a run and each change of its state.
-        look: Called regularly.
+        report: Called with a run and each change of its state: "done", or why it failed.
+        poll: Called regularly.
 
     Returns:
         By key, why a run failed; also runs that failed before or are active in another process.
@@ -126,70 +193,86 @@ def ablate(
         ValueError: The notebook does not exist.
         KeyboardInterrupt: Ctrl-C was pressed.
     """
-    done, failed = {own["fingerprint"] for own in read_results()}, {}
-    todo: dict[str, Planned] = {}
-    for own in runs:
-        state = state_of(own, done)
+    done = {result["fingerprint"] for result in read_results()}
+    failed: dict[str, str] = {}
+    open_runs: dict[str, PlannedRun] = {}
+    for planned in runs:
+        state = state_of(planned, done)
         if state == "failed" and not retry:
-            failed[own.key] = f"failed before: {own.run.status().get('error', 'without a word')}"
-            say(own, failed[own.key])
-        elif state == "under way":
-            failed[own.key] = "is under way in another process"
-            say(own, failed[own.key])
-        elif state == "done":
-            say(own, state)
-        else:
-            todo[own.key] = own
+            reason = planned.run.status().get("error", "no error was recorded")
+            failed[planned.key] = f"failed before: {reason}"
+        elif state == "running":
+            failed[planned.key] = "is running in another process"
+        elif state != "done":
+            open_runs[planned.key] = planned
+        if planned.key not in open_runs:
+            report(planned, failed.get(planned.key, "done"))
     notebook = home() / "notebooks" / NOTEBOOK
-    if todo and not notebook.is_file():
+    if open_runs and not notebook.is_file():
         raise ValueError(f"no notebook {notebook}: ablations are run in the project's folder")
-    jobs = [_job(own, notebook) for own in todo.values()]
+    jobs = [_job(planned, notebook) for planned in open_runs.values()]
     try:
-        for key, wrong in engine.run(jobs, look):
-            if not (wrong := wrong or _keep(todo[key])):
-                say(todo[key], "done")
-            else:
-                failed[key] = wrong
-                say(todo[key], wrong)
+        for key, error in executor.run(jobs, poll):
+            error = error or _store(open_runs[key])
+            if error:
+                failed[key] = error
+            report(open_runs[key], error or "done")
     except KeyboardInterrupt as interrupt:
-        engine.stop()
+        executor.stop()
         raise type(interrupt)(
-            "stopped; what was under way is saved. The same command goes on"
+            "stopped; the active runs are saved. The same command goes on"
         ) from None
     except Exception:
-        engine.stop()
+        executor.stop()
         raise
-    look()
+    poll()
     return failed
 
 
-def _job(planned: Planned, notebook: Path) -> Job:
-    return Job(
-        planned.key, planned.run.folder.resolve(), notebook.resolve(), planned.experiment.to_json()
-    )
+def _job(planned: PlannedRun, notebook: Path) -> Job:
+    folder = planned.run.folder.resolve()
+    return Job(planned.key, folder, notebook.resolve(), planned.experiment.to_json())
 
 
-def _keep(planned: Planned) -> str | None:
+def _store(planned: PlannedRun) -> str | None:
     """Store the result of a run; return why there is none, or None."""
     status = planned.run.status()
     if status.get("state") != "finished":
-        return status.get("error") or f"ended as {status.get('state', 'nothing')}"
-    write_result(collect(planned.run, planned.key, planned.data))
+        return status.get("error") or f"ended in state {status.get('state', 'not begun')!r}"
+    write_result(collect(planned.run, planned.data))
     return None
 
 
-def progress_of(
-    runs: Sequence[Planned], done: Mapping[str, str]
-) -> Iterator[tuple[str, str, str, str]]:
-    """Yield for each run its title, state, share of steps, and score, as text.
+def _missing_data_hint(profile: Profile) -> str:
+    """Return the next step if the data of a profile are missing; else an empty string."""
+    spec = profile.base.data
+    source = source_of(spec)
+    if source.drawn or source.find(data_root(spec), "train") is not None:
+        return ""
+    smoke = "--profile smoke for a try"
+    if profile.full:  # such a profile accepts no other data
+        return f"; without photographs: {smoke}"
+    return f"; without photographs: --dataset synthetic, or {smoke}"
 
-    Args:
-        runs: The runs.
-        done: Reported changes by key.
+
+def _deviation(runs: Sequence[PlannedRun], results: Sequence[Mapping]) -> tuple[float, str]:
+    """Return the standard deviation of scores over seeds, and its source.
+
+    It is pooled over the rows of the runs that have results of several seeds.
     """
-    for own in runs:
-        status = own.run.status()
-        state = done.get(own.key) or ("running" if own.run.in_use() else "waiting")
-        share = f"{status.get('step', 0)}/{status['steps']}" if status.get("steps") else ""
-        score = (status.get("metrics") or {}).get(status.get("primary_metric"))
-        yield own.words, state, share, "" if score is None else f"{score:.1f}"
+    rows = {_row_key(configuration(run.experiment)) for run in runs}
+    groups: dict[str, list[float]] = {}
+    for result in results:
+        row = _row_key(result["configuration"])
+        if row in rows:
+            metrics = result["metrics"]
+            groups.setdefault(row, []).append(metrics["metrics"][metrics["primary_metric"]])
+    deviations = [spread(scores) for scores in groups.values() if len(scores) > 1]
+    if not deviations:
+        return _DEFAULT_DEVIATION
+    pooled = statistics.fmean(deviation**2 for deviation in deviations) ** 0.5
+    return pooled, f"of {len(deviations)} rows that have several"
+
+
+def _row_key(config: Mapping) -> str:
+    return json.dumps(without_seed(config), sort_keys=True)

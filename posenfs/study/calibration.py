@@ -8,8 +8,8 @@ import numpy as np
 import psutil
 import torch
 
-from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNetwork
+from posenfs.model.vectors import heatmap_loss
 from posenfs.search.experiment import Experiment
 
 _WARM_UP = 2  # steps that are not counted: they allocate memory and choose kernels

@@ -105,7 +105,8 @@ def parent_and_child(
         ValueError: The run has no child.
     """
     parent = parent if isinstance(parent, RunDir) else find_run(parent)
-    soft, experiment, found = _soft(parent), parent.experiment(), find_device(device)
+    soft, experiment = _soft(parent), parent.experiment()
+    torch_device = find_device(device)
     genotypes, with_zero = soft.genotypes(zero), soft.genotypes()
     experiments = {start: child_experiment(parent, genotypes, start, epochs) for start in starts}
     train, valid = open_data(experiment.data, progress)
@@ -113,14 +114,10 @@ def parent_and_child(
     rows: list[dict[str, object]] = []
 
     def add(network: str, run: str, model: PoseNetwork) -> None:
-        model = model.to(found, memory_format=torch.channels_last)
-        predictions = predict(
-            model, valid, experiment.image_size, workers=workers, progress=progress
-        )
-        score, cost = (
-            evaluate(predictions, valid)[0][name],
-            measured_cost(model, *experiment.image_size),
-        )
+        model = model.to(torch_device, memory_format=torch.channels_last)
+        size = experiment.image_size
+        predictions = predict(model, valid, size, workers=workers, progress=progress)
+        score, cost = evaluate(predictions, valid)[0][name], measured_cost(model, *size)
         rows.append(
             {
                 "network": network,
@@ -138,12 +135,13 @@ def parent_and_child(
     add("child, as derived", "", derived)
     _renew_running_means(derived, train, experiment, workers)
     add("child, running means anew", "", derived)
-    for start, own in experiments.items():
+    for start, child in experiments.items():
         if progress:
-            note(f"{_NAMES[start]}: {own.training.epochs} epochs, run {own.name}")
-        search = Search(own, parent.folder.resolve().with_name(own.name), device, workers, progress)
+            note(f"{_NAMES[start]}: {child.training.epochs} epochs, run {child.name}")
+        folder = parent.folder.resolve().with_name(child.name)
+        search = Search(child, folder, device, workers, progress)
         search.finish()
-        add(_NAMES[start], own.name, search.model)
+        add(_NAMES[start], child.name, search.model)
         search.close()
     return pandas.DataFrame(rows)
 

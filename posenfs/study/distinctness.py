@@ -11,7 +11,9 @@ from itertools import combinations, permutations, product
 from math import factorial
 
 import numpy as np
+import pandas
 
+from posenfs.evaluation.seeds import holm
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
 
@@ -179,3 +181,37 @@ def _relabellings(seeds: int, parts: int, most: int) -> tuple[np.ndarray, float]
     labels = np.tile(np.arange(parts), (most, seeds, 1))
     labels[1:, 1:] = np.random.default_rng(0).permuted(labels[1:, 1:], axis=-1)
     return labels, 1 / most
+
+
+def distinctness_table(tests_by_row: Mapping[str, Mapping[str, Distinctness]]) -> pandas.DataFrame:
+    """Return the results of `part_distinctness`, a line for each row and kind of weights.
+
+    The column `p (Holm)` holds p after Holm's correction over the table.
+
+    Args:
+        tests_by_row: What `part_distinctness` returns, by the label of the row.
+    """
+    tests = [(label, test) for label, kinds in tests_by_row.items() for test in kinds.values()]
+    corrected = holm([test.p for _, test in tests])
+    lines = [
+        {
+            "row": label,
+            "weights of": test.kind,
+            "between parts": sum(test.between) / len(test.between),
+            "within a part": sum(test.within) / len(test.within),
+            "p": test.p,
+            "p (Holm)": p_holm,
+            "least p": test.least_p,
+            "verdict": _verdict(test, p_holm),
+        }
+        for (label, test), p_holm in zip(tests, corrected, strict=True)
+    ]
+    return pandas.DataFrame(lines, columns=None if lines else ["row", "p"]).set_index("row")
+
+
+def _verdict(test: Distinctness, p_holm: float) -> str:
+    if p_holm <= ALPHA:
+        return "parts differ"
+    if test.p <= test.least_p:
+        return "as far apart as so few seeds can show: not enough to tell"
+    return "not distinguishable from the noise of seeds"

@@ -1,10 +1,9 @@
-"""Engines that execute the notebooks of an ablation: local processes, or a Ray cluster."""
+"""Executors of an ablation: they execute the notebooks of its runs, here in local processes."""
 
 import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,17 +15,14 @@ from typing import Protocol
 
 import torch
 
-from posenfs.messages import error_reason
 from posenfs.plugins import VARIABLE
-from posenfs.search.checkpoints import RunError
-from posenfs.search.detached import send
 from posenfs.search.run_dir import RunDir
-from posenfs.study.sweep import KernelDied, NotebookError, run_notebook
+from posenfs.study.notebooks import KernelDied, NotebookError, run_notebook
 
 LOG = "notebook.log"  # in the run's folder: the output of its process
-_ATTEMPTS = 3  # of a run whose process was killed; each resumes from the last checkpoint
-_PERIOD = 0.5  # s between polls of the running jobs
-_GRACE = 120.0  # s in which an interrupted run saves its state
+ATTEMPTS = 3  # of a run whose process was killed; each resumes from the last checkpoint
+PERIOD = 0.5  # s between polls of the running jobs
+GRACE = 120.0  # s in which an interrupted run saves its state
 _KERNEL_DIED = 75  # exit code of a process whose kernel was killed (EX_TEMPFAIL: try again later)
 
 
@@ -47,17 +43,17 @@ class Job:
     experiment: str
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Executes jobs."""
 
     def run(
-        self, jobs: Sequence[Job], look: Callable[[], None]
+        self, jobs: Sequence[Job], poll: Callable[[], None]
     ) -> Iterator[tuple[str, str | None]]:
         """Execute jobs, and yield the key of each as it ends, with an error message or None.
 
         Args:
             jobs: The jobs.
-            look: Called regularly while jobs run.
+            poll: Called regularly while jobs run.
         """
 
     def stop(self) -> None:
@@ -72,7 +68,7 @@ def execute(
     where: str,
     plugins: str | None = None,
 ) -> None:
-    """Execute a job in this process, which an engine has started for it.
+    """Execute a job in this process, which an executor has started for it.
 
     Args:
         folder: The run's folder.
@@ -90,7 +86,7 @@ def execute(
     if plugins is not None:  # the processes of a cluster do not inherit the environment
         os.environ[VARIABLE] = plugins
     run = RunDir(folder)
-    deadline = time.monotonic() + _GRACE
+    deadline = time.monotonic() + GRACE
     # The kernel of a killed process ends a moment after it.
     while run.in_use() and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -98,7 +94,7 @@ def execute(
     run_notebook(Path(notebook), run.folder / "notebook.ipynb", parameters, progress=False)
 
 
-class LocalEngine:
+class LocalExecutor:
     """Executes jobs in processes of this machine.
 
     Args:
@@ -123,9 +119,9 @@ class LocalEngine:
         self._running: dict[int, tuple[Job, subprocess.Popen]] = {}  # by slot
 
     def run(
-        self, jobs: Sequence[Job], look: Callable[[], None]
+        self, jobs: Sequence[Job], poll: Callable[[], None]
     ) -> Iterator[tuple[str, str | None]]:
-        """See Engine. A job whose process or kernel was killed is started again and resumes."""
+        """See Executor. A job whose process or kernel was killed is started again and resumes."""
         waiting = deque(jobs)
         attempts = dict.fromkeys((job.key for job in jobs), 0)
         while waiting or self._running:
@@ -134,14 +130,14 @@ class LocalEngine:
                     job = waiting.popleft()
                     self._running[slot] = job, self._start(job, slot)
                     attempts[job.key] += 1
-            look()
-            time.sleep(_PERIOD)
+            poll()
+            time.sleep(PERIOD)
             for slot, (job, process) in list(self._running.items()):
                 code = process.poll()
                 if code is None:
                     continue
                 del self._running[slot]
-                if (code < 0 or code == _KERNEL_DIED) and attempts[job.key] < _ATTEMPTS:
+                if (code < 0 or code == _KERNEL_DIED) and attempts[job.key] < ATTEMPTS:
                     waiting.append(job)
                 else:
                     yield job.key, None if code == 0 else _failure(job, code)
@@ -169,100 +165,15 @@ class LocalEngine:
         return process
 
     def stop(self) -> None:
-        """See Engine."""
+        """See Executor."""
         for _, process in self._running.values():
             process.send_signal(signal.SIGINT)
         for _, process in self._running.values():
             try:
-                process.wait(_GRACE)
+                process.wait(GRACE)
             except subprocess.TimeoutExpired:
                 process.kill()
         self._running.clear()
-
-
-class RayEngine:
-    """Executes jobs as tasks of a Ray cluster.
-
-    Args:
-        address: The address of an existing cluster; None: start one on this machine.
-        gpus_per_run: GPUs of a run; None: one where the cluster has GPUs, else 0.
-
-    Raises:
-        ValueError: Ray is not installed, or no cluster answers.
-    """
-
-    def __init__(self, address: str | None = None, gpus_per_run: float | None = None):
-        try:
-            import ray
-        except ImportError:
-            raise ValueError(
-                "Ray is not installed: pip install 'posenfs[ray]', or choose --engine local"
-            ) from None
-        self.ray = ray
-        self._connected_here = not ray.is_initialized()
-        if self._connected_here:
-            try:
-                _check_address(address)
-                ray.init(address=address or "local", log_to_driver=False, include_dashboard=False)
-            except (OSError, ValueError) as error:
-                raise ValueError(
-                    f"no Ray cluster at {address!r} ({error}); ray start --head starts one"
-                ) from None
-        if gpus_per_run is None:
-            gpus_per_run = min(ray.cluster_resources().get("GPU", 0.0), 1.0)
-        options = ray.remote(
-            num_cpus=1,
-            num_gpus=gpus_per_run,
-            max_retries=_ATTEMPTS - 1,
-            retry_exceptions=[KernelDied],
-        )
-        self._task = options(execute)
-        self._running: dict = {}  # jobs by the references of their tasks
-
-    def run(
-        self, jobs: Sequence[Job], look: Callable[[], None]
-    ) -> Iterator[tuple[str, str | None]]:
-        """See Engine. Ray restarts a task whose process or kernel was killed; its run resumes."""
-        working_folder, plugins = os.getcwd(), os.environ.get(VARIABLE, "")
-        for job in jobs:
-            folder, notebook = str(job.folder), str(job.notebook)
-            task = self._task.remote(
-                folder, notebook, job.experiment, "auto", working_folder, plugins
-            )
-            self._running[task] = job
-        while self._running:
-            ended, _ = self.ray.wait(list(self._running), timeout=_PERIOD)
-            look()
-            for task in ended:
-                job = self._running.pop(task)
-                try:
-                    self.ray.get(task)
-                    yield job.key, None
-                except self.ray.exceptions.RayError as error:
-                    cause = getattr(error, "cause", None) or error
-                    yield job.key, error_reason(cause)
-
-    def stop(self) -> None:
-        """See Engine."""
-        runs = []
-        for task, job in self._running.items():
-            run = RunDir(job.folder)
-            runs.append(run)
-            if run.in_use():
-                # A command file lets the run save its state, which a cancelled task cannot do.
-                with contextlib.suppress(RunError):  # the run has just ended by itself
-                    send(run, "stop")
-            else:
-                self.ray.cancel(task)
-        deadline = time.monotonic() + _GRACE
-        while any(run.in_use() for run in runs) and time.monotonic() < deadline:
-            time.sleep(_PERIOD)
-        self._running.clear()
-
-    def close(self) -> None:
-        """Disconnect from the cluster; a cluster that this engine started ends."""
-        if self._connected_here:
-            self.ray.shutdown()
 
 
 def _gpus() -> list[str]:
@@ -273,17 +184,10 @@ def _gpus() -> list[str]:
     return names[:count]
 
 
-def _check_address(address: str | None) -> None:
-    """Raise OSError if HOST:PORT refuses connections; Ray itself would try for minutes."""
-    host, colon, port = (address or "").rpartition(":")
-    if colon and "/" not in host:
-        socket.create_connection((host, int(port)), timeout=5).close()
-
-
 def _failure(job: Job, code: int) -> str:
     """Return why a process failed: the error in the run's status, or the last line of the log."""
     if code < 0:
-        return f"killed by signal {-code}, {_ATTEMPTS} times"
+        return f"killed by signal {-code}, {ATTEMPTS} times"
     error = RunDir(job.folder).status().get("error")
     if error:
         return error
@@ -292,7 +196,7 @@ def _failure(job: Job, code: int) -> str:
 
 
 def main() -> None:
-    """Execute the job of a local engine.
+    """Execute the job of a local executor.
 
     The arguments are folder, notebook and device; standard input holds the experiment as JSON.
     """
@@ -303,7 +207,7 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(_KERNEL_DIED)
     except NotebookError as error:
-        sys.exit(str(error).replace("\n", "; "))  # the engine reports the last line of the log
+        sys.exit(str(error).replace("\n", "; "))  # the executor reports the last line of the log
     except KeyboardInterrupt:
         sys.exit(130)
 

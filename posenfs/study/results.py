@@ -1,30 +1,27 @@
-"""Results of runs as small JSON files that outlive the runs' folders, identified by a fingerprint.
+"""Results of runs as small JSON files that outlive the runs' folders."""
 
-The fingerprint covers configuration, data and the version of the numerics. The commit is recorded
-but not compared.
-"""
-
-import hashlib
 import json
 import statistics
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from posenfs.data.datasets.catalogue import DataSpec, home, open_data
+from posenfs.data.datasets.catalogue import home
 from posenfs.data.files import write_atomic
 from posenfs.model.architecture import Architecture
 from posenfs.search.checkpoints import RunError
-from posenfs.search.configuration import CheckpointConfig, RuntimeConfig
 from posenfs.search.experiment import Experiment
+from posenfs.search.migration import migrate_result
 from posenfs.search.run_dir import RunDir
-
-# Increase a version when the same experiment on the same data gives other numbers.
-NUMERICS = 1  # of PoseNFS
-BASELINE_NUMERICS = 2  # of the other models
+from posenfs.study.fingerprints import (
+    configuration,
+    digest,
+    fingerprint,
+    numerics,
+    without_seed,
+)
 
 _POINTS = 200  # points of the loss curve that a result keeps
 
@@ -34,115 +31,11 @@ def results_home() -> Path:
     return home() / "reports" / "results"
 
 
-def numerics(model: str) -> int:
-    """Return the version of a model's numerics.
-
-    Args:
-        model: A name in MODELS.
-    """
-    return NUMERICS if model == "pose_nfs" else BASELINE_NUMERICS
-
-
-def configuration(experiment: Experiment) -> dict:
-    """Return the part of an experiment that decides its numbers, as plain data.
-
-    Name, data folder, checkpoints and runtime have their defaults. Of pretrained weights it holds only
-    whether there are any; the data fingerprints identify the file.
-
-    Args:
-        experiment: The experiment.
-    """
-    stripped = replace(
-        experiment,
-        name="run",
-        data=replace(experiment.data, root=None),
-        backbone_weights=None if experiment.backbone_weights is None else "pretrained",
-        checkpoints=CheckpointConfig(),
-        runtime=RuntimeConfig(),
-    )
-    return json.loads(stripped.to_json())
-
-
-def without_seed(asked: Mapping) -> dict:
-    """Return a configuration without its seed, which the runs of one row have in common.
-
-    Args:
-        asked: What `configuration` returns.
-    """
-    training = {name: value for name, value in asked["training"].items() if name != "seed"}
-    return {**asked, "training": training}
-
-
-def weights_digest(weights: str | None) -> str | None:
-    """Return twelve hexadecimal digits of a weight file's content.
-
-    Args:
-        weights: A file, or another value ("imagenet", None), which is returned as it is.
-    """
-    if weights is None or not Path(weights).is_file():
-        return weights
-    return hashlib.sha256(Path(weights).read_bytes()).hexdigest()[:12]
-
-
-class DataFingerprints:
-    """Fingerprints and sizes of data sets, each of which is opened once."""
-
-    def __init__(self, progress: bool = True):
-        self.progress = progress
-        self._data: dict[DataSpec, tuple[dict[str, str], tuple[int, int]]] = {}
-
-    def of(self, experiment: Experiment) -> dict[str, str | None]:
-        """Return the fingerprints of the data and the initial weights of an experiment.
-
-        Args:
-            experiment: The experiment.
-
-        Returns:
-            The fingerprints `train`, `valid` and `weights`.
-
-        Raises:
-            DataError: The files cannot be used.
-        """
-        weights = weights_digest(experiment.backbone_weights)
-        return self._open(experiment.data)[0] | {"weights": weights}
-
-    def people(self, experiment: Experiment) -> tuple[int, int]:
-        """Return the number of training people and of validation people.
-
-        Args:
-            experiment: The experiment.
-        """
-        return self._open(experiment.data)[1]
-
-    def _open(self, spec: DataSpec) -> tuple[dict[str, str], tuple[int, int]]:
-        if spec not in self._data:
-            train, valid = open_data(spec, self.progress)
-            fingerprints = {"train": train.fingerprint(), "valid": valid.fingerprint()}
-            self._data[spec] = fingerprints, (len(train), len(valid))
-        return self._data[spec]
-
-
-def fingerprint(experiment: Experiment, data: Mapping[str, str | None]) -> str:
-    """Return sixteen hexadecimal digits that identify the numbers of an experiment.
-
-    Args:
-        experiment: The experiment.
-        data: The fingerprints of its data and initial weights.
-    """
-    content = {
-        "configuration": configuration(experiment),
-        "data": dict(data),
-        "numerics": numerics(experiment.model),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def collect(run: RunDir, own: str, data: Mapping[str, str | None]) -> dict:
+def collect(run: RunDir, data: Mapping[str, str | None]) -> dict:
     """Return the result of a finished run.
 
     Args:
         run: The run.
-        own: Its fingerprint.
         data: The fingerprints of its data and initial weights.
 
     Returns:
@@ -161,7 +54,7 @@ def collect(run: RunDir, own: str, data: Mapping[str, str | None]) -> dict:
     provenance = run.provenance()
     provenance.pop("initial_weights", None)
     return {
-        "fingerprint": own,
+        "fingerprint": fingerprint(experiment, data),
         "numerics": numerics(experiment.model),
         "name": run.name,
         "configuration": configuration(experiment),
@@ -245,23 +138,28 @@ def write_result(result: Mapping, folder: Path | None = None) -> Path:
 def read_results(folder: Path | None = None) -> list[dict]:
     """Read all results of the current version of the numerics, ordered by their names.
 
+    Results of earlier versions of posenfs get today's field names. The fingerprint is computed from
+    the content: the stored one, and the name of the file, may be those of an earlier version.
+
     Args:
         folder: Where they are; None: reports/results.
 
     Raises:
         RunError: A file cannot be read.
     """
-    results = []
+    results: dict[str, dict] = {}  # by fingerprint: a result may be there in two versions
     for path in sorted((folder or results_home()).glob("*.json")):
         try:
-            result = json.loads(path.read_text())
-            if result["numerics"] == numerics(result["configuration"]["model"]):
-                results.append(result)
+            stored = json.loads(path.read_text())
+            if stored["numerics"] == numerics(stored["configuration"]["model"]):
+                result = migrate_result(stored)
+                key = digest(result["configuration"], result["data"], result["numerics"])
+                results[key] = result | {"fingerprint": key}
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f"{path} is not a result ({error!r}); delete it: posenfs ablate creates it again"
             ) from None
-    return results
+    return list(results.values())
 
 
 def architectures_of(result: Mapping) -> dict[str, Architecture]:
@@ -276,14 +174,14 @@ def architectures_of(result: Mapping) -> dict[str, Architecture]:
     }
 
 
-def of_row(results: Iterable[Mapping], asked: Experiment) -> list[Mapping]:
+def of_row(results: Iterable[Mapping], experiment: Experiment) -> list[Mapping]:
     """Return the results of an experiment with any seed, data and initial weights, by seed.
 
     Args:
         results: The results to choose from.
-        asked: The experiment.
+        experiment: The experiment.
     """
-    row = without_seed(configuration(asked))
+    row = without_seed(configuration(experiment))
     matches = [result for result in results if without_seed(result["configuration"]) == row]
     return sorted(matches, key=seed_of)
 

@@ -15,9 +15,9 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import mean_interval
 from posenfs.evaluation.stats import Interval
 from posenfs.search.run_dir import runs_home
-from posenfs.study.experiments import FRONTIER
-from posenfs.study.row_costs import full_cost, latency_ms
-from posenfs.study.rows import Outcome, primary_metric_of
+from posenfs.study.cost_tables import full_cost, latency_ms
+from posenfs.study.outcomes import Outcome, primary_metric_of
+from posenfs.study.published import FRONTIER
 from posenfs.viz.curves import COLOURS, TICKS, layout, set_loss_axis
 from posenfs.viz.labels import label_sides
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from posenfs.messages import plain_name
 from posenfs.model.architecture import Architecture
-from posenfs.model.pruning import Kept
+from posenfs.model.mask import CellMask
 from posenfs.model.space import CellIndex, FabricSpec, Sources
 from posenfs.viz.canvas import (
     CELL_COLOUR,
@@ -24,9 +24,9 @@ from posenfs.viz.legend import REMOVED_LINE, REMOVED_NODE
 from posenfs.viz.operation_bars import (
     REMOVED_INK,
     cell_weights_text,
+    operation_name as operation_name,  # re-exported
     place_operation_bar,
 )
-from posenfs.viz.operation_bars import operation_name as operation_name  # re-exported
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Remaining:
         inputs: Rows of the input maps that are still read.
     """
 
-    kept: Mapping[CellIndex, Kept]
+    kept: Mapping[CellIndex, CellMask]
     inputs: Collection[int]
 
     def reads(self, spec: FabricSpec, cell: CellIndex, row: int) -> bool:

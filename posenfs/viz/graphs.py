@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.network import PoseNFS
-from posenfs.model.pruning import PrunedNFS
 from posenfs.model.space import FabricSpec
 from posenfs.viz.canvas import Canvas
 from posenfs.viz.fabric_graph import LARGE, LARGE_PER_CELL, FabricGraph, Remaining, side_by_side
@@ -66,7 +65,7 @@ def draw_fabrics(
     return canvas
 
 
-def draw_pruned(model: PoseNFS, pruned: PrunedNFS, columns: int = 3) -> Canvas:
+def draw_pruned(model: PoseNFS, pruned: PoseNFS, columns: int = 3) -> Canvas:
     """Draw every fabric of a model; what pruning removed is dashed, dotted or flat.
 
     The weights are those before pruning.
@@ -88,5 +87,6 @@ def draw_pruned(model: PoseNFS, pruned: PrunedNFS, columns: int = 3) -> Canvas:
             f"with {', '.join(specs)}"
         )
     remaining = {name: Remaining({}, ()) for name in specs}
-    remaining |= {name: Remaining(fabric.kept, fabric.inputs) for name, fabric in fabrics.items()}
+    masks = {name: fabric.mask for name, fabric in fabrics.items()}
+    remaining |= {name: Remaining(mask.cells, mask.inputs) for name, mask in masks.items() if mask}
     return draw_fabrics(specs, model.architectures(), columns, remaining)

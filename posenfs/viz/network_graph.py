@@ -7,7 +7,8 @@ from posenfs.body.parts import Part
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.geometry import ImageSize
 from posenfs.messages import many, plain_name
-from posenfs.model.network import PartHead, PoseNFS, check_image_size
+from posenfs.model.network import PoseNFS, check_image_size
+from posenfs.model.part_head import PartHead
 from posenfs.viz.canvas import CELL_COLOUR, GREY, Canvas, Point, blend
 from posenfs.viz.fabric_graph import TINY, FabricGraph
 from posenfs.viz.legend import place_fabric_legend

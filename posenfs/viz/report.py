@@ -17,8 +17,8 @@ from posenfs.data.files import check_output_file, write_atomic
 from posenfs.search.build import TENSORS
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
-from posenfs.study.experiments import TABLES
-from posenfs.study.sweep import parse_parameters, read_notebook, run_notebook
+from posenfs.study.notebooks import parse_parameters, read_notebook, run_notebook
+from posenfs.study.rows import TABLES
 from posenfs.viz.run_summary import run_summary
 
 _WITHOUT_LIVE = TagRemovePreprocessor(remove_cell_tags={"live"}, enabled=True)
@@ -114,10 +114,11 @@ def write_report(notebook: Path, target: Path) -> Path:
     return target
 
 
-# Tables whose notebook has another name.
-_NOTEBOOK_NAMES = {"rules": "released_rules"}
+TABLE_NOTEBOOK = "table.ipynb"  # its parameter `table` names the table
+# Pages that have a notebook of their own.
+_OTHER_NOTEBOOKS = ("figure_6", "figure_7", "are_parts_different")
 # The pages that report_table writes.
-PAGES = (*TABLES, "released_rules", "are_parts_different")
+PAGES = (*TABLES, "are_parts_different")
 
 
 def report_table(table: str, output: Path | None = None, parameters: Sequence[str] = ()) -> Path:
@@ -136,12 +137,14 @@ def report_table(table: str, output: Path | None = None, parameters: Sequence[st
         NotebookError: The notebook does not have a parameter, or a cell failed.
     """
     reports = home() / "reports"
-    source = _notebook(f"{_NOTEBOOK_NAMES.get(table, table)}.ipynb")
+    source = _notebook(f"{table}.ipynb" if table in _OTHER_NOTEBOOKS else TABLE_NOTEBOOK)
     values = parse_parameters(source, parameters)
     if output is not None:
         check_output_file(output)
     suffixes = [f"{name}_{value}" for name, value in values.items() if name != "publish"]
-    name = "_".join([source.stem, *suffixes])
+    name = "_".join([table, *suffixes])
+    if source.name == TABLE_NOTEBOOK:
+        values["table"] = table
     executed = reports / f"{name}.ipynb"
     run_notebook(source, executed, values, progress=False)
     page = write_report(executed, output or reports / f"{name}.html")
@@ -201,11 +204,10 @@ def write_index(reports: Path) -> Path:
     index = reports / "index.html"
     pages = sorted(page for page in reports.glob("*.html") if page != index)
     pages += sorted(reports.glob("runs/*/*.html"))
-    tables = {_NOTEBOOK_NAMES.get(name, name): table for name, table in TABLES.items()}
     lines = []
     for page in pages:
         relative = page.relative_to(reports)
-        table = tables.get(page.stem)
+        table = TABLES.get(page.stem)
         title = relative.with_suffix("").as_posix()
         if table is not None:
             title = f"{table.title}: {table.question}"

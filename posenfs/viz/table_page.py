@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 
 from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import mean_interval
-from posenfs.study.rows import Outcome, mean_architectures, primary_metric_of
-from posenfs.study.tables import write_table
+from posenfs.study.outcomes import Outcome, mean_architectures, primary_metric_of
+from posenfs.study.table_files import write_table
 from posenfs.viz.curves import COLOURS
 from posenfs.viz.graphs import draw_fabrics
 from posenfs.viz.poses import Image

@@ -10,9 +10,8 @@ from IPython.display import FileLink
 
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir, list_runs
-from posenfs.study.comparing import compare_runs
-from posenfs.study.gathering import COLUMNS, runs_table
-from posenfs.study.sweep import NotebookError
+from posenfs.study.notebooks import NotebookError
+from posenfs.study.runs import COLUMNS, compare_runs, runs_table
 from posenfs.viz.curves import compared_curves
 from posenfs.viz.difference_graph import draw_differences
 from posenfs.viz.graphs import draw_fabrics

@@ -16,9 +16,9 @@ from posenfs.data.sample import Batch, normalise
 from posenfs.messages import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
-from posenfs.model.losses import heatmap_loss
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import Sources
+from posenfs.model.vectors import heatmap_loss
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search

@@ -358,7 +358,11 @@ class CostView:
         network, (height, width) = self.subject.network, self.subject.size
         supernet = measured_cost(network, height, width)
         costs = [("the supernet, which a search trains", supernet)]
-        if not isinstance(network, PoseNFS) or not len(self.following.steps):
+        if (
+            not isinstance(network, PoseNFS)
+            or not network.fabrics()
+            or not len(self.following.steps)
+        ):
             return costs, None
         steps, architectures = _thinned(self.following, _MAX_COSTS)
         current = network.with_architectures(self.following.at(int(steps[-1]))[1])

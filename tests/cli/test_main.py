@@ -14,7 +14,7 @@ from torchvision.models import mobilenet_v2
 from posenfs.cli.main import main
 from posenfs.data.datasets.catalogue import DATASETS, parts_of
 from posenfs.model.backbones import BACKBONES
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.search.build import MODELS, build_model
 from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import load_model, save_model

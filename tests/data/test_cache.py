@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from posenfs.data.augment import PAPER, RELEASED, Augmentation
 from posenfs.data.cache import CacheRequest

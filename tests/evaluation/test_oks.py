@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from posenfs.body.skeleton import COCO
 from posenfs.evaluation.oks import nms_areas, oks_nms, pose_similarity, rescore

@@ -21,15 +21,13 @@ def test_scores_and_losses_at_keypoints_equal_plain_loops(tiny, drawn):
     assert model.training
     with torch.no_grad():
         maps = (
-            model.eval()(normalise(crop_people(people, ImageSizeImageSize(64, 64)).images))
-            .double()
-            .numpy()
+            model.eval()(normalise(crop_people(people, ImageSize(64, 64)).images)).double().numpy()
         )
     grid = np.stack(np.meshgrid(np.arange(16), np.arange(16)), -1)
     count = 0
     for n in range(5):
         crop_px = image_to_crop(
-            people.keypoints_image[n], crop_of_box(people.boxes[n], ImageSizeImageSize(64, 64))
+            people.keypoints_image[n], crop_of_box(people.boxes[n], ImageSize(64, 64))
         )
         for k in range(16):
             inside = ((crop_px[k] > -0.5) & (crop_px[k] < 63.5)).all()

@@ -5,8 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from scipy.io import loadmat
 
 from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS

@@ -7,7 +7,7 @@ from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.model.backbones.hrnet import HRNet
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
-from posenfs.model.losses import heatmap_loss
+from posenfs.model.vectors import heatmap_loss
 
 WHOLE, THREE = part_scheme(MPII, 1), part_scheme(MPII, 3)
 MODELS = {

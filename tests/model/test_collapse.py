@@ -8,7 +8,7 @@ import torch
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FABRIC_1
-from posenfs.model.collapse import CollapseSigns, collapse_signs, effective_paths, warnings
+from posenfs.model.collapse import CollapseSigns, collapse_signs, collapse_warnings, effective_paths
 from posenfs.model.space import FabricSpec
 
 
@@ -50,7 +50,7 @@ def test_signs_and_warnings():
     signs = collapse_signs(Architecture(alpha, torch.zeros(spec.beta_shape)), spec)
     assert signs.zero == pytest.approx(0.7) and signs.skip == pytest.approx(0.85 / 3)
     assert signs.entropy_beta == pytest.approx(1)
-    messages = warnings({"legs": signs, "arms": CollapseSigns(0.4, 0.4, 1, 1, 9.0)})
+    messages = collapse_warnings({"legs": signs, "arms": CollapseSigns(0.4, 0.4, 1, 1, 9.0)})
     assert messages == [
         "fabric legs is collapsing: 98% of its operations' weight is on zero (70%) and skip "
         "(28%); the warning is given above 90%"

@@ -4,14 +4,13 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.model.architecture import Architecture, Genotype
 from posenfs.model.backbones.fabric import FabricBackbone
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.cost import measured_cost
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS

@@ -8,9 +8,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from posenfs.model.backbones.fabric import FABRIC_1
-from posenfs.model.fabric import Cell, Down, Fabric, Same, Up, fuse_scales, mix_operations
+from posenfs.model.fabric import Cell, Fabric, fuse_scales, mix_operations
 from posenfs.model.operations import OPERATIONS, DilatedDepthwise, Zero
 from posenfs.model.space import PAPER, RELEASED, CellIndex, FabricSpec
+from posenfs.model.transfers import Down, Same, Up
 
 
 def plain(operation: nn.Module, x: torch.Tensor) -> torch.Tensor:

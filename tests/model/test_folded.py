@@ -11,7 +11,7 @@ from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
 from posenfs.model.folded import fold
 from posenfs.model.network import PoseNFS

@@ -6,7 +6,7 @@ from torch import nn
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.latency import Latency, measure_latency
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec

@@ -14,12 +14,12 @@ from torch import nn
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.baselines import HRNetPose, SimpleBaseline
-from posenfs.model.losses import heatmap_loss
 from posenfs.model.memory import TrainingMemory, largest_batch, training_memory
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
+from posenfs.model.vectors import heatmap_loss
 
 MODELS = {
     "Table II": lambda: PoseNFS(MobileNetV2(), part_scheme(MPII, 3)),

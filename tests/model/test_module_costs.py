@@ -7,14 +7,14 @@ from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
 from posenfs.model.cost import Cost, measured_cost, module_costs
-from posenfs.model.fabric import Down, Up
 from posenfs.model.network import PoseNFS
 from posenfs.model.operations import Separable
 from posenfs.model.pruning import prune
 from posenfs.model.space import FabricSpec
+from posenfs.model.transfers import Down, Up
 
 WHOLE, THREE = part_scheme(MPII, 1), part_scheme(MPII, 3)
 

@@ -6,7 +6,7 @@ import torch
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.model.backbones.fabric import FabricBackbone
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.fabric import Fabric
 from posenfs.model.network import PoseNFS
 from posenfs.model.operations import OPERATIONS

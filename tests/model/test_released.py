@@ -11,7 +11,7 @@ from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, MPII
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.backbones.fabric import FabricBackbone
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.network import PoseNFS
 from posenfs.model.reference import ReferenceNFS
 from posenfs.model.released import ReleasedError, load_released

@@ -4,8 +4,14 @@ import torch
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
-from posenfs.model.losses import heatmap_loss
-from posenfs.model.vectors import gather_parts, length_for_score, scores, squash, squash_length
+from posenfs.model.vectors import (
+    gather_parts,
+    heatmap_loss,
+    length_for_score,
+    scores,
+    squash,
+    squash_length,
+)
 
 
 def _vectors(scale=1.0):

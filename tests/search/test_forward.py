@@ -12,7 +12,7 @@ from benchmarks.speed.implementations import plain_step, reference_of
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.data.sample import Batch
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
@@ -22,7 +22,7 @@ from posenfs.search.forward import Forward
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES, Examples, Synchronous
-from posenfs.study.audit import tiny_examples, tiny_network
+from posenfs.study.gradient_checks import tiny_batch, tiny_network
 from tests.sweeps import sweep
 
 CPU = torch.device("cpu")
@@ -160,7 +160,7 @@ def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, capsys):
         raise Broken("no C++ compiler\nand much more")
 
     monkeypatch.setattr(torch, "compile", lambda model, mode: compiled)
-    model, images = tiny_network().float().eval(), tiny_examples(0).images.float()
+    model, images = tiny_network().float().eval(), tiny_batch(0).images.float()
     forward = Forward(model, TrainingConfig(compile="default"), CPU)
     for _ in range(2):
         assert torch.equal(forward(images), model(images))
@@ -174,7 +174,7 @@ def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, capsys):
 
 def test_every_wait_for_the_compiler_is_said(monkeypatch, capsys):
     monkeypatch.setattr(torch, "compile", lambda model, mode: model)
-    model, images = tiny_network().float(), tiny_examples(0).images.float()
+    model, images = tiny_network().float(), tiny_batch(0).images.float()
     forward = Forward(model, TrainingConfig(compile="default"), CPU)
     for part in (images, images, torch.cat([images, images])):
         forward(part)
@@ -190,7 +190,7 @@ def test_an_error_of_ones_own_is_not_the_compilers(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", lambda model, mode: compiled)
     with pytest.raises(ValueError, match="an image of 1 x 1 px"):
-        Forward(tiny_network(), TrainingConfig(compile="default"), CPU)(tiny_examples(0).images)
+        Forward(tiny_network(), TrainingConfig(compile="default"), CPU)(tiny_batch(0).images)
 
 
 @pytest.mark.slow

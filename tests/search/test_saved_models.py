@@ -12,8 +12,9 @@ from posenfs.model.architecture import Architecture
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.backbones.fabric import FabricBackbone
 from posenfs.model.network import PoseNFS
-from posenfs.model.pruning import prune, weights_hash
+from posenfs.model.pruning import prune
 from posenfs.model.space import RELEASED, FabricSpec
+from posenfs.model.tensors import weights_hash
 from posenfs.search.build import build_model, derive
 from posenfs.search.checkpoints import RunError
 from posenfs.search.experiment import Experiment

@@ -13,8 +13,8 @@ from torch import nn
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.model.architecture import Architecture
 from posenfs.model.expected_cost import ExpectedCost
-from posenfs.model.losses import heatmap_loss
 from posenfs.model.space import FabricSpec
+from posenfs.model.vectors import heatmap_loss
 from posenfs.search.batches import BatchSource
 from posenfs.search.configuration import SearchConfig, TrainingConfig
 from posenfs.search.context import SearchContext
@@ -28,7 +28,7 @@ from posenfs.search.strategies import (
     validation_gradient,
     with_defaults,
 )
-from posenfs.study.audit import Smooth, exact_gradient, tiny_batch, tiny_network
+from posenfs.study.gradient_checks import Smooth, exact_gradient, tiny_batch, tiny_network
 from tests.sweeps import sweep
 
 FABRIC = FabricSpec(layers=6, width=1, hidden_nodes=1, first=0, last=3)

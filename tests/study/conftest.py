@@ -6,7 +6,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from posenfs.study.experiments import Profile, choose_profile
+from posenfs.study.outcomes import Outcome, outcomes
+from posenfs.study.profiles import Profile, choose_profile
+from tests.study.table_results import PROFILE, SCORES, result
 
 
 @pytest.fixture
@@ -36,3 +38,14 @@ def profile(drawn) -> Profile:
     smoke = choose_profile("smoke", dataset="mpii", root=str(drawn))
     training = replace(smoke.base.training, batch_size=6)
     return replace(smoke, base=replace(smoke.base, training=training))
+
+
+@pytest.fixture
+def rows() -> list[Outcome]:
+    """The rows of Table II with the results of three seeds each."""
+    results = [
+        result(row, seed, score)
+        for row, scores in SCORES.items()
+        for seed, score in enumerate(scores)
+    ]
+    return outcomes("table_2", PROFILE, results)

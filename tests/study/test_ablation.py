@@ -1,77 +1,21 @@
-"""Tests of ablations: shared runs, failed and finished runs, stored results, killed processes."""
+"""Tests of ablations: plan, executed runs, results that are not repeated, and tables."""
 
 import json
-import os
 import shutil
-import signal
-import threading
-import time
-from dataclasses import replace
 
-import psutil
 import pytest
 
-from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import RunDir
+from posenfs.cli.main import main
+from posenfs.search.checkpoints import RunError
 from posenfs.search.session import Search
-from posenfs.study.ablation import ablate, plan, progress_of, state_of
-from posenfs.study.executors import LocalEngine
-from posenfs.study.experiments import PROFILES, TABLES, choose_profile
-from posenfs.study.results import DataFingerprints, read_results
-from posenfs.study.watching import LiveTable
-
-
-class InProcessEngine:
-    """An engine that searches in this process and fails for the strategies in `broken`."""
-
-    def __init__(self, broken=()):
-        self.broken, self.done, self.stopped = broken, [], False
-
-    def run(self, jobs, look):
-        for job in jobs:
-            look()
-            experiment = Experiment.from_json(job.experiment)
-            if experiment.search.strategy in self.broken:
-                RunDir(job.folder).folder.mkdir(parents=True, exist_ok=True)
-                RunDir(job.folder).write_status(state="failed", error="broken on purpose")
-                yield job.key, "broken on purpose"
-                continue
-            search = Search(experiment, device="cpu", progress=False)
-            search.finish()
-            search.close()
-            self.done.append(job.key)
-            yield job.key, None
-
-    def stop(self):
-        self.stopped = True
-
-
-def test_rows_with_equal_experiments_share_a_run(drawn):
-    profile = choose_profile("smoke", dataset="mpii", root=str(drawn))
-    runs = plan(
-        ["table_2", "table_3", "table_4", "figure_6"], profile, 2, DataFingerprints(progress=False)
-    )
-    shared = [run for run in runs if ("table_2", "synchronous") in run.rows]
-    assert [run.experiment.training.seed for run in shared] == [0, 1]
-    assert shared[0].rows == (
-        ("table_2", "synchronous"),
-        ("table_3", "p3"),
-        ("table_4", "d8"),
-        ("figure_6", "d8"),
-    )
-    assert len({run.key for run in runs}) == len(runs) == 2 * (3 + 3 + 7)
-    seeds = [run.experiment.training.seed for run in runs]
-    assert seeds == sorted(seeds)
-    with pytest.raises(ValueError, match="unknown table 'table_1'; known: table_2"):
-        plan(["table_1"], profile, 1, DataFingerprints(progress=False))
-    chosen = plan(["table_2"], profile, 1, DataFingerprints(progress=False), ["random"])
-    assert [run.words for run in chosen] == ["table_2 random, seed 0"]
-    with pytest.raises(
-        ValueError, match="unknown row 'p3'; known: random, synchronous, first_order"
-    ):
-        plan(["table_2"], profile, 1, DataFingerprints(progress=False), ["p3"])
-    with pytest.raises(ValueError, match="at least 1 seed; got 0"):
-        plan(["table_2"], profile, 0, DataFingerprints(progress=False))
+from posenfs.study.ablation import Ablation, ExecutorOptions, ablate, run_ablation
+from posenfs.study.estimates import estimate
+from posenfs.study.fingerprints import DataFingerprints
+from posenfs.study.plan import plan, state_of
+from posenfs.study.profiles import PROFILES
+from posenfs.study.results import read_results
+from posenfs.study.rows import TABLES
+from tests.study.in_process import InProcessExecutor
 
 
 def test_finished_runs_are_skipped_and_failed_runs_reported(project, profile):
@@ -79,22 +23,22 @@ def test_finished_runs_are_skipped_and_failed_runs_reported(project, profile):
     changes = []
     failed = ablate(
         runs,
-        InProcessEngine(broken=("first_order",)),
-        say=lambda planned, change: changes.append((planned.words, change)),
+        InProcessExecutor(broken=("first_order",)),
+        report=lambda planned, change: changes.append((planned.title, change)),
     )
     assert list(failed.values()) == ["broken on purpose"]
-    assert sorted(result["configuration"]["run"]["strategy"] for result in read_results()) == [
+    assert sorted(result["configuration"]["search"]["strategy"] for result in read_results()) == [
         "random",
         "synchronous",
     ]
     assert ("table_2 random, seed 0", "done") in changes
 
-    second = InProcessEngine()
+    second = InProcessExecutor()
     assert (
         list(ablate(runs, second).values()) == ["failed before: broken on purpose"]
         and second.done == []
     )
-    retried = InProcessEngine()
+    retried = InProcessExecutor()
     (runs[2].run.folder / "status.json").write_text(json.dumps({"state": "failed", "error": "x"}))
     assert (
         ablate(runs, retried, retry=True) == {}
@@ -106,14 +50,14 @@ def test_finished_runs_are_skipped_and_failed_runs_reported(project, profile):
 def test_a_deleted_result_is_computed_again(project, profile):
     """The numbers are the same when the run's folder is deleted, too."""
     runs = plan(["table_2"], profile, 1, DataFingerprints(progress=False))
-    ablate(runs, InProcessEngine())
+    ablate(runs, InProcessExecutor())
     before = {result["fingerprint"]: result for result in read_results()}
     path = project / "reports" / "results" / f"{runs[0].experiment.name}.json"
     path.unlink()
     assert state_of(runs[0], set()) == "finished"
     shutil.rmtree(runs[0].run.folder)
-    engine = InProcessEngine()
-    assert ablate(runs, engine) == {} and engine.done == [runs[0].key]
+    executor = InProcessExecutor()
+    assert ablate(runs, executor) == {} and executor.done == [runs[0].key]
     after = {result["fingerprint"]: result for result in read_results()}
     numbers = ("metrics", "architectures", "losses", "epochs", "configuration", "data")
     assert {k: [v[n] for n in numbers] for k, v in before.items()} == {
@@ -123,67 +67,47 @@ def test_a_deleted_result_is_computed_again(project, profile):
 
 def test_more_seeds_add_runs(project, profile):
     prints = DataFingerprints(progress=False)
-    ablate(plan(["figure_6"], profile, 1, prints), InProcessEngine())
-    engine = InProcessEngine()
-    ablate(plan(["figure_6"], profile, 2, prints), engine)
-    assert len(engine.done) == 2 and len(read_results()) == 4
+    ablate(plan(["figure_6"], profile, 1, prints), InProcessExecutor())
+    executor = InProcessExecutor()
+    ablate(plan(["figure_6"], profile, 2, prints), executor)
+    assert len(executor.done) == 2 and len(read_results()) == 4
 
 
-def test_ctrl_c_stops_the_engine(project, profile):
-    class Interrupted(InProcessEngine):
-        def run(self, jobs, look):
-            yield from super().run(jobs[:1], look)
+def test_ctrl_c_stops_the_executor(project, profile):
+    class Interrupted(InProcessExecutor):
+        def run(self, jobs, poll):
+            yield from super().run(jobs[:1], poll)
             raise KeyboardInterrupt
 
-    runs, engine = plan(["table_2"], profile, 1, DataFingerprints(progress=False)), Interrupted()
+    runs, executor = plan(["table_2"], profile, 1, DataFingerprints(progress=False)), Interrupted()
     with pytest.raises(KeyboardInterrupt, match="The same command goes on"):
-        ablate(runs, engine)
-    assert engine.stopped and len(read_results()) == 1
-    assert ablate(runs, InProcessEngine()) == {} and len(read_results()) == 3
+        ablate(runs, executor)
+    assert executor.stopped and len(read_results()) == 1
+    assert ablate(runs, InProcessExecutor()) == {} and len(read_results()) == 3
 
 
 def test_a_run_of_another_process_is_not_started(project, profile):
     runs = plan(["table_2"], profile, 1, DataFingerprints(progress=False))
     active = Search(runs[0].experiment, device="cpu", progress=False)
-    engine = InProcessEngine()
+    executor = InProcessExecutor()
     assert (
-        ablate(runs[:1], engine) == {runs[0].key: "is under way in another process"}
-        and not engine.done
+        ablate(runs[:1], executor) == {runs[0].key: "is running in another process"}
+        and not executor.done
     )
     active.close()
 
 
-def test_an_engine_without_result_and_a_failing_engine(project, profile):
-    class Idle(InProcessEngine):
-        def run(self, jobs, look):
+def test_an_executor_without_result_and_a_failing_executor(project, profile):
+    class Idle(InProcessExecutor):
+        def run(self, jobs, poll):
             yield jobs[0].key, None
-            raise RuntimeError("the engine broke")
+            raise RuntimeError("the executor broke")
 
-    runs, engine = plan(["table_2"], profile, 1, DataFingerprints(progress=False)), Idle()
+    runs, executor = plan(["table_2"], profile, 1, DataFingerprints(progress=False)), Idle()
     changes = []
-    with pytest.raises(RuntimeError, match="the engine broke"):
-        ablate(runs, engine, say=lambda planned, change: changes.append(change))
-    assert changes == ["ended as nothing"] and engine.stopped and read_results() == []
-
-
-def test_live_table(project, profile, monkeypatch):
-    runs = plan(["table_2"], profile, 1, DataFingerprints(progress=False))
-    table = LiveTable(runs)
-    assert table.lines()[-1] == "0 done, 0 running, 3 waiting, 0 failed"
-    ablate(runs[:1], InProcessEngine(), say=table.say, look=table.look)
-    table.known[runs[1].key] = "broken"
-    assert table.lines()[-1] == "1 done, 0 running, 1 waiting, 1 failed"
-    assert any("table_2 random, seed 0" in line and "done" in line for line in table.lines())
-    assert [row[1] for row in progress_of(runs, table.known)] == ["done", "broken", "waiting"]
-    monkeypatch.setenv("LINES", "6")  # a terminal of six lines
-    assert len(table.lines()) == 5 and table.lines()[-2] == "… and 1 more"
-
-
-def test_invalid_numbers_of_jobs_are_refused():
-    with pytest.raises(ValueError, match="jobs are at least 1"):
-        LocalEngine(jobs=0)
-    with pytest.raises(ValueError, match="a run's share of a GPU is above 0"):
-        LocalEngine(gpus_per_run=0)
+    with pytest.raises(RuntimeError, match="the executor broke"):
+        ablate(runs, executor, report=lambda planned, change: changes.append(change))
+    assert changes == ["ended in state 'not begun'"] and executor.stopped and read_results() == []
 
 
 def test_a_missing_notebook_is_reported(tmp_path, monkeypatch, profile):
@@ -191,54 +115,9 @@ def test_a_missing_notebook_is_reported(tmp_path, monkeypatch, profile):
     with pytest.raises(
         ValueError, match=r"no notebook .*one_run.ipynb: ablations are run in the project's folder"
     ):
-        ablate(plan(["figure_6"], profile, 1, DataFingerprints(progress=False)), InProcessEngine())
-
-
-def test_local_processes_report_errors(project, profile):
-    runs = plan(["figure_6"], profile, 1, DataFingerprints(progress=False))
-    broken = replace(
-        runs[0],
-        key="broken",
-        experiment=replace(runs[0].experiment, name="broken", image_size=(96, 96)),
-    )
-    broken.run.folder.mkdir(parents=True)
-    (broken.run.folder / "config.json").write_text(
-        runs[0].experiment.to_json()
-    )  # belongs to another experiment
-    failed = ablate([broken, runs[1]], LocalEngine(2))
-    assert "holds another experiment" in failed["broken"] and len(read_results()) == 1
-    assert (runs[1].run.folder / "notebook.ipynb").is_file()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("with_process", [True, False], ids=["process and kernel", "kernel alone"])
-def test_a_killed_run_is_started_again(project, profile, with_process):
-    longer = replace(
-        profile, base=replace(profile.base, training=replace(profile.base.training, epochs=12))
-    )
-    runs = plan(["figure_6"], longer, 1, DataFingerprints(progress=False))
-    killed = []
-
-    def kill():
-        while not killed:
-            time.sleep(0.05)
-            if runs[0].run.status().get("epoch", 0) >= 2:
-                kernel = psutil.Process(runs[0].run.status()["pid"])
-                killed.append(kernel.parent().pid)
-                if with_process:
-                    os.kill(killed[0], signal.SIGKILL)
-                kernel.kill()
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    assert ablate(runs, LocalEngine(2)) == {}
-    thread.join()
-    assert killed and len(read_results()) == 2
-    undisturbed = Search(
-        replace(runs[0].experiment, name="undisturbed"), device="cpu", progress=False
-    )
-    undisturbed.finish()
-    assert undisturbed.run.history() == runs[0].run.history()
+        ablate(
+            plan(["figure_6"], profile, 1, DataFingerprints(progress=False)), InProcessExecutor()
+        )
 
 
 def test_the_command_line_knows_profiles_and_tables():
@@ -249,3 +128,128 @@ def test_the_command_line_knows_profiles_and_tables():
         name in command.__doc__ for name in ("table_2", "figure_7", "rules")
     )
     assert {"table_2", "figure_7", "rules"} <= set(TABLES)
+
+
+SMOKE = ("table_2", "--profile", "smoke")
+
+
+@pytest.fixture
+def command(project, profile, monkeypatch):
+    """Run `posenfs ablate table_2 --profile smoke` with an executor that searches in this process."""
+
+    def run(executor, seeds=1, table="table_2", only_plan=False, **options):
+        executor.jobs = executor.threads = 1
+        monkeypatch.setattr("posenfs.study.ablation.LocalExecutor", lambda *arguments: executor)
+        cpu = ExecutorOptions(device="cpu")
+        run_ablation(Ablation([table], "smoke", profile, seeds, executor=cpu, **options), only_plan)
+
+    return run
+
+
+def page_of(project) -> str:
+    (page,) = (project / "reports" / "drafts").glob("table_2_smoke*.md")
+    return page.read_text()
+
+
+def test_failed_runs_are_reported_after_the_tables_are_written(command, project, capsys):
+    with pytest.raises(
+        RunError,
+        match=r"1 of 3 runs failed; --retry runs them again\n  table_2 first.order, seed 0: brok",
+    ):
+        command(InProcessExecutor(broken=("first_order",)))
+    output = capsys.readouterr().out
+    assert (
+        "3 runs" in output
+        and "as in reports/LOG.md" in output
+        and "Table II: search strategies: " in output
+    )
+    assert "missing" in page_of(project)
+
+    retried = InProcessExecutor()
+    command(retried, retry=True)
+    output = capsys.readouterr().out
+    assert len(retried.done) == 1 and "seeds to do" in output
+    assert "missing" not in page_of(project)
+
+    idle = InProcessExecutor()
+    command(idle)
+    output = capsys.readouterr().out
+    assert not idle.done and "hours" not in output and output.strip().endswith(".md")
+
+    planned = InProcessExecutor()
+    command(planned, seeds=3, only_plan=True)
+    assert (
+        not planned.done
+        and len(read_results()) == 3
+        and "as in reports/LOG.md" in capsys.readouterr().out
+    )
+
+
+def test_the_plan_uses_the_deviation_of_existing_seeds(command, capsys):
+    command(InProcessExecutor(), seeds=2, table="figure_6", quiet=True)
+    assert capsys.readouterr().out == ""
+    command(InProcessExecutor(), seeds=3, table="figure_6", only_plan=True)
+    assert "of 2 rows that have several" in capsys.readouterr().out
+
+
+def test_a_quiet_plan_is_printed_and_calibrates_only_open_runs(command, capsys, monkeypatch):
+    calibrated = []
+
+    def recording_estimate(runs, *options):
+        calibrated.extend(runs)
+        return estimate(runs, *options)
+
+    monkeypatch.setattr("posenfs.study.ablation.estimate", recording_estimate)
+    command(InProcessExecutor(), quiet=True)
+    assert capsys.readouterr().out == "" and not calibrated
+
+    command(InProcessExecutor(), only_plan=True, quiet=True)
+    captured = capsys.readouterr()
+    assert "0 runs of 3 to do" in captured.out and not calibrated and captured.err == ""
+
+    command(InProcessExecutor(), seeds=2, only_plan=True, quiet=True)
+    output = capsys.readouterr().out
+    assert "3 runs of 6 to do" in output and "cores while this was measured" in output
+    assert [run.experiment.training.seed for run in calibrated] == [1, 1, 1]
+
+
+def test_results_on_other_people_are_not_in_the_table(command, project):
+    command(InProcessExecutor(), quiet=True)
+    other = next(iter((project / "reports" / "results").glob("*.json")))
+    result = json.loads(other.read_text())
+    foreign = result | {
+        "name": "foreign",
+        "fingerprint": "0" * 12,
+        "data": {"mpii train": "other people"},
+    }
+    other.with_name("foreign.json").write_text(json.dumps(foreign))
+    command(InProcessExecutor(), quiet=True)
+    assert "3 runs" in page_of(project)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name tables, or all: table_2"),
+        ([*SMOKE, "--weights", "resnet50"], "write it as NETWORK=FILE"),
+        (
+            [*SMOKE, "--weights", "mobilnet_v2=imagenet"],
+            "unknown network 'mobilnet_v2'; known: mobilenet_v2, resnet50",
+        ),
+        (
+            [*SMOKE, "--weights", "mobilenet_v2=nofile.pth"],
+            "no weights at 'nofile.pth'; give a file, or imagenet",
+        ),
+        (
+            ["table_2"],
+            "no LSP annotation at .* --root; .*; without photographs: "
+            "--dataset synthetic, or --prof",
+        ),
+        (["table_2", "--profile", "paper"], "without photographs: --profile smoke for a try"),
+    ],
+)
+def test_errors_are_reported_before_the_plan(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match=message):
+        main(["ablate", *arguments, "--plan"])
+    assert not list(tmp_path.iterdir())

@@ -13,7 +13,8 @@ from posenfs.model.space import FabricSpec
 from posenfs.search.build import build_model
 from posenfs.search.experiment import Experiment
 from posenfs.search.saved_models import save_model
-from posenfs.study.costs import ITEMS, cost_rows, cost_text
+from posenfs.study.cost_items import ITEMS
+from posenfs.study.costs import cost_rows, cost_text
 
 # (parameters in M, billions) by the rule that made the paper's number, to the printed digit
 RULE = {

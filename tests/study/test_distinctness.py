@@ -1,5 +1,6 @@
 """Tests of the permutation test against a plain loop, on noise, and on planted differences."""
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.stats import binom
 
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
-from posenfs.study.distinctness import part_distinctness
+from posenfs.study.distinctness import Distinctness, distinctness_table, part_distinctness
 
 SPEC = FabricSpec(width=2)
 NAMES = ("head_part", "arm", "leg", "foot")
@@ -184,3 +185,17 @@ def test_incomparable_runs_are_refused():
         match=r"arm of seed 1 is no fabric of this spec: .*should be \(1, 4\) and \(6, 3\)",
     ):
         part_distinctness({0: runs[0], 1: runs[1] | {"arm": other}}, SPEC)
+
+
+def test_verdicts_with_few_seeds():
+    shown = Distinctness(
+        "operations", (0.1,), (0.2,), 0.1, p=1 / 36, permutations=36, least_p=1 / 36
+    )
+    even = replace(shown, p=0.5)
+    verdicts = distinctness_table({"P = 3": {"operations": shown, "sources": even}})[
+        "verdict"
+    ].tolist()
+    assert verdicts[0].startswith("as far apart as so few seeds can show")
+    assert verdicts[1] == "not distinguishable from the noise of seeds"
+    alone = distinctness_table({"P = 3": {"operations": shown}})
+    assert alone["verdict"].tolist() == ["parts differ"]

@@ -1,76 +1,25 @@
 """Tests of results: what a fingerprint depends on, and that results are read as written."""
 
 import json
-from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from posenfs.data.datasets.catalogue import DataSpec
-from posenfs.search.checkpoints import RunError
-from posenfs.search.configuration import CheckpointConfig, RuntimeConfig
 from posenfs.search.experiment import Experiment
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
-from posenfs.study import results
+from posenfs.study.fingerprints import configuration, fingerprint
 from posenfs.study.results import (
-    DataFingerprints,
     architectures_of,
     collect,
-    configuration,
-    fingerprint,
     of_row,
     read_results,
+    results_home,
     write_result,
 )
 
 DATA = {"train": "a", "valid": "b", "weights": None}
-
-
-def same(**changes) -> bool:
-    return fingerprint(replace(Experiment(), **changes), DATA) == fingerprint(Experiment(), DATA)
-
-
-def test_what_a_fingerprint_depends_on(monkeypatch):
-    training = Experiment().training
-    assert same(name="another") and same(data=DataSpec(root="elsewhere"))
-    assert same(
-        checkpoints=CheckpointConfig(every=2, keep=1, max_gb=1),
-        runtime=RuntimeConfig(log_every=3, recompute=True),
-    )
-    assert (
-        not same(parts=5)
-        and not same(training=replace(training, seed=1))
-        and not same(training=replace(training, lr=2e-3))
-    )
-    assert not same(backbone_weights="imagenet") and not same(data=DataSpec("mpii"))
-    assert fingerprint(Experiment(), DATA) != fingerprint(
-        Experiment(), {**DATA, "weights": "another file"}
-    )
-    before = fingerprint(Experiment(), DATA)
-    monkeypatch.setattr(results, "NUMERICS", 99)
-    assert fingerprint(Experiment(), DATA) != before
-    before = fingerprint(Experiment(model="hrnet_w32", vector_dim=1), DATA)
-    monkeypatch.setattr(results, "NUMERICS", 100)
-    assert fingerprint(Experiment(model="hrnet_w32", vector_dim=1), DATA) == before
-    monkeypatch.setattr(results, "BASELINE_NUMERICS", 99)
-    assert fingerprint(Experiment(model="hrnet_w32", vector_dim=1), DATA) != before
-
-
-def test_weights_are_identified_by_their_content(tmp_path, drawn):
-    for name, content in (("one", b"x"), ("two", b"x"), ("three", b"y")):
-        (tmp_path / name).write_bytes(content)
-    experiment = Experiment(data=DataSpec("mpii", str(drawn)))
-    prints = DataFingerprints(progress=False)
-    one, two, three = (
-        fingerprint(variant, prints.of(variant))
-        for variant in (
-            replace(experiment, backbone_weights=str(tmp_path / name))
-            for name in ("one", "two", "three")
-        )
-    )
-    assert one == two != three
-    assert prints.people(experiment)[1] == 6 or prints.people(experiment)[1] > 0
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +31,10 @@ def run(tiny, tmp_path_factory) -> RunDir:
 
 
 def test_a_result_is_read_as_written(run, tmp_path):
-    written = collect(run, "abc", DATA)
+    written = collect(run, DATA)
     assert write_result(written, tmp_path).name == "one.json"
     (result,) = read_results(tmp_path)
+    assert result["fingerprint"] == fingerprint(run.experiment(), DATA)
     assert result == json.loads(json.dumps(written)) and result["metrics"] == run.metrics()
     last = {name: (a.alpha[-1], a.beta[-1]) for name, a in run.architectures()[1].items()}
     for name, architecture in architectures_of(result).items():
@@ -100,9 +50,9 @@ def test_a_result_is_read_as_written(run, tmp_path):
 
 
 def test_results_of_a_row(run):
-    first = collect(run, "one", DATA)
+    first = collect(run, DATA)
     second = json.loads(json.dumps(first))
-    second["configuration"]["run"]["seed"], second["fingerprint"] = 5, "two"
+    second["configuration"]["training"]["seed"] = 5
     other = json.loads(json.dumps(first))
     other["configuration"]["parts"] = 5
     experiment = run.experiment()
@@ -118,5 +68,40 @@ def test_invalid_results(tmp_path, tiny):
     assert read_results(tmp_path) == []
     assert read_results(tmp_path / "nowhere") == []
     with pytest.raises(RunError, match=r"is not finished \(not begun\)"):
-        collect(RunDir(tmp_path / "none"), "x", DATA)
+        collect(RunDir(tmp_path / "none"), DATA)
     assert configuration(tiny)["data"]["root"] is None
+
+
+OLD = Path(__file__).parent.parent / "data_files" / "results_0_1_0"
+
+
+def test_results_of_version_0_1_0_are_read_as_those_of_today():
+    """Two files as 0.1.0 wrote them, beside the committed files that hold the same in today's names."""
+    old, today = read_results(OLD), {r["fingerprint"]: r for r in read_results()}
+    assert len(old) == len(list(OLD.glob("*.json"))) == 2
+    for result in old:
+        key = result["fingerprint"]
+        assert result["name"] != f"study_{key}"  # its name holds the fingerprint of its version
+        assert result | {"name": f"study_{key}"} == today[key]
+        experiment = Experiment.from_json(json.dumps(result["configuration"]))
+        assert key == fingerprint(experiment, result["data"])
+        assert result in of_row(old, experiment)
+        assert today[key] in of_row(today.values(), experiment)
+
+
+def test_an_old_and_a_rewritten_file_are_one_result(tmp_path):
+    old = read_results(OLD)
+    for path in OLD.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    for result in old:
+        write_result(result | {"name": f"study_{result['fingerprint']}"}, tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 4
+    fingerprints = {result["fingerprint"] for result in read_results(tmp_path)}
+    assert len(read_results(tmp_path)) == 2 and fingerprints == {r["fingerprint"] for r in old}
+
+
+def test_committed_results_are_written_in_todays_names():
+    results = {result["name"]: result for result in read_results()}
+    for path in results_home().glob("study_*.json"):
+        result = results[path.stem]
+        assert json.loads(path.read_text()) == result and path.stem.endswith(result["fingerprint"])

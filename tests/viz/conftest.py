@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from posenfs.study.experiments import PROFILES
-from posenfs.study.rows import Outcome, outcomes
-from tests.study.test_tables import SCORES, result
+from posenfs.study.outcomes import Outcome, outcomes
+from posenfs.study.profiles import PROFILES
+from tests.study.table_results import SCORES, result
 
 _SVG = {"svg": "http://www.w3.org/2000/svg"}
 

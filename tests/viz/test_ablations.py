@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from posenfs.study.experiments import FRONTIER, PROFILES
-from posenfs.study.rows import outcomes
+from posenfs.study.outcomes import outcomes
+from posenfs.study.profiles import PROFILES
+from posenfs.study.published import FRONTIER
 from posenfs.viz.ablations import accuracy_against_cost, run_curves, run_list, score_dots
-from tests.study.test_tables import SCORES
+from tests.study.table_results import SCORES
 
 
 def test_score_dots_show_every_seed(rows):

@@ -7,7 +7,7 @@ import torch
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.model.architecture import Architecture
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.cost import Cost, module_costs
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS

@@ -10,7 +10,7 @@ from posenfs.body.skeleton import LSP, MPII
 from posenfs.evaluation.pck import reported_columns
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FABRIC_1
-from posenfs.model.collapse import CollapseSigns, warnings
+from posenfs.model.collapse import CollapseSigns, collapse_warnings
 from posenfs.model.space import FabricSpec
 from posenfs.viz.curves import alpha_curves, beta_curves, collapse_curves, loss_curve, score_curve
 
@@ -66,9 +66,9 @@ def test_warning_weight_is_a_labelled_line():
     (line,) = (
         figure := collapse_curves([{"step": 1, "architecture": {"head": asdict(sign)}}])
     ).layout.shapes
-    assert not warnings({"head": replace(sign, zero=line.y0 - 0.31)})
+    assert not collapse_warnings({"head": replace(sign, zero=line.y0 - 0.31)})
     assert (
-        warnings({"head": replace(sign, zero=line.y0 - 0.29)})
+        collapse_warnings({"head": replace(sign, zero=line.y0 - 0.29)})
         and line.yref == "y"
         and line.y0 == line.y1
     )

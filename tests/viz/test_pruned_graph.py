@@ -9,7 +9,7 @@ from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones.fabric import FabricBackbone
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.network import PoseNFS
 from posenfs.model.pruning import prune
 from posenfs.model.space import CellIndex, FabricSpec
@@ -42,18 +42,18 @@ def test_kept_and_removed_parts(mode, per_cell, groups):
     lines = {"down", "same", "up"}
     removed = drawn(graph, groups, "pruned")
     for number, fabric in enumerate(pruned.pruned_fabrics.values()):
-        cells = {f"{number}/{c.layer}/{c.row}" for c in fabric.kept}
+        cells = {f"{number}/{c.layer}/{c.row}" for c in fabric.mask.cells}
         assert cells == {t for t in drawn(graph, groups, "cell") if t.startswith(f"{number}/")}
         assert cells.isdisjoint(removed)
         reads = set()
-        for cell, kept in fabric.kept.items():
+        for cell, kept in fabric.mask.cells.items():
             sources = spec.sources(cell.row, spec.rows(cell.layer - 1))
             head = f"{number}/{cell.layer}/{cell.row}"
             reads |= {f"{number}/{cell.layer - 1}/{sources[slot]}->{head}" for slot in kept.slots}
         assert reads == {
             t for kind in lines for t in drawn(graph, groups, kind) if t.startswith(f"{number}/")
         }
-        assert {f"{number}/2/{row}" for row in range(4) if row not in fabric.inputs} == {
+        assert {f"{number}/2/{row}" for row in range(4) if row not in fabric.mask.inputs} == {
             t for t in removed if t.startswith(f"{number}/2/") and "->" not in t
         }
 
@@ -68,7 +68,7 @@ def test_a_line_is_kept_with_any_of_its_copies(groups):
     graph = draw_pruned(model, prune(model))
     assert "0/4/0->0/5/0" in drawn(graph, groups, "same")
     assert {"0/4/1->0/5/0", "0/4/1"} <= drawn(graph, groups, "pruned")
-    assert prune(model).heads[0].fabric.kept[CellIndex(5, 0)].slots == (0,)
+    assert prune(model).heads[0].fabric.mask.cells[CellIndex(5, 0)].slots == (0,)
     tip = next(tips[0] for title, tips, _ in groups(graph, "same") if title == "0/4/0->0/5/0")
     assert tip.endswith(": 1.0000\nfiner 1.0000 + same 0.0000 pruned")
 
@@ -95,7 +95,7 @@ def test_removed_operations_are_flat(per_cell):
     for text in draw_pruned(model, pruned).body:
         if match := line.search(text):
             bar_heights.setdefault(match[1], {})[int(match[2])] = 72 * float(match[3])
-    kept, (whole, flat) = pruned.heads[0].fabric.kept, (6, 1.5) if per_cell else (12, 3)
+    kept, (whole, flat) = pruned.heads[0].fabric.mask.cells, (6, 1.5) if per_cell else (12, 3)
     assert set(bar_heights) == ({f"0/{c.layer}/{c.row}" for c in spec.cells} if per_cell else {"0"})
     for key, heights in bar_heights.items():
         index = CellIndex(*map(int, key.split("/")[1:])) if per_cell else CellIndex(5, 0)

@@ -3,10 +3,10 @@
 import numpy as np
 
 from posenfs.evaluation.seeds import mean_interval
-from posenfs.study.experiments import PROFILES
-from posenfs.study.rows import outcomes
+from posenfs.study.outcomes import outcomes
+from posenfs.study.profiles import PROFILES
 from posenfs.viz.table_page import draw_runs, write_table_page
-from tests.study.test_tables import SCORES
+from tests.study.table_results import SCORES
 
 
 def test_runs_figure_has_every_seed_and_interval(rows):

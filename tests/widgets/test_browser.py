@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from posenfs.search.run_dir import RunDir
-from posenfs.study.gathering import COLUMNS, runs_table
+from posenfs.study.runs import COLUMNS, runs_table
 from posenfs.widgets.browser import RunBrowser
 from tests.search.test_session import search
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from posenfs.search.control import Command, CommandFile
 from posenfs.search.run_dir import RunDir
 from posenfs.widgets.controller import SearchController
 from tests.search.test_detached import long, wait_for  # noqa: F401

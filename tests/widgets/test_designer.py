@@ -1,8 +1,7 @@
 """The part designer: the displayed parts are the part scheme of an experiment."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton

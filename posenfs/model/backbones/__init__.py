@@ -9,26 +9,10 @@ from pathlib import Path
 
 from torch import nn
 
-from posenfs.model.backbones.fabric import FABRIC_1, FABRIC_2, FABRIC_3, FabricBackbone
+from posenfs.model.backbones.fabric import FABRIC_1, FABRIC_2, FABRIC_3, of_fabric
 from posenfs.model.backbones.hrnet import HRNet
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
-from posenfs.model.backbones.resnet import ResNet50
-from posenfs.model.space import FabricSpec, Rules
-
-
-def of_fabric(spec: FabricSpec) -> Callable[[str | Path | None, Rules], nn.Module]:
-    """Return an entry of BACKBONES for a fabric backbone with this spec."""
-
-    def build(weights: str | Path | None, rules: Rules) -> FabricBackbone:
-        if weights is not None:
-            raise ValueError(
-                "a fabric backbone starts from random weights; there are none to load from "
-                f"{weights}"
-            )
-        return FabricBackbone(spec, rules)
-
-    return build
-
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2, ResNet50
+from posenfs.model.space import Rules
 
 # Backbones by name: functions of pretrained weights (None: random) and rules. To add a backbone,
 # add a file and a line.

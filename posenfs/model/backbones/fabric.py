@@ -1,12 +1,16 @@
 """A Cell-based Neural Fabric as backbone, after a stem of convolutions (Table VIII)."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from torch import Tensor, nn
 
+from posenfs.model.backbones.pretrained import Backbone
 from posenfs.model.fabric import Fabric
 from posenfs.model.space import PAPER, FabricSpec, Rules
 
 
-class FabricBackbone(nn.Module):
+class FabricBackbone(Backbone):
     """Images -> the four maps of the last kept layer with width * stride channels."""
 
     def __init__(self, spec: FabricSpec, rules: Rules = PAPER):
@@ -29,9 +33,23 @@ class FabricBackbone(nn.Module):
         )
         self.fabric = Fabric(spec, rules)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """[B, 3, H, W] -> four maps, finest first."""
-        return self.fabric([self.stem(images)])
+    def forward(self, images: Tensor) -> list[Tensor | None]:
+        """[B, 3, H, W] -> four maps, finest first; None where a mask removed one."""
+        return self.fabric([self.stem(images) if self.fabric.reads(0) else None], images)
+
+
+def of_fabric(spec: FabricSpec) -> Callable[[str | Path | None, Rules], nn.Module]:
+    """Return an entry of BACKBONES for a fabric backbone with this spec."""
+
+    def build(weights: str | Path | None, rules: Rules) -> FabricBackbone:
+        if weights is not None:
+            raise ValueError(
+                "a fabric backbone starts from random weights; there are none to load from "
+                f"{weights}"
+            )
+        return FabricBackbone(spec, rules)
+
+    return build
 
 
 _SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")

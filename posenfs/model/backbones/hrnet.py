@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from posenfs.model.backbones.pretrained import load_weights
+from posenfs.model.backbones.pretrained import Backbone, load_weights
+from posenfs.model.operations import module_list
 
 
-class HRNet(nn.Module):
+class HRNet(Backbone):
     """Images -> four maps of width, 2, 4 and 8 times width channels at strides 4, 8, 16, 32.
 
     As a backbone it ends after stage 3 and transition 3 (HRNet-W32: 8.128M parameters); the whole
@@ -79,7 +80,7 @@ class Exchange(nn.Module):
     Every output is the sum of all branches, resized to its size.
     """
 
-    fuse_layers: Sequence[Sequence[nn.Module]]  # ModuleLists
+    fuse_layers: Sequence[Sequence[nn.Module]]
 
     def __init__(self, channels: tuple[int, ...], outputs: int | None = None):
         super().__init__()
@@ -87,8 +88,8 @@ class Exchange(nn.Module):
             nn.Sequential(*(BasicBlock(width, width) for _ in range(4))) for width in channels
         )
         branch_count = len(channels)
-        self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(_resize(channels, source, target) for source in range(branch_count))
+        self.fuse_layers = module_list(
+            module_list(_resize(channels, source, target) for source in range(branch_count))
             for target in range(branch_count if outputs is None else outputs)
         )
 

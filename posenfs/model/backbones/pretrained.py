@@ -1,4 +1,4 @@
-"""Initial weights of backbones from a file or a download."""
+"""What all backbones have in common, and their initial weights from a file or a download."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,22 @@ from torchvision.models import WeightsEnum
 
 _Network = TypeVar("_Network", bound=nn.Module)
 BY_FILE = "--backbone-weights FILE (of ablate: --weights NETWORK=FILE)"  # instead of a download
+
+
+class Backbone(nn.Module):
+    """Images [B, 3, H, W] -> maps [B, channels, H / stride, W / stride], finest first.
+
+    A backbone needs these attributes; it need not be a subclass.
+
+    Attributes:
+        channels: The channels of its maps.
+        strides: The strides of its maps.
+        initial_weights: The origin of its weights, as text.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    initial_weights: str
 
 
 def load_weights(module: nn.Module, path: Path, prefix: str = "") -> str:
