@@ -153,13 +153,13 @@ def child(
     quiet: bool = False,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
-    """Derive the discrete child of a finished run by argmax, evaluate it and train it.
+    """Derive the discrete network (the child) of a finished run by argmax, evaluate and train it.
 
     Each training is a run beside the parent's. Repeat the command to continue interrupted runs.
 
     Args:
-        run: The parent run (its name or folder).
-        start: The initialisations of the trained children: the parent's weights, from scratch, or
+        run: The run of the supernet, the parent (its name or folder).
+        start: The initialisations of the trained networks: the parent's weights, from scratch, or
             both; without a value the child is only derived and evaluated.
         epochs: The number of training epochs; by default the parent's.
         zero: Let an edge select the operation zero where it has the greatest weight; DARTS excludes

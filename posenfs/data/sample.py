@@ -156,6 +156,8 @@ class Batch:
 
     def chunk(self, chunks: int) -> list["Batch"]:
         """Split the batch into at most `chunks` batches, all but the last of one size."""
+        if chunks == 1:
+            return [self]
         size = -(-len(self) // chunks)
         return [self._rows(slice(start, start + size)) for start in range(0, len(self), size)]
 

@@ -90,7 +90,7 @@ class Cell(nn.Module):
         self.mask, self.pruned = mask, True
         self.sources = tuple(self.sources[slot] for slot in mask.slots)
         self.transfers = module_list(self.transfers[slot] for slot in mask.slots)
-        # Saved networks have these names, and saved states of optimizers this order.
+        # Saved networks have these names, and saved optimizer states this order of parameters.
         del self.edges, self.project
         self.operations = module_list(
             module_list(edge[position] for position in positions)
@@ -119,7 +119,7 @@ class Cell(nn.Module):
             maps: The maps of the previous layer, finest first; None where a mask removed one.
             alpha: The weights of the operations, `[E][|O|]` scalars.
             beta: The weights of the sources, [3] scalars.
-            images: The images, [B, _, H, W]; only a pruned cell needs them, for the shape of maps
+            images: The images, [B, 3, H, W]; only a pruned cell needs them, for the shape of maps
                 that nothing is left of.
 
         Returns:
@@ -273,7 +273,7 @@ class Fabric(nn.Module):
 
         Args:
             maps: The input maps; None where a mask removed one.
-            images: The images, [B, _, H, W]; only a pruned fabric needs them (see `Cell`).
+            images: The images, [B, 3, H, W]; only a pruned fabric needs them (see `Cell`).
 
         Returns:
             The maps of the last layer; None where a mask removed one.

@@ -1,4 +1,4 @@
-"""What pruning keeps of a fabric: cells, sources and operations."""
+"""Masks: the cells, sources and operations that pruning keeps of a fabric."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -70,7 +70,8 @@ class PoseNetwork(nn.Module):
 class PoseNFS(PoseNetwork):
     """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride.
 
-    It is a supernet whose alpha and beta are searched, or, after `prune`, what is left of one.
+    It is a supernet whose alpha and beta are searched or, after `prune`, what is left of one: a
+    network with fixed weights for operations and sources.
 
     Attributes:
         recompute: Whether the activations of the backbone and of each head are recomputed in the

@@ -38,13 +38,14 @@ def pruned_weights(fabric: Fabric, mode: Mode, threshold: float = 0.0) -> tuple[
 
 
 def prune(model: PoseNFS, mode: Mode = "exact", threshold: float = 0.0) -> PoseNFS:
-    """Return a pruned copy of a model in eval mode; the model is left unchanged.
+    """Return a pruned copy of a supernet in eval mode; the supernet is left unchanged.
 
     Args:
-        model: The model to prune.
+        model: The supernet (the paper's parent).
         mode: exact removes what has weight 0.0 and changes nothing. threshold removes what weighs
             less than the threshold. one-hot keeps only the greatest weight of every edge and of
-            the sources of every cell. `check_pruning` measures what the last two change.
+            the sources of every cell: the derived network (the paper's child). `check_pruning`
+            measures what the last two change.
         threshold: The threshold, in (0, 1); only for the mode threshold.
 
     Raises:

@@ -85,7 +85,7 @@ class SearchPanel:
     def _build(self) -> None:
         driver = self.driver
         self.buttons = {
-            "run": button("RunDir", "play", "Run to the end", driver.go),
+            "run": button("Run", "play", "Run to the end", driver.go),
             "pause": button("Pause", "pause", "Pause after the current step", driver.pause),
             "step": button(
                 "Step", "step-forward", "One training step, then pause", lambda: driver.step(1)

@@ -49,7 +49,7 @@ def take(folder: Path) -> None:
         page.page.set_viewport_size({"width": 1280, "height": 2200})
         page.run_all()
         page.until(lambda word, step: word == "ready")
-        page.press("RunDir")
+        page.press("Run")
         page.until(lambda word, step: word == "finished", 3600)
         page.idle(3_600_000)
         _touch(page)

@@ -16,7 +16,7 @@ def test_tab_and_kernel_come_and_go(lab, page):
     page.open(lab.write("far", CELLS))
     page.run_all()
     page.until(lambda word, step: word == "ready" and step == 0)
-    page.press("RunDir")
+    page.press("Run")
     page.until(lambda word, step: word == "running" and step > 3)
     run = RunDir(lab.folder / "reports/runs/far")
     process = run.status()["pid"]

@@ -87,7 +87,7 @@ def test_tabs_sliders_and_menus_answer_while_paused_and_running(lab, page):
     page.press("Epoch")
     page.until(lambda word, step: word == "paused" and step > 1)
     use_everything(page)
-    page.press("RunDir")
+    page.press("Run")
     page.until(lambda word, step: word == "running")
     use_everything(page)
     assert page.state()[0] == "running"
@@ -101,7 +101,7 @@ def test_tabs_sliders_and_menus_answer_once_finished(lab, page):
     page.open(lab.put("04_search", **SMALL, name="over", epochs=1))
     page.run_all()
     page.until(lambda word, step: word == "ready" and step == 0)
-    page.press("RunDir")
+    page.press("Run")
     page.until(lambda word, step: word == "finished")
     page.idle()
     use_everything(page)

@@ -7,8 +7,9 @@ from torch import nn
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import LSP, MPII
 from posenfs.model.architecture import Architecture
-from posenfs.model.backbones import BACKBONES, FabricBackbone, MobileNetV2
-from posenfs.model.backbones.fabric import FABRIC_1
+from posenfs.model.backbones import BACKBONES
+from posenfs.model.backbones.fabric import FABRIC_1, FabricBackbone
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import PAPER, FabricSpec
 from posenfs.model.vectors import squash_length

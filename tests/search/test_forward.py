@@ -11,18 +11,23 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from benchmarks.speed.implementations import plain_step, reference_of
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import MPII
-from posenfs.data.sample import Batch
+from posenfs.data.geometry import ImageSize, crop_to_heatmap
+from posenfs.data.heatmaps import encode
+from posenfs.data.sample import Batch, normalise
 from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.model.memory import keep_freed_memory, peak_bytes
 from posenfs.model.network import PoseNFS
 from posenfs.model.space import FabricSpec
-from posenfs.search.batches import examples_of
-from posenfs.search.configuration import TrainingConfig
+from posenfs.model.vectors import heatmap_loss
+from posenfs.search.configuration import SearchConfig, TrainingConfig
+from posenfs.search.context import SearchContext
+from posenfs.search.experiment import Experiment
 from posenfs.search.forward import Forward
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
-from posenfs.search.strategies import STRATEGIES, Examples, Synchronous
-from posenfs.study.gradient_checks import tiny_batch, tiny_network
+from posenfs.search.strategies import STRATEGIES, with_defaults
+from posenfs.study.gradient_checks import TinyBatch, tiny_batch, tiny_network
+from posenfs.study.profiles import changed
 from tests.sweeps import sweep
 
 CPU = torch.device("cpu")
@@ -38,24 +43,37 @@ def examples(number, size=64):
     images, target = (
         torch.randn(4, c, s, s, generator=generator) for c, s in ((3, size), (16, size // 4))
     )
-    return Examples(images, target.sigmoid(), torch.full((4, 16), 2))
+    return TinyBatch(images, target.sigmoid(), torch.full((4, 16), 2))
+
+
+def context_of(model, forward=None, name="synchronous"):
+    """The context of a strategy in its first epoch, on batches of `examples`."""
+    training = TrainingConfig(batch_size=4)
+    forward = forward or Forward(model, training, CPU)
+
+    def compute_loss(batch):
+        return heatmap_loss(forward(batch.images), batch.target, batch.visibility)
+
+    search = with_defaults(SearchConfig(name), STRATEGIES[name])
+    context = SearchContext(model, training, search, compute_loss)
+    context.set_epoch(0)
+    return context
 
 
 @pytest.mark.parametrize("dtype", sweep([torch.float32, torch.float64], fast=[torch.float64]))
 def test_twenty_steps_as_the_plain_reference(dtype):
-    """w, alpha and beta by two optimisers, folded weights and the CPU's own gradient: the losses agree step by step.
+    """Two optimisers, folded weights and the CPU's own gradient: the losses agree step by step.
 
     Training magnifies rounding: the bounds are some ten times what two orders of summation differ by.
     """
     model, losses = searched().to(dtype), ([], [])
-    plain, config = reference_of(searched().to(dtype)).train(), TrainingConfig(batch_size=4)
+    plain = reference_of(searched().to(dtype)).train()
     plain.load_state_dict(model.state_dict())
-    fast = Synchronous(model.to(memory_format=torch.channels_last).train(), config)
-    fast.set_epoch(0)
-    step = plain_step(plain)
+    model.to(memory_format=torch.channels_last).train()
+    context, step = context_of(model, forward=model), plain_step(plain)
     for number in range(20):
-        batch = Examples(*(t.to(dtype) for t in vars(examples(number)).values()))
-        losses[0].append(fast.step(model, batch, None, number).item())
+        batch = TinyBatch(*(t.to(dtype) for t in vars(examples(number)).values()))
+        losses[0].append(STRATEGIES["synchronous"].step(context, batch, None, number).item())
         losses[1].append(step(batch).item())
     assert losses[0][-1] < 0.9 * losses[0][0]
     bound = 1e-9 if dtype == torch.float64 else 2e-2
@@ -65,23 +83,26 @@ def test_twenty_steps_as_the_plain_reference(dtype):
 @pytest.mark.parametrize(
     "name", [name for name in STRATEGIES if name != "gumbel"]
 )  # whose noise comes from the host
-def test_no_step_asks_for_a_value(name):
-    """Tensors that have shapes alone: where a step read a number of them, a GPU would be waited for, and this fails."""
+def test_no_step_synchronises_with_the_host(name):
+    """On tensors that have shapes alone, a step that reads a value of one fails."""
     with FakeTensorMode(), pytest.raises(DataDependentOutputException):
         torch.ones(()).item()
     with FakeTensorMode():
-        model, config = searched().train(), TrainingConfig(batch_size=4)
-        people = Batch(
+        model = searched().train()
+        batch = Batch(
             torch.empty(4, 3, 64, 64, dtype=torch.uint8), torch.empty(4, 16, 2), torch.full((4, 16), 2), None, None,
             torch.empty(4, 3),
         )  # fmt: skip
-        strategy, forward = STRATEGIES[name](model, config), Forward(model, config, CPU)
-        strategy.set_epoch(0)
+        context = context_of(model, name=name)
+
+        def compute_loss(batch):
+            targets = encode(crop_to_heatmap(batch.keypoints_crop, 4), ImageSize(16, 16))
+            maps = model(normalise(batch.images, batch.gains))
+            return heatmap_loss(maps, targets, batch.visibility)
+
+        context.compute_loss = compute_loss
         for number in range(2):
-            assert (
-                strategy.step(forward, examples_of(people, 4), examples_of(people, 4), number).shape
-                == ()
-            )
+            assert STRATEGIES[name].step(context, batch, batch, number).shape == ()
 
 
 def test_recomputing_changes_no_bit(tiny, tmp_path):
@@ -127,29 +148,29 @@ def test_only_heads_can_be_recomputed(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("settings", "message"),
     [
         (
-            {"compile": "fast"},
+            {"training.compile": "fast"},
             "unknown training.compile 'fast'; known: no, default, reduce-overhead",
         ),
         (
-            {"compile": "default", "recompute": True},
-            "runtime.recompute does not go together with training.compile",
+            {"training.compile": "default", "runtime.recompute": True},
+            "runtime.recompute does not work with training.compile",
         ),
         (
-            {"compile": "reduce-overhead", "accumulate": 2},
-            "not training.accumulate above 1, .* got 2 and sync",
+            {"training.compile": "reduce-overhead", "training.accumulate": 2},
+            "no training.accumulate above 1 .* got 2 and sync",
         ),
         (
-            {"compile": "reduce-overhead", "strategy": "second_order"},
-            "one forward and backward pass a step",
+            {"training.compile": "reduce-overhead", "search.strategy": "second_order"},
+            "one forward and backward pass per step",
         ),
     ],
 )
-def test_what_cannot_be_is_said(options, said):
-    with pytest.raises(ValueError, match=said):
-        TrainingConfig(**options)
+def test_invalid_combinations_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        changed(Experiment(), settings)
 
 
 def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, capsys):
@@ -168,7 +189,7 @@ def test_a_compiler_that_fails_is_said_and_done_without(monkeypatch, capsys):
     assert forward.compiled == "no"
     assert (
         said.count("compiling the network") == 1
-        and "the compiler failed (Broken: no C++ compiler); going on" in said
+        and "the compiler failed (Broken: no C++ compiler); continuing" in said
     )
 
 

@@ -55,7 +55,6 @@ class HRNet(Backbone):
         self.transition2 = _transition(self.channels[:2], self.channels[:3])
         self.stage3 = nn.Sequential(*(Exchange(self.channels[:3]) for _ in range(4)))
         self.transition3 = _transition(self.channels[:3], self.channels)
-        # Stage 4 is created even where it is not used, so that the random initialisation of later
         # Created even where it is not used: the random initialisation of later layers needs it.
         stage4 = nn.Sequential(
             Exchange(self.channels),
