@@ -10,8 +10,7 @@ from posenfs.body.skeleton import COCO, MPII, Skeleton
 from posenfs.data.geometry import ImageSize
 from posenfs.model.backbones.fabric import FABRIC_1, FABRIC_2, FABRIC_3, FabricBackbone
 from posenfs.model.backbones.hrnet import HRNet
-from posenfs.model.backbones.mobilenet_v2 import MobileNetV2
-from posenfs.model.backbones.resnet import ResNet50
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2, ResNet50
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
 from posenfs.model.cost import PaperCost, summary_cost, thop_cost
 from posenfs.model.network import PoseNFS
