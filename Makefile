@@ -3,7 +3,7 @@
 # make smoke: every table of the paper, seconds a run
 # make coverage: which lines no fast test reaches      make floors: the fast tests on the oldest packages      make audit: known holes
 # make test-browser: the workbench in a real JupyterLab, by Chromium      make test-kernels: its widgets on several versions of ipykernel
-# make images: docs/images, taken there
+# make images: docs/images, taken there      make docs: the documentation as a site, build/site
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -26,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE :=
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 
-.PHONY: demo types test test-all test-browser test-kernels smoke images check lab install install-dev coverage floors audit
+.PHONY: demo types test test-all test-browser test-kernels smoke images docs check lab install install-dev coverage floors audit
 demo: reports/demo/search.html
 	@echo "open $(CURDIR)/reports/demo/search.html"
 
@@ -69,6 +69,10 @@ smoke: $(READY)
 
 images: $(READY_DEV)
 	$(BIN)/python -m tests.browser.images docs/images
+
+docs: $(READY_DEV)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open $(CURDIR)/build/site/index.html"
 
 check: $(READY_DEV)
 	$(BIN)/ruff check .

@@ -68,8 +68,20 @@ def test_notebooks_are_stripped_and_thin(notebook):
         if cell["cell_type"] == "code":
             assert not cell["outputs"] and cell["execution_count"] is None
             if "parameters" not in cell["metadata"].get("tags", []):
-                assert len(source.splitlines()) <= 8, source
-                assert not re.search(r"^\s*(def|class|for .*:$|while) ?", source, re.M), source
+                assert len(source.splitlines()) <= 6, source
+                assert not re.search(r"^\s*((def|class|while)\b|for .*:$)", source, re.M), source
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_import_public_names(notebook):
+    """By name, from `posenfs` itself."""
+    cells = json.loads(notebook.read_text())["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    tree = ast.parse(code.replace("await ", ""))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = {name.name for node in imports if node.module == "posenfs" for name in node.names}
+    assert names and names <= set(posenfs.__all__), names - set(posenfs.__all__)
+    assert not any(str(node.module).startswith("posenfs.") for node in imports)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)

@@ -16,7 +16,7 @@ class Genotype:
     """A discrete architecture: one operation for every edge and one source for every cell.
 
     Attributes:
-        operations: Names of operations, [1][E], or [N][E] where each cell has its own alpha.
+        operations: Names of operations, `[1][E]`, or `[N][E]` where each cell has its own alpha.
         sources: [N] names (finer, same, coarser) of the sources; cells layer by layer, finest
             first.
     """

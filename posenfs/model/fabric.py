@@ -117,7 +117,7 @@ class Cell(nn.Module):
 
         Args:
             maps: The maps of the previous layer, finest first; None where a mask removed one.
-            alpha: The weights of the operations, [E][|O|] scalars.
+            alpha: The weights of the operations, `[E][|O|]` scalars.
             beta: The weights of the sources, [3] scalars.
             images: The images, [B, 3, H, W]; only a pruned cell needs them, for the shape of maps
                 that nothing is left of.
