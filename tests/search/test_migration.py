@@ -64,6 +64,7 @@ def test_an_old_run_continues_to_the_same_history(old_run):
     for row, other in zip(rows, expected, strict=True):
         # Bit for bit on the machine that wrote it; another CPU may round otherwise.
         assert row.keys() == other.keys() and row["step"] == other["step"]
-        assert row.get("loss") == pytest.approx(other.get("loss"), rel=1e-3)
+        if "loss" in row:
+            assert row["loss"] == pytest.approx(other["loss"], rel=1e-3)
     assert search.run.checkpoints.folder.name == "checkpoints"
     assert not (old_run.folder / "snapshots").exists() and search.run.is_finished()

@@ -16,6 +16,15 @@ from posenfs.search.session import Search
 from tests.search.test_session import search
 
 
+def write_status(run, state):
+    """The status that a search of this process would leave."""
+    run.folder.mkdir(exist_ok=True)
+    writer = RunWriter(run)
+    writer.open()
+    writer.write_status(state=state)
+    writer.close()
+
+
 def test_alpha_and_beta_are_all_there_whatever_goes_meanwhile(tiny, tmp_path, monkeypatch):
     going = search(tiny, tmp_path)
     for _ in range(2):
@@ -46,7 +55,7 @@ def test_who_looks_whether_it_is_in_use_keeps_nobody_out(tmp_path, monkeypatch):
 def test_the_state_of_one_that_nobody_has_open(state, tmp_path):
     run = RunDir(tmp_path)
     assert run.state() == "not begun"
-    run.write_status(state=state)
+    write_status(run, state)
     with run.lock():
         assert run.state() == state
     assert run.state() == ("gone" if state in ("ready", "running", "paused") else state)
@@ -93,7 +102,7 @@ def test_what_rewinds_took_back_is_kept_whichever_is_deleted(tiny, tmp_path):
 
 def test_who_holds_a_run_is_said_with_its_kind_and_of_older_versions_without(tmp_path):
     run = RunDir(tmp_path)
-    run.write_status(state="running")
+    write_status(run, "running")
     status = run.status()
     assert run.holder() == f"a Python process (process {status['pid']} on {status['host']})"
     del status["process"]
