@@ -1,8 +1,9 @@
-"""Plugins: Python files and installed packages that add entries to OPERATIONS, BACKBONES, STRATEGIES, DATASETS, ….
+"""Plugins: Python files and installed packages that add operations, backbones, strategies, ….
 
-An installed package names its plugin by an entry point of the group `posenfs.plugins`. Files, and modules by their
-importable name, stand in the environment variable POSENFS_PLUGINS, separated as in PATH: `--plugin` adds to it, and the
-processes and notebook kernels that this process starts inherit it.
+They add entries to OPERATIONS, BACKBONES, STRATEGIES, DATASETS and TABLES. An installed package
+names its plugin by an entry point of the group `posenfs.plugins`. Files and importable modules are
+listed in the environment variable POSENFS_PLUGINS, separated as in PATH. `--plugin` adds to it, and
+the processes and notebook kernels that this process starts inherit it.
 """
 
 import functools
@@ -20,13 +21,16 @@ from posenfs.errors import PosenfsError
 
 GROUP = "posenfs.plugins"
 VARIABLE = "POSENFS_PLUGINS"
-_ADVICE = f"a plugin is a Python file or an importable module, given by --plugin or {VARIABLE} (docs/extending.md)"
+_ADVICE = (
+    f"a plugin is a Python file or an importable module, given by --plugin or {VARIABLE} "
+    "(docs/extending.md)"
+)
 
 _loaded: dict[str, str] = {}  # source -> fingerprint of its file; "" while it is being loaded
 
 
 class PluginError(PosenfsError):
-    """A plugin that is missing or cannot be loaded. The message names it, the line and the reason."""
+    """A plugin is missing or cannot be loaded. The message names it, the line and the reason."""
 
 
 def load_plugin(source: str | Path) -> None:
@@ -118,8 +122,10 @@ def _load_entry_point(entry_point: metadata.EntryPoint) -> None:
             plugin()
     except Exception as error:
         del _loaded[name]
-        message = f"plugin {entry_point.name!r} of {package} ({entry_point.value}) failed: {_reason(error)}"
-        raise PluginError(f"{message}; correct or uninstall {package}") from error
+        raise PluginError(
+            f"plugin {entry_point.name!r} of {package} ({entry_point.value}) failed: "
+            f"{_reason(error)}; correct or uninstall {package}"
+        ) from error
     _loaded[name] = _fingerprint(sys.modules[entry_point.module])
 
 

@@ -1,4 +1,4 @@
-"""The command `posenfs`: what it can be told is in posenfs/cli, a file for each subject."""
+"""The command line `posenfs`; its commands are functions in posenfs/cli, one module per subject."""
 
 import argparse
 import contextlib
@@ -19,15 +19,18 @@ from tyro.constructors import (
 from tyro.extras import SubcommandApp
 
 from posenfs.cli import data, doctor, evaluation, models, runs, study
+from posenfs.errors import PosenfsError
 from posenfs.messages import error_message, error_reason, suggestion
 from posenfs.plugins import load_plugin, load_plugins
 from posenfs.search.signals import say_interrupted, terminable
 
-_SEARCH = """Search part-specific fabrics, in the run folder reports/runs/<name>; a run begun before goes on."""
+_SEARCH_HELP = (
+    "Search part-specific fabrics in the run directory reports/runs/<name>, or continue there."
+)
 _DESCRIPTION = (
-    "Neural architecture search on human pose. Every command takes --plugin FILE: a Python file, or an importable "
-    "module, that adds operations, backbones, strategies or data sets of your own (docs/extending.md); may be given "
-    "many times."
+    "Neural architecture search on human pose. Every command takes --plugin FILE, any number of "
+    "times: a Python file or an importable module that adds operations, backbones, strategies or "
+    "data sets (docs/extending.md)."
 )
 _COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
     "search": lambda: None,  # see _app
@@ -58,7 +61,13 @@ _GROUP_HELP = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; an error a user can cause is one message on stderr and exit code 1."""
+    """Run the command line.
+
+    An error that a user can cause becomes one message on stderr and exit code 1.
+
+    Args:
+        arguments: The arguments; None: those of the process.
+    """
     with terminable():
         _run(sys.argv[1:] if arguments is None else arguments)
 
@@ -74,19 +83,20 @@ def _run(arguments: Sequence[str]) -> None:
             _search(arguments)
         else:
             _app(False).cli(prog="posenfs", args=arguments, description=_DESCRIPTION)
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except KeyboardInterrupt as interrupt:
         sys.exit(say_interrupted(interrupt))
     except Exception as error:
-        if (words := _told(error)) is None:
+        message = _user_message(error)
+        if message is None:
             raise
-        sys.exit(f"posenfs: {words}")
+        sys.exit(f"posenfs: {message}")
 
 
 def _without_plugins(arguments: Sequence[str]) -> list[str]:
-    """Load the plugins that `--plugin` gives, before or after the command's name, and those that are always loaded.
+    """Load the plugins of `--plugin`, which may stand anywhere, and those that are always loaded.
 
     Returns:
         The other arguments.
@@ -96,9 +106,8 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
     )
     parser.add_argument("--plugin", action="append", default=[])
     options, others = parser.parse_known_args(list(arguments))
-    if {"-h", "--help"}.isdisjoint(others) and others[:1] != [
-        "doctor"
-    ]:  # which reports on plugins itself
+    # Help comes at once, and `doctor` reports on the plugins itself.
+    if {"-h", "--help"}.isdisjoint(others) and others[:1] != ["doctor"]:
         load_plugins()
     for source in options.plugin:
         load_plugin(source)
@@ -122,10 +131,11 @@ def _check_command(arguments: Sequence[str]) -> None:
 
 
 def _app(searching: bool) -> SubcommandApp:
-    """All commands.
+    """Return all commands.
 
-    The options of `search` are an Experiment's, which takes seconds to import: where another command is given, it is
-    listed by its name alone.
+    Args:
+        searching: Whether `search` has its options. They are those of an Experiment, which takes
+            seconds to import: for other commands `search` is listed by its name alone.
     """
     app = SubcommandApp()
     for name, command in _COMMANDS.items():
@@ -139,35 +149,37 @@ def _app(searching: bool) -> SubcommandApp:
         elif searching:
             from posenfs.cli.search import search
 
-            app.command(_later(search))
+            app.command(_deferred(search))
         else:
-            app.command(command, name=name, help=_SEARCH)
+            app.command(command, name=name, help=_SEARCH_HELP)
     return app
 
 
 def _search(arguments: Sequence[str]) -> None:
-    """Read the options of a search, then run it. What is wrong with a value an Experiment itself says, in a ValueError
-    that tyro would print by its own name of the place: it is raised again, for our message.
+    """Parse the options of a search, then run it.
+
+    An invalid value raises ValueError in Experiment. tyro would print it with its own name of the
+    place: the error is raised again, for a message of the usual form.
     """
-    app, said = _app(True), io.StringIO()
+    app, output = _app(True), io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
-            begin = app.cli(
-                prog="posenfs",
-                args=arguments,
-                description=_DESCRIPTION,
-                registry=_option_types(),
+        with contextlib.redirect_stderr(output):
+            run = app.cli(
+                prog="posenfs", args=arguments, description=_DESCRIPTION, registry=_option_types()
             )
     except (SystemExit, ValueError) as stop:
-        if (error := _own(stop)) is not None:
+        if (error := _value_error(stop)) is not None:
             raise ValueError(f"{error} (posenfs search --help)") from None
-        print(said.getvalue(), end="", file=sys.stderr)
+        print(output.getvalue(), end="", file=sys.stderr)
         raise
-    begin()
+    run()
 
 
 def _option_types() -> ConstructorRegistry:
-    """Tyro reads an ImageSize like a tuple[int, int]: as one option with two values. An Experiment converts it."""
+    """Return how tyro parses an ImageSize: one option with two values, as a tuple[int, int].
+
+    An Experiment converts the tuple.
+    """
     from posenfs.data.geometry import ImageSize
 
     registry = ConstructorRegistry()
@@ -184,8 +196,8 @@ def _option_types() -> ConstructorRegistry:
     return registry
 
 
-def _own(stop: BaseException) -> ValueError | None:
-    """The ValueError of posenfs' own for which tyro stopped; None where it has other reasons."""
+def _value_error(stop: BaseException) -> ValueError | None:
+    """Return the ValueError of posenfs for which tyro stopped; None if it has other reasons."""
     error: BaseException | None = stop
     while error is not None and not isinstance(error, ValueError):
         error = error.__context__
@@ -195,21 +207,21 @@ def _own(stop: BaseException) -> ValueError | None:
     return error if frame.f_globals["__name__"].startswith("posenfs.") else None
 
 
-def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    """A command that, once its options are read, gives what runs it."""
+def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """Return a command that parses its options and returns what runs it."""
 
     @functools.wraps(command)
-    def read(*options: object, **named: object) -> Callable[[], None]:
+    def parse(*options: object, **named: object) -> Callable[[], None]:
         return functools.partial(command, *options, **named)
 
-    return read
+    return parse
 
 
-def _told(error: Exception) -> str | None:
-    """The words of an error that a user can cause: every one of posenfs' own, and what Python says of values and files.
-    None: a mistake of ours, to be seen whole.
-    """
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, which may not have been imported
+def _user_message(error: Exception) -> str | None:
+    """Return the message of an error that a user can cause; None: a bug, to be shown whole."""
+    # torch's OutOfMemoryError, by name: torch may not have been imported.
+    if type(error).__name__ == "OutOfMemoryError":
         return f"out of memory on the device ({error_reason(error)})"
-    own = type(error).__module__.startswith("posenfs.")
-    return error_message(error) if own or isinstance(error, (ValueError, OSError)) else None
+    if isinstance(error, PosenfsError | ValueError | OSError):
+        return error_message(error)
+    return None

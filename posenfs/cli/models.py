@@ -91,12 +91,12 @@ def import_(
     from posenfs.body.skeleton import COCO, MPII
     from posenfs.model.cost import measured_cost
     from posenfs.model.released import load_released
-    from posenfs.search.saved_models import describe, save_model
+    from posenfs.search.saved_models import experiment_of_model, save_model
 
     selected = {"mpii": MPII, "coco": COCO, None: None}[skeleton]
     model = load_released(checkpoint, operations, backbone_operations, selected)
     model_skeleton = MPII if model.keypoints == len(MPII) else COCO
-    experiment = describe(model, output.resolve().name.lstrip("."), model_skeleton)
+    experiment = experiment_of_model(model, output.resolve().name.lstrip("."), model_skeleton)
     save_model(output, model, experiment)
     spec, (height, width) = model.spec, experiment.image_size
     backbone = "a fabric" if experiment.backbone_fabric else experiment.backbone

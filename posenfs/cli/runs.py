@@ -1,18 +1,49 @@
-"""Runs: steered, followed, listed, compared; notebooks and their pages."""
+"""Commands for runs: control, resume, follow, status, compare, notebooks and their pages."""
 
 import json
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-if TYPE_CHECKING:  # commands import what they need as they run, so that help comes at once
+if TYPE_CHECKING:  # a command imports what it needs when it runs, so that help comes at once
     from posenfs.search.run_dir import RunDir
 
 _Parameters = Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")]
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a search runs and what it prints; only `devices` changes its numbers."""
+
+    # Device: auto, cpu, cuda or cuda:N.
+    device: str = "auto"
+    # Number of GPUs, or of processes on the CPU, that share every batch. Each normalises its
+    # own part, so that another number is another training. `torchrun -m posenfs.cli search …`
+    # does the same.
+    devices: int = 1
+    # Number of processes that decode images, where crops are plain.
+    workers: int = 0
+    # Refuse data with broken or missing images. Otherwise their annotations are named and left out.
+    strict: bool = False
+    # Disk space for cached crops, in GB, in data/cache or the folder that POSENFS_CACHE
+    # names. Before they take more, a user at a terminal is asked; elsewhere the search is
+    # refused.
+    cache_gb: float = 20.0
+    # Run in a process of its own, which outlives this one; `posenfs follow` and `posenfs
+    # control` attach to it.
+    detach: bool = False
+    # Show no progress bar.
+    quiet: bool = False
+    # Print the final metrics as JSON.
+    json: bool = False
+
+    def __post_init__(self):
+        if not self.cache_gb >= 0:
+            raise ValueError(f"--cache-gb must not be negative; got {self.cache_gb:g}")
 
 
 def control(
@@ -20,13 +51,14 @@ def control(
     command: Positional[Literal["pause", "resume", "step", "checkpoint", "rewind", "stop"]],
     steps: int = 1,
 ) -> None:
-    """Steer the search under way in a run, in whatever process it is.
+    """Control the running search of a run, in whatever process it runs.
 
     Args:
-        run: Its name or folder.
-        command: pause, resume, step (so many steps, then pause), checkpoint, rewind (to the state after so many steps;
-            what came later is kept in branches/; then pause), or stop, which saves first.
-        steps: With step and rewind: how many.
+        run: The run (its name or folder).
+        command: pause, resume, step (take that many steps, then pause), checkpoint, rewind (restore
+            the state after that step; later records are kept in branches/; then pause), or stop,
+            which saves a checkpoint first.
+        steps: The number of steps, for step and rewind.
     """
     from posenfs.search.detached import send
     from posenfs.search.run_dir import find_run
@@ -36,61 +68,48 @@ def control(
 
 
 def resume(
-    run: Positional[str],
-    device: str = "auto",
-    devices: int = 1,
-    workers: int = 0,
-    strict: bool = False,
-    cache_gb: float = 20.0,
-    detach: bool = False,
-    quiet: bool = False,
-    as_json: Annotated[bool, arg(name="json")] = False,
+    run: Positional[str], options: Annotated[SearchOptions, arg(name="")] = SearchOptions()
 ) -> None:
-    """Go on with a run from its last checkpoint, with its own settings, whether a command, a notebook or an ablation
-    began it. Ctrl-C, or SIGTERM, finishes the step, saves, and says how to go on.
+    """Continue a run from its last checkpoint, with its own settings.
+
+    It may have been started by a command, a notebook or an ablation. Ctrl-C, or SIGTERM, finishes
+    the step, saves a checkpoint, and says how to continue.
 
     Args:
-        run: Its name or folder.
-        device: auto, cpu, cuda or cuda:N.
-        devices: Number of GPUs, or of processes on the CPU, that share every batch. Another number than before is
-            another training.
-        workers: Processes that read and cut images where crops are plain; they change nothing in the results.
-        strict: Refuse data with broken or missing images; otherwise their samples are named and left out.
-        cache_gb: How much room kept crops may take.
-        detach: In a process of its own that outlives this one.
-        quiet: No progress bar.
-        as_json: Print the final metrics as JSON.
+        run: The run (its name or folder).
+        options: How the search runs.
     """
     from posenfs.cli.search import result_line, run_search
 
-    found = _searched(run)
-    if found.is_finished():
-        result = found.metrics()
+    run_dir = _searched(run)
+    if run_dir.is_finished():
+        result = run_dir.metrics()
         metrics = result["metrics"]
-        line = f"{found.name} is finished: {result_line(found, result['primary_metric'], metrics)}"
-        print(json.dumps(metrics) if as_json else line)
+        line = (
+            f"{run_dir.name} is finished: {result_line(run_dir, result['primary_metric'], metrics)}"
+        )
+        print(json.dumps(metrics) if options.json else line)
         return
-    options = (device, devices, workers, strict, cache_gb, detach, quiet, as_json)
-    run_search(found.experiment(), found.folder, *options)
+    run_search(run_dir.experiment(), run_dir.folder, options)
 
 
 def follow(run: Positional[str]) -> None:
-    """Show how far the search under way in a run is, until it ends; Ctrl-C leaves it alone.
+    """Show the progress of the running search of a run until it ends. Ctrl-C does not stop it.
 
     Args:
-        run: Its name or folder.
+        run: The run (its name or folder).
     """
     from posenfs.search.detached import follow as show
 
-    shown = _searched(run)
+    run_dir = _searched(run)
     try:
-        status = show(shown)
+        status = show(run_dir)
     except KeyboardInterrupt as interrupt:
-        way = f"no longer followed; the search goes on: posenfs follow {shown.argument}"
-        raise type(interrupt)(
-            way if shown.in_use() else "no longer followed; the search has ended"
-        ) from None
-    print(f"{shown.state(status)} at step {status.get('step')} of {status.get('steps')}")
+        message = "no longer followed; the search has ended"
+        if run_dir.in_use():
+            message = f"no longer followed; the search goes on: posenfs follow {run_dir.argument}"
+        raise type(interrupt)(message) from None
+    print(f"{run_dir.state(status)} at step {status.get('step')} of {status.get('steps')}")
 
 
 def run(
@@ -99,14 +118,16 @@ def run(
     output: Path | None = None,
     quiet: bool = False,
 ) -> None:
-    """Run a notebook with parameters. A search in it goes on from its run folder: repeat the command to resume.
+    """Execute a notebook with parameters.
+
+    A search in it continues from its run directory: repeat the command to resume.
 
     Args:
-        notebook: The notebook, e.g. notebooks/04_search.ipynb.
-        parameter: A parameter of the notebook; may be given many times.
-        output: The executed notebook; by default notebook.ipynb in the run folder that parameter `name` names, and
-            below reports/ where the notebook has no such parameter.
-        quiet: No progress.
+        notebook: The notebook, such as notebooks/04_search.ipynb.
+        parameter: A parameter of the notebook; any number of times.
+        output: The executed notebook. By default notebook.ipynb in the run directory that the
+            parameter `name` names, or a file in reports/ if the notebook has no such parameter.
+        quiet: Show no progress.
     """
     from posenfs.search.run_dir import runs_home
     from posenfs.study.notebooks import notebook_parameters, parse_parameters, run_notebook
@@ -125,15 +146,15 @@ def report(
     parameter: _Parameters = [],  # noqa: B006
     output: Path | None = None,
 ) -> None:
-    """Turn an executed notebook, a run or a table into one HTML page that needs no internet.
+    """Write a run, an executed notebook or a table as one HTML page that needs no internet.
 
     Args:
-        source: A run (its name or folder), an executed notebook, or a table (table_2, …, released_rules,
-            are_parts_different). Of a run without an executed notebook one is made from its folder, which takes about
-            half a minute (report.ipynb and report.html there). Of a table the notebook is executed, its page is written
-            into reports/, and reports/index.html lists all pages there.
-        parameter: A parameter of a table's notebook; may be given many times.
-        output: The page; by default beside the notebook.
+        source: A run (its name or folder), an executed notebook, or a table (table_2, …, rules,
+            are_parts_different). For a run without an executed notebook, report.ipynb and
+            report.html are made in its folder, in about half a minute. For a table, its notebook is
+            executed, the page is written to reports/, and reports/index.html lists all pages there.
+        parameter: A parameter of a table's notebook; any number of times.
+        output: The page; by default a file beside the notebook.
     """
     from posenfs.search.run_dir import find_run
     from posenfs.viz.report import PAGES, report_run, report_table, write_report
@@ -143,7 +164,8 @@ def report(
         return
     if parameter:
         raise ValueError(
-            f"-p {parameter[0]}: only the notebooks of tables take parameters here: {', '.join(PAGES)}"
+            f"-p {parameter[0]}: only the notebooks of tables take parameters here: "
+            f"{', '.join(PAGES)}"
         )
     notebook = (
         Path(source) if source.endswith(".ipynb") else find_run(source).folder / "notebook.ipynb"
@@ -161,21 +183,21 @@ def report(
 def status(
     source: Positional[str | None] = None, as_json: Annotated[bool, arg(name="json")] = False
 ) -> None:
-    """Show where one run stands, or all of them.
+    """Show the state of one run, or of all runs.
 
     Args:
-        source: A run (its name or folder); none: all runs.
+        source: The run (its name or folder); by default all runs.
         as_json: Print JSON.
     """
     from posenfs.search.run_dir import list_runs
 
     runs = list_runs() if source is None else [_searched(source)]
     if as_json:
-        found = [
+        states = [
             {"name": run.name, "folder": str(run.folder), **run.status(), "state": run.state()}
             for run in runs
         ]
-        print(json.dumps(found, indent=2))
+        print(json.dumps(states, indent=2))
         return
     if not runs:
         print("no runs yet; `make demo` or `posenfs search` makes one")
@@ -188,33 +210,33 @@ def status(
 def compare(
     run: Positional[str], other: Positional[str], as_json: Annotated[bool, arg(name="json")] = False
 ) -> None:
-    """Compare two finished runs on the same people, person by person: the difference, its interval, a verdict.
+    """Compare two finished runs person by person: the difference, its interval and a verdict.
 
     Args:
         run: A run (its name or folder).
-        other: Another one.
+        other: The run to compare it with.
         as_json: Print JSON.
     """
     from posenfs.evaluation.metrics import nan_to_none
     from posenfs.search.run_dir import find_run
     from posenfs.study.runs import compare_runs
 
-    found, metric = compare_runs(find_run(run), find_run(other))
+    comparison, metric = compare_runs(find_run(run), find_run(other))
     if as_json:
-        verdict = {"distinguishable": found.distinguishable, "people": found.people}
-        print(
-            json.dumps(
-                {"metric": metric, **nan_to_none(asdict(found.difference)), **verdict}, indent=2
-            )
-        )
+        content = {
+            "metric": metric,
+            **nan_to_none(asdict(comparison.difference)),
+            "distinguishable": comparison.distinguishable,
+            "people": comparison.people,
+        }
+        print(json.dumps(content, indent=2))
     else:
-        print(
-            f"{metric} of {other} less that of {run}: {found}\n(bootstrap over people; of other seeds it says nothing)"
-        )
+        print(f"{metric} of {other} minus that of {run}: {comparison}")
+        print("(bootstrap over people; it says nothing about other seeds)")
 
 
 def _searched(source: str) -> "RunDir":
-    """A run whose config can be read; raises RunError for a model's folder."""
+    """Return a run with a valid config.json; raise RunError for a model's folder."""
     from posenfs.search.run_dir import find_run
 
     run = find_run(source)

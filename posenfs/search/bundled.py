@@ -1,8 +1,9 @@
-"""The model that comes with posenfs: a finished run in half precision, and a card that says how it came about."""
+"""The bundled pretrained model: a finished run in half precision, with a model card."""
 
 from dataclasses import replace
 from pathlib import Path
 
+import pandas
 import torch
 
 from posenfs.data.files import atomic_path, write_atomic
@@ -13,85 +14,124 @@ from posenfs.search.experiment import Experiment
 from posenfs.search.run_dir import RunDir
 from posenfs.search.saved_models import load_model
 
-BUNDLED_MODEL = Path(__file__).parents[1] / "assets" / "starter"  # a folder that `load_model` reads
+# The folder of the bundled model, which `load_model` reads.
+BUNDLED_MODEL = Path(__file__).parents[1] / "assets" / "starter"
 
 
-def bundle(run: RunDir, target: Path = BUNDLED_MODEL, before: str = "") -> Path:
-    """Write config.json, model.safetensors (float16) and CARD.md of a run into a folder; returns the card. `before`:
-    what its network had learned before the run, in words.
+def bundle(run: RunDir, target: Path = BUNDLED_MODEL, pretraining: str = "") -> Path:
+    """Write config.json, model.safetensors (float16) and CARD.md of a finished run.
 
-    The numbers on the card are the run's own. Raises ValueError where it has none yet."""
-    found, how = run.metrics(), run.provenance()
-    if not found:
+    Args:
+        run: The run. All numbers of the card are its own.
+        target: The folder to write.
+        pretraining: A description of how the initial weights were trained, for the card.
+
+    Returns:
+        The card.
+
+    Raises:
+        ValueError: The run is not finished.
+    """
+    metrics, provenance = run.metrics(), run.provenance()
+    if not metrics:
         raise ValueError(f"{run.name} is not finished: there are no numbers for its card")
     saved = load_model(run)
-    asked = saved.experiment
-    bare = replace(
-        asked,
+    # Paths of this machine mean nothing elsewhere.
+    experiment = replace(
+        saved.experiment,
         name=target.name,
-        data=replace(asked.data, root=None),
+        data=replace(saved.experiment.data, root=None),
         backbone_weights=None,
         init_from=None,
     )
     target.mkdir(parents=True, exist_ok=True)
     with atomic_path(target / TENSORS) as path:
         write_tensors(path, saved.model, torch.float16)
-    write_atomic(target / "config.json", bare.to_json())
-    write_atomic(target / "CARD.md", _card(asked, found, how, before))
+    write_atomic(target / "config.json", experiment.to_json())
+    write_atomic(target / "CARD.md", _card(saved.experiment, metrics, provenance, pretraining))
     return target / "CARD.md"
 
 
-def _card(asked: Experiment, found: dict, how: dict, before: str) -> str:
-    metric, metrics, run = found["primary_metric"], found["metrics"], asked.training
-    height, width = asked.image_size
-    keypoints = [
-        f"{name.partition('/')[2]} {value:.1f}"
-        for name, value in metrics.items()
-        if name.startswith(f"{metric}/") and value is not None
-    ]
-    rows = [
-        f"| {metric_title(name)} | {metrics[name]:.1f} [{own['low']:.1f}, {own['high']:.1f}] "
-        f"| {found['mean_pose'].get(name, float('nan')):.1f} |"
-        for name, own in found["intervals"].items()
-    ]
-    drops = ", ".join(f"{share:.0%}" for share in run.lr_drops)
-    drops = f", times {run.lr_factor:g} after {drops} of them" if drops else ""
-    weights = (
-        f"those of {Path(asked.init_from).name}" if asked.init_from else how["initial_weights"]
-    )
-    people = ", ".join(f"{name} {data['people']}" for name, data in how["data"].items())
-    words, limits = _DATA.get(asked.data.name, ("", ""))
-    size = f"{found['params'] / 1e6:.2f}M parameters, {found['multiply_adds'] / 1e9:.3f} GMAC"
+def _card(experiment: Experiment, metrics: dict, provenance: dict, pretraining: str) -> str:
     paragraphs = [
-        "# The model to begin with",
-        f"A searched network of {size} for a crop "
-        f"of {height} x {width} px, in float16: P = {asked.parts}, C = {asked.fabric.width}, H = "
-        f"{asked.fabric.hidden_nodes}, d = {asked.vector_dim}; backbone {asked.backbone}; first weights: {weights}.",
-        f"**Data**: {words}people: {people}; none of the images is here.",
-        f"**Training**: {before}{asked.search.strategy}, {run.epochs} epoch(s) of batches of {run.batch_size}, Adam {run.lr:g}"
-        f"{drops}, seed {run.seed} alone; turned by up to "
-        f"{asked.augmentation.rotation:g}°, scaled by up to {asked.augmentation.scale:.0%}, mirrored; "
-        f"torch {how['versions']['torch']}, {how['device']}.",
-        f"**Numbers** on {found['people']} people it has not seen (boxes: {found['boxes']}; head size: "
-        f"{found['head_size']}; mirror image averaged, {found['decoding']}; bootstrap over people, 95 %; before "
-        "rounding to float16):",
-        "\n".join(["| metric | this model | mean pose |", "|---|---|---|", *rows]),
-        f"{metric_title(metric)} by keypoint: {', '.join(keypoints)}.",
-        f"**Limits**: {limits}{_LIMITS}",
+        "# The bundled model",
+        _architecture(experiment, metrics, provenance),
+        _data(experiment, provenance),
+        _training(experiment, provenance, pretraining),
+        *_numbers(metrics),
+        f"**Limits**: {_DATA_LIMITS.get(experiment.data.name, '')}{_LIMITS}",
+        _USE,
     ]
     return "\n\n".join(paragraphs) + "\n"
 
 
-# Of data by name: what they are, and what follows from that.
-_DATA = {
-    "lsp": (
-        "Leeds Sports Pose Extended (Johnson and Everingham, CVPR 2011), its first 5000 images to train, the others to "
-        "validate; ",
-        "one person who fills the crop, as a sports photograph shows them; 14 keypoints, without a face. The people of "
-        "its data are athletes, gymnasts and climbers: for others nothing was measured. ",
+def _architecture(experiment: Experiment, metrics: dict, provenance: dict) -> str:
+    height, width = experiment.image_size
+    weights = provenance["initial_weights"]
+    if experiment.init_from:
+        weights = f"those of {Path(experiment.init_from).name}"
+    return (
+        f"A searched network of {metrics['params'] / 1e6:.2f}M parameters and "
+        f"{metrics['multiply_adds'] / 1e9:.3f} GMAC for a crop of {height} x {width} px, in float16: "
+        f"P = {experiment.parts}, C = {experiment.fabric.width}, H = "
+        f"{experiment.fabric.hidden_nodes}, d = {experiment.vector_dim}; backbone "
+        f"{experiment.backbone}; initial weights: {weights}."
     )
-}
-_LIMITS = """Left and right are exchanged in unusual poses and from behind. A short training at few pixels: it is here
-to look at, not to build on.
 
-**Use**: research and teaching, as its data. Not for judging, watching or identifying people."""
+
+def _data(experiment: Experiment, provenance: dict) -> str:
+    splits = ", ".join(f"{name} {data['people']}" for name, data in provenance["data"].items())
+    title = _DATA_TITLES.get(experiment.data.name, "")
+    return f"**Data**: {title}people: {splits}; none of the images is here."
+
+
+def _training(experiment: Experiment, provenance: dict, pretraining: str) -> str:
+    training, augmentation = experiment.training, experiment.augmentation
+    drops = ", ".join(f"{share:.0%}" for share in training.lr_drops)
+    schedule = f", times {training.lr_factor:g} after {drops} of them" if drops else ""
+    return (
+        f"**Training**: {pretraining}{experiment.search.strategy}, {training.epochs} epoch(s) of "
+        f"batches of {training.batch_size}, Adam {training.lr:g}{schedule}, seed {training.seed}; "
+        f"rotated by up to {augmentation.rotation:g}°, scaled by up to {augmentation.scale:.0%}, "
+        f"mirrored; torch {provenance['versions']['torch']}, {provenance['device']}."
+    )
+
+
+def _numbers(metrics: dict) -> list[str]:
+    """Return the paragraphs of the evaluation: how it was made, the table, and the keypoints."""
+    primary, values = metrics["primary_metric"], metrics["metrics"]
+    rows = []
+    for name, interval in metrics["intervals"].items():
+        score = f"{values[name]:.1f} [{interval['low']:.1f}, {interval['high']:.1f}]"
+        mean_pose = metrics["mean_pose"].get(name, float("nan"))
+        rows.append((metric_title(name), score, f"{mean_pose:.1f}"))
+    table = pandas.DataFrame(rows, columns=["metric", "this model", "mean pose"])
+    keypoints = [
+        f"{name.partition('/')[2]} {value:.1f}"
+        for name, value in values.items()
+        if name.startswith(f"{primary}/") and value is not None
+    ]
+    return [
+        f"**Numbers** on {metrics['people']} validation people (boxes: {metrics['boxes']}; head "
+        f"size: {metrics['head_size']}; flip test, {metrics['decoding']}; bootstrap over people, "
+        "95 %; before rounding to float16):",
+        table.to_markdown(index=False, disable_numparse=True),
+        f"{metric_title(primary)} by keypoint: {', '.join(keypoints)}.",
+    ]
+
+
+_DATA_TITLES = {
+    "lsp": "Leeds Sports Pose Extended (Johnson and Everingham, CVPR 2011), its first 5000 images "
+    "for training, the others for validation; "
+}
+_DATA_LIMITS = {
+    "lsp": "one person who fills the crop, as in a sports photograph; 14 keypoints, without a face. "
+    "The people of the data are athletes, gymnasts and climbers; nothing was measured on others. "
+}
+_LIMITS = (
+    "Left and right are exchanged in unusual poses and from behind. It is a short training at few "
+    "pixels: a model to look at, not to build on."
+)
+_USE = (
+    "**Use**: research and teaching, as the data. Not for judging, watching or identifying people."
+)

@@ -29,18 +29,19 @@ class TrainingConfig:
     lr_drops: tuple[float, ...] = (0.45, 0.6, 0.75)
     # Factor of the learning rate at each drop.
     lr_factor: float = 0.25
-    # Early stopping: epochs without a better score before the search ends; the best epoch's network is the result.
-    # None: no early stopping.
+    # Early stopping: epochs without a better score before the search ends; the best epoch's
+    # network is the result. None: no early stopping.
     patience: int | None = None
-    # Early-stopping split: fraction of the training images that is not trained on and chooses the best epoch.
-    # 0: the validation split chooses it.
+    # Early-stopping split: fraction of the training images that is not trained on and chooses
+    # the best epoch. 0: the validation split chooses it.
     early_stopping_split: float = 0.0
-    # Source of the crops: cached (cut once at full resolution and warped from there), half (the same at half the
-    # resolution) or plain (cut from the image file at every step).
+    # Source of the crops: cached (cut once at full resolution and warped from there), half
+    # (the same at half the resolution) or plain (cut from the image file at every step).
     crops: str = "cached"
     # float32, bfloat16, or auto: bfloat16 on CUDA, float32 elsewhere.
     precision: str = "auto"
-    # torch.compile mode: no, default, or reduce-overhead (CUDA graphs). The last digits of the numbers differ.
+    # torch.compile mode: no, default, or reduce-overhead (CUDA graphs). The last digits of
+    # the numbers differ.
     compile: str = "no"
     # Seed of the initial weights, the order of the samples, the augmentation and the splits.
     seed: int = 0
@@ -75,23 +76,27 @@ class SearchConfig:
 
     # How alpha and beta are optimised: synchronous, random, first_order, second_order or gumbel.
     strategy: str = "synchronous"
-    # Learning rate of alpha and beta. None: the strategy's (training.lr, or 3e-3 for first_order and second_order).
+    # Learning rate of alpha and beta. None: the strategy's (training.lr, or 3e-3 for
+    # first_order and second_order).
     lr: float | None = None
-    # Whether that rate drops with the one of the weights. None: the strategy's (yes; no for first_order and
-    # second_order).
+    # Whether that rate drops with the one of the weights. None: the strategy's (yes; no for
+    # first_order and second_order).
     lr_drops: bool | None = None
-    # Weight decay of alpha and beta. None: the strategy's (0, or 1e-3 for first_order and second_order).
+    # Weight decay of alpha and beta. None: the strategy's (0, or 1e-3 for first_order and
+    # second_order).
     weight_decay: float | None = None
     # Number of first epochs in which alpha and beta are frozen.
     warmup: int = 0
-    # Softmax temperature of alpha and beta in the first and in the last epoch; geometric in between.
+    # Softmax temperature of alpha and beta in the first and in the last epoch; geometric in
+    # between.
     temperature: tuple[float, float] = (1.0, 1.0)
-    # Budget of the expected cost, in GMAC per image, above which the loss of alpha and beta grows. None: no budget.
+    # Budget of the expected cost, in GMAC per image, above which the loss of alpha and beta
+    # grows. None: no budget.
     cost_budget: float | None = None
     # Loss that is added where the expected cost is twice the budget.
     cost_weight: float = 10.0
-    # Architecture-validation split: fraction of the training images that the weights are not trained on.
-    # None: the strategy's (0, or 0.5 for first_order and second_order).
+    # Architecture-validation split: fraction of the training images that the weights are not
+    # trained on. None: the strategy's (0, or 0.5 for first_order and second_order).
     validation_split: float | None = None
 
     def __post_init__(self):
@@ -118,7 +123,8 @@ class CheckpointConfig:
     every: int | None = None
     # Number of latest checkpoints to keep, besides the best one and that of every tenth epoch.
     keep: int = 5
-    # Disk space for checkpoints, in GB. Over it the oldest are deleted; the latest and the best are kept.
+    # Disk space for checkpoints, in GB. Over it the oldest are deleted; the latest and the
+    # best are kept.
     max_gb: float = 10.0
 
     def __post_init__(self):

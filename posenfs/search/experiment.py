@@ -35,12 +35,14 @@ class Experiment:
 
     # Name of the run and of its folder in reports/runs.
     name: str = "search"
+    # The data set to train and to validate on.
     data: DataSpec = field(default_factory=DataSpec)
     # Height and width of a crop, px.
     image_size: ImageSize = ImageSize(256, 256)
+    # Random changes of the training crops.
     augmentation: Augmentation = augment.PAPER
-    # Network: pose_nfs, or one that is not searched: simple_baseline_50, simple_baseline_101, simple_baseline_152,
-    # hrnet_w32, hrnet_w48, branchnet_1 or branchnet_2.
+    # Network: pose_nfs, or one that is not searched: simple_baseline_50, simple_baseline_101,
+    # simple_baseline_152, hrnet_w32, hrnet_w48, branchnet_1 or branchnet_2.
     model: str = "pose_nfs"
     # Backbone: mobilenet_v2, resnet50, hrnet_w32, fabric_1, fabric_2 or fabric_3.
     backbone: str = "mobilenet_v2"
@@ -52,15 +54,21 @@ class Experiment:
     parts: int | dict[str, tuple[str, ...]] = 3
     # d, the number of components of the vector at each pixel; 1: a scalar score map.
     vector_dim: int = 8
+    # Search space of the heads' fabrics (Theta).
     fabric: FabricSpec = field(default_factory=FabricSpec)
+    # Details in which the paper's text and the released code differ.
     rules: Rules = PAPER
     # Genotype of each fabric: the network is this derived (discrete) one, and nothing is searched.
     genotype: dict[str, Genotype] | None = None
     # Folder of a run or a saved model that the weights are initialised from.
     init_from: str | None = None
+    # Optimisation of the weights.
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    # Search of alpha and beta.
     search: SearchConfig = field(default_factory=SearchConfig)
+    # When checkpoints are written, and how many are kept.
     checkpoints: CheckpointConfig = field(default_factory=CheckpointConfig)
+    # Logging and memory.
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     __pydantic_config__ = ConfigDict(extra="forbid")

@@ -1,4 +1,4 @@
-"""Models on disk: a folder with config.json (an Experiment) and model.safetensors. A finished run is one too."""
+"""Saved models: folders with config.json and model.safetensors. A finished run is one as well."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,17 +24,22 @@ from posenfs.search.run_dir import RunDir, find_run
 
 @dataclass(frozen=True)
 class Saved:
-    """A model read from a folder, in eval mode on the CPU, and the experiment that builds its network."""
+    """A loaded model, in eval mode on the CPU, and the experiment that builds its network."""
 
     experiment: Experiment
     model: PoseNetwork
 
 
 def save_model(folder: str | Path, model: PoseNetwork, experiment: Experiment) -> None:
-    """Write config.json and model.safetensors, whole or not at all; `load_model` gives back the same numbers exactly.
+    """Write config.json and model.safetensors, each whole or not at all.
 
-    `experiment` is the one that builds the model, or the model it was pruned from. Raises ValueError where the folder
-    holds another experiment.
+    Args:
+        folder: The folder.
+        model: The network; `load_model` restores exactly its numbers.
+        experiment: The experiment that builds the network, or the one it was pruned from.
+
+    Raises:
+        ValueError: The folder holds another experiment.
     """
     folder = Path(folder)
     config, text = folder / "config.json", experiment.to_json()
@@ -50,10 +55,14 @@ def save_model(folder: str | Path, model: PoseNetwork, experiment: Experiment) -
 
 
 def load_model(source: str | Path | RunDir) -> Saved:
-    """The model of a folder that `save_model` wrote, or of a run (by name or folder): its last checkpoint's where it is
-    not finished.
+    """Load a saved model, or the model of a run; of one that is not finished the last checkpoint.
 
-    Raises RunError where there is none, and ValueError where there are no weights, or of another network.
+    Args:
+        source: A folder that `save_model` wrote, or a run (its name or folder).
+
+    Raises:
+        RunError: There is no such folder or run.
+        ValueError: There are no weights, or those of another network.
     """
     run = source if isinstance(source, RunDir) else find_run(source)
     experiment, path = run.experiment(), run.folder / TENSORS
@@ -76,38 +85,49 @@ def load_model(source: str | Path | RunDir) -> Saved:
 def _weights(
     path: Path, state: Mapping[str, Tensor], model: PoseNFS, name: str
 ) -> tuple[Tensor, Tensor]:
-    """operation_weights [N, E, |O|] and scale_weights [N, 3] of a pruned fabric; zeros where nothing of it is left."""
+    """Return operation_weights [N, E, |O|] and scale_weights [N, 3] of a pruned fabric.
+
+    They are zero if the fabric was removed as a whole.
+    """
     names, spec = [part.name for part in model.parts], model.fabrics()[name].spec
-    place = "backbone.fabric" if name not in names else f"heads.{names.index(name)}.fabric"
+    prefix = "backbone.fabric" if name not in names else f"heads.{names.index(name)}.fabric"
     shapes = {
         "operation_weights": (len(spec.cells), len(spec.edges), len(spec.operations)),
         "scale_weights": spec.beta_shape,
     }
-    alpha, beta = (
-        state.get(f"{place}.{kind}", torch.zeros(shape)) for kind, shape in shapes.items()
-    )
+    alpha, beta = [
+        state.get(f"{prefix}.{kind}", torch.zeros(shape)) for kind, shape in shapes.items()
+    ]
     if [tuple(weight.shape) for weight in (alpha, beta)] != list(shapes.values()):
-        found = [list(weight.shape) for weight in (alpha, beta)]
-        raise ValueError(f"{path} is of another network: {place} has weights of {found}")
+        sizes = [list(weight.shape) for weight in (alpha, beta)]
+        raise ValueError(f"{path} is of another network: {prefix} has weights of {sizes}")
     return alpha, beta
 
 
-def describe(model: PoseNFS, name: str, skeleton: Skeleton) -> Experiment:
-    """The experiment that builds a network like this one, made without one (a released checkpoint)."""
-    known = {MobileNetV2: "mobilenet_v2", ResNet50: "resnet50", HRNet: "hrnet_w32"}
+def experiment_of_model(model: PoseNFS, name: str, skeleton: Skeleton) -> Experiment:
+    """Return an experiment that builds a network like this one, such as a released checkpoint.
+
+    Args:
+        model: The network.
+        name: The name of the experiment.
+        skeleton: The skeleton of the network's keypoints.
+    """
+    backbones = {MobileNetV2: "mobilenet_v2", ResNet50: "resnet50", HRNet: "hrnet_w32"}
     backbone, head = model.backbone, model.heads[0]
-    count = len(model.parts)
-    standard = count in (1, 3, 5, 8) and part_scheme(skeleton, count) == model.parts
-    own = {part.name: tuple(skeleton.keypoints[k] for k in part.keypoints) for part in model.parts}
-    coco = skeleton == COCO
+    parts: int | dict[str, tuple[str, ...]] = len(model.parts)
+    if parts not in (1, 3, 5, 8) or part_scheme(skeleton, len(model.parts)) != model.parts:
+        parts = {
+            part.name: tuple(skeleton.keypoints[k] for k in part.keypoints) for part in model.parts
+        }
+    is_coco = skeleton == COCO
     return Experiment(
         name=name,
-        data=DataSpec("coco" if coco else "mpii"),
-        # the paper's: a checkpoint does not tell
-        image_size=ImageSize(384, 288) if coco else ImageSize(256, 256),
-        backbone=known.get(type(backbone), "mobilenet_v2"),
+        data=DataSpec("coco" if is_coco else "mpii"),
+        # The paper's sizes: weights do not depend on the size.
+        image_size=ImageSize(384, 288) if is_coco else ImageSize(256, 256),
+        backbone=backbones.get(type(backbone), "mobilenet_v2"),
         backbone_fabric=backbone.fabric.spec if isinstance(backbone, FabricBackbone) else None,
-        parts=count if standard else own,
+        parts=parts,
         vector_dim=head.vector_dim,
         fabric=model.spec,
         rules=head.fabric.rules,

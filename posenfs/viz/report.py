@@ -19,6 +19,7 @@ from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 from posenfs.study.notebooks import parse_parameters, read_notebook, run_notebook
 from posenfs.study.rows import TABLES
+from posenfs.viz.formulas import RenderFormulas
 from posenfs.viz.run_summary import summarise_run
 
 _WITHOUT_LIVE = TagRemovePreprocessor(remove_cell_tags={"live"}, enabled=True)
@@ -100,7 +101,13 @@ def write_report(notebook: Path, target: Path) -> Path:
     if (notebook.parent / "config.json").is_file():
         summary = summarise_run(RunDir(notebook.parent))
         content.cells.insert(1, nbformat.v4.new_markdown_cell(summary))
-    preprocessors = [CoalesceStreamsPreprocessor, RenderOutputs, FoldParameters, _WITHOUT_LIVE]
+    preprocessors = [
+        CoalesceStreamsPreprocessor,
+        RenderOutputs,
+        RenderFormulas,
+        FoldParameters,
+        _WITHOUT_LIVE,
+    ]
     exporter = HTMLExporter(preprocessors=preprocessors, embed_images=True)
     # Without these URLs the page downloads nothing.
     exporter.require_js_url = ""

@@ -56,7 +56,7 @@ def test_the_state_of_one_that_nobody_has_open(state, tmp_path):
     run = RunDir(tmp_path)
     assert run.state() == "not begun"
     write_status(run, state)
-    with run.lock():
+    with FileLock(run.folder / ".lock"):
         assert run.state() == state
     assert run.state() == ("gone" if state in ("ready", "running", "paused") else state)
 

@@ -19,7 +19,7 @@ from posenfs.search.build import build_model, derive
 from posenfs.search.checkpoints import RunError
 from posenfs.search.experiment import Experiment
 from posenfs.search.run_dir import RunDir
-from posenfs.search.saved_models import describe, load_model, save_model
+from posenfs.search.saved_models import experiment_of_model, load_model, save_model
 
 SMALL = FabricSpec(width=2, hidden_nodes=2, alpha_per_cell=True)
 EXPERIMENTS = {
@@ -123,16 +123,16 @@ def test_a_network_that_starts_with_saved_weights(tmp_path):
     experiment = EXPERIMENTS["pose_nfs"]
     model = built(experiment)
     save_model(tmp_path, model, experiment)
-    again = build_model(replace(experiment, start=str(tmp_path)), model.parts)
+    again = build_model(replace(experiment, init_from=str(tmp_path)), model.parts)
     assert weights_hash(again) == weights_hash(model) and "saved in" in again.initial_weights
     genotypes = model.genotypes()
     same(
-        build_model(replace(experiment, start=str(tmp_path), genotype=genotypes), model.parts),
+        build_model(replace(experiment, init_from=str(tmp_path), genotype=genotypes), model.parts),
         derive(model, genotypes),
     )
     with pytest.raises(ValueError, match="another network: for heads"):
         build_model(
-            replace(experiment, start=str(tmp_path), fabric=FabricSpec(width=3)), model.parts
+            replace(experiment, init_from=str(tmp_path), fabric=FabricSpec(width=3)), model.parts
         )
     with pytest.raises(ValueError, match=r"genotypes of head for fabrics upper_limb_part"):
         derive(model, {"head": next(iter(genotypes.values()))})
@@ -195,7 +195,7 @@ def test_the_experiment_of_a_network_made_without_one(backbone, skeleton, tmp_pa
     )
     spec = FabricSpec(layers=7, width=3, first=4, operations=("skip", "separable_3x3"))
     model = PoseNFS(made, part_scheme(skeleton, 5), spec, 4, RELEASED).eval()
-    experiment = describe(model, "released", skeleton)
+    experiment = experiment_of_model(model, "released", skeleton)
     assert experiment.parts == 5
     save_model(tmp_path, model, experiment)
     same(load_model(tmp_path).model, model)

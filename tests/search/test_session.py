@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.catalogue import DataSpec
@@ -25,6 +26,7 @@ from posenfs.search.control import Command, CommandFile
 from posenfs.search.detached import detach
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory
 from posenfs.search.run_dir import RunDir
+from posenfs.search.run_writer import dump_json
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
 from tests.sweeps import sweep
@@ -82,7 +84,7 @@ def test_a_search_learns_and_leaves_everything_in_its_folder(undisturbed, tiny):
     assert [row["epoch"] for row in evaluations] == [1, 2]
     steps, architectures = run.architectures()
     assert steps[0] == 0 and steps[-1] == undisturbed.steps
-    assert list(architectures) == [part.name for part in undisturbed.parts]
+    assert list(architectures) == [part.name for part in undisturbed.model.parts]
     for architecture in architectures.values():
         assert architecture.alpha.shape == (len(steps), 1, 4) and architecture.beta.shape == (
             len(steps),
@@ -264,8 +266,8 @@ def test_what_changed_since_is_said_and_threads_are_restored(tiny, tmp_path, cap
     search(tiny, tmp_path).close()
     run, threads = RunDir(tmp_path), torch.get_num_threads()
     then = run.provenance()
-    run.write_json(
-        "provenance.json",
+    dump_json(
+        run.folder / "provenance.json",
         {**then, "threads": threads + 1, "versions": {**then["versions"], "torch": "1.0"}},
     )
     try:
@@ -645,7 +647,7 @@ def test_a_device_that_is_not_there_is_named(tiny, tmp_path):
 
 
 def test_a_folder_with_another_experiment_is_refused(undisturbed, tiny):
-    message = "(?s)holds another experiment.*--vector-dim: 8 in the run, 4 asked for.*another name"
+    message = "(?s)holds another experiment.*--vector-dim: 8 in the run, 4 requested.*another name"
     with pytest.raises(RunError, match=message):
         search(replace(tiny, vector_dim=4), undisturbed.run.folder)
 
@@ -674,9 +676,10 @@ def test_a_second_process_is_refused_and_the_same_one_takes_over(tiny, tmp_path)
     first = search(tiny, tmp_path / "run")
     code = f"""
 from posenfs.search.checkpoints import RunError
-from posenfs.search.run_dir import Run
+from posenfs.search.run_dir import RunDir
+from posenfs.search.run_writer import RunWriter
 try:
-    with Run({str(tmp_path / "run")!r}).lock(): print("got in")
+    RunWriter(RunDir({str(tmp_path / "run")!r})).open()
 except RunError as error: print(error)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
@@ -795,7 +798,7 @@ other.rewind(1)
 print(other.step_number, other.run.status()["pid"])
 """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with RunDir(tmp_path).lock():  # as an older version holds it
+    with FileLock(tmp_path / ".lock"):  # as an older version holds it
         other = subprocess.Popen([sys.executable, "-c", code], **pipes)
         assert other.stdout.readline() == f"True {one.metrics['pckh@0.5']}\n"
         assert load_model(tmp_path).model.heads

@@ -12,6 +12,7 @@ import torch
 
 from posenfs.model.architecture import Architecture
 from posenfs.search import recorded_trainer
+from posenfs.search.branching import fork
 from posenfs.search.checkpoints import RunError
 from posenfs.search.configuration import CheckpointConfig
 from posenfs.search.recorded_trainer import RecordedTrainer
@@ -145,8 +146,16 @@ def test_a_branch_is_whole_or_nothing(tiny, tmp_path, monkeypatch):
     trunk.checkpoint()
     trunk.step()  # alpha and beta since the checkpoint, which are not the branch's
     experiment, twig = replace(trunk.experiment, name="twig"), tmp_path / "twig"
-    with pytest.raises(RunError, match=r"checkpoints/00000003/state.pt went while it was copied"):
-        trunk.run.fork(twig, experiment, [3, 4], {})
+    copy2 = shutil.copy2
+
+    def deleted(path, copy):
+        trunk.run.checkpoints._delete(3) if "state" in str(path) else None
+        copy2(path, copy)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "copy2", deleted)
+        with pytest.raises(RunError, match=r"checkpoints/00000003/state.pt was deleted during"):
+            fork(trunk.run, twig, experiment, 4)
     (tmp_path / ".twig" / "checkpoints" / "00000099").mkdir(parents=True)  # of one that was killed
     for moment in range(5):
         calls = []
@@ -160,7 +169,7 @@ def test_a_branch_is_whole_or_nothing(tiny, tmp_path, monkeypatch):
         with monkeypatch.context() as patched:
             patched.setattr(shutil, "copy2", until)
             try:
-                trunk.run.fork(twig, experiment, [4], {})
+                fork(trunk.run, twig, experiment, 4)
             except KeyboardInterrupt:
                 assert not twig.exists()
     assert sorted(str(path.relative_to(twig)) for path in twig.rglob("*.*")) == [
