@@ -1,4 +1,4 @@
-"""Errors that a user can cause. The command line prints their message alone, without a traceback."""
+"""Errors that a user can cause; the command line prints their message without a traceback."""
 
 
 class PosenfsError(Exception):

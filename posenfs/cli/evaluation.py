@@ -2,31 +2,16 @@
 
 import json
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from posenfs.cli.options import DataOptions
+
 if TYPE_CHECKING:
     from posenfs.data.datasets.catalogue import DataSpec
-
-
-@dataclass(frozen=True)
-class DataOptions:
-    """The data set to evaluate on.
-
-    With a name, the other options have the defaults of `posenfs search`. Without a name, they
-    replace fields of the data set that the model was trained on.
-    """
-
-    # The data set: synthetic, synthetic_coco, synthetic_lsp, mpii, mpii_release, coco, lsp or own.
-    name: str | None = None
-    root: str | None = None  # The data set's folder; for own data, the TOML file.
-    images: tuple[int, int] | None = None  # The numbers of drawn training and validation images.
-    difficulty: str | None = None  # The difficulty of drawn people: plain, default or hard.
-    seed: int | None = None  # The seed of drawn people.
-    detections: str | None = None  # A file of detected boxes to evaluate on, for COCO's format.
 
 
 def test(

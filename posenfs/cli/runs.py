@@ -3,47 +3,18 @@
 import json
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from posenfs.cli.options import SearchOptions
+
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that help comes at once
     from posenfs.search.run_dir import RunDir
 
 _Parameters = Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")]
-
-
-@dataclass(frozen=True)
-class SearchOptions:
-    """How a search runs and what it prints; only `devices` changes its numbers."""
-
-    # Device: auto, cpu, cuda or cuda:N.
-    device: str = "auto"
-    # Number of GPUs, or of processes on the CPU, that share every batch. Each normalises its
-    # own part, so that another number is another training. `torchrun -m posenfs.cli search …`
-    # does the same.
-    devices: int = 1
-    # Number of processes that decode images, where crops are plain.
-    workers: int = 0
-    # Refuse data with broken or missing images. Otherwise their annotations are named and left out.
-    strict: bool = False
-    # Disk space for cached crops, in GB, in data/cache or the folder that POSENFS_CACHE
-    # names. Before they take more, a user at a terminal is asked; elsewhere the search is
-    # refused.
-    cache_gb: float = 20.0
-    # Run in a process of its own, which outlives this one; `posenfs follow` and `posenfs
-    # control` attach to it.
-    detach: bool = False
-    # Show no progress bar.
-    quiet: bool = False
-    # Print the final metrics as JSON.
-    json: bool = False
-
-    def __post_init__(self):
-        if not self.cache_gb >= 0:
-            raise ValueError(f"--cache-gb must not be negative; got {self.cache_gb:g}")
 
 
 def control(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from tyro.conf import AvoidSubcommands, arg
 
-from posenfs.cli.runs import SearchOptions
+from posenfs.cli.options import SearchOptions
 from posenfs.data.cache_files import CacheBudgetError
 from posenfs.evaluation.metrics import metric_title
 from posenfs.search.detached import LOG, DetachOptions, detach

@@ -24,7 +24,7 @@ class ArchitectureLog:
         self.folder = run / "architecture"
 
     def read(self) -> tuple[np.ndarray, dict[str, Architecture]]:
-        """Return the logged steps [n], and by fabric an Architecture with a leading dimension [n]."""
+        """Return the logged steps [n], and an Architecture with a leading [n] by fabric."""
         # The recent file comes first: it is deleted once a chunk holds the same.
         recent = read_architectures(self.folder / _RECENT)
         chunks = [read_architectures(path) for path in self.chunks()]

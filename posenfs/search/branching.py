@@ -11,6 +11,7 @@ from posenfs.data.files import write_atomic
 from posenfs.model.architecture import Architecture
 from posenfs.search.checkpoints import RunError
 from posenfs.search.experiment import Experiment
+from posenfs.search.recorded_trainer import RecordedTrainer
 from posenfs.search.run_dir import RunDir
 from posenfs.search.run_writer import dump_json
 
@@ -40,8 +41,9 @@ def check_edits(
 class Branch(Protocol):
     """An open search of a new branch."""
 
-    def begin_branch(self, step: int, edits: Mapping[str, Architecture]) -> None:
-        """Take steps up to `step`, replace alpha and beta of some fabrics, and save."""
+    @property
+    def recorded(self) -> RecordedTrainer:
+        """The trainer and its records."""
 
     def close(self) -> None:
         """Release the run directory."""
@@ -78,7 +80,7 @@ def open_branch(
     search = None
     try:
         search = open_search(forked)
-        search.begin_branch(step, edits)
+        search.recorded.begin_branch(step, edits)
     except BaseException:  # remove the partially created branch
         if search is not None:
             search.close()

@@ -72,8 +72,8 @@ def _architecture(experiment: Experiment, metrics: dict, provenance: dict) -> st
         weights = f"those of {Path(experiment.init_from).name}"
     return (
         f"A searched network of {metrics['params'] / 1e6:.2f}M parameters and "
-        f"{metrics['multiply_adds'] / 1e9:.3f} GMAC for a crop of {height} x {width} px, in float16: "
-        f"P = {experiment.parts}, C = {experiment.fabric.width}, H = "
+        f"{metrics['multiply_adds'] / 1e9:.3f} GMAC for a crop of {height} x {width} px, in "
+        f"float16: P = {experiment.parts}, C = {experiment.fabric.width}, H = "
         f"{experiment.fabric.hidden_nodes}, d = {experiment.vector_dim}; backbone "
         f"{experiment.backbone}; initial weights: {weights}."
     )
@@ -125,8 +125,9 @@ _DATA_TITLES = {
     "for training, the others for validation; "
 }
 _DATA_LIMITS = {
-    "lsp": "one person who fills the crop, as in a sports photograph; 14 keypoints, without a face. "
-    "The people of the data are athletes, gymnasts and climbers; nothing was measured on others. "
+    "lsp": "one person who fills the crop, as in a sports photograph; 14 keypoints, without a "
+    "face. The people of the data are athletes, gymnasts and climbers; nothing was measured on "
+    "others. "
 }
 _LIMITS = (
     "Left and right are exchanged in unusual poses and from behind. It is a short training at few "

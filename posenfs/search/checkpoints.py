@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -123,3 +123,18 @@ class CheckpointStore:
         hidden = folder.with_name(f".{folder.name}_deleted")
         os.replace(folder, hidden)
         shutil.rmtree(hidden)
+
+
+def steps_to_keep(
+    steps: Sequence[int], latest: int, period: int, essential: Iterable[int | None]
+) -> tuple[list[int], list[int]]:
+    """Return the steps to keep while there is space, and those to keep in any case.
+
+    Args:
+        steps: The steps of all checkpoints, in order.
+        latest: How many of the latest are kept.
+        period: Every step that is a multiple of it is kept.
+        essential: Steps to keep in any case; None stands for no step.
+    """
+    keep = [*steps[-latest:], *(step for step in steps if step and step % period == 0)]
+    return keep, [step for step in essential if step is not None]

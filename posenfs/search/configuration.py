@@ -50,7 +50,8 @@ class TrainingConfig:
         _check_positive("training", self, "epochs", "batch_size", "lr", "lr_factor", "patience")
         if not 1 <= self.accumulate <= self.batch_size:
             raise ValueError(
-                f"training.accumulate is from 1 to the batch size {self.batch_size}; got {self.accumulate}"
+                f"training.accumulate is from 1 to the batch size {self.batch_size}; "
+                f"got {self.accumulate}"
             )
         _check_fraction("training.early_stopping_split", self.early_stopping_split)
         if self.early_stopping_split and self.patience is None:

@@ -1,7 +1,7 @@
 """Control of a running search: commands from this process, from other processes, and signals.
 
-A search of this process takes commands from a `CommandQueue`. Another process writes them to the run
-directory (`CommandFile`). Both carry the same commands.
+A search of this process takes commands from a `CommandQueue`. Another process writes them to the
+run directory (`CommandFile`). Both carry the same commands.
 """
 
 import contextlib

@@ -124,7 +124,7 @@ def send(
 
     Raises:
         ValueError: The command is unknown.
-        RunError: No search is running, it does not answer in time, or it cannot execute the command.
+        RunError: No search is running, it does not answer in time, or the command fails.
     """
     under_way = under_way or run.in_use
     if not under_way():
@@ -140,8 +140,8 @@ def send(
             raise RunError(f"the search in {run.folder} ended: {reason}")
         if time.monotonic() > deadline:
             raise RunError(
-                f"the search in {run.folder} has not executed {command!r} in {timeout:g} s; is it in "
-                "a long step?"
+                f"the search in {run.folder} has not executed {command!r} in {timeout:g} s; is it "
+                "in a long step?"
             )
         time.sleep(0.05)
     status = run.status()

@@ -1,7 +1,8 @@
-"""Distributed search: each process trains on a part of every batch, and all hold the same weights, alpha and beta.
+"""Distributed search: the processes share every batch, and hold the same weights, alpha and beta.
 
-`ProcessGroup.average` averages the gradients. DistributedDataParallel does not fit: a strategy takes two to four
-gradients a step, some of them by a subset of the parameters, and freezes alpha and beta at times.
+`ProcessGroup.average` averages the gradients. DistributedDataParallel does not fit: a strategy
+takes two to four gradients a step, some of them by a subset of the parameters, and freezes alpha
+and beta at times.
 """
 
 import contextlib
@@ -32,7 +33,9 @@ class ProcessLost(PosenfsError, RuntimeError):
 
 
 class ProcessGroup:
-    """The processes of a distributed search, begun by torchrun or by `launch`; a single one is a group of its own.
+    """The processes of a distributed search, or a single process.
+
+    torchrun or `launch` starts them.
 
     Args:
         device: The device of this process.
@@ -68,7 +71,7 @@ class ProcessGroup:
 
     @torch.no_grad()
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor in place by its mean over the processes, the same bits in all of them.
+        """Replace each tensor in place by its mean over the processes, with the same bits in all.
 
         Raises:
             ProcessLost: Another process has ended.

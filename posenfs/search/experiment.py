@@ -93,8 +93,8 @@ class Experiment:
             accumulate > 1 or self.search.strategy == "second_order"
         ):
             raise ValueError(
-                "training.compile reduce-overhead allows one forward and backward pass per step: no "
-                "training.accumulate above 1 and no search.strategy second_order; "
+                "training.compile reduce-overhead allows one forward and backward pass per step: "
+                "no training.accumulate above 1 and no search.strategy second_order; "
                 f"got {accumulate} and {self.search.strategy}"
             )
 
@@ -137,7 +137,7 @@ def differences(
     """Compare two experiments field by field.
 
     Yields:
-        The option of `posenfs search` whose value differs, its value in `before` and its value in `after`.
+        An option of `posenfs search` whose value differs, its value before and its value after.
     """
     if is_dataclass(before) and type(before) is type(after):
         for each in fields(before):

@@ -58,6 +58,6 @@ def memory_message(
         message += ", of which other processes hold a part"
     chunks = math.ceil(training.batch_size // processes / fits)
     return (
-        f"{message}. Under another name, try --training.accumulate {chunks} (chunks of a batch, one "
-        f"after the other), or --training.batch-size {fits * processes}"
+        f"{message}. Under another name, try --training.accumulate {chunks} (chunks of a batch, "
+        f"one after the other), or --training.batch-size {fits * processes}"
     )

@@ -1,33 +1,53 @@
 """The loop of a search: progress bar, commands, signals and failures."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from tqdm import tqdm
 
+from posenfs.evaluation.metrics import metric_title
 from posenfs.search.control import Command
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory, is_out_of_memory, memory_message
 from posenfs.search.recorded_trainer import RecordedTrainer
 from posenfs.search.signals import Terminated
 
 
-def run_until(
-    recorded: RecordedTrainer,
-    last_step: int,
-    take_step: Callable[[], None],
-    execute: Callable[[Command], None],
-    report: Callable[[str, str], None],
-    save_interrupted: Callable[[], None],
-) -> None:
-    """Take steps until a step, a command or a signal ends the loop.
+class Steppable(Protocol):
+    """A search, as the loop uses it."""
+
+    @property
+    def recorded(self) -> RecordedTrainer:
+        """The trainer and its records."""
+
+    @property
+    def thread_lock(self) -> AbstractContextManager:
+        """Held by the thread that steps, rewinds, saves or closes."""
+
+    def step(self) -> None:
+        """Take one training step."""
+
+    def checkpoint(self) -> None:
+        """Save a checkpoint."""
+
+    def rewind(self, step: int) -> None:
+        """Restore the state after a step."""
+
+    def check_open(self) -> None:
+        """Raise RunError if the search is closed."""
+
+    def check_usable(self) -> None:
+        """Check that the search is open; after an aborted step restore the last checkpoint."""
+
+
+def run_until(search: Steppable, last_step: int) -> None:
+    """Take steps until the last one, a command or a signal ends the loop.
 
     Args:
-        recorded: The trainer of the search.
+        search: The search.
         last_step: The step to stop at.
-        take_step: Takes one step.
-        execute: Executes a checkpoint or rewind command.
-        report: Writes the state and the error of the last command to the status.
-        save_interrupted: Saves a checkpoint and writes that the search is interrupted.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or a command stopped the search; the message says how to continue.
@@ -35,8 +55,13 @@ def run_until(
         NonFiniteLoss: The loss is NaN or infinite.
         OutOfMemory: The device's memory is too small.
     """
-    trainer, control = recorded.trainer, recorded.control
-    group, training = trainer.group, recorded.experiment.training
+    with search.thread_lock:
+        search.check_usable()
+        recorded = search.recorded
+        recorded.recorder.restart_clock()
+    trainer, control, training = recorded.trainer, recorded.control, recorded.experiment.training
+    execute = functools.partial(_execute, search)
+    report = functools.partial(_report, search)
     stopped = False
     with control.interruptible(), _failures(recorded), _progress_bar(recorded) as bar:
         while (
@@ -44,22 +69,50 @@ def run_until(
             and not recorded.finished
             and control.proceed(execute, report)
         ):
-            take_step()
+            search.step()
             epoch = min(trainer.epoch_number + 1, training.epochs)
             bar.set_description(f"epoch {epoch}/{training.epochs}", False)
-            bar.set_postfix_str(recorded.progress_text, False)
+            bar.set_postfix_str(_progress_text(recorded), False)
             bar.update(training.batch_size)
-        stopped = group.broadcast(control.stop) and not recorded.finished
+        stopped = trainer.group.broadcast(control.stop) and not recorded.finished
         if stopped:
-            save_interrupted()
+            with search.thread_lock:
+                recorded.save()
+                recorded.write_status("interrupted")
             # torchrun ends all processes once one has ended: wait for rank 0's checkpoint.
-            group.broadcast(None)
+            trainer.group.broadcast(None)
     if stopped:
         raise _interrupt(
             recorded,
             f"stopped after step {trainer.step_number} of {recorded.steps}; saved in "
             f"{recorded.run.folder}. {_how_to_continue(recorded)}, continues from here",
         )
+
+
+def _execute(search: Steppable, command: Command) -> None:
+    """Execute a checkpoint or rewind command."""
+    if command.name == "checkpoint":
+        search.checkpoint()
+    else:
+        search.rewind(command.steps)
+
+
+def _report(search: Steppable, state: str, error: str) -> None:
+    """Write the state and the error of the last command in one status."""
+    with search.thread_lock:
+        search.check_open()
+        search.recorded.write_rows()
+        search.recorded.write_status(state, **({"error": error} if error else {}))
+
+
+def _progress_text(recorded: RecordedTrainer) -> str:
+    """Return step, last loss and primary metric."""
+    parts = [f"step {recorded.trainer.step_number}"]
+    if recorded.recorder.last_loss is not None:
+        parts.append(f"loss {recorded.recorder.last_loss:.3f}")
+    if (score := recorded.metrics.get(recorded.primary_metric)) is not None:
+        parts.append(f"{metric_title(recorded.primary_metric)} {score:.1f}")
+    return " ".join(parts)
 
 
 def _how_to_continue(recorded: RecordedTrainer) -> str:
@@ -82,8 +135,8 @@ def _aborted(recorded: RecordedTrainer, error: BaseException) -> BaseException:
         return error
     return _interrupt(
         recorded,
-        f"aborted after step {recorded.trainer.step_number}. {_how_to_continue(recorded)}, continues "
-        f"from step {step} of {recorded.steps}, saved in {recorded.run.folder}",
+        f"aborted after step {recorded.trainer.step_number}. {_how_to_continue(recorded)}, "
+        f"continues from step {step} of {recorded.steps}, saved in {recorded.run.folder}",
     )
 
 

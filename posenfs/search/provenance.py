@@ -87,8 +87,8 @@ def restore_environment(before: Mapping, device: torch.device, group: ProcessGro
         notes.append(f"note: {before['threads']} threads, as this run began with")
     if processes != group.world_size:
         notes.append(
-            f"note: {group.world_size} processes, where this run began in {processes}: each process "
-            "normalises its own part of a batch, so this is another training"
+            f"note: {group.world_size} processes, where this run began in {processes}: each "
+            "process normalises its own part of a batch, so this is another training"
         )
     then = {**before["versions"], **before.get("plugins", {}), "device": before["device"]}
     now = {**_versions(), **loaded_plugins(), "device": _device_name(device)}
@@ -116,7 +116,7 @@ def _device_name(device: torch.device) -> str:
 
 
 def _commit() -> str | None:
-    """Return the commit of the running code, with a + if it was changed; None outside a checkout."""
+    """Return the commit of the code, with a + if it was changed; None outside a checkout."""
     here = Path(__file__)
 
     def git(*arguments: str) -> str:

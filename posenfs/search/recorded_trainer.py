@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -10,18 +11,17 @@ from tqdm import tqdm
 from posenfs.evaluation.metrics import (
     errors_by_measure,
     evaluate,
-    metric_title,
     nan_to_none,
     primary_metric,
 )
 from posenfs.messages import note
 from posenfs.model.architecture import Architecture
 from posenfs.model.collapse import collapse_signs, collapse_warnings
+from posenfs.search.checkpoints import steps_to_keep
 from posenfs.search.control import Control
-from posenfs.search.early_stopping import EarlyStopping
 from posenfs.search.failures import NonFiniteLoss
 from posenfs.search.recorder import Recorder
-from posenfs.search.result import result
+from posenfs.search.result import EarlyStopping, result
 from posenfs.search.run_writer import RunWriter
 from posenfs.search.saved_models import save_model
 from posenfs.search.trainer import Trainer
@@ -44,7 +44,6 @@ class RecordedTrainer:
         steps: The number of training steps of the whole search.
         saved: The step and the metrics of the last checkpoint.
         step_is_broken: Whether the last step was aborted; `restore` undoes its part.
-        progress_bar: The bar that shows what happens.
     """
 
     def __init__(self, trainer: Trainer, writer: RunWriter, control: Control, progress: bool):
@@ -63,15 +62,17 @@ class RecordedTrainer:
         step = self.trainer.step_number
         return step >= self.steps or self.early_stopping.ends_at(step)
 
-    @property
-    def progress_text(self) -> str:
-        """Step, last loss and primary metric, for the progress bar."""
-        parts = [f"step {self.trainer.step_number}"]
-        if self.recorder.last_loss is not None:
-            parts.append(f"loss {self.recorder.last_loss:.3f}")
-        if (score := self.metrics.get(self.primary_metric)) is not None:
-            parts.append(f"{metric_title(self.primary_metric)} {score:.1f}")
-        return " ".join(parts)
+    def begin(self) -> None:
+        """Write the status of an opened search; load the result of a finished one."""
+        if not self.finished:
+            self.write_status("ready")
+        elif self.run.is_complete():
+            self.metrics = self.run.metrics()["metrics"]
+            self.load_chosen()
+            self.write_status("finished")
+            self.writer.close()
+        else:
+            self.write_result()
 
     # -- steps ---------------------------------------------------------------------------------
 
@@ -206,10 +207,7 @@ class RecordedTrainer:
             self.recorder.log_architecture()
 
     def save(self, replace: bool = False) -> None:
-        """Write a checkpoint, and delete those that need not be kept.
-
-        Args:
-            replace: Whether an existing checkpoint of this step is replaced.
+        """Write a checkpoint, replacing one of this step if asked; delete those not to be kept.
 
         Raises:
             NonFiniteLoss: A loss or a weight is NaN or infinite.
@@ -229,27 +227,33 @@ class RecordedTrainer:
         self.recorder.write_architectures()
         self.writer.save_checkpoint(step, state, replace)
         self.saved = step, self.metrics
-        self._prune_checkpoints()
-
-    def _prune_checkpoints(self) -> None:
-        checkpoints, steps = self.experiment.checkpoints, self.run.checkpoints.steps()
-        tenth = 10 * self.trainer.steps_per_epoch
-        keep = [*steps[-checkpoints.keep :], *(s for s in steps if s and s % tenth == 0)]
-        # A branch keeps its first checkpoints: they alone hold its beginning and its edits.
         branch = self.run.provenance().get("branch", {})
-        always = [self.trainer.step_number, self.early_stopping.best_step]
-        always += [branch.get("checkpoint"), branch.get("step")]
-        always = [step for step in always if step is not None]
-        self.writer.prune_checkpoints(keep, always, checkpoints.max_gb)
+        keep, always = steps_to_keep(
+            self.run.checkpoints.steps(),
+            self.experiment.checkpoints.keep,
+            10 * trainer.steps_per_epoch,
+            # A branch keeps its first checkpoints: they alone hold its beginning and its edits.
+            [step, self.early_stopping.best_step, branch.get("checkpoint"), branch.get("step")],
+        )
+        self.writer.prune_checkpoints(keep, always, self.experiment.checkpoints.max_gb)
+
+    def rewind(self, step: int) -> Path:
+        """Restore the state after a step; returns the archive of the later records."""
+        self.save()
+        archive = self.writer.archive_after(step)
+        self.restore()
+        self.replay(step)
+        self.save()
+        if self.finished:  # nothing came later: the result stays as it is
+            self.write_result()
+        else:
+            self.write_status("rewound")
+        return archive
 
     # -- result --------------------------------------------------------------------------------
 
     def load_chosen(self) -> bool:
-        """Load the network of the best epoch of a search with early stopping.
-
-        Returns:
-            Whether it is another network than that of the last step.
-        """
+        """Load the best epoch's network, with early stopping; returns whether it is another one."""
         step = self.early_stopping.chosen_step
         if step is None or step == self.trainer.step_number:
             return False
@@ -268,23 +272,13 @@ class RecordedTrainer:
                 self.metrics, self.run.errors, batches.train, batches.valid, model, size
             )
             save_model(self.run.folder, model, self.experiment)
-            self.writer.write_metrics({**content, **self._chosen_epoch()})
+            is_reported = batches.early_stopping is batches.valid
+            choice = self.early_stopping.choice(
+                self.trainer.epoch_number, batches.early_stopping.name, is_reported
+            )
+            self.writer.write_metrics({**content, **choice})
             self.write_status("finished")
         self.writer.close()
-
-    def _chosen_epoch(self) -> dict:
-        """Return how the best epoch was chosen, for metrics.json."""
-        step = self.early_stopping.chosen_step
-        if step is None:
-            return {}
-        chosen = {
-            "epoch": step // self.trainer.steps_per_epoch,
-            "epochs": self.trainer.epoch_number,
-            "score": self.early_stopping.scores[step],
-            "selected_on": self.trainer.batches.early_stopping.name,
-            "selected_on_reported": not self.experiment.training.early_stopping_split,
-        }
-        return {"chosen": chosen}
 
     def write_status(self, state: str, **fields: object) -> None:
         """Write status.json.

@@ -1,4 +1,4 @@
-"""The result of a finished search, and how it was measured: the content of metrics.json."""
+"""The result of a search: which epoch it is of, and the content of metrics.json."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -25,6 +25,57 @@ from posenfs.model.network import PoseNetwork
 FLIP, DECODING = True, "quarter offset"
 
 
+class EarlyStopping:
+    """Scores of the epochs, by training step.
+
+    Args:
+        patience: Epochs without a better score before the search ends; None: it never ends early.
+        steps_per_epoch: Training steps in an epoch.
+        scores: The primary metric of each evaluation so far, by step.
+    """
+
+    def __init__(self, patience: int | None, steps_per_epoch: int, scores: dict[int, float]):
+        self.patience, self._steps_per_epoch = patience, steps_per_epoch
+        self.scores = scores
+
+    @property
+    def best_step(self) -> int | None:
+        """The step of the best score, the first of equal ones; None before the first evaluation."""
+        return max(self.scores, key=lambda step: self.scores[step], default=None)
+
+    @property
+    def chosen_step(self) -> int | None:
+        """The step whose network is the result; None: that of the last step."""
+        return None if self.patience is None else self.best_step
+
+    def ends_at(self, step: int) -> bool:
+        """Whether the search ends at a step."""
+        chosen = self.chosen_step
+        if self.patience is None or chosen is None:
+            return False
+        return step >= chosen + self.patience * self._steps_per_epoch
+
+    def choice(self, epochs: int, selected_on: str, is_reported: bool) -> dict:
+        """Return how the best epoch was chosen, for metrics.json; {} without early stopping.
+
+        Args:
+            epochs: The number of epochs done.
+            selected_on: The name of the split whose scores these are.
+            is_reported: Whether the result is reported on the same split.
+        """
+        step = self.chosen_step
+        if step is None:
+            return {}
+        chosen = {
+            "epoch": step // self._steps_per_epoch,
+            "epochs": epochs,
+            "score": self.scores[step],
+            "selected_on": selected_on,
+            "selected_on_reported": is_reported,
+        }
+        return {"chosen": chosen}
+
+
 def result(
     metrics: Mapping[str, float | None],
     errors: Callable[[str], np.ndarray],
@@ -35,7 +86,7 @@ def result(
     flip: bool = FLIP,
     decoding: str = DECODING,
 ) -> dict:
-    """Collect metrics with their intervals, the metrics of the mean pose, how all were measured, and the cost.
+    """Collect metrics and intervals, the mean pose's metrics, how all were measured, and the cost.
 
     Args:
         metrics: Of the model on the people evaluated, by name, in percent.

@@ -50,8 +50,8 @@ def list_runs() -> list["RunDir"]:
 class RunDir:
     """A run directory, to read from: what a search was asked, what it does and what it found.
 
-    Files are read when a method is called. A running search replaces whole files by renames, so that
-    no reader meets a half-written one.
+    Files are read when a method is called. A running search replaces whole files by renames, so
+    that no reader meets a half-written one.
 
     Args:
         folder: The directory, which need not exist yet.
@@ -98,7 +98,7 @@ class RunDir:
         return migrate_provenance(self._read("provenance.json"))
 
     def history(self) -> list[dict]:
-        """Return a row per step (step, epoch, loss, lr) and per evaluation (step, epoch, metrics)."""
+        """Return one row per step (step, epoch, loss, lr) or evaluation (step, epoch, metrics)."""
         return migrate_history(read_lines(self.folder / "history.jsonl"))
 
     def timing(self) -> list[dict]:
@@ -127,7 +127,7 @@ class RunDir:
         return ranking(self.errors())
 
     def architectures(self) -> tuple[np.ndarray, dict[str, Architecture]]:
-        """Return the logged steps [n], and by fabric an Architecture with a leading dimension [n]."""
+        """Return the logged steps [n], and an Architecture with a leading [n] by fabric."""
         return self.architecture_log.read()
 
     def _read(self, name: str) -> dict:
@@ -193,8 +193,8 @@ class RunDir:
         ]
         if settings:
             raise RunError(
-                f"{self.folder} holds another experiment:{''.join(settings)}\nGive the new settings "
-                "another name, or continue with the run's own settings: posenfs resume "
+                f"{self.folder} holds another experiment:{''.join(settings)}\nGive the new "
+                "settings another name, or continue with the run's own settings: posenfs resume "
                 f"{self.argument}"
             )
 
@@ -243,8 +243,8 @@ class RunDir:
         if self.metrics() and not self.checkpoints.steps():
             raise RunError(
                 f"{self.folder} is finished, and its checkpoints are gone: it can be read "
-                "(posenfs.load_model, posenfs compare and report), not opened; search under another "
-                "name, or remove that folder"
+                "(posenfs.load_model, posenfs compare and report), not opened; search under "
+                "another name, or remove that folder"
             )
 
 

@@ -3,6 +3,7 @@
 import threading
 import weakref
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from posenfs.data.sample import Annotations
@@ -12,7 +13,7 @@ from posenfs.model.architecture import Architecture
 from posenfs.model.network import PoseNetwork
 from posenfs.search.branching import check_edits, open_branch
 from posenfs.search.checkpoints import RunError
-from posenfs.search.control import Command, Control
+from posenfs.search.control import Control
 from posenfs.search.distributed import ProcessGroup
 from posenfs.search.experiment import Experiment
 from posenfs.search.loop import run_until
@@ -27,20 +28,16 @@ from posenfs.search.strategies import STRATEGIES
 class Search:
     """A search in a run directory.
 
-    On the directory of the same experiment it continues from the last checkpoint. In a notebook,
-    a new Search takes the directory over from an older object of the same process.
+    On the directory of the same experiment it continues from the last checkpoint, and takes over
+    from an older Search of the same process, as when the cell of a notebook runs again.
 
-    A search that is not finished holds the lock of its directory. A finished one only reads, in any
-    number of processes; `rewind` takes the lock again.
-
-    The order of samples and the augmentation depend on (seed, epoch, index) alone: on a CPU, with the
-    same versions and number of threads, a resumed search repeats an uninterrupted one bit for bit,
-    for any number of workers.
+    It holds the lock of its directory until it is finished; `rewind` takes the lock again.
+    On a CPU, with the same versions and number of threads, a resumed search repeats an
+    uninterrupted one bit for bit, for any number of workers.
 
     Args:
-        experiment: An experiment, whose folder is reports/runs/<name>, or a run to continue (its
-            folder or its name).
-        folder: Another run directory.
+        experiment: An experiment, or a run to continue (its folder or its name).
+        folder: The run directory; None: reports/runs/<name>, or that of the run.
         device: auto, cpu, cuda or cuda:N.
         workers: Number of processes that decode images, where crops are plain.
         progress: Whether to show progress bars and notes.
@@ -55,8 +52,7 @@ class Search:
     Raises:
         ValueError: The experiment cannot be built.
         DataError: Its data are missing or invalid.
-        RunError: The directory holds another experiment, or another process searches there. Nothing
-            is written in any of these cases.
+        RunError: The directory holds another experiment, or another process searches there.
     """
 
     def __init__(
@@ -82,23 +78,27 @@ class Search:
         self.run = RunDir(folder or runs_home() / experiment.name)
         self._writer = RunWriter(self.run, enabled=self.group.is_main)
         self._writer.owner_close = weakref.WeakMethod(self.close)
-        # Held by the thread that steps, rewinds, saves or closes.
-        self._thread_lock = threading.RLock()
+        self.thread_lock = threading.RLock()  # of what steps, rewinds, saves or closes
         self._closed = False
-        options = OpeningOptions(workers, self.progress, strict, cache_gb)
-        self._options = {"workers": workers, "progress": progress, "cache_gb": cache_gb}
+        self._options = OpeningOptions(workers, self.progress, strict, cache_gb)
         try:
             # Rank 0 draws data, caches crops and creates the directory; the others find them.
             with self.group.main_first():
-                self.trainer = prepare(experiment, self._writer, self.group, self.device, options)
-            self._resume()
+                self.trainer = prepare(
+                    experiment, self._writer, self.group, self.device, self._options
+                )
+            self.control = Control(self.run.folder, self.group)
+            restore_environment(self.run.provenance(), self.device, self.group)
+            self.recorded = RecordedTrainer(self.trainer, self._writer, self.control, self.progress)
+            if not (self.finished and self.run.is_finished()):
+                self._take_lock()
+            self.recorded.begin()
         except KeyboardInterrupt as interrupt:
             self.close()
-            message = (
-                f"interrupted while {self.run.folder} was prepared, before any training step; the "
-                "same command, or cell, continues"
-            )
-            raise type(interrupt)(*(interrupt.args or [message])) from None
+            message = f"interrupted while {self.run.folder} was prepared, before any training step"
+            raise type(interrupt)(
+                *(interrupt.args or [f"{message}; the same command, or cell, continues"])
+            ) from None
         except BaseException:
             self.close()
             raise
@@ -112,27 +112,6 @@ class Search:
             f"{metric_title(self.primary_metric)} {'-' if score is None else f'{score:.1f}'},\n"
             f"       in {self.run.folder})"
         )
-
-    # -- opening -------------------------------------------------------------------------------
-
-    def _resume(self) -> None:
-        """Restore the last checkpoint; of a finished run also its result."""
-        self.control = Control(self.run.folder, self.group)
-        restore_environment(self.run.provenance(), self.device, self.group)
-        self._recorded = RecordedTrainer(self.trainer, self._writer, self.control, self.progress)
-        if not (self.finished and self.run.is_finished()):
-            self._take_lock()
-        if not self.finished:
-            self._recorded.write_status("ready")
-        elif self.run.is_complete():
-            self._recorded.metrics = self.run.metrics()["metrics"]
-            self._recorded.load_chosen()
-            self._recorded.write_status("finished")
-            self._writer.close()
-        else:
-            self._recorded.write_result()
-
-    # -- state ---------------------------------------------------------------------------------
 
     @property
     def model(self) -> PoseNetwork:
@@ -167,55 +146,43 @@ class Search:
     @property
     def steps(self) -> int:
         """Number of training steps of the whole search."""
-        return self._recorded.steps
+        return self.recorded.steps
 
     @property
     def finished(self) -> bool:
         """Whether the search has taken all steps, or stopped early."""
-        return self._recorded.finished
+        return self.recorded.finished
 
     @property
     def metrics(self) -> dict[str, float | None]:
         """The metrics of the last evaluation, in percent."""
-        return self._recorded.metrics
+        return self.recorded.metrics
 
     @property
     def primary_metric(self) -> str:
         """The name of the metric that stands for the result."""
-        return self._recorded.primary_metric
-
-    # -- stepping ------------------------------------------------------------------------------
+        return self.recorded.primary_metric
 
     def step(self) -> None:
-        """Take one training step, at an epoch's end with evaluation and checkpoint.
-
-        A finished search stays as it is.
-        """
-        with self._thread_lock:
-            self._check_usable()
+        """Take one training step, unless finished; at an epoch's end evaluate and save."""
+        with self.thread_lock:
+            self.check_usable()
             if not self.finished:
-                self._recorded.take_step()
+                self.recorded.take_step()
 
     def epoch(self) -> dict[str, float | None]:
-        """Run to the end of the current epoch, with a progress bar.
-
-        Returns:
-            The metrics of its evaluation, in percent.
-        """
-        with self._thread_lock:
-            self._check_usable()
+        """Run to the end of the current epoch; returns its metrics, in percent."""
+        with self.thread_lock:
+            self.check_usable()  # may restore an earlier step
             end = (self.epoch_number + 1) * self.steps_per_epoch
-        return self._run_until(end)
+        run_until(self, min(end, self.steps))
+        return self.metrics
 
     def finish(self, wait_for_command: bool = False) -> dict[str, float | None]:
-        """Run to the end, with a progress bar.
+        """Run to the end; returns the metrics of the network that the search found, in percent.
 
         Args:
-            wait_for_command: Whether to wait for a command (`posenfs control`) before the first
-                step.
-
-        Returns:
-            The metrics of the network that the search found, in percent.
+            wait_for_command: Whether to wait for a command before the first step.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, or a command, stopped the search after a step; a checkpoint
@@ -225,13 +192,14 @@ class Search:
         """
         if wait_for_command:
             self.control.await_command()
-        return self._run_until(self.steps)
+        run_until(self, self.steps)
+        return self.metrics
 
     def checkpoint(self) -> None:
         """Save the full state, from which the search continues exactly."""
-        with self._thread_lock:
-            self._check_usable()
-            self._recorded.save()
+        with self.thread_lock:
+            self.check_usable()
+            self.recorded.save()
 
     def rewind(self, step: int) -> None:
         """Restore the state after a training step; step 0 is the beginning.
@@ -246,21 +214,13 @@ class Search:
             ValueError: The step is not done yet.
             RunError: The search runs in several processes.
         """
-        with self._thread_lock:
-            self._check_usable()
-            self._check_single_process("rewound")
-            self._check_done(step)
+        with self.thread_lock:
+            self.check_usable()
+            reason = f"it can go back to one from 0 to that, not {step}"
+            self._check_step(step, "rewound", reason)
             self._take_lock()
-            self._check_done(step)  # another process may have rewound it meanwhile
-            self._recorded.save()
-            archive = self._writer.archive_after(step)
-            self._recorded.restore()
-            self._recorded.replay(step)
-            self._recorded.save()
-            if self.finished:  # nothing came later: the result stays as it is
-                self._recorded.write_result()
-            else:
-                self._recorded.write_status("rewound")
+            self._check_step(step, "rewound", reason)  # another process may have rewound it
+            archive = self.recorded.rewind(step)
         if self.progress:
             note(f"back at step {step}; later records are in {archive}")
 
@@ -278,16 +238,13 @@ class Search:
             ValueError: The step is not done yet, or a fabric is unknown.
             RunError: The name is taken, or the search runs in several processes.
         """
-        with self._thread_lock:
-            self._check_usable()
-            self._check_single_process("branched")
-            if not 0 <= step <= self.step_number:
-                raise ValueError(
-                    f"this search is at step {self.step_number}: it has no step {step} to branch from"
-                )
+        with self.thread_lock:
+            self.check_usable()
+            self._check_step(step, "branched", f"it has no step {step} to branch from")
             check_edits(self.model.architectures(), edits or {})
-            self._recorded.save()
-        return Search.branch_of(self.run, step, name, edits, str(self.device), **self._options)
+            self.recorded.save()
+        options = asdict(self._options)
+        return Search.branch_of(self.run, step, name, edits, str(self.device), **options)
 
     @staticmethod
     def branch_of(
@@ -298,19 +255,9 @@ class Search:
         device: str = "auto",
         **options: float,
     ) -> "Search":
-        """Branch a run that need not be open.
+        """Branch a run that need not be open, at a step not after its last checkpoint.
 
-        Args:
-            run: The run.
-            step: A step not after its last checkpoint.
-            name: The name of the new run.
-            edits: New alpha and beta at that step, by fabric.
-            device: auto, cpu, cuda or cuda:N.
-            **options: Other arguments of Search.
-
-        Raises:
-            ValueError: The step is after the last checkpoint, or a fabric is unknown.
-            RunError: The name is taken.
+        The other arguments are those of `branch` and of Search; the errors are those of `branch`.
         """
 
         def open_search(forked: RunDir) -> Search:
@@ -318,79 +265,34 @@ class Search:
 
         return open_branch(run, step, name, edits or {}, open_search)
 
-    def begin_branch(self, step: int, edits: Mapping[str, Architecture]) -> None:
-        """Take steps up to `step`, replace alpha and beta of some fabrics, and save."""
-        self._recorded.begin_branch(step, edits)
-
     def close(self) -> None:
-        """Release the run directory, after the current step of another thread.
-
-        The object can no longer be stepped, and writes nothing more.
-        """
-        with self._thread_lock:
+        """Release the run directory, after the current step; the search can do nothing more."""
+        with self.thread_lock:
             self._closed = True
             self._writer.close()
 
-    # -- inside --------------------------------------------------------------------------------
-
-    def _run_until(self, step: int) -> dict[str, float | None]:
-        with self._thread_lock:
-            self._check_usable()
-            self._recorded.recorder.restart_clock()
-        last_step = min(step, self.steps)
-        run_until(
-            self._recorded, last_step, self.step, self._execute, self._report, self._interrupted
-        )
-        return self.metrics
-
-    def _execute(self, command: Command) -> None:
-        """Execute a checkpoint or rewind command."""
-        if command.name == "checkpoint":
-            self.checkpoint()
-        else:
-            self.rewind(command.steps)
-
-    def _report(self, state: str, error: str) -> None:
-        """Write the state and the error of the last command in one status."""
-        with self._thread_lock:
-            self._check_open()
-            self._recorded.write_rows()
-            self._recorded.write_status(state, **({"error": error} if error else {}))
-
-    def _interrupted(self) -> None:
-        """Save a checkpoint of a stopped search."""
-        with self._thread_lock:
-            self._recorded.save()
-            self._recorded.write_status("interrupted")
-
-    def _check_usable(self) -> None:
-        """Raise RunError if the search is closed; restore the last checkpoint after an aborted step."""
-        self._check_open()
-        if self._recorded.step_is_broken:
-            self._recorded.restore()
-
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise RunError if the search is closed."""
         if self._closed:
             raise RunError(
                 f"this search has released {self.run.folder}; make a new one on it: Search(...)"
             )
 
+    def check_usable(self) -> None:
+        """Check that the search is open; after an aborted step restore the last checkpoint."""
+        self.check_open()
+        if self.recorded.step_is_broken:
+            self.recorded.restore()
+
+    def _check_step(self, step: int, action: str, reason: str) -> None:
+        if self.group.world_size > 1:
+            processes = f"a search in {self.group.world_size} processes"
+            raise RunError(f"{processes} is not {action}; stop it, and open its run in one")
+        if not 0 <= step <= self.step_number:
+            raise ValueError(f"this search is at step {self.step_number}: {reason}")
+
     def _take_lock(self) -> None:
         """Take the lock, and read the run again, which other processes may have changed."""
         if not self._writer.is_open:
             self._writer.open()
-            self._recorded.restore()
-
-    def _check_done(self, step: int) -> None:
-        if not 0 <= step <= self.step_number:
-            raise ValueError(
-                f"this search is at step {self.step_number}: it can go back to one from 0 to that, "
-                f"not {step}"
-            )
-
-    def _check_single_process(self, action: str) -> None:
-        if self.group.world_size > 1:
-            raise RunError(
-                f"a search in {self.group.world_size} processes is not {action}; stop it, and open "
-                "its run in one"
-            )
+            self.recorded.restore()

@@ -19,7 +19,8 @@ def say_interrupted(interrupt: KeyboardInterrupt) -> int:
     """Print on stderr why the program ends; of several ranks only rank 0 does.
 
     Returns:
-        The exit code, 128 plus the number of the signal as in a shell: 130 after Ctrl-C, 143 after SIGTERM.
+        The exit code, 128 plus the number of the signal as in a shell: 130 after Ctrl-C, 143 after
+        SIGTERM.
     """
     terminated = isinstance(interrupt, Terminated)
     if os.environ.get("RANK", "0") == "0":
@@ -30,7 +31,10 @@ def say_interrupted(interrupt: KeyboardInterrupt) -> int:
 
 @contextlib.contextmanager
 def handlers(by_signal: dict[signal.Signals, Handler]) -> Iterator[None]:
-    """Handle signals in the context; outside the main thread, where Python forbids it, nothing changes."""
+    """Handle signals in the context.
+
+    Outside the main thread, where Python forbids it, nothing changes.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

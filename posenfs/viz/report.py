@@ -1,6 +1,9 @@
 """Executed notebooks as HTML pages that need no internet."""
 
+import base64
 import html
+import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -8,6 +11,8 @@ from urllib.parse import quote
 import nbformat
 import plotly.graph_objects as go
 import plotly.io
+from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import math_to_image
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor, Preprocessor, TagRemovePreprocessor
 from plotly.offline import get_plotlyjs
@@ -19,9 +24,9 @@ from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
 from posenfs.study.notebooks import parse_parameters, read_notebook, run_notebook
 from posenfs.study.rows import TABLES
-from posenfs.viz.formulas import RenderFormulas
 from posenfs.viz.run_summary import summarise_run
 
+_FONT_SIZE = 13  # pt, of formulas
 _WITHOUT_LIVE = TagRemovePreprocessor(remove_cell_tags={"live"}, enabled=True)
 _PLOTLY = "application/vnd.plotly.v1+json"
 _FOLDED = {"parameters": "Parameters", "injected-parameters": "Parameters of this run"}
@@ -50,6 +55,35 @@ class RenderOutputs(Preprocessor):
                     figure, full_html=False, include_plotlyjs=False
                 )
         return cell, resources
+
+
+class RenderFormulas(Preprocessor):
+    """Replace the formulas of Markdown cells by SVG images, because a page loads no MathJax."""
+
+    def preprocess_cell(
+        self, cell: nbformat.NotebookNode, resources: dict, index: int
+    ) -> tuple[nbformat.NotebookNode, dict]:
+        """Replace the formulas of one cell."""
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\$\$(.+?)\$\$", _display, cell.source, flags=re.S)
+            cell.source = re.sub(r"\$([^$\n]+)\$", _inline, cell.source)
+        return cell, resources
+
+
+def _display(match: re.Match) -> str:
+    return f"<div style='text-align: center'>{_inline(match)}</div>"
+
+
+def _inline(match: re.Match) -> str:
+    """Return the image of one formula, shifted down to the baseline of the text."""
+    source = " ".join(match.group(1).split())
+    svg = io.BytesIO()
+    font = FontProperties(size=_FONT_SIZE)
+    depth = math_to_image(f"${source}$", svg, font, dpi=72, format="svg")
+    data = base64.b64encode(svg.getvalue()).decode()
+    style = f"display: inline; vertical-align: -{depth:.0f}px"
+    alternative = html.escape(source, quote=True)
+    return f"<img style='{style}' alt='{alternative}' src='data:image/svg+xml;base64,{data}'>"
 
 
 class FoldParameters(Preprocessor):

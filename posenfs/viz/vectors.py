@@ -62,7 +62,7 @@ def visibility_boxes(
     Boxes are quartiles, whiskers the 10th and 90th percentile; the mean is dashed.
 
     Args:
-        results: Scores and losses [N, K] of each network by name (see `scores_and_losses`), NaN where
+        results: Scores and losses [N, K] of each network (see `scores_and_losses`), NaN where
             there is none.
         visibility: The annotated visibility [N, K].
         title: Title of the figure.

@@ -38,8 +38,8 @@ class SearchController:
 
     Requests return at once and are executed one after the other: `doing` is the current request,
     `error` the last error. A Search runs in a thread of this kernel and takes its commands from a
-    queue in memory. The search of an experiment or a run is controlled through its run directory, in
-    the process where it runs; if none runs, a new process is started.
+    queue in memory. The search of an experiment or a run is controlled through its run directory,
+    in the process where it runs; if none runs, a new process is started.
 
     Args:
         search: A search, an experiment, or a run (its name or folder).

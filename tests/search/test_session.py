@@ -376,7 +376,7 @@ def test_what_another_thread_asks_during_a_step_waits_for_its_end(
     meanwhile, undisturbed, tiny, tmp_path
 ):
     running = search(tiny, tmp_path / "run")
-    step, go_back = running.trainer.train_step, running._recorded.restore
+    step, go_back = running.trainer.train_step, running.recorded.restore
     entered, go_on, inside, torn = threading.Event(), threading.Event(), [], []
 
     def long_step():
@@ -391,7 +391,7 @@ def test_what_another_thread_asks_during_a_step_waits_for_its_end(
         torn.extend(inside)
         go_back()
 
-    running.trainer.train_step, running._recorded.restore = long_step, watched
+    running.trainer.train_step, running.recorded.restore = long_step, watched
     stepping, asking = (
         threading.Thread(target=running.step),
         threading.Thread(target=meanwhile, args=(running,)),
@@ -746,7 +746,7 @@ def test_let_go_of_it_writes_nothing_more(tiny, tmp_path):
     for act in (going.step, going.checkpoint, lambda: going.rewind(0)):
         with pytest.raises(RunError, match="has released"):
             act()
-    going._recorded.save()
+    going.recorded.save()
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 

@@ -296,7 +296,7 @@ def test_which_checkpoints_stay(tiny, tmp_path):
         "checkpoints": replace(tiny.checkpoints, keep=2, every=1),
     }
     running = Search(replace(tiny, **settings), tmp_path, device="cpu", progress=False)
-    recorded = running._recorded
+    recorded = running.recorded
     recorded._evaluate_epoch = lambda: recorded.early_stopping.scores.update(
         {running.step_number: -abs(running.step_number - 8.0)}
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from posenfs.viz.formulas import RenderFormulas
+from posenfs.viz.report import RenderFormulas
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 

@@ -1,0 +1,52 @@
+"""Groups of options that commands share."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How a search runs and what it prints; only `devices` changes its numbers."""
+
+    # Device: auto, cpu, cuda or cuda:N.
+    device: str = "auto"
+    # Number of GPUs, or of processes on the CPU, that share every batch. Each normalises its
+    # own part, so that another number is another training. `torchrun -m posenfs.cli search …`
+    # does the same.
+    devices: int = 1
+    # Number of processes that decode images, where crops are plain.
+    workers: int = 0
+    # Refuse data with broken or missing images. Otherwise their annotations are named and left out.
+    strict: bool = False
+    # Disk space for cached crops, in GB, in data/cache or the folder that POSENFS_CACHE
+    # names. Before they take more, a user at a terminal is asked; elsewhere the search is
+    # refused.
+    cache_gb: float = 20.0
+    # Run in a process of its own, which outlives this one; `posenfs follow` and `posenfs
+    # control` attach to it.
+    detach: bool = False
+    # Show no progress bar.
+    quiet: bool = False
+    # Print the final metrics as JSON.
+    json: bool = False
+
+    def __post_init__(self):
+        if not self.cache_gb >= 0:
+            raise ValueError(f"--cache-gb must not be negative; got {self.cache_gb:g}")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """The data set to evaluate on.
+
+    With a name, the other options have the defaults of `posenfs search`. Without a name, they
+    replace fields of the data set that the model was trained on.
+    """
+
+    # The data set: synthetic, synthetic_coco, synthetic_lsp, mpii, mpii_release, coco, lsp or
+    # custom.
+    name: str | None = None
+    root: str | None = None  # The data set's folder; for custom data, the TOML file.
+    images: tuple[int, int] | None = None  # The numbers of drawn training and validation images.
+    difficulty: str | None = None  # The difficulty of drawn people: plain, default or hard.
+    seed: int | None = None  # The seed of drawn people.
+    detections: str | None = None  # A file of detected boxes to evaluate on, for COCO's format.
