@@ -74,13 +74,12 @@ class Search:
             raise ValueError(unknown_entry("strategy", experiment.search.strategy, STRATEGIES))
         self.device = find_device(device)
         self.group = ProcessGroup(self.device)
-        self.progress = progress and self.group.is_main
         self.run = RunDir(folder or runs_home() / experiment.name)
         self._writer = RunWriter(self.run, enabled=self.group.is_main)
         self._writer.owner_close = weakref.WeakMethod(self.close)
         self.thread_lock = threading.RLock()  # of what steps, rewinds, saves or closes
         self._closed = False
-        self._options = OpeningOptions(workers, self.progress, strict, cache_gb)
+        self._options = OpeningOptions(workers, progress and self.group.is_main, strict, cache_gb)
         try:
             # Rank 0 draws data, caches crops and creates the directory; the others find them.
             with self.group.main_first():
@@ -89,7 +88,9 @@ class Search:
                 )
             self.control = Control(self.run.folder, self.group)
             restore_environment(self.run.provenance(), self.device, self.group)
-            self.recorded = RecordedTrainer(self.trainer, self._writer, self.control, self.progress)
+            self.recorded = RecordedTrainer(
+                self.trainer, self._writer, self.control, self._options.progress
+            )
             if not (self.finished and self.run.is_finished()):
                 self._take_lock()
             self.recorded.begin()
@@ -221,7 +222,7 @@ class Search:
             self._take_lock()
             self._check_step(step, "rewound", reason)  # another process may have rewound it
             archive = self.recorded.rewind(step)
-        if self.progress:
+        if self.recorded.progress:
             note(f"back at step {step}; later records are in {archive}")
 
     def branch(

@@ -152,7 +152,7 @@ class SearchController:
                 options = DetachOptions(self.device, wait_for_command=True)
                 detach(self.experiment, self.run.folder, options, _TIMEOUT)
             else:
-                self.search.progress = False  # a thread's bar would appear below any cell
+                self.search.recorded.progress = False  # a thread's bar would appear below any cell
                 self._worker.thread = threading.Thread(
                     target=self._run_search, name=f"search {self.run.name}", daemon=True
                 )
