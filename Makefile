@@ -2,7 +2,7 @@
 # make test: the fast tests and the notebooks      make check: style, layers, paper facts      make test-all: the slow ones too, the browser's, every table, Ray
 # make smoke: every table of the paper, seconds a run
 # make coverage: which lines no fast test reaches      make floors: the fast tests on the oldest packages      make audit: known holes
-# make test-browser: the workbench in a real JupyterLab, by Chromium      make test-kernels: its widgets on several versions of ipykernel
+# make test-browser: the widgets in a real JupyterLab, by Chromium      make test-kernels: its widgets on several versions of ipykernel
 # make images: docs/images, taken there      make docs: the documentation as a site, build/site
 PYTHON ?= python3
 BIN := .venv/bin

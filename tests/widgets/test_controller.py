@@ -53,6 +53,8 @@ def test_step_pause_rewind_and_run_give_the_same_result(driver, undisturbed):  #
     until(lambda: run.status()["state"] == "finished" and not driver.under_way)
     assert driver.error == ""
     same_run(run.folder, undisturbed)
+    # Commands of the same kernel go through memory, those to another process through a file.
+    assert (run.folder / "control.json").exists() == (driver.search is None)
 
 
 @pytest.mark.parametrize("driver", sweep(WAYS, fast=WAYS[:1]), indirect=True)
@@ -135,7 +137,7 @@ def test_a_run_open_elsewhere_is_not_waited_for(tiny, tmp_path, monkeypatch):
     driver.wait()
     assert (
         "is open in a Python process" in driver.error
-        and "does not search: go on there" in driver.error
+        and "does not search: continue there" in driver.error
     )
     driver.branch(4, "side")
     driver.wait()
@@ -153,7 +155,7 @@ def test_new_search_takes_over_a_paused_run(tiny, tmp_path):
     second = search(first.search.experiment, tmp_path)
     status = second.run.status()
     until(lambda: not first.under_way, patience=20)
-    assert "has let go of" in first.error and second.run.status() == status
+    assert "has released" in first.error and second.run.status() == status
     names = [thread.name for thread in threading.enumerate()]
     assert f"search {first.run.name}" not in names
     second.step()
