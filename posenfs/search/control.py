@@ -21,6 +21,7 @@ from filelock import FileLock
 from posenfs.data.files import write_atomic
 from posenfs.search.checkpoints import RunError
 from posenfs.search.distributed import ProcessGroup
+from posenfs.search.migration import migrate_command
 from posenfs.search.signals import handlers
 
 COMMANDS = ("pause", "resume", "step", "checkpoint", "rewind", "stop")
@@ -108,8 +109,8 @@ class CommandFile:
             content = json.loads(self._path.read_text())
         except FileNotFoundError:
             return 0, None
-        name = {"snapshot": "checkpoint"}.get(content["command"], content["command"])
-        return content["number"], Command(name, content["steps"])
+        content = migrate_command(content)
+        return content["number"], Command(content["command"], content["steps"])
 
 
 class Control:

@@ -88,6 +88,12 @@ def migrate_provenance(provenance: Mapping) -> dict:
     return provenance
 
 
+def migrate_command(command: Mapping) -> dict:
+    """Return the content of control.json with today's names."""
+    names = {"snapshot": "checkpoint"}
+    return {**command, "command": names.get(command["command"], command["command"])}
+
+
 def checkpoints_folder(run: Path) -> Path:
     """Return the folder of a run's checkpoints, which may have its old name."""
     old = run / _OLD_CHECKPOINTS

@@ -120,7 +120,7 @@ def tiny_batch(seed: int, count: int = 3) -> TinyBatch:
 
 
 def exact_gradient(
-    model: PoseNFS, train: TinyBatch, held_out: TinyBatch, rate: float
+    model: PoseNFS, train: TinyBatch, validation: TinyBatch, rate: float
 ) -> tuple[Tensor, ...]:
     """Return d L_val(w - rate * dL_train(w, a) / dw, a) / da for the logits a.
 
@@ -128,8 +128,8 @@ def exact_gradient(
 
     Args:
         model: The network; it is not changed.
-        train: TinyBatch of the training loss.
-        held_out: TinyBatch of the architecture-validation loss.
+        train: Batch of the training loss.
+        validation: Batch of the architecture-validation loss.
         rate: Learning rate of w.
     """
     model = copy.deepcopy(model)
@@ -141,9 +141,9 @@ def exact_gradient(
     after = {}
     for (name, value), gradient in zip(w.items(), gradients, strict=True):
         after[name] = value if gradient is None else value - rate * gradient
-    maps = functional_call(model, {**parameters, **after}, (held_out.images,))
-    held_out_loss = heatmap_loss(maps, held_out.target, held_out.visibility)
-    return torch.autograd.grad(held_out_loss, list(model.architecture_parameters()))
+    maps = functional_call(model, {**parameters, **after}, (validation.images,))
+    validation_loss = heatmap_loss(maps, validation.target, validation.visibility)
+    return torch.autograd.grad(validation_loss, list(model.architecture_parameters()))
 
 
 def gradient_errors(
@@ -158,18 +158,18 @@ def gradient_errors(
     Returns:
         A row for each gradient; a column for the network with ReLU and with softplus.
     """
-    model, train, held_out = tiny_network(), tiny_batch(1), tiny_batch(2)
+    model, train, validation = tiny_network(), tiny_batch(1), tiny_batch(2)
     rows = []
     for activation in ("softplus", "ReLU"):
         with Smooth() if activation == "softplus" else contextlib.nullcontext():
-            exact = _flat(exact_gradient(model, train, held_out, rate))
+            exact = _flat(exact_gradient(model, train, validation, rate))
             gradients: dict[str, Gradient] = {"first order": validation_gradient}
             for radius in radii:
                 gradient = functools.partial(unrolled_gradient, radius=radius)
                 gradients[f"second order, radius {radius:g}"] = gradient
             for name, gradient in gradients.items():
                 context = tiny_context(model, rate)
-                architecture_gradient(gradient, context, train, held_out)
+                architecture_gradient(gradient, context, train, validation)
                 approximate = _flat([p.grad for p in context.logits if p.grad is not None])
                 error = float((approximate - exact).norm() / exact.norm())
                 rows.append({"activation": activation, "gradient": name, "relative error": error})
@@ -179,11 +179,11 @@ def gradient_errors(
 
 
 def movements() -> pd.DataFrame:
-    """Return what an architecture step changes, for each strategy with held-out people.
+    """Return what an architecture step changes, for each strategy with a validation split.
 
     The columns are the largest changes of alpha and beta, of w, and of the running statistics in an
-    architecture step; and the largest difference of w after two steps with other held-out examples,
-    while alpha and beta are fixed.
+    architecture step; and the largest difference of w after two steps with other validation
+    batches, while alpha and beta are fixed.
     """
     rows = {}
     for name, strategy in STRATEGIES.items():
@@ -199,7 +199,7 @@ def movements() -> pd.DataFrame:
             for title, keys in groups.items()
         }
         difference = _weights_after_steps(strategy, 2) - _weights_after_steps(strategy, 3)
-        rows[name] = row | {"w, others held out": float(difference.abs().max())}
+        rows[name] = row | {"w, other validation batches": float(difference.abs().max())}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("architecture step of")
 
 
@@ -238,13 +238,13 @@ def _architecture_step(strategy: Strategy) -> tuple[dict[str, Tensor], dict[str,
     return before, after
 
 
-def _weights_after_steps(strategy: Strategy, held_out_seed: int) -> Tensor:
+def _weights_after_steps(strategy: Strategy, validation_seed: int) -> Tensor:
     """Return w after two steps in which alpha and beta are fixed."""
     model = tiny_network()
     context = tiny_context(model, strategy=strategy)
     context.logit_optimizer.param_groups[0]["lr"] = 0.0
     for number in range(2):
-        strategy.step(context, tiny_batch(number), tiny_batch(held_out_seed), number)
+        strategy.step(context, tiny_batch(number), tiny_batch(validation_seed), number)
     return _flat(model.weight_parameters())
 
 

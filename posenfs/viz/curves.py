@@ -141,10 +141,10 @@ def score_curve(
         mode="lines+markers",
         marker={"size": 8},
     )
-    if any(row.get("judged") is not None for row in rows):
+    if any(row.get("early_stopping_score") is not None for row in rows):
         figure.add_scatter(
             x=steps,
-            y=[row.get("judged") for row in rows],
+            y=[row.get("early_stopping_score") for row in rows],
             name="early stopping",
             mode="lines",
             line={"color": "#000000", "width": 2, "dash": "dot"},

@@ -30,12 +30,12 @@ def scripted(monkeypatch):
     def evaluate(predictions, people):
         found, errors = measured(predictions, people)
         if "early stopping" in people.name:
-            found["pckh@0.5"] = SCORES[judged.pop(0)]
+            found["pckh@0.5"] = SCORES[remaining.pop(0)]
         return found, errors
 
-    measured, judged = recorded_trainer.evaluate, list(range(len(SCORES)))
+    measured, remaining = recorded_trainer.evaluate, list(range(len(SCORES)))
     monkeypatch.setattr(recorded_trainer, "evaluate", evaluate)
-    return judged
+    return remaining
 
 
 def test_the_best_epoch_is_what_it_found(patient, scripted, tmp_path):

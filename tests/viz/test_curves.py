@@ -30,7 +30,7 @@ def test_score_curve_has_every_column():
         "mean": [10, 20],
     }
     assert figure.layout.shapes[0].y0 == 7
-    early_stopping = score_curve([{**row, "judged": 3.0} for row in history]).data[-1]
+    early_stopping = score_curve([{**row, "early_stopping_score": 3.0} for row in history]).data[-1]
     assert early_stopping.name == "early stopping" and list(early_stopping.y) == [3, 3]
 
 
