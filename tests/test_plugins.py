@@ -13,7 +13,7 @@ OPERATION = """
 from torch import nn
 from posenfs import OPERATIONS, STRATEGIES
 from posenfs.model.operations import ScaledBatchNorm
-from posenfs.search.strategies import Synchronous
+from posenfs.search.strategies import Strategy, joint_update
 
 
 class Pointwise(nn.Module):
@@ -26,12 +26,8 @@ class Pointwise(nn.Module):
         return self.norm(self.pointwise(x), weight)
 
 
-class Mine(Synchronous):
-    pass
-
-
 OPERATIONS["pointwise"] = Pointwise
-STRATEGIES["mine"] = Mine
+STRATEGIES["mine"] = Strategy(joint_update)
 """
 ROOT = Path(__file__).parent.parent
 

@@ -157,11 +157,11 @@ def prune_saved(
 
 def _compared_images(saved: Saved, people: Annotations | None) -> dict[str, torch.Tensor]:
     """Return the images of a proof [8, 3, H, W]: random ones, and crops if there are people."""
-    height, width = saved.experiment.image_size
+    size = saved.experiment.image_size
     generator = torch.Generator().manual_seed(0)
-    images = {"random": torch.randn(_IMAGES, 3, height, width, generator=generator)}
+    images = {"random": torch.randn(_IMAGES, 3, *size, generator=generator)}
     if people is not None:
-        crops = crop_people(people.select(slice(_IMAGES)), (width, height))
+        crops = crop_people(people.select(slice(_IMAGES)), size)
         images["crops"] = normalise(crops.images)
     dtype = next(saved.model.parameters()).dtype
     return {name: batch.to(dtype) for name, batch in images.items()}

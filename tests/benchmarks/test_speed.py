@@ -134,8 +134,8 @@ def test_bad_input_is_refused(arguments, message, capsys):
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("file/a.json", "is a file where a folder is needed"),
-        ("folder", "folder: it is a folder where a file is needed"),
+        ("file/a.json", "file is a file; choose a folder (--output)"),
+        ("folder", "folder is a folder; give a file (--output)"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused(output, message, tmp_path):

@@ -17,6 +17,7 @@ from posenfs.model.backbones import BACKBONES
 from posenfs.model.backbones.torchvision_backbones import MobileNetV2
 from posenfs.search.build import MODELS, build_model
 from posenfs.search.run_dir import RunDir
+from posenfs.search.run_writer import dump_json
 from posenfs.search.saved_models import load_model, save_model
 from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES
@@ -75,8 +76,9 @@ def test_a_score_that_nobody_could_be_given(here, drawn, capsys, monkeypatch):
 def test_status_says_what_is_gone_and_what_failed(here, tiny, capsys):
     running = Search(replace(tiny, name="gone"), progress=False)
     status = running.run.status()
-    running.run.write_json(
-        "status.json", {**status, "state": "running", "heartbeat": status["heartbeat"] - 7200}
+    dump_json(
+        running.run.folder / "status.json",
+        {**status, "state": "running", "heartbeat": status["heartbeat"] - 7200},
     )
     main(["status", "gone"])
     assert "running" in capsys.readouterr().out  # the lock is held
@@ -85,8 +87,9 @@ def test_status_says_what_is_gone_and_what_failed(here, tiny, capsys):
     assert " gone  " in (out := capsys.readouterr().out) and "2 h ago" in out
     main(["status", "gone", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["state"] == "gone"
-    RunDir(running.run.folder).write_json(
-        "status.json", {**status, "state": "failed", "error": "the loss is nan"}
+    dump_json(
+        running.run.folder / "status.json",
+        {**status, "state": "failed", "error": "the loss is nan"},
     )
     main(["status", "gone"])
     assert "the loss is nan" in capsys.readouterr().out
@@ -101,7 +104,7 @@ def test_a_run_from_before_headlines_is_read_and_completed(here, tiny, capsys):
             for k, v in json.loads((running.run.folder / name).read_text()).items()
             if k != "primary_metric"
         }
-        RunDir(running.run.folder).write_json(name, old)
+        dump_json(running.run.folder / name, old)
     running.close()
     main(["status", "old"])
     assert f"PCKh@0.5 {score:.1f}" in capsys.readouterr().out
@@ -140,7 +143,7 @@ def test_no_runs_yet(here, capsys):
         ),
         (
             ["search", "--training.crops", "foo"],
-            "posenfs: unknown crops 'foo'; known: cached, half, plain (posenfs",
+            "posenfs: unknown training.crops 'foo'; known: cached, half, plain (posenfs",
         ),
         (["search", "--training.epochs", "many"], "Error parsing --training.epochs"),
         (["search", "--cache-gb", "-1"], "--cache-gb must not be negative; got -1"),
@@ -231,7 +234,7 @@ def test_another_experiment_in_the_folder(here, drawn, capsys):
     for more in ([], ["--detach"], ["--devices", "2"]):
         message = refused([*base, "--vector-dim", "4", "--training.lr", "0.1", *more], capsys)
         assert (
-            "a holds another experiment: --vector-dim: 8 in the run, 4 asked for --training.lr: 0.001 in the"
+            "a holds another experiment: --vector-dim: 8 in the run, 4 requested --training.lr: 0.001 in the"
             in message
         )
         assert message.endswith("posenfs resume a")
@@ -533,7 +536,7 @@ def test_drawn_people_are_called_so(here, capsys):
         "mpii valid": "drawn people (synthetic), valid",
     }
     said = refused(["search", *SMALL, *drawn, "--name", "b", "--training.batch-size", "40"], capsys)
-    assert "drawn people (synthetic), train has 8 people, fewer than one batch" in said
+    assert "drawn people (synthetic), train has 8 people: fewer than one batch" in said
     main(["data", "check", str(here / "data" / "synthetic" / "plain_8_4_seed0"), "--quiet"])
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("  ")]
     assert [line.split(": ")[0] for line in lines] == [

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from posenfs.cli.main import main
+from posenfs.cli.options import SearchOptions
 from posenfs.cli.search import _open_search
 from posenfs.data import cache_files
 from posenfs.data.augment import PAPER
@@ -140,18 +141,19 @@ def test_at_a_terminal_the_user_is_asked_before_the_budget_is_exceeded(
     answer, caches, tiny, cache_folder, tmp_path, monkeypatch
 ):
     tiny = replace(tiny, training=replace(tiny.training, crops="cached"))
+    options = SearchOptions(cache_gb=1e-6, quiet=True)
     with pytest.raises(CacheBudgetError):  # no terminal
-        _open_search(tiny, tmp_path / "run", 1e-6, progress=False)
+        _open_search(tiny, tmp_path / "run", options)
     for stream in (terminal := io.StringIO(answer + "\n"), sys.stderr):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys, "stdin", terminal)
     if answer in ("no", ""):
         with pytest.raises(KeyboardInterrupt, match="nothing was written"):
-            _open_search(tiny, tmp_path / "run", 1e-6, progress=False)
+            _open_search(tiny, tmp_path / "run", options)
         assert not (tmp_path / "run").exists()
     else:
-        search = _open_search(tiny, tmp_path / "run", 1e-6, progress=False)
-        assert search.config.crops == ("plain" if answer == "plain" else "cached")
+        search = _open_search(tiny, tmp_path / "run", options)
+        assert search.experiment.training.crops == ("plain" if answer == "plain" else "cached")
         search.close()
     assert len(list(cache_folder.glob("*/"))) == caches
 

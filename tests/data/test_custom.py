@@ -41,7 +41,7 @@ def test_custom_data_in_a_search_and_the_check(own, tiny, tmp_path, capsys):
     search = Search(experiment, tmp_path / "run", progress=False)
     search.finish()
     search.close()
-    assert search.primary_metric == "ap" and [part.name for part in search.parts] == [
+    assert search.primary_metric == "ap" and [part.name for part in search.model.parts] == [
         "hands",
         "feet",
     ]

@@ -54,7 +54,7 @@ def test_the_whole_way(name, root, tiny, tmp_path, monkeypatch):
     assert [dict(split.excluded) for split in people] == [found.left_out for found in checks]
     # of the large sets a dozen people will do
     monkeypatch.setattr(
-        "posenfs.search.experiment.open_data",
+        "posenfs.search.build.open_data",
         lambda *_: [split.select(slice(12)) for split in people],
     )
     settings = {"training": replace(tiny.training, batch_size=4, epochs=1)}

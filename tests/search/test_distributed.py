@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from posenfs.search.checkpoints import RunError
-from posenfs.search.detached import detach, follow, send
+from posenfs.search.detached import DetachOptions, detach, follow, send
 from posenfs.search.distributed import launch, local_device
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
@@ -124,11 +124,11 @@ def test_one_process_writes(shared, few):
 @pytest.mark.slow
 def test_stopped_and_gone_on_with_from_outside(shared, few, tmp_path):
     """By launch, in processes of their own: the first heeds commands for all, and the end is the same."""
-    run = detach(few, tmp_path / "run", device="cpu", devices=2)
+    run = detach(few, tmp_path / "run", DetachOptions("cpu", devices=2))
     send(run, "pause")
     status = send(run, "stop")
     assert follow(run, progress=False)["state"] == "interrupted"
-    detach(few, tmp_path / "run", device="cpu", devices=2)
+    detach(few, tmp_path / "run", DetachOptions("cpu", devices=2))
     assert follow(run, progress=False)["state"] == "finished", (
         run.folder / "search.log"
     ).read_text()
@@ -140,17 +140,15 @@ def test_stopped_and_gone_on_with_from_outside(shared, few, tmp_path):
 
 def test_one_that_ends_ends_all(few, tmp_path):
     """The first says what is wrong; the others do not bury it."""
-    with pytest.raises(
-        RunError, match=r"a batch of 4 cannot be shared by 3 processes evenly"
-    ) as said:
-        detach(few, tmp_path / "run", device="cpu", devices=3)
+    with pytest.raises(RunError, match=r"3 processes cannot share a batch of 4 evenly") as said:
+        detach(few, tmp_path / "run", DetachOptions("cpu", devices=3))
     assert "Traceback" not in str(said.value)
     assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_processes_are_at_least_one(few, tmp_path):
     for begin in (
-        lambda: detach(few, tmp_path / "run", devices=0),
+        lambda: detach(few, tmp_path / "run", DetachOptions(devices=0)),
         lambda: launch(0, "posenfs.cli", []),
     ):
         with pytest.raises(ValueError, match="at least 1 process; got 0"):

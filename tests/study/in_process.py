@@ -1,7 +1,7 @@
 """An executor for tests."""
 
 from posenfs.search.experiment import Experiment
-from posenfs.search.run_dir import RunDir
+from posenfs.search.run_writer import dump_json
 from posenfs.search.session import Search
 
 
@@ -16,8 +16,9 @@ class InProcessExecutor:
             poll()
             experiment = Experiment.from_json(job.experiment)
             if experiment.search.strategy in self.broken:
-                RunDir(job.folder).folder.mkdir(parents=True, exist_ok=True)
-                RunDir(job.folder).write_status(state="failed", error="broken on purpose")
+                job.folder.mkdir(parents=True, exist_ok=True)
+                status = {"state": "failed", "error": "broken on purpose"}
+                dump_json(job.folder / "status.json", status)
                 yield job.key, "broken on purpose"
                 continue
             search = Search(experiment, device="cpu", progress=False)

@@ -11,7 +11,7 @@ import pytest
 
 from posenfs.messages import plain_name
 from posenfs.search.checkpoints import RunError
-from posenfs.search.detached import detach, send
+from posenfs.search.detached import DetachOptions, detach, send
 from posenfs.search.run_dir import RunDir
 from posenfs.widgets.panel import SearchPanel
 from tests.widgets.searches import search
@@ -167,7 +167,8 @@ def test_finished_runs_to_the_end_without_a_kernel(panel, capsys):
 
 def test_finished_waits_for_the_process_that_runs_the_search(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run, results = detach(replace(tiny, name="apart"), None, "cpu", held=True), []
+    options = DetachOptions("cpu", wait_for_command=True)
+    run, results = detach(replace(tiny, name="apart"), None, options), []
     panel = SearchPanel(replace(tiny, name="apart"), "cpu")
     waiting = threading.Thread(target=lambda: results.append(asyncio.run(panel.finished())))
     waiting.start()

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from posenfs.search.architecture_log import ArchitectureLog
 from posenfs.search.run_dir import RunDir
 from posenfs.widgets import run_reader as module
 from posenfs.widgets.run_reader import RunReader
@@ -48,7 +49,7 @@ def test_file_that_disappears_while_it_is_read(followed, tmp_path, monkeypatch):
     running, reader = followed
     for _ in range(2):
         running.step()
-    load, listed = np.load, RunDir.architecture_files
+    load, listed = np.load, ArchitectureLog.files
 
     def load_after_rename(path):
         running.checkpoint()  # renames since.npz to a chunk
@@ -57,7 +58,7 @@ def test_file_that_disappears_while_it_is_read(followed, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(np, "load", load_after_rename)
         missing = tmp_path / "architecture" / "gone.npz"
-        patched.setattr(RunDir, "architecture_files", lambda run: [*listed(run), missing])
+        patched.setattr(ArchitectureLog, "files", lambda log: [*listed(log), missing])
         assert "architectures" in reader.update()
     assert "architectures" in reader.update()
     assert_agrees_with_disk(reader)
