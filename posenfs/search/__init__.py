@@ -1,1 +1,1 @@
-"""The search itself: experiment, strategies, run folder, engine."""
+"""Experiments, strategies, training, run directories, checkpoints and the search itself."""

@@ -174,8 +174,8 @@ def test_a_branch_is_whole_or_nothing(tiny, tmp_path, monkeypatch):
             except KeyboardInterrupt:
                 assert not twig.exists()
     assert sorted(str(path.relative_to(twig)) for path in twig.rglob("*.*")) == [
-        "architecture/00000004.npz", "config.json", "history.jsonl", "provenance.json", "checkpoints/00000004/state.pt",
-        "timing.jsonl",
+        "architecture/00000004.npz", "checkpoints/00000004/state.pt", "config.json", "history.jsonl",
+        "provenance.json", "timing.jsonl",
     ]  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {"trunk", "twig"}
 
