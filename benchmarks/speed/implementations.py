@@ -22,14 +22,14 @@ from posenfs.model.folded import fold
 from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.model.reference import ReferenceNFS
 from posenfs.model.vectors import heatmap_loss
-from posenfs.search.batches import BatchSource
+from posenfs.search.batches import BatchSource, LoadingOptions
 from posenfs.search.build import build_model
 from posenfs.search.context import SearchContext
 from posenfs.search.distributed import ProcessGroup
 from posenfs.search.experiment import Experiment
 from posenfs.search.forward import Forward
 from posenfs.search.session import Search
-from posenfs.search.strategies import STRATEGIES, with_defaults
+from posenfs.search.strategies import STRATEGIES
 
 
 @dataclass(frozen=True)
@@ -192,9 +192,8 @@ def _fast_data(work: Work, device: torch.device, folder: Path) -> PreparedWork:
     """Read cached crops, as a search does."""
     experiment = _synthetic(work, folder, "fast")
     train, valid = open_data(experiment.data, progress=False)
-    search = with_defaults(experiment.search, STRATEGIES["synchronous"])
-    group = ProcessGroup(device)
-    batches = BatchSource(experiment, search, train, valid, group, device, progress=False)
+    options = LoadingOptions(progress=False)
+    batches = BatchSource(experiment, train, valid, ProcessGroup(device), device, options)
     return PreparedWork(batches.next, device)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,13 +11,30 @@ from posenfs.data.cache import CROPS, CacheRequest, CropCache
 from posenfs.data.cache_files import build_caches
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import Annotations, Batch
-from posenfs.search.configuration import SearchConfig
 from posenfs.search.distributed import ProcessGroup
 from posenfs.search.experiment import Experiment
+from posenfs.search.strategies import STRATEGIES, with_defaults
 
 # Added to the seed of the architecture-validation split, so that its augmentation differs from that
 # of the training split for every seed.
 _VALIDATION_SEED = 2**32
+
+
+@dataclass(frozen=True)
+class LoadingOptions:
+    """How a search reads its data; nothing here changes its numbers.
+
+    Attributes:
+        workers: Number of processes that decode images.
+        progress: Whether to show progress bars and notes.
+        strict: Whether a broken image is an error.
+        cache_gb: Disk space for cached crops, in GB.
+    """
+
+    workers: int = 0
+    progress: bool = True
+    strict: bool = False
+    cache_gb: float = 20.0
 
 
 class BatchSource:
@@ -28,14 +45,11 @@ class BatchSource:
 
     Args:
         experiment: The experiment.
-        search: Its search configuration with the strategy's defaults.
-        annotations: The training images.
+        train: The annotations of all training images.
         valid: The validation split.
         group: The processes that share every batch.
         device: Device of the batches.
-        workers: Number of processes that decode images.
-        cache_gb: Disk space for cached crops, in GB.
-        progress: Whether to show progress bars.
+        options: How the data are read.
 
     Attributes:
         train: The training split.
@@ -50,20 +64,17 @@ class BatchSource:
     def __init__(
         self,
         experiment: Experiment,
-        search: SearchConfig,
-        annotations: Annotations,
+        train: Annotations,
         valid: Annotations,
         group: ProcessGroup,
         device: torch.device,
-        workers: int = 0,
-        cache_gb: float = 20.0,
-        progress: bool = True,
-        reads_validation: bool = False,
+        options: LoadingOptions = LoadingOptions(),
     ):
-        self.experiment, self.group, self.device, self.workers = experiment, group, device, workers
-        self.annotations, self.valid = annotations, valid
-        self.cache_gb, self.progress = cache_gb, progress
-        self._reads_validation = reads_validation
+        self.experiment, self.group, self.device, self.options = experiment, group, device, options
+        self.annotations, self.valid = train, valid
+        strategy = STRATEGIES[experiment.search.strategy]
+        search = with_defaults(experiment.search, strategy)
+        self._reads_validation = strategy.validation_split > 0
         self._divide(search.validation_split or 0.0, experiment.training.early_stopping_split)
         self._check_sizes()
         self.steps_per_epoch = len(self.train) // experiment.training.batch_size
@@ -141,7 +152,7 @@ class BatchSource:
             ]
             if self.early_stopping is not self.valid:
                 requests.append(CacheRequest(self.early_stopping, size))
-            cache, *others = build_caches(requests, self.cache_gb, self.progress)
+            cache, *others = build_caches(requests, self.options.cache_gb, self.options.progress)
             self.caches = {"valid": others[0], "early_stopping": others[-1]}
             cache.preload(self.device)
 
@@ -149,7 +160,9 @@ class BatchSource:
             split_cache = None if cache is None else cache.select(self._masks[name].nonzero()[0])
             crops = Crops(split, size, augmentation, seed)
             rows = self.group.rows(training.batch_size)
-            return Loader(crops, training.batch_size, self.workers, split_cache, self.device, rows)
+            return Loader(
+                crops, training.batch_size, self.options.workers, split_cache, self.device, rows
+            )
 
         train = loader(self.train, "train", training.seed)
         validation = None

@@ -1,12 +1,11 @@
 """Opening of a search: checks, network, data and lock."""
 
-from dataclasses import dataclass
-
 import torch
 
 from posenfs.data.datasets.custom import mirror_warning
 from posenfs.messages import note
 from posenfs.model.memory import keep_freed_memory
+from posenfs.search.batches import LoadingOptions
 from posenfs.search.build import build
 from posenfs.search.distributed import ProcessGroup
 from posenfs.search.experiment import Experiment
@@ -15,29 +14,12 @@ from posenfs.search.run_writer import RunWriter
 from posenfs.search.trainer import Trainer, check_searchable
 
 
-@dataclass(frozen=True)
-class OpeningOptions:
-    """How a search is opened; nothing here changes its numbers.
-
-    Attributes:
-        workers: Number of processes that decode images.
-        progress: Whether to show progress bars and notes.
-        strict: Whether a broken image is an error.
-        cache_gb: Disk space for cached crops, in GB.
-    """
-
-    workers: int = 0
-    progress: bool = True
-    strict: bool = False
-    cache_gb: float = 20.0
-
-
 def prepare(
     experiment: Experiment,
     writer: RunWriter,
     group: ProcessGroup,
     device: torch.device,
-    options: OpeningOptions,
+    options: LoadingOptions,
 ) -> Trainer:
     """Check the run directory, build network and data, create the directory and take its lock.
 
@@ -48,7 +30,7 @@ def prepare(
         writer: The writer of the run directory.
         group: The processes of the search.
         device: The device to train on.
-        options: The options.
+        options: How the data are read.
 
     Raises:
         ValueError: The experiment cannot be built.
@@ -63,9 +45,7 @@ def prepare(
         run.check_unlocked()
     built = build(experiment, options.progress, options.strict)
     check_searchable(experiment, built)
-    trainer = Trainer(
-        experiment, built, group, device, options.workers, options.cache_gb, options.progress
-    )
+    trainer = Trainer(experiment, built, group, device, options)
     if device.type == "cpu":
         keep_freed_memory()
     if not is_finished:

@@ -11,13 +11,14 @@ from posenfs.evaluation.metrics import metric_title
 from posenfs.messages import note, unknown_entry
 from posenfs.model.architecture import Architecture
 from posenfs.model.network import PoseNetwork
+from posenfs.search.batches import LoadingOptions
 from posenfs.search.branching import check_edits, open_branch
 from posenfs.search.checkpoints import RunError
 from posenfs.search.control import Control
 from posenfs.search.distributed import ProcessGroup
 from posenfs.search.experiment import Experiment
 from posenfs.search.loop import run_until
-from posenfs.search.opening import OpeningOptions, prepare
+from posenfs.search.opening import prepare
 from posenfs.search.provenance import find_device, restore_environment
 from posenfs.search.recorded_trainer import RecordedTrainer
 from posenfs.search.run_dir import RunDir, find_run, runs_home
@@ -79,7 +80,7 @@ class Search:
         self._writer.owner_close = weakref.WeakMethod(self.close)
         self.thread_lock = threading.RLock()  # of what steps, rewinds, saves or closes
         self._closed = False
-        self._options = OpeningOptions(workers, progress and self.group.is_main, strict, cache_gb)
+        self._options = LoadingOptions(workers, progress and self.group.is_main, strict, cache_gb)
         try:
             # Rank 0 draws data, caches crops and creates the directory; the others find them.
             with self.group.main_first():

@@ -10,7 +10,7 @@ from posenfs.data.sample import Annotations, Batch, normalise
 from posenfs.evaluation.prediction import Predictions, concatenate, predict
 from posenfs.model.network import PoseNFS
 from posenfs.model.vectors import heatmap_loss
-from posenfs.search.batches import BatchSource
+from posenfs.search.batches import BatchSource, LoadingOptions
 from posenfs.search.build import Built, build_model
 from posenfs.search.context import SearchContext
 from posenfs.search.distributed import ProcessGroup
@@ -28,9 +28,7 @@ class Trainer:
         built: Its network and data.
         group: The processes that share every batch.
         device: The device to train on.
-        workers: Number of processes that decode images.
-        cache_gb: Disk space for cached crops, in GB.
-        progress: Whether to show progress bars.
+        options: How the data are read.
 
     Attributes:
         model: The network, on the device.
@@ -48,26 +46,13 @@ class Trainer:
         built: Built,
         group: ProcessGroup,
         device: torch.device,
-        workers: int = 0,
-        cache_gb: float = 20.0,
-        progress: bool = True,
+        options: LoadingOptions = LoadingOptions(),
     ):
-        self.experiment, self.group, self.device, self.workers = experiment, group, device, workers
+        self.experiment, self.group, self.device, self.options = experiment, group, device, options
         self.strategy = STRATEGIES[experiment.search.strategy]
         self.search_config = with_defaults(experiment.search, self.strategy)
         self.parts = built.parts
-        self.batches = BatchSource(
-            experiment,
-            self.search_config,
-            built.train,
-            built.valid,
-            group,
-            device,
-            workers,
-            cache_gb,
-            progress,
-            reads_validation=self.strategy.validation_split > 0,
-        )
+        self.batches = BatchSource(experiment, built.train, built.valid, group, device, options)
         self.model = built.model.to(device, memory_format=torch.channels_last)
         if experiment.runtime.recompute:
             if not isinstance(self.model, PoseNFS):
@@ -132,7 +117,7 @@ class Trainer:
                 annotations.select(rows),
                 self.experiment.image_size,
                 flip=FLIP,
-                workers=self.workers,
+                workers=self.options.workers,
                 decoding=DECODING,
                 cache=None if cache is None else cache.select(rows),
             )

@@ -119,8 +119,7 @@ def test_the_validation_split_is_by_image(drawn, tiny):
         training = replace(tiny.training, batch_size=batch_size)
         search = replace(tiny.search, strategy=strategy, validation_split=validation_split)
         experiment = replace(tiny, training=training, search=search)
-        complete = with_defaults(search, STRATEGIES[strategy])
-        return BatchSource(experiment, complete, annotations, annotations, group, device)
+        return BatchSource(experiment, annotations, annotations, group, device)
 
     source = source_of("first_order", batch_size=2)
     ours, theirs = (set(np.unique(split.image_index)) for split in source.training_splits)
