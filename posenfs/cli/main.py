@@ -54,9 +54,9 @@ _COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
     "doctor": doctor.doctor,
 }
 _GROUP_HELP = {
-    "data": "Draw people, or check a folder.",
-    "evaluate": "Score anyone's predictions.",
-    "submit": "Predict a benchmark's test people and write the file it takes.",
+    "data": "Draw, check and cache data sets.",
+    "evaluate": "Score predictions of any method.",
+    "submit": "Predict a benchmark's test split and write its submission file.",
 }
 
 
@@ -158,8 +158,8 @@ def _app(searching: bool) -> SubcommandApp:
 def _search(arguments: Sequence[str]) -> None:
     """Parse the options of a search, then run it.
 
-    An invalid value raises ValueError in Experiment. tyro would print it with its own name of the
-    place: the error is raised again, for a message of the usual form.
+    An invalid value raises ValueError in Experiment. tyro would print it in its own form: the error
+    is raised again, for a message of the usual form.
     """
     app, output = _app(True), io.StringIO()
     try:

@@ -29,19 +29,20 @@ class BatchSource:
     Args:
         experiment: The experiment.
         search: Its search configuration with the strategy's defaults.
-        annotations: The training images.
+        annotations: The training annotations, before they are divided.
         valid: The validation split.
         group: The processes that share every batch.
         device: Device of the batches.
         workers: Number of processes that decode images.
         cache_gb: Disk space for cached crops, in GB.
         progress: Whether to show progress bars.
+        reads_validation: Whether the strategy uses the architecture-validation split.
 
     Attributes:
         train: The training split.
         architecture_validation: The architecture-validation split, or None.
         early_stopping: The early-stopping split; the validation split where there is none.
-        wait_seconds: Time spent waiting for batches so far.
+        wait_seconds: Time spent waiting for batches so far, s.
 
     Raises:
         ValueError: A split is smaller than one batch, or the processes cannot share it evenly.

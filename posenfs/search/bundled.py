@@ -22,7 +22,7 @@ def bundle(run: RunDir, target: Path = BUNDLED_MODEL, pretraining: str = "") -> 
     """Write config.json, model.safetensors (float16) and CARD.md of a finished run.
 
     Args:
-        run: The run. All numbers of the card are its own.
+        run: The run, the source of all numbers on the card.
         target: The folder to write.
         pretraining: A description of how the initial weights were trained, for the card.
 

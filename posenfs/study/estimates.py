@@ -1,4 +1,4 @@
-"""Plan of an ablation: runs, hours, memory, and the differences that the seeds can show."""
+"""Plan of an ablation: runs, hours, memory, and the differences that the seeds can detect."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -135,7 +135,7 @@ def plan_text(
     deviation: tuple[float, str],
     load: Load | None = None,
 ) -> str:
-    """Format a plan: a line for each network, the sum, and the differences that seeds can show.
+    """Format a plan: a line for each network, the sum, and the differences that seeds can detect.
 
     Args:
         runs: All runs of the ablation.
@@ -216,11 +216,11 @@ def _power_lines(seeds: int, deviation: float, source: str) -> Iterable[str]:
     if seeds > 1:
         least = least_difference(deviation, seeds)
         yield (
-            f"{seeds} seeds a row would tell a difference of {least:.1f} points (power 80 %, "
+            f"{seeds} seeds per row detect a difference of {least:.1f} points (power 80 %, "
             "level 5 %, one comparison by Student's test; Welch's has 70 % at 3 seeds)"
         )
     needed = {points: seeds_needed(points, deviation) for points in _DIFFERENCES}
     counts = ", ".join(
         f"{points:g} points: {count or 'more than 200'}" for points, count in needed.items()
     )
-    yield f"seeds a row that would tell {counts}"
+    yield f"seeds per row that detect {counts}"

@@ -21,8 +21,8 @@ class Row:
         full: Further changes for profiles at full size: the paper's own data and image size.
         printed: The paper's numbers by metric (pckh@0.11 is its column @0.1), unless `note` says
             otherwise.
-        item: Its network among the cost columns (`costs.ITEMS`); of a quoted row the system in
-            FRONTIER.
+        item: Its network in `cost_items.ITEMS`, for the cost columns; for a quoted row, the system
+            in FRONTIER.
         against: The row that it is compared with.
         quoted: Whether it holds another system's published numbers and is not run.
         note: A remark for the table.

@@ -195,7 +195,7 @@ def test_verdicts_with_few_seeds():
     verdicts = distinctness_table({"P = 3": {"operations": shown, "sources": even}})[
         "verdict"
     ].tolist()
-    assert verdicts[0].startswith("as far apart as so few seeds can show")
+    assert verdicts[0].startswith("inconclusive: p is the least")
     assert verdicts[1] == "not distinguishable from the noise of seeds"
     alone = distinctness_table({"P = 3": {"operations": shown}})
     assert alone["verdict"].tolist() == ["parts differ"]
