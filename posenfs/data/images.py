@@ -1,4 +1,4 @@
-"""Broken and missing images: find them before a search, name them, exclude their people."""
+"""Broken and missing images: find and report them, and exclude their annotations."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -76,7 +76,7 @@ def exclude_broken_images(
 ) -> Annotations:
     """Exclude people whose images are broken or missing.
 
-    The images are named on stderr, and the people are counted in `excluded`.
+    The images are reported on stderr, and the people are counted in `excluded`.
 
     Args:
         annotations: The annotated people.
@@ -99,7 +99,7 @@ def exclude_broken_images(
     if without_image.all():
         raise DataError(f"{message}. None is left: is {annotations.root} the folder of the images?")
     if strict:
-        raise DataError(f"{message}. Copy them again, or leave out --strict to go on without them")
+        raise DataError(f"{message}. Copy them again, or leave out --strict to continue without")
     tqdm.write(f"note: {message}. Left out", file=sys.stderr)
     excluded = {**annotations.excluded, _REASON: int(without_image.sum())}
     return replace(annotations.select(~without_image), excluded=excluded)
@@ -203,7 +203,6 @@ def readable_images(
 
     Returns:
         The readable images, and what is wrong with each of the others.
-
 
     Raises:
         DataError: None of the images can be read.

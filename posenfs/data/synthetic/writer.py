@@ -73,7 +73,7 @@ def write_synthetic(
     """
     root = Path(root)
     if root.exists() and not root.is_dir():
-        raise FileExistsError(f"{root} is a file: people are drawn into a folder; choose another")
+        raise FileExistsError(f"{root} is a file; choose a folder for the drawn people")
     settings_of(difficulty)
     if min(train, valid) < 1:
         raise ValueError(
@@ -131,7 +131,7 @@ def drawn_title(root: Path, split: str) -> str | None:
 
 def _is_finished(root: Path, arguments: dict) -> bool:
     """Whether the set is complete. Raise FileExistsError for files of another set or origin."""
-    advice = "Choose another folder, or delete this one to draw the set anew."
+    advice = "Choose another folder, or delete this one to draw the set again."
     for name in (_FINISHED, _UNFINISHED):
         if not (root / name).exists():
             continue
@@ -145,7 +145,7 @@ def _is_finished(root: Path, arguments: dict) -> bool:
         return name == _FINISHED and _has_all_files(root, arguments)
     if any((root / name).exists() for name in ("images", "annot", "annotations")):
         raise FileExistsError(
-            f"{root} holds images or annotations that are no drawn set; requested is "
+            f"{root} holds images or annotations of another origin; requested is "
             f"{_describe(arguments)}. {advice}"
         )
     return False
@@ -182,7 +182,7 @@ def _errors_name_folder(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"drawn people are not written to {root}: {error_message(error)}"
+        message = f"cannot write drawn people to {root}: {error_message(error)}"
         raise type(error)(message) from error
 
 
@@ -202,7 +202,7 @@ def _draw_all(
 
 
 def _write_image(folder: Path, seed: int, difficulty: str, job: tuple[str, int]) -> LabelledImage:
-    """Draw and write one image; annotated are people with three or more visible keypoints."""
+    """Draw and write one image; people with three or more visible keypoints are annotated."""
     split, index = job
     name = f"{split}_{index:06d}.jpg"
     drawn = draw_image(index, split, seed, difficulty)
