@@ -22,7 +22,7 @@ def control(
     command: Positional[Literal["pause", "resume", "step", "checkpoint", "rewind", "stop"]],
     steps: int = 1,
 ) -> None:
-    """Control a running search, in any process of this machine.
+    """Control a running search of another process.
 
     Args:
         run: The run (its name or folder).
