@@ -96,7 +96,7 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def _without_plugins(arguments: Sequence[str]) -> list[str]:
-    """Load the plugins of `--plugin`, which may stand anywhere, and those that are always loaded.
+    """Load the plugins of `--plugin` (at any position), and those that are always loaded.
 
     Returns:
         The other arguments.
@@ -106,7 +106,7 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
     )
     parser.add_argument("--plugin", action="append", default=[])
     options, others = parser.parse_known_args(list(arguments))
-    # Help comes at once, and `doctor` reports on the plugins itself.
+    # Help must be fast, and `doctor` reports on the plugins itself.
     if {"-h", "--help"}.isdisjoint(others) and others[:1] != ["doctor"]:
         load_plugins()
     for source in options.plugin:
@@ -218,7 +218,7 @@ def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]
 
 
 def _user_message(error: Exception) -> str | None:
-    """Return the message of an error that a user can cause; None: a bug, to be shown whole."""
+    """Return the message of an error that a user can cause; None for a bug (full traceback)."""
     # torch's OutOfMemoryError, by name: torch may not have been imported.
     if type(error).__name__ == "OutOfMemoryError":
         return f"out of memory on the device ({error_reason(error)})"

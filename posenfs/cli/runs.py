@@ -11,7 +11,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from posenfs.cli.options import SearchOptions
 
-if TYPE_CHECKING:  # a command imports what it needs when it runs, so that help comes at once
+if TYPE_CHECKING:  # a command imports what it needs when it runs, so that help is fast
     from posenfs.search.run_dir import RunDir
 
 _Parameters = Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")]

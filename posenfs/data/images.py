@@ -24,9 +24,9 @@ _REASON = "broken or missing image"
 def image_fault(path: Path) -> str | None:
     """Return what is wrong with an image file, or None.
 
-    Truncated files are found without decoding thousands of sound images: a PNG has checksums, a
-    JPEG has an end marker and is decoded only where that is missing. Damage inside a JPEG is found
-    by decoding only, as `posenfs data check` does.
+    Truncated files are found without decoding every image: a PNG has checksums; a JPEG has an end
+    marker, and is decoded only if that is missing. Damage inside a JPEG is found only by decoding
+    it, as `posenfs data check` does.
 
     Args:
         path: The image file.

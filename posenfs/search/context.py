@@ -91,7 +91,7 @@ class SearchContext(Generic[B]):
     def backward(self, batch: B, parameters: Sequence[Tensor] | None = None) -> Tensor:
         """Add the gradients of a batch's mean loss to those of the parameters.
 
-        The batch goes through the network in `training.accumulate` chunks. Loss, gradients and
+        The batch is split into `training.accumulate` chunks. Loss, gradients and
         running statistics are averaged over the processes that share the batch, each with an equal
         part.
 

@@ -37,7 +37,7 @@ class ExecutorOptions:
 
     Attributes:
         kind: local or ray.
-        jobs: Local runs at a time; None: as many as the GPUs hold, or one.
+        jobs: Number of simultaneous local runs; None: as many as the GPUs hold, or one.
         gpus_per_run: Share of a GPU for a run; None: 1 where there are GPUs.
         address: Address of a Ray cluster; None: one is started on this machine.
         device: Device of local runs: auto, cpu, cuda or cuda:N.
@@ -59,13 +59,13 @@ class ExecutorOptions:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What `posenfs ablate` is asked for.
+    """The options of `posenfs ablate`.
 
     Attributes:
         tables: Names in TABLES, or "all".
         profile_name: A name in PROFILES.
         profile: That profile, with changes if there are any.
-        seeds: Seeds of each row: 0, 1, …
+        seeds: Number of seeds of each row: 0, 1, …
         rows: Rows to run; none: all.
         executor: How the runs are executed.
         retry: Whether runs that failed before are run again.

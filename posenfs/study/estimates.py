@@ -18,7 +18,7 @@ from posenfs.study.calibration import Calibration, Duration, Load, calibrate
 from posenfs.study.fingerprints import DataFingerprints, configuration
 from posenfs.study.plan import PlannedRun
 
-_OVERHEAD = 30.0  # s of a notebook beside its search
+_OVERHEAD = 30.0  # s that a notebook takes in addition to its search
 _PASSES = {"first_order": 2.0, "second_order": 5.0}  # training passes of a step; 1 for all others
 _DIFFERENCES = (1.0, 2.0, 5.0)  # percentage points
 
@@ -61,7 +61,7 @@ def estimate(
 
     Args:
         runs: The runs; networks that several of them share are timed once.
-        data: Counts the people of each data set.
+        data: Counts the annotations of each data set.
         device: auto, cpu, cuda or cuda:N.
         threads: CPU threads of a run; None: those of this process.
         progress: Whether to show a progress bar.
@@ -141,7 +141,7 @@ def plan_text(
         runs: All runs of the ablation.
         estimates: Estimates of the runs that are left to do.
         states: The state of each run by its key ("done" where nothing is left to do).
-        seeds: Seeds of each row.
+        seeds: Number of seeds of each row.
         jobs: Runs that are executed at a time.
         deviation: The standard deviation of scores over seeds, in points, and its source.
         load: The load of other processes during the estimation.

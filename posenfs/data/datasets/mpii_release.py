@@ -47,8 +47,8 @@ def find_release(root: Path, split: str = "train") -> Path | None:
 def read_release(root: Path, split: str) -> Annotations:
     """Read the people of a split.
 
-    The file has no validation split. Every tenth training image with usable people is one, so
-    results on valid do not compare with those on HRNet's valid.json. See `annotations_of_release`.
+    The file has no validation split. Every tenth training image with usable people is taken for it,
+    so results on valid are not comparable with those on HRNet's valid.json.
 
     Args:
         root: The data folder.

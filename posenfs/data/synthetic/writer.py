@@ -28,7 +28,7 @@ from posenfs.data.synthetic.annotation_files import (
 from posenfs.data.synthetic.drawing import draw_image, settings_of
 from posenfs.messages import error_message
 
-_FORMAT = 2  # raised when the same arguments would write other files; older sets are redrawn
+_FORMAT = 2  # increase it when the same arguments write other files; older sets are redrawn
 _FINISHED, _UNFINISHED = "synthetic.json", "synthetic.unfinished.json"
 _ANNOTATIONS = (
     "annot/train.json",
@@ -152,7 +152,7 @@ def _is_finished(root: Path, arguments: dict) -> bool:
 
 
 def _read_arguments(path: Path) -> dict:
-    """The arguments in a set's own file; a damaged file equals no arguments."""
+    """Return the arguments in a set's file; those of a damaged file equal no others."""
     try:
         arguments = json.loads(path.read_text())
     except ValueError:
