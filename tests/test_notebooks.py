@@ -336,7 +336,7 @@ def test_a_killed_kernel_loses_nothing(drawn, tmp_path, monkeypatch):
         time.sleep(0.05)
     os.kill(run.status()["pid"], signal.SIGKILL)
     _, said = running.communicate(timeout=120)
-    assert running.returncode == 1 and "died" in said and "the same command goes on" in said, said
+    assert running.returncode == 1 and "died" in said and "the same command continues" in said, said
     assert run.status()["state"] == "running" and not run.in_use()
     monkeypatch.chdir(tmp_path)
     main(command)

@@ -22,7 +22,7 @@ def synthetic(
     Args:
         root: The folder to write; by default one below data/synthetic, where searches find it.
         images: The numbers of training and validation images.
-        seed: The seed of everything random.
+        seed: The random seed.
         difficulty: The difficulty: plain, default or hard.
         quiet: Show no progress bar.
     """
@@ -42,7 +42,7 @@ def check(
 ) -> None:
     """Read every annotation and decode every image of a data set, and report what is wrong.
 
-    The exit code is 1 where an annotation file cannot be read, or none of its images.
+    The exit code is 1 if an annotation file or all of its images cannot be read.
 
     Args:
         path: A folder with MPII, COCO or LSP-extended files, or the TOML file of your own data.

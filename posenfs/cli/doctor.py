@@ -153,7 +153,7 @@ def computing() -> Iterator[Finding]:
         )
         yield Finding("GPU", "note", text, step)
     else:
-        text = "none: small searches run on the CPU, searches of the paper's size need a GPU"
+        text = "none: small searches run on the CPU; searches of the paper's size need a GPU"
         yield Finding("GPU", "note", text)
 
 
@@ -226,7 +226,7 @@ def model() -> Iterator[Finding]:
     with torch.no_grad():
         maps = saved.model(torch.zeros(1, 3, *saved.experiment.image_size))
     if not torch.isfinite(maps).all():
-        raise ValueError(f"the score maps of the model in {BUNDLED_MODEL} are not finite")
+        raise ValueError(f"the heatmaps of the model in {BUNDLED_MODEL} are not finite")
     yield Finding("model", "fine", f"posenfs predict photo.jpg works: {maps.shape[1]} keypoints")
 
 
@@ -235,7 +235,7 @@ def writing() -> Iterator[Finding]:
     from posenfs.data.cache import cache_home
     from posenfs.search.run_dir import runs_home
 
-    for subject, folder in (("runs", runs_home()), ("kept crops", cache_home())):
+    for subject, folder in (("runs", runs_home()), ("cached crops", cache_home())):
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
         try:
             with tempfile.TemporaryFile(dir=existing):
@@ -271,7 +271,7 @@ def data() -> Iterator[Finding]:
             missing.append(name)
             folder = folder or root.parent
     if missing:
-        text = f"no {', '.join(missing)} below {folder}; searches on drawn people need no data set"
+        text = f"no {', '.join(missing)} below {folder}; searches on synthetic data need none"
         step = "data/README.md lists the sources and the folders"
         yield Finding("photographs", "note", text, step)
 

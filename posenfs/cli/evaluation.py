@@ -36,8 +36,8 @@ def test(
         data: The data set; by default the one that the model was trained on.
         split: The split to evaluate on.
         output: The JSON file to write the evaluation to.
-        flip: Average the score maps with those of the flipped image.
-        decoding: How keypoint positions are decoded from score maps.
+        flip: Average the heatmaps with those of the flipped image.
+        decoding: How keypoint positions are decoded from heatmaps.
         device: The device to compute on: auto, cpu, cuda or cuda:N.
         workers: The number of processes that read and crop images.
         batch_size: The number of crops in a batch.

@@ -54,9 +54,9 @@ _COMMANDS: dict[str, Callable[..., None] | dict[str, Callable[..., None]]] = {
     "doctor": doctor.doctor,
 }
 _GROUP_HELP = {
-    "data": "Draw people, or check a folder.",
-    "evaluate": "Score anyone's predictions.",
-    "submit": "Predict a benchmark's test people and write the file it takes.",
+    "data": "Draw, check and cache data sets.",
+    "evaluate": "Score predictions of any method.",
+    "submit": "Predict a benchmark's test split and write its submission file.",
 }
 
 
@@ -96,7 +96,7 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def _without_plugins(arguments: Sequence[str]) -> list[str]:
-    """Load the plugins of `--plugin`, which may stand anywhere, and those that are always loaded.
+    """Load the plugins of `--plugin` (at any position), and those that are always loaded.
 
     Returns:
         The other arguments.
@@ -106,7 +106,7 @@ def _without_plugins(arguments: Sequence[str]) -> list[str]:
     )
     parser.add_argument("--plugin", action="append", default=[])
     options, others = parser.parse_known_args(list(arguments))
-    # Help comes at once, and `doctor` reports on the plugins itself.
+    # Help must be fast, and `doctor` reports on the plugins itself.
     if {"-h", "--help"}.isdisjoint(others) and others[:1] != ["doctor"]:
         load_plugins()
     for source in options.plugin:
@@ -158,8 +158,8 @@ def _app(searching: bool) -> SubcommandApp:
 def _search(arguments: Sequence[str]) -> None:
     """Parse the options of a search, then run it.
 
-    An invalid value raises ValueError in Experiment. tyro would print it with its own name of the
-    place: the error is raised again, for a message of the usual form.
+    An invalid value raises ValueError in Experiment. tyro would print it in its own form: the error
+    is raised again, for a message of the usual form.
     """
     app, output = _app(True), io.StringIO()
     try:
@@ -218,7 +218,7 @@ def _deferred(command: Callable[..., None]) -> Callable[..., Callable[[], None]]
 
 
 def _user_message(error: Exception) -> str | None:
-    """Return the message of an error that a user can cause; None: a bug, to be shown whole."""
+    """Return the message of an error that a user can cause; None for a bug (full traceback)."""
     # torch's OutOfMemoryError, by name: torch may not have been imported.
     if type(error).__name__ == "OutOfMemoryError":
         return f"out of memory on the device ({error_reason(error)})"

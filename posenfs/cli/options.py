@@ -9,19 +9,19 @@ class SearchOptions:
 
     # Device: auto, cpu, cuda or cuda:N.
     device: str = "auto"
-    # Number of GPUs, or of processes on the CPU, that share every batch. Each normalises its
-    # own part, so that another number is another training. `torchrun -m posenfs.cli search …`
-    # does the same.
+    # Number of GPUs, or of processes on the CPU, that share every batch. Batch statistics are
+    # computed per process, so the results depend on this number. `torchrun -m posenfs.cli
+    # search …` does the same.
     devices: int = 1
     # Number of processes that decode images, where crops are plain.
     workers: int = 0
-    # Refuse data with broken or missing images. Otherwise their annotations are named and left out.
+    # Refuse data with broken or missing images. Otherwise their annotations are reported and
+    # left out.
     strict: bool = False
     # Disk space for cached crops, in GB, in data/cache or the folder that POSENFS_CACHE
-    # names. Before they take more, a user at a terminal is asked; elsewhere the search is
-    # refused.
+    # names. If they need more, the user is asked at a terminal; elsewhere the search stops.
     cache_gb: float = 20.0
-    # Run in a process of its own, which outlives this one; `posenfs follow` and `posenfs
+    # Run in a separate process, which outlives this one; `posenfs follow` and `posenfs
     # control` attach to it.
     detach: bool = False
     # Show no progress bar.

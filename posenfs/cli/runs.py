@@ -11,7 +11,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from posenfs.cli.options import SearchOptions
 
-if TYPE_CHECKING:  # a command imports what it needs when it runs, so that help comes at once
+if TYPE_CHECKING:  # a command imports what it needs when it runs, so that help is fast
     from posenfs.search.run_dir import RunDir
 
 _Parameters = Annotated[UseAppendAction[list[str]], arg(aliases=["-p"], metavar="NAME=VALUE")]
@@ -22,7 +22,7 @@ def control(
     command: Positional[Literal["pause", "resume", "step", "checkpoint", "rewind", "stop"]],
     steps: int = 1,
 ) -> None:
-    """Control the running search of a run, in whatever process it runs.
+    """Control a running search of another process.
 
     Args:
         run: The run (its name or folder).
@@ -43,8 +43,8 @@ def resume(
 ) -> None:
     """Continue a run from its last checkpoint, with its own settings.
 
-    It may have been started by a command, a notebook or an ablation. Ctrl-C, or SIGTERM, finishes
-    the step, saves a checkpoint, and says how to continue.
+    It may have been started by a command, a notebook or an ablation. Ctrl-C or SIGTERM finishes
+    the step, saves a checkpoint, and prints how to continue.
 
     Args:
         run: The run (its name or folder).
@@ -78,7 +78,7 @@ def follow(run: Positional[str]) -> None:
     except KeyboardInterrupt as interrupt:
         message = "no longer followed; the search has ended"
         if run_dir.in_use():
-            message = f"no longer followed; the search goes on: posenfs follow {run_dir.argument}"
+            message = f"no longer followed; the search continues: posenfs follow {run_dir.argument}"
         raise type(interrupt)(message) from None
     print(f"{run_dir.state(status)} at step {status.get('step')} of {status.get('steps')}")
 
@@ -181,7 +181,7 @@ def status(
 def compare(
     run: Positional[str], other: Positional[str], as_json: Annotated[bool, arg(name="json")] = False
 ) -> None:
-    """Compare two finished runs person by person: the difference, its interval and a verdict.
+    """Compare two finished runs on the same people: the difference, its interval and a verdict.
 
     Args:
         run: A run (its name or folder).

@@ -25,14 +25,14 @@ def search(
 ) -> None:
     """Search part-specific fabrics in the run directory reports/runs/<name>, or continue there.
 
-    Without options this is the paper's search (200 epochs at 256 px) on drawn people: work for a
-    GPU. `make demo` is a search of minutes. Ctrl-C, or SIGTERM, finishes the step, saves a
-    checkpoint, and says how to continue. A run of that name with other settings is refused, and
-    each setting that differs is named.
+    Without options this is the paper's search (200 epochs at 256 px) on synthetic people, which
+    needs a GPU. `make demo` takes minutes. Ctrl-C or SIGTERM finishes the step, saves a checkpoint,
+    and prints how to continue. If a run of that name has other settings, the command fails and
+    lists the differences.
 
     Args:
-        experiment: The search itself.
-        options: How it runs.
+        experiment: The experiment.
+        options: How the search runs.
     """
     run_search(experiment, None, options)
 
@@ -79,7 +79,7 @@ def _detach(experiment: Experiment, folder: Path | None, options: SearchOptions)
     elif run.status().get("state") == "finished":
         print(f"finished: {run.folder}")
     else:
-        print(f"it prepares its data ({run.folder / LOG}); once it searches, {follow}")
+        print(f"the search prepares its data ({run.folder / LOG}); then {follow}")
 
 
 def _open_search(experiment: Experiment, folder: Path | None, options: SearchOptions) -> Search:
@@ -99,8 +99,7 @@ def _open_search(experiment: Experiment, folder: Path | None, options: SearchOpt
             raise
         print(f"posenfs: {error}", file=sys.stderr)
     print(
-        "Cache them all the same (yes), at half the resolution (half), not at all (plain), or stop "
-        "(no)?",
+        "Cache them anyway (yes), at half the resolution (half), not at all (plain), or stop (no)?",
         file=sys.stderr,
     )
     answer = sys.stdin.readline().strip().lower()

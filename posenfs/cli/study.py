@@ -54,7 +54,7 @@ def ablate(
         weights: The initial weights of networks: NETWORK=FILE or NETWORK=imagenet, for example
             mobilenet_v2=weights.pth.
         retry: Repeat the runs that failed before.
-        plan: Only print the plan: the runs, their expected duration (a range, and the load by other
+        plan: Only print the plan: the runs, their expected duration (a range, and the load of other
             processes while it was measured), and the differences that the seeds can detect.
         publish: Write the tables into reports/tables, which is committed; otherwise they go into
             reports/drafts, which git ignores.

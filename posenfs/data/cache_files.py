@@ -29,7 +29,7 @@ from posenfs.data.images import read_image_sizes
 from posenfs.data.sample import Annotations, DataError, load_image
 from posenfs.errors import PosenfsError
 
-_FORMAT = 1  # raised when the same people would be cached differently; other formats are rebuilt
+_FORMAT = 1  # increase it when the content of caches changes; other formats are rebuilt
 _SUMMARY, _REGIONS, _UNFINISHED = "crops.json", "places.npz", "pixels.unfinished"
 _MIN_PARALLEL = 200  # images; fewer are cut in this process, which is faster than starting others
 _GB = 10**9

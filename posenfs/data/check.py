@@ -238,7 +238,7 @@ def _image_faults(annotations: Annotations, images: dict[Path, _ImageCheck]) -> 
         faults.append(message)
     if annotations.image_sizes is not None:
         sizes = _image_sizes(annotations, images)
-        # NaN, an unknown size, compares as no difference
+        # an unknown size is NaN, which counts as no difference
         differs = (np.abs(sizes - annotations.image_sizes) > 0).any(1)
         if differs.any():
             first = int(np.flatnonzero(differs)[0])

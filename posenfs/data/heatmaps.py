@@ -69,7 +69,7 @@ def quarter_offset(maps: Tensor) -> tuple[Tensor, Tensor]:
 def dark(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Decode by DARK (Zhang et al. 2020): the peak of a Gaussian fitted at the highest pixel.
 
-    The fit is to the logarithm of the map, smoothed with the targets' sigma (height / 32 px).
+    The logarithm of the map, smoothed with the targets' sigma (height / 32 px), is fitted.
     There is no smoothing where the border would cut it off, because that moves peaks inwards. The
     result is the quarter offset within two pixels of the border, and where the Gaussian has no
     peak within one pixel (flat or ragged maps).
@@ -133,7 +133,7 @@ def _smooth(maps: Tensor, sigma: float, reach: int) -> Tensor:
 
 
 def mirror_maps(maps: Tensor, flip_order: Sequence[int]) -> Tensor:
-    """Turn score maps of mirrored images into those of the images, and the reverse.
+    """Convert score maps of mirrored images to those of the original images, or back.
 
     Args:
         maps: Score maps [B, K, h, w].

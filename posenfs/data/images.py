@@ -1,4 +1,4 @@
-"""Broken and missing images: find them before a search, name them, exclude their people."""
+"""Broken and missing images: find and report them, and exclude their annotations."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +24,9 @@ _REASON = "broken or missing image"
 def image_fault(path: Path) -> str | None:
     """Return what is wrong with an image file, or None.
 
-    Truncated files are found without decoding thousands of sound images: a PNG has checksums, a
-    JPEG has an end marker and is decoded only where that is missing. Damage inside a JPEG is found
-    by decoding only, as `posenfs data check` does.
+    Truncated files are found without decoding every image: a PNG has checksums; a JPEG has an end
+    marker, and is decoded only if that is missing. Damage inside a JPEG is found only by decoding
+    it, as `posenfs data check` does.
 
     Args:
         path: The image file.
@@ -76,7 +76,7 @@ def exclude_broken_images(
 ) -> Annotations:
     """Exclude people whose images are broken or missing.
 
-    The images are named on stderr, and the people are counted in `excluded`.
+    The images are reported on stderr, and the people are counted in `excluded`.
 
     Args:
         annotations: The annotated people.
@@ -99,7 +99,7 @@ def exclude_broken_images(
     if without_image.all():
         raise DataError(f"{message}. None is left: is {annotations.root} the folder of the images?")
     if strict:
-        raise DataError(f"{message}. Copy them again, or leave out --strict to go on without them")
+        raise DataError(f"{message}. Copy them again, or leave out --strict to continue without")
     tqdm.write(f"note: {message}. Left out", file=sys.stderr)
     excluded = {**annotations.excluded, _REASON: int(without_image.sum())}
     return replace(annotations.select(~without_image), excluded=excluded)
@@ -203,7 +203,6 @@ def readable_images(
 
     Returns:
         The readable images, and what is wrong with each of the others.
-
 
     Raises:
         DataError: None of the images can be read.

@@ -115,7 +115,7 @@ def crop_people(annotations: Annotations, size: ImageSize) -> Batch:
 
 
 def _ignore_interrupts(worker: int) -> None:
-    """Leave Ctrl-C, which reaches every process of the terminal, to the main process."""
+    """Ignore Ctrl-C, which reaches every process of the terminal; the main process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -24,7 +24,7 @@ class DataError(PosenfsError):
 
 @dataclass(frozen=True)
 class CocoFile:
-    """The COCO annotation file that people were read from, against which AP is computed."""
+    """The COCO file that the annotations were read from, against which AP is computed."""
 
     path: Path
     image_ids: np.ndarray  # [M] ids of the people's images

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from posenfs.model.space import CellIndex, FabricSpec, Sources
 
-_NEVER = -1000.0  # a logit whose softmax weight beside 0 is exactly 0, in every precision
+_NEVER = -1000.0  # next to a logit of 0 its softmax weight is exactly 0, in every precision
 
 
 @dataclass(frozen=True)

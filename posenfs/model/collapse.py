@@ -20,7 +20,7 @@ class CollapseSigns:
         zero: Mean weight of the operation zero.
         skip: Mean weight of the operation skip.
         entropy_alpha: Mean entropy of the alpha weights: 1 for equal weights, 0 for a choice.
-        entropy_beta: The same of the beta weights.
+        entropy_beta: The same for the beta weights.
         paths: Effective number of paths from the input to the output, see `effective_paths`.
     """
 

@@ -49,8 +49,8 @@ def measured_cost(model: nn.Module, height: int = 256, width: int = 256) -> Cost
 def module_costs(model: nn.Module, height: int = 256, width: int = 256) -> dict[str, Cost]:
     """Return the measured cost of every submodule that costs anything.
 
-    A container that is not called itself (a ModuleList, a backbone of which pruning left the stem)
-    has the multiply-adds of its children.
+    A container that is not called itself (a ModuleList, or a backbone of which only the stem is
+    left) has the multiply-adds of its children.
 
     Args:
         model: The network; it is left unchanged.

@@ -120,7 +120,7 @@ class Cell(nn.Module):
             alpha: The weights of the operations, `[E][|O|]` scalars.
             beta: The weights of the sources, [3] scalars.
             images: The images, [B, 3, H, W]; only a pruned cell needs them, for the shape of maps
-                that nothing is left of.
+                that pruning removed.
 
         Returns:
             The map [B, C, h, w].
@@ -177,7 +177,7 @@ class Fabric(nn.Module):
     The layers that the spec keeps decide which of the two it is.
 
     Attributes:
-        mask: What is left of a pruned fabric, whose weights are fixed; None: everything.
+        mask: What a pruned fabric, whose weights are fixed, keeps; None: everything.
     """
 
     layers: Sequence[Sequence[nn.Module | None]]  # of cells, None where a mask removed one
@@ -235,7 +235,7 @@ class Fabric(nn.Module):
 
     @property
     def architecture(self) -> Architecture:
-        """The live alpha and beta."""
+        """The current alpha and beta, as parameters."""
         return Architecture(self.alpha, self.beta)
 
     @property
@@ -247,7 +247,7 @@ class Fabric(nn.Module):
 
     @contextlib.contextmanager
     def mixed_by(self, architecture: Architecture) -> Iterator[None]:
-        """Mix the cells by another architecture within the context.
+        """Mix with another architecture within the context.
 
         Gradients flow to the tensors of that architecture.
         """

@@ -1,4 +1,4 @@
-"""Latency: the time that a model takes from images to score maps, measured on its device."""
+"""Latency: the time of a model's forward pass, measured on its device."""
 
 import time
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from posenfs.model.network import evaluating
 
-_MINIMUM_RUNS = 3  # of the warm-up, and of the measurement whatever time it takes
+_MINIMUM_RUNS = 3  # of the warm-up, and of the measurement even beyond the time limit
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def training_memory(
 def largest_batch(
     model: nn.Module, available_bytes: int, height: int = 256, width: int = 256
 ) -> int:
-    """Return the largest batch size whose `training_memory` fits; 0 where not one image fits.
+    """Return the largest batch size whose `training_memory` fits; 0 if not even one image fits.
 
     Args:
         model: A network from images to score maps [B, K, h, w]; it is left unchanged.
@@ -132,10 +132,10 @@ def peak_bytes(device: torch.device) -> int:
 def keep_freed_memory() -> None:
     """Let this process keep freed memory for its next allocations; without glibc, do nothing.
 
-    A step allocates the hundreds of megabytes again that the previous step freed. In between,
-    glibc gives them back to the system, and every page is then faulted in and cleared again, which
-    takes as long as much of the arithmetic (benchmarks/README.md has the figures). The peak stays
-    the same; the memory stays with the process until it ends.
+    Each step allocates again the hundreds of megabytes that the previous step freed. By default
+    glibc returns them to the system in between, and every page is then faulted in and cleared
+    again, which takes a large share of the step (numbers in benchmarks/README.md). The peak stays
+    the same; the process keeps the memory until it ends.
     """
     library = _glibc()
     if library is None:

@@ -43,7 +43,7 @@ class PoseNetwork(nn.Module):
         return {}
 
     def architectures(self) -> dict[str, Architecture]:
-        """Return the live alpha and beta of every fabric."""
+        """Return the current alpha and beta of every fabric, as parameters."""
         return {name: fabric.architecture for name, fabric in self.fabrics().items()}
 
     def genotypes(self, zero: bool = True) -> dict[str, Genotype]:
@@ -70,8 +70,8 @@ class PoseNetwork(nn.Module):
 class PoseNFS(PoseNetwork):
     """Pose Neural Fabrics: images -> one score map per keypoint, at the finest stride.
 
-    It is a supernet whose alpha and beta are searched or, after `prune`, what is left of one: a
-    network with fixed weights for operations and sources.
+    It is a supernet whose alpha and beta are searched or, after `prune`, a network with fixed
+    weights for operations and sources.
 
     Attributes:
         recompute: Whether the activations of the backbone and of each head are recomputed in the
@@ -127,7 +127,7 @@ class PoseNFS(PoseNetwork):
         if self.recompute and torch.is_grad_enabled():
             run = _run_recomputed
         pyramid: Sequence[Tensor | None] = [None] * len(self.spec.strides)
-        if not isinstance(self.backbone, nn.Identity):  # pruning left something of the backbone
+        if not isinstance(self.backbone, nn.Identity):  # pruning did not remove the backbone
             pyramid = run(self.backbone, images)
         return [run(head, pyramid, images) for head in self.heads]
 

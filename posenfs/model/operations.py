@@ -43,8 +43,8 @@ class DilatedDepthwise(torch.autograd.Function):
     The input is [B, C, h, w] with even h and w, the weights are [C, 1, 3, 3].
 
     oneDNN's backward pass takes five to ten times as long with a dilation as without. Therefore
-    the gradient of the input is computed by a forward pass with flipped weights, and the gradient
-    of the weights without dilation from the four images of every other row and column.
+    the gradient of the input is computed by a forward pass with flipped weights. The gradient of
+    the weights is computed without dilation, on the four sub-maps of even and odd rows and columns.
     """
 
     @staticmethod

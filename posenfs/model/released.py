@@ -36,7 +36,7 @@ def load_released(
         operations: The candidate operations, in the order of the configuration of its training;
             the file does not contain them.
         backbone_operations: The operations of a fabric backbone; None: the same.
-        skeleton: The skeleton; needed where the number of keypoints leaves a doubt.
+        skeleton: The skeleton; needed only if the number of keypoints is ambiguous.
 
     Raises:
         FileNotFoundError: There is no such file.

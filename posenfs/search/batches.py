@@ -45,7 +45,7 @@ class BatchSource:
 
     Args:
         experiment: The experiment.
-        train: The annotations of all training images.
+        train: The training annotations, before they are divided.
         valid: The validation split.
         group: The processes that share every batch.
         device: Device of the batches.
@@ -55,7 +55,7 @@ class BatchSource:
         train: The training split.
         architecture_validation: The architecture-validation split, or None.
         early_stopping: The early-stopping split; the validation split where there is none.
-        wait_seconds: Time spent waiting for batches so far.
+        wait_seconds: Time spent waiting for batches so far, s.
 
     Raises:
         ValueError: A split is smaller than one batch, or the processes cannot share it evenly.

@@ -59,7 +59,7 @@ def open_branch(
     edits: Mapping[str, Architecture],
     open_search: Callable[[RunDir], S],
 ) -> S:
-    """Create a run, beside another one, that continues from a step of that run.
+    """Create a run that continues from a step of another run, in the same parent folder.
 
     Args:
         run: The run to branch; it stays as it is.
@@ -108,9 +108,9 @@ def check_branch(run: RunDir, step: int) -> None:
 def fork(
     run: RunDir, folder: Path, experiment: Experiment, step: int, edited: Iterable[str] = ()
 ) -> RunDir:
-    """Create a run that has what another run had at its last checkpoint before a step.
+    """Create a run from another run's last checkpoint at or before a step.
 
-    It appears whole or not at all. Its provenance names the run, the step and the edited fabrics.
+    Its folder is created atomically. Its provenance names the run, the step and the edited fabrics.
 
     Args:
         run: The run to copy from; it stays as it is.
@@ -123,7 +123,7 @@ def fork(
         RunError: The folder exists, or the search of `run` deleted a checkpoint meanwhile.
     """
     if folder.exists():
-        raise RunError(f"{folder} is there already; give the branch another name")
+        raise RunError(f"{folder} already exists; give the branch another name")
     steps = run.checkpoints.steps()
     base = max((other for other in steps if other <= step), default=None)
     copied = set() if base is None else {base}

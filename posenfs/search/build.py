@@ -45,7 +45,7 @@ def build(experiment: Experiment, progress: bool = True, strict: bool = False) -
         DataError: The data files are missing or invalid.
     """
     parts = parts_of(experiment.data, experiment.parts)
-    # The network comes first: its errors appear before missing data are drawn.
+    # The network comes first: its errors appear before synthetic data are drawn.
     model = build_model(experiment, parts)
     train, valid = open_data(experiment.data, progress, strict)
     return Built(model, parts, train, valid)

@@ -22,7 +22,7 @@ def bundle(run: RunDir, target: Path = BUNDLED_MODEL, pretraining: str = "") -> 
     """Write config.json, model.safetensors (float16) and CARD.md of a finished run.
 
     Args:
-        run: The run. All numbers of the card are its own.
+        run: The run, the source of all numbers on the card.
         target: The folder to write.
         pretraining: A description of how the initial weights were trained, for the card.
 
@@ -36,7 +36,7 @@ def bundle(run: RunDir, target: Path = BUNDLED_MODEL, pretraining: str = "") -> 
     if not metrics:
         raise ValueError(f"{run.name} is not finished: there are no numbers for its card")
     saved = load_model(run)
-    # Paths of this machine mean nothing elsewhere.
+    # Paths of this machine are not valid elsewhere.
     experiment = replace(
         saved.experiment,
         name=target.name,
@@ -82,7 +82,7 @@ def _architecture(experiment: Experiment, metrics: dict, provenance: dict) -> st
 def _data(experiment: Experiment, provenance: dict) -> str:
     splits = ", ".join(f"{name} {data['people']}" for name, data in provenance["data"].items())
     title = _DATA_TITLES.get(experiment.data.name, "")
-    return f"**Data**: {title}people: {splits}; none of the images is here."
+    return f"**Data**: {title}people: {splits}; none of the images is included."
 
 
 def _training(experiment: Experiment, provenance: dict, pretraining: str) -> str:
@@ -130,9 +130,10 @@ _DATA_LIMITS = {
     "others. "
 }
 _LIMITS = (
-    "Left and right are exchanged in unusual poses and from behind. It is a short training at few "
-    "pixels: a model to look at, not to build on."
+    "Left and right are exchanged in unusual poses and from behind. The training was short and at "
+    "low resolution: the model is a demonstration, not a baseline."
 )
 _USE = (
-    "**Use**: research and teaching, as the data. Not for judging, watching or identifying people."
+    "**Use**: research and teaching, like the data. Not for judging, watching or identifying "
+    "people."
 )

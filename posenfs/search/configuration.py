@@ -21,7 +21,7 @@ class TrainingConfig:
     epochs: int = 200
     # Images per training step, over all processes.
     batch_size: int = 24
-    # Number of parts in which a batch goes through the network, to save memory.
+    # Number of chunks into which a batch is split, to save memory.
     accumulate: int = 1
     # Learning rate of Adam in the first epoch.
     lr: float = 1e-3
@@ -80,13 +80,13 @@ class SearchConfig:
     # Learning rate of alpha and beta. None: the strategy's (training.lr, or 3e-3 for
     # first_order and second_order).
     lr: float | None = None
-    # Whether that rate drops with the one of the weights. None: the strategy's (yes; no for
+    # Whether that rate drops together with that of the weights. None: the strategy's (yes; no for
     # first_order and second_order).
     lr_drops: bool | None = None
     # Weight decay of alpha and beta. None: the strategy's (0, or 1e-3 for first_order and
     # second_order).
     weight_decay: float | None = None
-    # Number of first epochs in which alpha and beta are frozen.
+    # Number of initial epochs in which alpha and beta are frozen.
     warmup: int = 0
     # Softmax temperature of alpha and beta in the first and in the last epoch; geometric in
     # between.

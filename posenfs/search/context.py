@@ -27,20 +27,20 @@ class SearchContext(Generic[B]):
     """Model, loss, optimisers and schedules of a search; the argument of every strategy function.
 
     Both optimisers are Adam. A temperature T sharpens the softmax of the logits: at the beginning
-    of an epoch they are multiplied by T of the epoch before over T of this epoch, which equals
+    of an epoch they are multiplied by the previous T over the current T, which equals
     softmax(logits / T).
 
     Args:
         model: The network.
         training: Optimisation of the weights.
-        search: Optimisation of alpha and beta, with the strategy's values in the place of None
+        search: Optimisation of alpha and beta, without None values
             (`posenfs.search.strategies.with_defaults`).
         compute_loss: Maps a batch to its mean loss, a scalar (Eq. 6), by a forward pass.
         penalty: Returns a scalar that is added to the loss of alpha and beta.
         average: Replaces tensors in place by their means over the processes that share a batch.
 
     Attributes:
-        weights: The parameters of the network but for the logits.
+        weights: The parameters of the network without the logits.
         logits: Alpha and beta of every fabric.
         epoch: The current epoch, counted from 0.
     """
@@ -91,13 +91,13 @@ class SearchContext(Generic[B]):
     def backward(self, batch: B, parameters: Sequence[Tensor] | None = None) -> Tensor:
         """Add the gradients of a batch's mean loss to those of the parameters.
 
-        The batch goes through the network in `training.accumulate` chunks. Loss, gradients and
+        The batch is split into `training.accumulate` chunks. Loss, gradients and
         running statistics are averaged over the processes that share the batch, each with an equal
         part.
 
         Args:
             batch: The batch.
-            parameters: The parameters to differentiate by; None: all that require a gradient.
+            parameters: Those to differentiate with respect to; None: all that require a gradient.
 
         Returns:
             The mean loss, a scalar without a graph.
@@ -116,11 +116,11 @@ class SearchContext(Generic[B]):
     # -- updates -------------------------------------------------------------------------------
 
     def update_weights(self) -> None:
-        """Take a step of the weights by their gradients."""
+        """Take an optimiser step of the weights."""
         self.weight_optimizer.step()
 
     def update_architecture(self) -> None:
-        """Take a step of alpha and beta by their gradients and that of the penalty.
+        """Take an optimiser step of alpha and beta, with the gradient of the penalty added.
 
         Nothing happens in an epoch in which they are frozen.
         """

@@ -25,7 +25,7 @@ from posenfs.search.migration import migrate_command
 from posenfs.search.signals import handlers
 
 COMMANDS = ("pause", "resume", "step", "checkpoint", "rewind", "stop")
-_POLL = 0.05  # s between looks for commands while paused
+_POLL = 0.05  # s between checks for commands while paused
 _HEARTBEAT = 5.0  # s between updates of the status while paused
 
 
@@ -64,7 +64,7 @@ class CommandQueue:
 
         Returns:
             A future without a value, done once the search has executed the command. It raises
-            RunError where that fails, or where the search ends before.
+            RunError if the command fails or the search ends first.
         """
         future: Future = Future()
         self._pending.put((command, future))
@@ -125,14 +125,14 @@ class Control:
     Attributes:
         commands: Commands from this process.
         executed: The number of the last executed command of the file.
-        stop: Whether the search shall end after the current step.
+        stop: Whether the search must end after the current step.
         terminated: Whether SIGTERM is the reason.
     """
 
     def __init__(self, run: Path, group: ProcessGroup):
         self.commands, self._file, self._group = CommandQueue(), CommandFile(run), group
         self.stop = self.terminated = False
-        self.executed: int = group.broadcast(self._file.last()[0])  # earlier ones are not for us
+        self.executed: int = group.broadcast(self._file.last()[0])  # ignore earlier ones
         self._steps_left: int | None = None  # before a pause; None: no pause
 
     def pause(self) -> None:
@@ -150,13 +150,13 @@ class Control:
         """Execute pending commands, and wait while the search is paused.
 
         Args:
-            execute: Executes a checkpoint or rewind command. ValueError and RunError mean that it
-                cannot be done; the search then stays as it is, paused.
+            execute: Executes a checkpoint or rewind command. If it raises ValueError or RunError,
+                the search stays as it is; after a rewind command it is paused.
             report: Writes the state ("running" or "paused") and the error of the last command to
                 the status.
 
         Returns:
-            Whether to take a step; False: the search shall end.
+            Whether to take a step; False: the search must end.
         """
         error, reported = "", -math.inf
         while True:

@@ -1,4 +1,4 @@
-"""Searches in a process of their own, controlled through their run directory."""
+"""Searches in a separate process, controlled through their run directory."""
 
 import json
 import shutil
@@ -64,11 +64,11 @@ def detach(
         experiment: The experiment.
         folder: The run directory; None: reports/runs/<name>.
         options: How the search runs.
-        timeout: Seconds to wait until it is ready; then it may still prepare its data.
+        timeout: Seconds to wait until it is ready; preparing its data may take longer.
 
     Raises:
-        RunError: The process ended before it was ready; the message is its own. Or the directory
-            holds another experiment, or is in use.
+        RunError: The process ended before it was ready (the message is that of the process), or
+            the directory holds another experiment or is in use.
     """
     run = RunDir(folder or runs_home() / experiment.name)
     run.check_holds(experiment)
@@ -93,7 +93,7 @@ def detach(
 
 
 def _start_error(run: RunDir, is_new: bool, code: int) -> RunError:
-    """Return the error of a process that ended early; a directory that holds only its log goes."""
+    """Return the error of a process that ended early; remove a directory with nothing but a log."""
     text = (run.folder / LOG).read_text()
     if is_new and _REFUSED in text and not (run.folder / "config.json").exists():
         shutil.rmtree(run.folder)
@@ -117,7 +117,7 @@ def send(
         command: pause, resume, step, checkpoint, rewind or stop (`Command`).
         steps: A number of steps, or for rewind a step.
         timeout: Seconds to wait.
-        under_way: Whether the search is running; None: whether the run is locked.
+        under_way: Returns whether the search is running; None: whether the run is locked.
 
     Returns:
         The status of the search afterwards.

@@ -1,8 +1,8 @@
 """Distributed search: the processes share every batch, and hold the same weights, alpha and beta.
 
 `ProcessGroup.average` averages the gradients. DistributedDataParallel does not fit: a strategy
-takes two to four gradients a step, some of them by a subset of the parameters, and freezes alpha
-and beta at times.
+computes two to four gradients per step, some of them with respect to a subset of the parameters,
+and freezes alpha and beta at times.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ class ProcessGroup:
 
     @torch.no_grad()
     def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor in place by its mean over the processes, with the same bits in all.
+        """Replace each tensor in place by its mean over the processes, bit-identical in all.
 
         Raises:
             ProcessLost: Another process has ended.

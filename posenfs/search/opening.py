@@ -23,7 +23,7 @@ def prepare(
 ) -> Trainer:
     """Check the run directory, build network and data, create the directory and take its lock.
 
-    Nothing is written before everything is found valid. A finished run is not locked.
+    Nothing is written before all checks pass. A finished run is not locked.
 
     Args:
         experiment: The experiment.

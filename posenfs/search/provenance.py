@@ -74,7 +74,7 @@ def provenance(
 
 
 def restore_environment(before: Mapping, device: torch.device, group: ProcessGroup) -> None:
-    """Set the number of threads that a run began with, and note what else differs.
+    """Restore the number of threads of a run, and report what else differs.
 
     Args:
         before: The content of the run's provenance.json.
@@ -87,8 +87,8 @@ def restore_environment(before: Mapping, device: torch.device, group: ProcessGro
         notes.append(f"note: {before['threads']} threads, as this run began with")
     if processes != group.world_size:
         notes.append(
-            f"note: {group.world_size} processes, where this run began in {processes}: each "
-            "process normalises its own part of a batch, so this is another training"
+            f"note: {group.world_size} processes, where this run began in {processes}: batch "
+            "statistics are computed per process, so the results differ"
         )
     then = {**before["versions"], **before.get("plugins", {}), "device": before["device"]}
     now = {**_versions(), **loaded_plugins(), "device": _device_name(device)}

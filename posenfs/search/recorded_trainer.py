@@ -40,10 +40,10 @@ class RecordedTrainer:
 
     Attributes:
         metrics: The metrics of the last evaluation, in percent.
-        primary_metric: The name of the metric that stands for the result.
+        primary_metric: The name of the primary metric.
         steps: The number of training steps of the whole search.
         saved: The step and the metrics of the last checkpoint.
-        step_is_broken: Whether the last step was aborted; `restore` undoes its part.
+        step_is_broken: Whether the last step was aborted; `restore` undoes it.
     """
 
     def __init__(self, trainer: Trainer, writer: RunWriter, control: Control, progress: bool):
@@ -159,8 +159,8 @@ class RecordedTrainer:
         row = {"step": trainer.step_number, "epoch": epoch, **self.metrics}
         if self.experiment.training.early_stopping_split:
             predictions = trainer.predict("early_stopping")
-            found, _ = evaluate(predictions, trainer.split("early_stopping"))
-            score = nan_to_none(found).get(self.primary_metric)
+            metrics, _ = evaluate(predictions, trainer.split("early_stopping"))
+            score = nan_to_none(metrics).get(self.primary_metric)
             row["early_stopping_score"] = score
         if score is not None:
             self.early_stopping.scores[trainer.step_number] = score
@@ -176,7 +176,7 @@ class RecordedTrainer:
         self.recorder.restart_clock()
 
     def _evaluate(self) -> None:
-        """Evaluate on the validation split; write the errors of every person."""
+        """Evaluate on the validation split; write the errors of every annotation."""
         predictions, valid = self.trainer.predict(), self.trainer.split("valid")
         metrics, errors = evaluate(predictions, valid)
         self.metrics = nan_to_none(metrics)
@@ -207,7 +207,10 @@ class RecordedTrainer:
             self.recorder.log_architecture()
 
     def save(self, replace: bool = False) -> None:
-        """Write a checkpoint, replacing one of this step if asked; delete those not to be kept.
+        """Write a checkpoint; delete those that need not be kept.
+
+        Args:
+            replace: Whether an existing checkpoint of this step is replaced.
 
         Raises:
             NonFiniteLoss: A loss or a weight is NaN or infinite.
@@ -244,7 +247,7 @@ class RecordedTrainer:
         self.restore()
         self.replay(step)
         self.save()
-        if self.finished:  # nothing came later: the result stays as it is
+        if self.finished:  # a rewind to the last step
             self.write_result()
         else:
             self.write_status("rewound")
@@ -253,7 +256,7 @@ class RecordedTrainer:
     # -- result --------------------------------------------------------------------------------
 
     def load_chosen(self) -> bool:
-        """Load the best epoch's network, with early stopping; returns whether it is another one."""
+        """Load the best epoch's network with early stopping; returns whether it was another one."""
         step = self.early_stopping.chosen_step
         if step is None or step == self.trainer.step_number:
             return False

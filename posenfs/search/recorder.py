@@ -88,12 +88,12 @@ class Recorder:
         return None
 
     def write_architectures(self) -> None:
-        """Write the architecture log since the last checkpoint as a file of its own."""
+        """Write the architecture log since the last checkpoint to a new file."""
         self._writer.append_architectures(self._logged_steps, self._logged)
         self._logged_steps, self._logged = [], []
 
     def restart_clock(self) -> None:
-        """Begin a new interval of the timing; evaluations and pauses are not part of any."""
+        """Begin a new timing interval, so that evaluations and pauses are not timed."""
         self._clock, self._clock_step = time.perf_counter(), self._trainer.step_number
         self._waited = self._trainer.batches.wait_seconds
 

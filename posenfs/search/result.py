@@ -1,4 +1,4 @@
-"""The result of a search: which epoch it is of, and the content of metrics.json."""
+"""The result of a search: the selected epoch and the content of metrics.json."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -60,7 +60,7 @@ class EarlyStopping:
 
         Args:
             epochs: The number of epochs done.
-            selected_on: The name of the split whose scores these are.
+            selected_on: The name of the split on which the scores are computed.
             is_reported: Whether the result is reported on the same split.
         """
         step = self.chosen_step
@@ -86,17 +86,17 @@ def result(
     flip: bool = FLIP,
     decoding: str = DECODING,
 ) -> dict:
-    """Collect metrics and intervals, the mean pose's metrics, how all were measured, and the cost.
+    """Return metrics with intervals, those of the mean pose, the evaluation settings and the cost.
 
     Args:
-        metrics: Of the model on the people evaluated, by name, in percent.
-        errors: The errors [N, K] in a measure, by the measure's name.
-        train: The training people, whose mean pose is evaluated too; None: it is not.
-        valid: The people evaluated.
+        metrics: The metrics of the model on `valid`, by name, in percent.
+        errors: Returns the normalised errors [N, K] of a distance measure, by its name.
+        train: The training annotations, whose mean pose is evaluated too; None: it is not.
+        valid: The evaluated annotations.
         model: The network whose cost is counted.
         image_size: Size of a crop, px.
-        flip: Whether score maps were averaged with those of the mirror image.
-        decoding: How keypoints were taken from score maps.
+        flip: Whether heatmaps were averaged with those of the mirror image.
+        decoding: How keypoints were decoded from heatmaps.
     """
     baseline = {} if train is None else evaluate(mean_pose(train, valid), valid)[0]
     cost = measured_cost(model, *image_size)
@@ -113,16 +113,14 @@ def result(
         "metrics": dict(metrics),
         "people": len(valid),
         "left_out": {
-            people.name: dict(people.excluded)
-            for people in (train, valid)
-            if people and people.excluded
+            split.name: dict(split.excluded) for split in (train, valid) if split and split.excluded
         },
         "boxes": valid.box_source,
         "head_size": valid.head_source,
         "flip": flip,
         "decoding": decoding,
         "interval": {"metric": distance, "over": "people", **intervals[distance]},
-        # Bootstrap over the people with a size and a labelled keypoint; AP has no interval.
+        # Bootstrap over annotations with a size and a labelled keypoint; AP has no interval.
         "intervals": intervals,
         "mean_pose": {name: value for name, value in baseline.items() if not math.isnan(value)},
         "params": cost.params,

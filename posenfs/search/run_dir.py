@@ -48,7 +48,7 @@ def list_runs() -> list["RunDir"]:
 
 
 class RunDir:
-    """A run directory, to read from: what a search was asked, what it does and what it found.
+    """Reader of a run directory: the configuration, progress and results of a search.
 
     Files are read when a method is called. A running search replaces whole files by renames, so
     that no reader meets a half-written one.
@@ -117,13 +117,13 @@ class RunDir:
         path = self.folder / "errors.npz"
         if not path.is_file():
             raise RunError(
-                f"{self.folder} has no errors of people yet: the end of an epoch writes them"
+                f"{self.folder} has no errors of people yet: they are written after each epoch"
             )
         with np.load(path) as file:
             return file[measure or "errors"]
 
     def ranking(self) -> list[int]:
-        """Return the people with a labelled keypoint, by the mean error of the last evaluation."""
+        """Return the rows of `errors` with a labelled keypoint, by increasing mean error."""
         return ranking(self.errors())
 
     def architectures(self) -> tuple[np.ndarray, dict[str, Architecture]]:
@@ -173,7 +173,7 @@ class RunDir:
         return self.metrics().keys() >= _FINAL_FIELDS
 
     def is_finished(self) -> bool:
-        """Whether the search has ended with its whole result, so that opening it writes nothing."""
+        """Whether the search has ended and its result is complete; opening it writes nothing."""
         return self.status().get("state") == "finished" and self.is_complete()
 
     # -- checks --------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ class RunDir:
             timeout: Seconds in which a reader that only tests the lock releases it.
 
         Raises:
-            RunError: A process searches here.
+            RunError: Another process searches here.
         """
         if not (self.folder / LOCK).exists():
             return
@@ -243,7 +243,7 @@ class RunDir:
         if self.metrics() and not self.checkpoints.steps():
             raise RunError(
                 f"{self.folder} is finished, and its checkpoints are gone: it can be read "
-                "(posenfs.load_model, posenfs compare and report), not opened; search under "
+                "(posenfs.load_model, posenfs compare and report) but not continued; search under "
                 "another name, or remove that folder"
             )
 

@@ -262,7 +262,7 @@ def _data_fingerprints(provenance: Mapping) -> list[str]:
 
 @functools.cache
 def _kind_of_process(pid: int) -> str:
-    """Describe this process to its user; `pid`, its own, distinguishes forked processes."""
+    """Describe this process for messages; `pid`, its id, keeps forks apart in the cache."""
     notebook = in_notebook()
     process = psutil.Process(pid).parent() if notebook else psutil.Process(pid)
     try:

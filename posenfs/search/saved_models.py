@@ -31,11 +31,11 @@ class Saved:
 
 
 def save_model(folder: str | Path, model: PoseNetwork, experiment: Experiment) -> None:
-    """Write config.json and model.safetensors, each whole or not at all.
+    """Write config.json and model.safetensors, each of them atomically.
 
     Args:
         folder: The folder.
-        model: The network; `load_model` restores exactly its numbers.
+        model: The network; `load_model` restores its tensors exactly.
         experiment: The experiment that builds the network, or the one it was pruned from.
 
     Raises:
@@ -55,7 +55,7 @@ def save_model(folder: str | Path, model: PoseNetwork, experiment: Experiment) -
 
 
 def load_model(source: str | Path | RunDir) -> Saved:
-    """Load a saved model, or the model of a run; of one that is not finished the last checkpoint.
+    """Load a saved model or the model of a run; for an unfinished run, its last checkpoint.
 
     Args:
         source: A folder that `save_model` wrote, or a run (its name or folder).

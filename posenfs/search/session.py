@@ -29,8 +29,8 @@ from posenfs.search.strategies import STRATEGIES
 class Search:
     """A search in a run directory.
 
-    On the directory of the same experiment it continues from the last checkpoint, and takes over
-    from an older Search of the same process, as when the cell of a notebook runs again.
+    If the directory holds the same experiment, it continues from the last checkpoint. It takes over
+    from an older Search of the same process, for example when a notebook cell runs again.
 
     It holds the lock of its directory until it is finished; `rewind` takes the lock again.
     On a CPU, with the same versions and number of threads, a resumed search repeats an
@@ -42,7 +42,7 @@ class Search:
         device: auto, cpu, cuda or cuda:N.
         workers: Number of processes that decode images, where crops are plain.
         progress: Whether to show progress bars and notes.
-        strict: Whether a broken image is an error; otherwise its people are left out.
+        strict: Whether a broken image is an error; otherwise its annotations are left out.
         cache_gb: Disk space for cached crops (`training.crops`), in GB.
 
     Attributes:
@@ -78,7 +78,7 @@ class Search:
         self.run = RunDir(folder or runs_home() / experiment.name)
         self._writer = RunWriter(self.run, enabled=self.group.is_main)
         self._writer.owner_close = weakref.WeakMethod(self.close)
-        self.thread_lock = threading.RLock()  # of what steps, rewinds, saves or closes
+        self.thread_lock = threading.RLock()  # held to step, rewind, save or close
         self._closed = False
         self._options = LoadingOptions(workers, progress and self.group.is_main, strict, cache_gb)
         try:
@@ -162,7 +162,7 @@ class Search:
 
     @property
     def primary_metric(self) -> str:
-        """The name of the metric that stands for the result."""
+        """The name of the primary metric."""
         return self.recorded.primary_metric
 
     def step(self) -> None:
@@ -181,7 +181,7 @@ class Search:
         return self.metrics
 
     def finish(self, wait_for_command: bool = False) -> dict[str, float | None]:
-        """Run to the end; returns the metrics of the network that the search found, in percent.
+        """Run to the end; returns the metrics of the resulting network, in percent.
 
         Args:
             wait_for_command: Whether to wait for a command before the first step.
@@ -207,7 +207,7 @@ class Search:
         """Restore the state after a training step; step 0 is the beginning.
 
         Later records move to branches/ in the run directory. Without a checkpoint of that step, the
-        search replays the steps from the checkpoint before, to the same state.
+        search replays the steps from the previous checkpoint and reaches the same state.
 
         Args:
             step: A step that the search has done.
@@ -218,7 +218,7 @@ class Search:
         """
         with self.thread_lock:
             self.check_usable()
-            reason = f"it can go back to one from 0 to that, not {step}"
+            reason = f"it can be rewound to step 0 to {self.step_number}, not {step}"
             self._check_step(step, "rewound", reason)
             self._take_lock()
             self._check_step(step, "rewound", reason)  # another process may have rewound it
@@ -268,7 +268,7 @@ class Search:
         return open_branch(run, step, name, edits or {}, open_search)
 
     def close(self) -> None:
-        """Release the run directory, after the current step; the search can do nothing more."""
+        """Release the run directory, after the current step; the search can no longer be used."""
         with self.thread_lock:
             self._closed = True
             self._writer.close()
@@ -277,7 +277,7 @@ class Search:
         """Raise RunError if the search is closed."""
         if self._closed:
             raise RunError(
-                f"this search has released {self.run.folder}; make a new one on it: Search(...)"
+                f"this search has released {self.run.folder}; open it again with Search(...)"
             )
 
     def check_usable(self) -> None:
@@ -289,7 +289,7 @@ class Search:
     def _check_step(self, step: int, action: str, reason: str) -> None:
         if self.group.world_size > 1:
             processes = f"a search in {self.group.world_size} processes"
-            raise RunError(f"{processes} is not {action}; stop it, and open its run in one")
+            raise RunError(f"{processes} cannot be {action}; stop it, and open its run in one")
         if not 0 <= step <= self.step_number:
             raise ValueError(f"this search is at step {self.step_number}: {reason}")
 

@@ -22,8 +22,8 @@ Update = Callable[[SearchContext, Any, Any], Tensor]
 # The gradient of alpha and beta: (context, training batch, validation batch), left in `.grad`.
 Gradient = Callable[[SearchContext, Any, Any], None]
 
-_GUMBEL_STREAM = 2  # of random numbers, apart from those of the augmentation
-_RADIUS = 0.01  # DARTS: the finite difference moves the weights by this over the gradient's norm
+_GUMBEL_STREAM = 2  # random stream, separate from those of the augmentation
+_RADIUS = 0.01  # DARTS: the step of the finite difference is this over the gradient's norm
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def validation_gradient(context: SearchContext, batch: Any, validation_batch: An
 def unrolled_gradient(
     context: SearchContext, batch: Any, validation_batch: Any, radius: float = _RADIUS
 ) -> None:
-    """Compute the gradient of L_val(w - xi * dL_train/dw) by alpha and beta (DARTS, second order).
+    """Compute d L_val(w - xi * dL_train/dw) / d(alpha, beta) (DARTS, second order).
 
     xi is the learning rate of the weights w. A central difference replaces the mixed second
     derivative. ReLU has a kink at 0: with a large radius the difference is the derivative of a
@@ -175,7 +175,7 @@ def _move(
     direction: Sequence[Tensor | None],
     length: float | Tensor,
 ) -> None:
-    """Set weights = start + length * direction, from the copy, so that no rounding remains."""
+    """Set weights = start + length * direction; the copy `start` avoids rounding errors."""
     for w, origin, d in zip(weights, start, direction, strict=True):
         w.copy_(origin if d is None else origin + length * d)
 
@@ -185,7 +185,7 @@ def _move(
 
 @torch.no_grad()
 def draw_normal_logits(context: SearchContext) -> None:
-    """Draw alpha and beta of every fabric from N(0, 1), by the seed (the paper's baseline)."""
+    """Draw alpha and beta of every fabric from N(0, 1) with the seed (the paper's baseline)."""
     for number, fabric in enumerate(context.model.fabrics().values()):
         drawn = Architecture.random(fabric.spec, seed=1000 * context.training.seed + number)
         fabric.alpha.copy_(drawn.alpha)
@@ -201,7 +201,7 @@ def gumbel_sample(context: SearchContext, number: int) -> Iterator[None]:
 
     Args:
         context: The search.
-        number: The training step, which with the seed decides the sample.
+        number: The training step; step and seed determine the sample.
     """
     with contextlib.ExitStack() as samples:
         for index, fabric in enumerate(context.model.fabrics().values()):

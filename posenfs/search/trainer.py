@@ -21,7 +21,7 @@ from posenfs.search.strategies import STRATEGIES, CostTerm, with_defaults
 
 
 class Trainer:
-    """Trains the network of an experiment by its strategy. It writes no files.
+    """Trains the network of an experiment with its strategy. It writes no files.
 
     Args:
         experiment: The experiment.
@@ -104,7 +104,7 @@ class Trainer:
         return loss
 
     def predict(self, split: str = "valid") -> Predictions:
-        """Predict the keypoints of a split; each process predicts a part, and all get the whole.
+        """Predict the keypoints of a split: a part in each process, gathered in all of them.
 
         Args:
             split: "valid" or "early_stopping".
@@ -128,7 +128,7 @@ class Trainer:
         return self.batches.valid if name == "valid" else self.batches.early_stopping
 
     def reset(self) -> None:
-        """Restore the initial weights, and alpha and beta as the strategy begins with them."""
+        """Restore the initial weights, and alpha and beta as the strategy initialises them."""
         initial = build_model(self.experiment, self.parts).state_dict()
         self._restore(0, initial)
         if self.strategy.initialise is not None:

@@ -37,7 +37,7 @@ class ExecutorOptions:
 
     Attributes:
         kind: local or ray.
-        jobs: Local runs at a time; None: as many as the GPUs hold, or one.
+        jobs: Number of simultaneous local runs; None: as many as the GPUs hold, or one.
         gpus_per_run: Share of a GPU for a run; None: 1 where there are GPUs.
         address: Address of a Ray cluster; None: one is started on this machine.
         device: Device of local runs: auto, cpu, cuda or cuda:N.
@@ -59,13 +59,13 @@ class ExecutorOptions:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What `posenfs ablate` is asked for.
+    """The options of `posenfs ablate`.
 
     Attributes:
         tables: Names in TABLES, or "all".
         profile_name: A name in PROFILES.
         profile: That profile, with changes if there are any.
-        seeds: Seeds of each row: 0, 1, …
+        seeds: Number of seeds of each row: 0, 1, …
         rows: Rows to run; none: all.
         executor: How the runs are executed.
         retry: Whether runs that failed before are run again.
@@ -103,7 +103,7 @@ def run_ablation(
     """
     tables = list(TABLES) if "all" in ablation.tables else list(ablation.tables)
     if not tables:
-        raise ValueError(f"name tables, or all: {', '.join(TABLES)}")
+        raise ValueError(f"give names of tables, or all: {', '.join(TABLES)}")
     data = DataFingerprints(progress=not ablation.quiet)
     try:
         runs = plan(tables, ablation.profile, ablation.seeds, data, ablation.rows)
@@ -187,7 +187,7 @@ def ablate(
         poll: Called regularly.
 
     Returns:
-        By key, why a run failed; also runs that failed before or are active in another process.
+        By key, why a run failed. Runs that are active in another process are included.
 
     Raises:
         ValueError: The notebook does not exist.
@@ -220,7 +220,7 @@ def ablate(
     except KeyboardInterrupt as interrupt:
         executor.stop()
         raise type(interrupt)(
-            "stopped; the active runs are saved. The same command goes on"
+            "stopped; the active runs are saved. The same command continues them"
         ) from None
     except Exception:
         executor.stop()
@@ -249,7 +249,7 @@ def _missing_data_hint(profile: Profile) -> str:
     source = source_of(spec)
     if source.drawn or source.find(data_root(spec), "train") is not None:
         return ""
-    smoke = "--profile smoke for a try"
+    smoke = "--profile smoke for a quick check"
     if profile.full:  # such a profile accepts no other data
         return f"; without photographs: {smoke}"
     return f"; without photographs: --dataset synthetic, or {smoke}"
@@ -271,7 +271,7 @@ def _deviation(runs: Sequence[PlannedRun], results: Sequence[Mapping]) -> tuple[
     if not deviations:
         return _DEFAULT_DEVIATION
     pooled = statistics.fmean(deviation**2 for deviation in deviations) ** 0.5
-    return pooled, f"of {len(deviations)} rows that have several"
+    return pooled, f"pooled over {len(deviations)} rows with several seeds"
 
 
 def _row_key(config: Mapping) -> str:

@@ -65,7 +65,7 @@ class LoadMeter:
         self._start = _processor_times()
 
     def read(self) -> Load:
-        """The load from the construction until now."""
+        """Return the load since the construction."""
         times = zip(_processor_times(), self._start, strict=True)
         clock, all_processes, this_process = [now - start for now, start in times]
         cores = psutil.cpu_count() or 1
@@ -98,7 +98,7 @@ class Calibration:
 
 
 def calibrate(model: PoseNetwork, experiment: Experiment, device: torch.device) -> Calibration:
-    """Time training steps and predictions of random images, without the warm-up.
+    """Time training steps and predictions on random images, after a warm-up.
 
     Args:
         model: The network; it is moved to the device.

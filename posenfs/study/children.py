@@ -134,7 +134,7 @@ def parent_and_child(
         add("child with zero, as derived", "", derive(soft, with_zero))
     add("child, as derived", "", derived)
     _renew_running_means(derived, train, experiment, workers)
-    add("child, running means anew", "", derived)
+    add("child, running means recomputed", "", derived)
     for start, child in experiments.items():
         if progress:
             note(f"{_NAMES[start]}: {child.training.epochs} epochs, run {child.name}")

@@ -100,11 +100,11 @@ ITEMS: dict[str, CostItem] = {
     "ours_1": CostItem("VII", _searched(skeleton=COCO, width=16), _COCO_SIZE, 6.1, 4.0),
     "ours_2": CostItem(
         "VII", _searched(backbone=ResNet50, skeleton=COCO), _COCO_SIZE, 27.5, 11.4,
-        "counted by another tool, thop, which gives numbers of batch-norms twice", thop_cost,
+        "counted by thop, which adds two operations per batch-norm output", thop_cost,
     ),
     "ours_3": CostItem(
         "VII", _searched(5, HRNet, COCO, width=16), _COCO_SIZE, 15.8, 14.8,
-        "printed after pruning; here before it",
+        "printed after pruning; recomputed before pruning",
     ),
     "simple_baseline_50": CostItem(
         "IV", _whole(SimpleBaseline), params_m=34.0, gflops=12.0,

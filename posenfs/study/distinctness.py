@@ -31,7 +31,7 @@ class Distinctness:
 
     Attributes:
         kind: operations or sources.
-        within: Distances of one part between seeds, which are the noise.
+        within: Distances of one part between seeds (the noise).
         between: Distances of different parts between seeds.
         statistic: Mean of `between` minus mean of `within`.
         p: Share of relabellings, the true one included, with parts at least as far apart.
@@ -139,7 +139,7 @@ def _checked(
                 )
     if len(parts) < 2:
         raise ValueError(
-            f"one part alone ({', '.join(parts) or 'none'}) has no other to differ from"
+            f"distances between parts need two parts or more; got {', '.join(parts) or 'none'}"
         )
     return seeds, parts
 
@@ -213,5 +213,5 @@ def _verdict(test: Distinctness, p_holm: float) -> str:
     if p_holm <= ALPHA:
         return "parts differ"
     if test.p <= test.least_p:
-        return "as far apart as so few seeds can show: not enough to tell"
+        return "inconclusive: p is the least that so few seeds allow"
     return "not distinguishable from the noise of seeds"

@@ -1,4 +1,4 @@
-"""Plan of an ablation: runs, hours, memory, and the differences that the seeds can show."""
+"""Plan of an ablation: runs, hours, memory, and the differences that the seeds can detect."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from posenfs.study.calibration import Calibration, Duration, Load, calibrate
 from posenfs.study.fingerprints import DataFingerprints, configuration
 from posenfs.study.plan import PlannedRun
 
-_OVERHEAD = 30.0  # s of a notebook beside its search
+_OVERHEAD = 30.0  # s that a notebook takes in addition to its search
 _PASSES = {"first_order": 2.0, "second_order": 5.0}  # training passes of a step; 1 for all others
 _DIFFERENCES = (1.0, 2.0, 5.0)  # percentage points
 
@@ -61,7 +61,7 @@ def estimate(
 
     Args:
         runs: The runs; networks that several of them share are timed once.
-        data: Counts the people of each data set.
+        data: Counts the annotations of each data set.
         device: auto, cpu, cuda or cuda:N.
         threads: CPU threads of a run; None: those of this process.
         progress: Whether to show a progress bar.
@@ -135,13 +135,13 @@ def plan_text(
     deviation: tuple[float, str],
     load: Load | None = None,
 ) -> str:
-    """Format a plan: a line for each network, the sum, and the differences that seeds can show.
+    """Format a plan: a line for each network, the sum, and the differences that seeds can detect.
 
     Args:
         runs: All runs of the ablation.
         estimates: Estimates of the runs that are left to do.
         states: The state of each run by its key ("done" where nothing is left to do).
-        seeds: Seeds of each row.
+        seeds: Number of seeds of each row.
         jobs: Runs that are executed at a time.
         deviation: The standard deviation of scores over seeds, in points, and its source.
         load: The load of other processes during the estimation.
@@ -216,11 +216,11 @@ def _power_lines(seeds: int, deviation: float, source: str) -> Iterable[str]:
     if seeds > 1:
         least = least_difference(deviation, seeds)
         yield (
-            f"{seeds} seeds a row would tell a difference of {least:.1f} points (power 80 %, "
+            f"{seeds} seeds per row detect a difference of {least:.1f} points (power 80 %, "
             "level 5 %, one comparison by Student's test; Welch's has 70 % at 3 seeds)"
         )
     needed = {points: seeds_needed(points, deviation) for points in _DIFFERENCES}
     counts = ", ".join(
         f"{points:g} points: {count or 'more than 200'}" for points, count in needed.items()
     )
-    yield f"seeds a row that would tell {counts}"
+    yield f"seeds per row that detect {counts}"

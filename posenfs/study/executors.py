@@ -109,7 +109,7 @@ class LocalExecutor:
     def __init__(self, jobs: int | None = None, gpus_per_run: float = 1.0, device: str = "auto"):
         if (jobs is not None and jobs < 1) or not 0 < gpus_per_run <= 1:
             raise ValueError(
-                "jobs are at least 1, a run's share of a GPU is above 0 and at most 1; "
+                "jobs must be at least 1, and a run's share of a GPU above 0 and at most 1; "
                 f"got {jobs}, {gpus_per_run}"
             )
         self.device = device

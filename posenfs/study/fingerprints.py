@@ -30,8 +30,8 @@ def numerics(model: str) -> int:
 def configuration(experiment: Experiment) -> dict:
     """Return the part of an experiment that decides its numbers, as plain data.
 
-    Name, data folder, checkpoints and runtime have their defaults. Of pretrained weights it holds
-    only whether there are any; the data fingerprints identify the file.
+    Name, data folder, checkpoints and runtime have their defaults. It only records whether there
+    are pretrained weights; the data fingerprints identify the file.
 
     Args:
         experiment: The experiment.
@@ -48,7 +48,7 @@ def configuration(experiment: Experiment) -> dict:
 
 
 def without_seed(config: Mapping) -> dict:
-    """Return a configuration without its seed, which the runs of one row have in common.
+    """Return a configuration without its seed; it is the same for all runs of a row.
 
     Args:
         config: What `configuration` returns.
@@ -91,7 +91,7 @@ class DataFingerprints:
         return self._open(experiment.data)[0] | {"weights": weights}
 
     def people(self, experiment: Experiment) -> tuple[int, int]:
-        """Return the number of training people and of validation people.
+        """Return the number of training and of validation annotations.
 
         Args:
             experiment: The experiment.
@@ -117,7 +117,7 @@ def fingerprint(experiment: Experiment, data: Mapping[str, str | None]) -> str:
 
 
 def digest(config: Mapping, data: Mapping[str, str | None], version: int) -> str:
-    """Return the fingerprint of an experiment of which only the configuration is stored.
+    """Return the fingerprint of an experiment from its stored configuration.
 
     Args:
         config: What `configuration` returns.

@@ -30,7 +30,7 @@ def submit_mpii(
     workers: int = 0,
     progress: bool = True,
 ) -> int:
-    """Write pred_keypoints_mpii.mat for the people of MPII's test images who stand apart.
+    """Write pred_keypoints_mpii.mat for the sufficiently separated people of MPII's test images.
 
     Args:
         model: A run (its name or folder), or a model's folder.
@@ -67,8 +67,8 @@ def submit_coco(
 ) -> int:
     """Write COCO results at detected boxes.
 
-    Scores are those of the boxes multiplied by the mean of the keypoint scores above 0.2. Of poses
-    with a similarity above 0.9, the best remains.
+    A score is the box score multiplied by the mean of the keypoint scores above 0.2. Of poses with
+    a similarity (OKS) above 0.9, only the best is kept.
 
     Args:
         model: A run (its name or folder), or a model's folder.
@@ -85,7 +85,7 @@ def submit_coco(
 
     Raises:
         RunError: There is no such model.
-        ValueError: The model predicts other keypoints, or the output's name is not COCO's.
+        ValueError: The model predicts other keypoints, or the file name is not in COCO's form.
         DataError: The files cannot be used.
     """
     check_coco_name(output)

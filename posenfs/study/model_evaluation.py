@@ -54,9 +54,9 @@ def evaluate_model(
         progress: Whether to show progress bars.
 
     Returns:
-        The content of a run's metrics.json (see `result`), and besides `model`, `data`, `split`,
-        `image_size` (height and width of a crop, px), and `keypoints`: see `keypoint_errors`. The
-        mean pose is that of the training data; it is left out where these are not on disk.
+        The content of a run's metrics.json (see `result`), and also `model`, `data`, `split`,
+        `image_size` (height and width of a crop, px), and `keypoints` (see `keypoint_errors`). The
+        mean pose is that of the training data; it is left out if these are not on disk.
 
     Raises:
         RunError: There is no such model.
@@ -124,7 +124,7 @@ def predict_as_run(
     Args:
         model: The network; a copy is moved to the device.
         experiment: The experiment of the run.
-        people: The people.
+        people: The annotations.
         device: The device.
         batch_size: Crops in a batch.
         flip: Whether heatmaps are averaged with those of the mirror image.
@@ -161,7 +161,7 @@ def keypoint_errors(errors: dict[str, np.ndarray], people: Annotations) -> list[
 
     Args:
         errors: Errors [N, K] by distance measure; not finite where a keypoint is not annotated.
-        people: The people.
+        people: The annotations.
 
     Returns:
         A row for each keypoint: the number of people in whom it is `labelled`, the share `correct`

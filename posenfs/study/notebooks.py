@@ -24,7 +24,7 @@ from posenfs.search.signals import Terminated
 
 
 def _kernel_config(folder: str) -> Config:
-    """Let a kernel communicate over files in a folder of its own instead of over ports.
+    """Let a kernel communicate over files in a separate folder instead of over ports.
 
     Ports can be taken by another process; two kernels in one folder would share their files.
     """
@@ -165,19 +165,19 @@ def run_notebook(
         except PapermillExecutionError as error:
             raise NotebookError(
                 f"{source} failed in cell {error.exec_count}: {error.ename}: {error.evalue}\n"
-                f"What ran is in {target}"
+                f"The executed cells are in {target}"
             ) from None
         except DeadKernelError:
             raise KernelDied(
-                f"the kernel of {source} died: killed, or out of memory? What ran is in {target}; "
-                "the same command goes on with its search"
+                f"the kernel of {source} died: killed, or out of memory? The executed cells are in "
+                f"{target}; the same command continues its search"
             ) from None
 
 
 def _wait(running: Future) -> None:
     """Wait for the notebook, and pass interrupts on to its kernel, the only child process.
 
-    The waits are short because an interrupt that is no signal (Ray's) does not end a wait.
+    The waits are short because Ray's interrupt is not a signal and does not end a wait.
     """
     kind = KeyboardInterrupt
     while True:

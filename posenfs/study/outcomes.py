@@ -53,9 +53,9 @@ def outcomes(
 ) -> list[Outcome]:
     """Return the rows of a table in a profile with their results.
 
-    Results on other people cannot stand in one table. Where there are several data sets, the one
-    with the most runs is shown, and likewise the initial weights with the most runs. The others are
-    left out and counted.
+    A table compares results on the same data. If there are several data sets, the one with the most
+    runs is shown, and likewise the initial weights with the most runs. The others are left out and
+    counted.
 
     Args:
         table: Its name in TABLES.

@@ -58,7 +58,7 @@ PROFILES: dict[str, Profile] = {
     ),
     # LSP-extended at a small size for a CPU; a GPU allows larger images and more epochs.
     "study": Profile(_STUDY, {"mobilenet_v2": "imagenet"}),
-    # A check of the whole procedure, seconds a run.
+    # A check of the whole procedure in seconds per run.
     "smoke": Profile(
         Experiment(
             name="smoke",
@@ -103,8 +103,8 @@ def choose_profile(
     profile = PROFILES[name]
     if profile.full and (image_size is not None or dataset is not None):
         raise ValueError(
-            f"profile {name} has the paper's own data and pixels; choose another profile to change "
-            "them"
+            f"profile {name} has the paper's own data and image size; choose another profile to "
+            "change them"
         )
     if profile.full and root is not None:
         raise ValueError(
@@ -187,7 +187,7 @@ def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
 
     Args:
         experiment: The experiment.
-        changes: Values by field; a dot leads to the field of a part (`training.seed`).
+        changes: Values by field; a dot names the field of a group (`training.seed`).
 
     Raises:
         TypeError: There is no such field.

@@ -1,4 +1,4 @@
-"""Progress of an ablation: a table that is redrawn on a terminal, and a line a change elsewhere."""
+"""Progress of an ablation: a redrawn table on a terminal, and one line per change elsewhere."""
 
 import shutil
 import sys

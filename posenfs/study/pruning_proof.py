@@ -39,7 +39,7 @@ _NAMED = 10  # warnings that are printed; the rest is counted
 
 @dataclass(frozen=True)
 class Accuracy:
-    """A model's primary metric on its validation people, in percent, before and after pruning."""
+    """A model's primary metric on its validation split, in percent, before and after pruning."""
 
     metric: str
     people: int
@@ -229,8 +229,8 @@ def find_emptied(pruned: PoseNFS) -> tuple[Emptied, ...]:
 def _zero_wins(model: PoseNFS) -> str:
     """Describe on how many edges the operation zero has the greatest weight; empty: on none."""
     fabrics = [fabric for fabric in model.fabrics().values() if "zero" in fabric.spec.operations]
-    won = [fabric.alpha.argmax(-1) == fabric.spec.operations.index("zero") for fabric in fabrics]
-    count, edges = sum(int(mask.sum()) for mask in won), sum(mask.numel() for mask in won)
+    masks = [fabric.alpha.argmax(-1) == fabric.spec.operations.index("zero") for fabric in fabrics]
+    count, edges = sum(int(mask.sum()) for mask in masks), sum(mask.numel() for mask in masks)
     return f"operation zero won on {count} of {edges} edges" if count else ""
 
 
@@ -244,7 +244,7 @@ def pruning_table(
 
     Args:
         model: The searched network.
-        people: The people of the evaluation.
+        people: The evaluated annotations.
         size: Size of a crop, px.
         thresholds: Of softmax weights.
 

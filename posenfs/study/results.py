@@ -147,7 +147,7 @@ def read_results(folder: Path | None = None) -> list[dict]:
     Raises:
         RunError: A file cannot be read.
     """
-    results: dict[str, dict] = {}  # by fingerprint: a result may be there in two versions
+    results: dict[str, dict] = {}  # by fingerprint: a result may exist in two versions
     for path in sorted((folder or results_home()).glob("*.json")):
         try:
             stored = json.loads(path.read_text())

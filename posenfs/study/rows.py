@@ -21,8 +21,8 @@ class Row:
         full: Further changes for profiles at full size: the paper's own data and image size.
         printed: The paper's numbers by metric (pckh@0.11 is its column @0.1), unless `note` says
             otherwise.
-        item: Its network among the cost columns (`costs.ITEMS`); of a quoted row the system in
-            FRONTIER.
+        item: Its network in `cost_items.ITEMS`, for the cost columns; for a quoted row, the system
+            in FRONTIER.
         against: The row that it is compared with.
         quoted: Whether it holds another system's published numbers and is not run.
         note: A remark for the table.
@@ -161,8 +161,8 @@ TABLES: dict[str, Table] = {
         "are rows of the paper; the others are its backbones with the heads of Table II.",
     ),
     "table_6": Table(
-        "Table VI: searched fabrics beside branches built by hand",
-        "Do searched heads beat hand-made ones of the same backbone at less cost?",
+        "Table VI: searched fabrics and hand-designed branches",
+        "Do searched heads beat hand-designed ones on the same backbone at less cost?",
         {
             "ours_b": Row(
                 "ours-b", _OURS_B, printed={"pckh@0.5": 90.1}, item="ours_b", against="branchnet_2",
@@ -191,13 +191,12 @@ TABLES: dict[str, Table] = {
                 note=_OWN,
             ),
         },
-        "ours-b and ours-c stand beside Branchnets, in which each part has a branch of "
-        "bottlenecks that was designed by hand on the same backbone, and beside networks with "
-        "a single head.",
+        "ours-b and ours-c are compared with Branchnets, in which each part has a hand-designed "
+        "branch of bottlenecks on the same backbone, and with networks that have a single head.",
     ),
     "table_7": Table(
         "Table VII: COCO",
-        "Where does the search stand among networks made by hand?",
+        "How do searched networks compare with hand-designed ones?",
         {
             "ours_1": Row(
                 "ours-1: MobileNet-V2, P = 3, C = 16", {"fabric.width": 16}, _COCO, {"ap": 67.4},
@@ -260,7 +259,7 @@ TABLES: dict[str, Table] = {
     ),
     "rules": Table(
         "The switches between the paper's text and the released code",
-        "What does each place where they differ do?",
+        "What is the effect of each difference?",
         {
             "paper": Row("paper's text"),
             "edge_factor": Row(

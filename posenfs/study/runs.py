@@ -97,5 +97,5 @@ def _metric(run: RunDir) -> str:
 
 
 def _validation_data(run: RunDir) -> str:
-    """Return the fingerprint of the people that the run was evaluated on."""
+    """Return the fingerprint of the run's validation split."""
     return list(run.provenance()["data"].values())[-1]["fingerprint"]

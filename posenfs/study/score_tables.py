@@ -89,7 +89,7 @@ def comparison_table(
     """Return the difference of each row from the one it is compared with, over seeds.
 
     Each line holds the p value, the p value after Holm's correction over the table, and a verdict.
-    The interval is of its pair alone.
+    The interval is not corrected.
 
     Args:
         rows: The rows with their results.

@@ -29,13 +29,13 @@ def caption(table: str, rows: Sequence[Outcome]) -> str:
     data = _joined(experiment.data.name for experiment in experiments)
     sizes = _joined(_size(experiment.image_size) for experiment in experiments)
     if len({experiment.rules for experiment in experiments}) == 1:
-        names = {PAPER: "the paper's text", RELEASED: "the released code"}
-        rules = names.get(experiments[0].rules, "its own")
+        names = {PAPER: "rules of the paper's text", RELEASED: "rules of the released code"}
+        rules = names.get(experiments[0].rules, "custom rules")
     else:
-        rules = "each row's own"
+        rules = "the rules of each row"
     text = (
         f"{TABLES[table].title}. Ours: {data}, {sizes} px, {training.epochs} epochs of batches of "
-        f"{training.batch_size}, Adam {training.lr:g}, rules of {rules}; "
+        f"{training.batch_size}, Adam {training.lr:g}, {rules}; "
     )
     if results:
         boxes = _joined(result["metrics"]["boxes"] for result in results)
@@ -49,7 +49,7 @@ def caption(table: str, rows: Sequence[Outcome]) -> str:
     else:
         text += "no run yet."
     if left_out := sum(outcome.left_out for outcome in rows):
-        text += f" Left out: {left_out} results of other people or other initial weights."
+        text += f" Left out: {left_out} results with other data or other initial weights."
     return textwrap.fill(text, 100, break_on_hyphens=False)
 
 
@@ -135,8 +135,8 @@ def write_table(
         "costs": cost_table(rows),
     }
     introductions = {
-        "comparisons": "p (Holm), and with it the verdict, is over the comparisons of this page; "
-        "an interval is of its pair alone.\n\n"
+        "comparisons": "p (Holm) and the verdict are corrected for the number of comparisons on "
+        "this page; the intervals are not.\n\n"
     }
     folder, stem = tables_home(publish), page_stem(table, profile_name, rows)
     folder.mkdir(parents=True, exist_ok=True)

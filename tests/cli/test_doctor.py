@@ -39,7 +39,7 @@ def test_nothing_is_wrong_here(here, capsys):
         "notebooks",
         "model",
         "runs",
-        "kept crops",
+        "cached crops",
     } <= set(findings)
     assert all(row["state"] != "wrong" for row in findings.values())
     main(["doctor"])
@@ -70,7 +70,7 @@ def test_folder_that_cannot_be_written(here, capsys):
     assert (
         findings["runs"]["state"] == "wrong" and "cannot be written to" in findings["runs"]["words"]
     )
-    assert findings["kept crops"]["state"] == "fine"
+    assert findings["cached crops"]["state"] == "fine"
 
 
 def test_driver_that_torch_cannot_use(here, capsys, monkeypatch):

@@ -399,7 +399,7 @@ def test_away_from_the_terminal(here, drawn, capsys):
         ]
     )
     assert re.search(
-        r"process \d+ searches in \S+a; posenfs follow a shows how far it is",
+        r"process \d+ searches in \S+a; posenfs follow a shows its progress",
         capsys.readouterr().out,
     )
     main(["follow", "a"])

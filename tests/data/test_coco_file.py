@@ -42,8 +42,8 @@ from tests.data.test_coco import content, person, write
         (content([person(bbox=[1, 2, 3, float("inf")])]), "annotation 1 has bbox"),
         (content([person(2), person(2)]), "two annotations have the id 2"),
         (content([person()], images=[{"id": 1, "file_name": "a"}] * 2), "two images have the id 1"),
-        (content([person(image=12)]), "annotation 1 is of image 12, which is not there"),
-        (content([person(image=[1])]), r"annotation 1 is of image \[1\], which is not there"),
+        (content([person(image=12)]), "annotation 1 names image 12, which the file lacks"),
+        (content([person(image=[1])]), r"annotation 1 names image \[1\], which the file lacks"),
         (content([{"image_id": 1}]), "annotation number 0 needs a whole number as its id"),
         (content([person(1.0)]), "annotation number 0 needs a whole number as its id"),
         (

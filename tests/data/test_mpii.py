@@ -136,9 +136,9 @@ def test_an_error_names_ground_truth_that_is_no_number(data_copy, drawn):
         (
             "pos_gt_src",
             (keypoint, 0, person),
-            rf"person {person}'s {FILE_NAMES[keypoint]} is labelled and no number",
+            rf"person {person}'s {FILE_NAMES[keypoint]} is labelled but not a number",
         ),
-        ("headboxes_src", (1, 0, 2), "person 2's head box is no number"),
+        ("headboxes_src", (1, 0, 2), "person 2's head box is not a number"),
     ):
         changed = {**whole, name: whole[name].astype(float)}
         changed[name][index] = np.nan

@@ -228,7 +228,7 @@ def test_the_test_split_holds_the_people_of_single_person(tmp_path):
     )
     assert people.head_source == "none" and people.name == "mpii_release test"
     assert read_release(tmp_path, "train").person_ids.tolist() == [1001]
-    with pytest.raises(DataError, match=r"nobody to use for valid .*in 5 images"):
+    with pytest.raises(DataError, match=r"no usable person for valid .*in 5 images"):
         read_release(tmp_path, "valid")
     with pytest.raises(ValueError, match="unknown split 'all'; known: train, valid, test"):
         read_release(tmp_path, "all")

@@ -169,7 +169,7 @@ def test_an_error_names_the_wrong_argument(tmp_path):
     ):
         write_synthetic(tmp_path / "x", valid=0)
     (tmp_path / "file").write_text("")
-    with pytest.raises(FileExistsError, match="file is a file: people are drawn into a folder"):
+    with pytest.raises(FileExistsError, match="file is a file; choose a folder"):
         write_synthetic(tmp_path / "file", 1, 1, processes=1, progress=False)
     with pytest.raises(OSError, match="file"):
         write_synthetic(tmp_path / "file" / "set", 1, 1, processes=1, progress=False)

@@ -103,7 +103,7 @@ def test_rewound_from_another_process(long, tmp_path, capsys):
     assert "paused at step 1 of" in capsys.readouterr().out
     assert run.history()[-1]["step"] == 1 and (run.folder / "branches").is_dir()
     with pytest.raises(
-        RunError, match="this search is at step 1: it can go back to one from 0 to that, not 99"
+        RunError, match="this search is at step 1: it can be rewound to step 0 to 1, not 99"
     ):
         send(run, "rewind", 99)
     assert run.in_use() and run.status()["state"] == "paused" and send(run, "pause")["step"] == 1

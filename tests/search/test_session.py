@@ -814,7 +814,7 @@ print(other.step_number, other.run.status()["pid"])
     print("go on", file=other.stdin, flush=True)
     assert other.communicate()[0] == f"1 {other.pid}\n"
     with pytest.raises(
-        ValueError, match="this search is at step 1: it can go back to one from 0 to that, not 3"
+        ValueError, match="this search is at step 1: it can be rewound to step 0 to 1, not 3"
     ):
         one.rewind(3)  # the other took that back meanwhile
     one.finish()

@@ -177,7 +177,7 @@ def test_a_detached_search_and_whoever_follows_it(data, run, tmp_path):
     follower = start(["follow", "a"], tmp_path)
     wait_until(lambda: os.read(follower.stderr.fileno(), 1), follower)
     os.killpg(follower.pid, signal.SIGINT)
-    assert "the search goes on: posenfs follow a" in ended(follower, 130)
+    assert "the search continues: posenfs follow a" in ended(follower, 130)
     pid = run.status()["pid"]
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not run.in_use())

@@ -285,7 +285,7 @@ def test_journeys_that_cannot_be(tiny, tmp_path):
         trunk.branch(1, "twig", {PART: replace(own, alpha=own.alpha[:, :2])})
     assert not (tmp_path / "twig").exists()
     trunk.branch(1, "twig").close()
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(RunError, match="already exists"):
         trunk.branch(1, "twig")
     with pytest.raises(ValueError, match="a folder's name"):
         trunk.branch(1, "a/b")

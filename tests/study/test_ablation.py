@@ -80,7 +80,7 @@ def test_ctrl_c_stops_the_executor(project, profile):
             raise KeyboardInterrupt
 
     runs, executor = plan(["table_2"], profile, 1, DataFingerprints(progress=False)), Interrupted()
-    with pytest.raises(KeyboardInterrupt, match="The same command goes on"):
+    with pytest.raises(KeyboardInterrupt, match="The same command continues them"):
         ablate(runs, executor)
     assert executor.stopped and len(read_results()) == 1
     assert ablate(runs, InProcessExecutor()) == {} and len(read_results()) == 3
@@ -189,7 +189,7 @@ def test_the_plan_uses_the_deviation_of_existing_seeds(command, capsys):
     command(InProcessExecutor(), seeds=2, table="figure_6", quiet=True)
     assert capsys.readouterr().out == ""
     command(InProcessExecutor(), seeds=3, table="figure_6", only_plan=True)
-    assert "of 2 rows that have several" in capsys.readouterr().out
+    assert "pooled over 2 rows with several seeds" in capsys.readouterr().out
 
 
 def test_a_quiet_plan_is_printed_and_calibrates_only_open_runs(command, capsys, monkeypatch):
@@ -230,7 +230,7 @@ def test_results_on_other_people_are_not_in_the_table(command, project):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name tables, or all: table_2"),
+        ([], "give names of tables, or all: table_2"),
         ([*SMOKE, "--weights", "resnet50"], "write it as NETWORK=FILE"),
         (
             [*SMOKE, "--weights", "mobilnet_v2=imagenet"],
@@ -245,7 +245,7 @@ def test_results_on_other_people_are_not_in_the_table(command, project):
             "no LSP annotation at .* --root; .*; without photographs: "
             "--dataset synthetic, or --prof",
         ),
-        (["table_2", "--profile", "paper"], "without photographs: --profile smoke for a try"),
+        (["table_2", "--profile", "paper"], "without photographs: --profile smoke for a quick"),
     ],
 )
 def test_errors_are_reported_before_the_plan(arguments, message, tmp_path, monkeypatch):

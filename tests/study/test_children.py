@@ -27,7 +27,7 @@ def test_rows_costs_and_runs(parent):
     table = parent_and_child(parent, epochs=1, progress=False)
     assert table["network"].tolist() == [
         "parent, soft", "child with zero, as derived", "child, as derived",
-        "child, running means anew", "child, retrained from the parent's weights",
+        "child, running means recomputed", "child, retrained from the parent's weights",
         "child, trained from scratch",
     ]  # fmt: skip
     soft, with_zero, *discrete = table["GMAC"].tolist()

@@ -31,7 +31,7 @@ def test_plan_of_a_table(drawn):
     left = [estimated for estimated in estimates if states[estimated.planned.key] != "done"]
     text = plan_text(runs, left, states, 3, 2, (1.5, "measured"))
     assert "6 runs of 9 to do" in text and "2 at a time" in text and "table_2 first_order" in text
-    assert "(standard deviation; measured)" in text and "3 seeds a row would tell" in text
+    assert "(standard deviation; measured)" in text and "3 seeds per row detect" in text
     needed = int(text.rpartition("2 points: ")[2].split(",")[0])
     assert power(2.0, 1.5, needed) >= 0.8 > power(2.0, 1.5, needed - 1)
 
@@ -120,5 +120,5 @@ def test_the_load_of_a_busy_machine_is_reported(drawn):
 
 
 def test_one_seed_shows_no_difference():
-    assert plan_text([], [], {}, 1, 1, (2.0, "measured")).count("would tell") == 1
+    assert plan_text([], [], {}, 1, 1, (2.0, "measured")).count("detect") == 1
     assert "1 points: 64" in plan_text([], [], {}, 1, 1, (2.0, "measured"))

@@ -18,9 +18,9 @@ from posenfs.study.results import read_results
 
 
 def test_invalid_numbers_of_jobs_are_refused():
-    with pytest.raises(ValueError, match="jobs are at least 1"):
+    with pytest.raises(ValueError, match="jobs must be at least 1"):
         LocalExecutor(jobs=0)
-    with pytest.raises(ValueError, match="a run's share of a GPU is above 0"):
+    with pytest.raises(ValueError, match="a run's share of a GPU above 0"):
         LocalExecutor(gpus_per_run=0)
 
 

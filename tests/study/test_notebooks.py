@@ -70,7 +70,7 @@ def test_running_and_failing(notebook, tmp_path, capfd):
     )
     with pytest.raises(
         NotebookError,
-        match=r"n.ipynb failed in cell \d: AssertionError: too many\nWhat ran is in .*out",
+        match=r"n.ipynb failed in cell \d: AssertionError: too many\nThe executed cells are in .*out",
     ):
         run_notebook(notebook, tmp_path / "out.ipynb", {"epochs": 10}, progress=False)
     assert (tmp_path / "out.ipynb").is_file()

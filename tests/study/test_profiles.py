@@ -41,7 +41,7 @@ def test_changed_sizes_and_data():
     )
     with pytest.raises(ValueError, match="unknown profile 'papre'; known: paper, "):
         choose_profile("papre")
-    with pytest.raises(ValueError, match="the paper's own data and pixels"):
+    with pytest.raises(ValueError, match="the paper's own data and image size"):
         choose_profile("paper", image_size=64)
     with pytest.raises(ValueError, match="quoted"):
         experiment_of(TABLES["table_7"].rows["hrnet_quoted"], PROFILES["study"])

@@ -78,7 +78,7 @@ def test_last_error_is_kept(driver):
     driver.wait()
     assert (
         driver.error
-        == "ValueError: this search is at step 0: it can go back to one from 0 to that, not 99"
+        == "ValueError: this search is at step 0: it can be rewound to step 0 to 0, not 99"
     )
     driver.branch(0, "a/b")
     driver.wait()

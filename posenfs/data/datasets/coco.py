@@ -76,12 +76,12 @@ def annotations_of_file(
     Args:
         path: The annotation file.
         skeleton: The skeleton, whose keypoints the category must label.
-        name: The name of the people.
+        name: The name of the annotations.
         category: The name of the category.
         image_folder: A function from image names to the folder of the images.
 
     Raises:
-        DataError: The file is invalid, or holds nobody with a labelled keypoint and a box.
+        DataError: The file is invalid, or holds no person with a labelled keypoint and a box.
     """
     content = coco_content(path)
     category_id = category_id_of(path, content, category, skeleton)
@@ -150,7 +150,7 @@ def _check_image_id(path: Path, row: dict, files: dict[int, dict]) -> None:
     image = row.get("image_id")
     if not isinstance(image, int) or image not in files:
         raise DataError(
-            f"{path}: annotation {row['id']} is of image {image!r:.80}, which is not there"
+            f"{path}: annotation {row['id']} names image {image!r:.80}, which the file lacks"
         )
 
 

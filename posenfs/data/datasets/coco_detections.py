@@ -1,4 +1,4 @@
-"""Detected boxes in the place of annotated people, in COCO's form."""
+"""Detected boxes instead of annotated people, in COCO's form."""
 
 from dataclasses import replace
 from pathlib import Path

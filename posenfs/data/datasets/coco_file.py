@@ -42,8 +42,8 @@ def keypoint_category(path: Path, content: dict, name: str | None = None) -> dic
             return category
     category_name = f"`{name}` " if name else ""
     raise DataError(
-        f"{path} has no category {category_name}with keypoints; person_keypoints_*.json has, "
-        "instances_*.json not"
+        f"{path} has no category {category_name}with keypoints; give person_keypoints_*.json, not "
+        "instances_*.json"
     )
 
 

@@ -171,15 +171,15 @@ def mpii_truth(path: Path, people: int | None = None) -> tuple[np.ndarray, np.nd
     if shapes != ((16, 2, people), (16, people), (2, 2, people)):
         raise DataError(
             f"{path} has pos_gt_src {keypoints.shape}, jnt_missing {missing.shape}, headboxes_src "
-            f"{heads.shape}; it should be of {people} people: the two files must belong together"
+            f"{heads.shape}; expected {people} people: the two files must belong together"
         )
     invalid = ~np.isfinite(keypoints).all(1) & ~missing
     if invalid.any():
         keypoint, person = np.argwhere(invalid)[0]
         name = MPII_FILE_KEYPOINTS[keypoint]
-        raise DataError(f"{path}: person {person}'s {name} is labelled and no number")
+        raise DataError(f"{path}: person {person}'s {name} is labelled but not a number")
     if not np.isfinite(heads).all():
         person = np.argwhere(~np.isfinite(heads).all((0, 1)))[0, 0]
-        raise DataError(f"{path}: person {person}'s head box is no number")
+        raise DataError(f"{path}: person {person}'s head box is not a number")
     head_sizes = HEAD_SHARE * np.linalg.norm(heads[1] - heads[0], axis=0)
     return keypoints.transpose(2, 0, 1), missing.T, head_sizes

@@ -26,7 +26,7 @@ _RECTANGLES = 1000  # more than any image has; see person_id
 _SPLITS = {
     "train": f"all but every {_VALID_EVERY}th training image",
     "valid": f"every {_VALID_EVERY}th training image",
-    "test": "people who stand apart",
+    "test": "sufficiently separated people",
 }
 
 
@@ -47,8 +47,8 @@ def find_release(root: Path, split: str = "train") -> Path | None:
 def read_release(root: Path, split: str) -> Annotations:
     """Read the people of a split.
 
-    The file has no validation split. Every tenth training image with usable people is one, so
-    results on valid do not compare with those on HRNet's valid.json. See `annotations_of_release`.
+    The file has no validation split. Every tenth training image with usable people is taken for it,
+    so results on valid are not comparable with those on HRNet's valid.json.
 
     Args:
         root: The data folder.
@@ -70,11 +70,11 @@ def annotations_of_release(release: Release, split: str) -> Annotations:
     """Select the people of a split, in the file's order.
 
     train and valid are the people of training images who have a scale, a position and a labelled
-    keypoint; those of every tenth image with such people are valid. test is the people of the other
-    images who are in single_person, and whom the benchmark scores, with a scale and a position;
-    their keypoints and head sizes are unknown. Boxes are those of `read_mpii`. Keypoints without a
-    visibility (head top and upper neck never have one) count as visible. A person's id is that of
-    `person_id`.
+    keypoint; those of every tenth image with such people are valid. test is the people of the test
+    images who are listed in single_person (the benchmark scores only these) and have a scale and a
+    position; their keypoints and head sizes are unknown. Boxes are those of `read_mpii`. Keypoints
+    without a visibility (head top and upper neck never have one) count as visible. A person's id is
+    that of `person_id`.
 
     Args:
         release: The loaded file.
@@ -102,7 +102,7 @@ def annotations_of_release(release: Release, split: str) -> Annotations:
         excluded = [person for person in excluded if (person.image in valid_images) == is_valid]
     if not people:
         raise DataError(
-            f"{release.path}: nobody to use for {split} ({_SPLITS[split]}) in "
+            f"{release.path}: no usable person for {split} ({_SPLITS[split]}) in "
             f"{len(release.images)} images"
         )
     names = tuple(dict.fromkeys(person.image for person in people))

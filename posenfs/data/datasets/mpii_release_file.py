@@ -19,7 +19,7 @@ class Release:
     path: Path
     images: np.ndarray  # [M] struct image, annorect, …
     training: np.ndarray  # [M] bool
-    single_person: np.ndarray  # [M] numbers, from 1, of the rectangles of people who stand apart
+    single_person: np.ndarray  # [M] rectangle numbers, from 1, of sufficiently separated people
 
 
 def load_release(path: Path) -> Release:

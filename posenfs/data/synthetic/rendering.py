@@ -1,4 +1,4 @@
-"""Rendering of drawn people: solids, their px, and the canvas with depth that they are drawn on."""
+"""Rendering of drawn people: solids, their conversion to px, and a canvas with depth."""
 
 from dataclasses import dataclass
 

@@ -28,7 +28,7 @@ from posenfs.data.synthetic.annotation_files import (
 from posenfs.data.synthetic.drawing import draw_image, settings_of
 from posenfs.messages import error_message
 
-_FORMAT = 2  # raised when the same arguments would write other files; older sets are redrawn
+_FORMAT = 2  # increase it when the same arguments write other files; older sets are redrawn
 _FINISHED, _UNFINISHED = "synthetic.json", "synthetic.unfinished.json"
 _ANNOTATIONS = (
     "annot/train.json",
@@ -73,7 +73,7 @@ def write_synthetic(
     """
     root = Path(root)
     if root.exists() and not root.is_dir():
-        raise FileExistsError(f"{root} is a file: people are drawn into a folder; choose another")
+        raise FileExistsError(f"{root} is a file; choose a folder for the drawn people")
     settings_of(difficulty)
     if min(train, valid) < 1:
         raise ValueError(
@@ -131,7 +131,7 @@ def drawn_title(root: Path, split: str) -> str | None:
 
 def _is_finished(root: Path, arguments: dict) -> bool:
     """Whether the set is complete. Raise FileExistsError for files of another set or origin."""
-    advice = "Choose another folder, or delete this one to draw the set anew."
+    advice = "Choose another folder, or delete this one to draw the set again."
     for name in (_FINISHED, _UNFINISHED):
         if not (root / name).exists():
             continue
@@ -145,14 +145,14 @@ def _is_finished(root: Path, arguments: dict) -> bool:
         return name == _FINISHED and _has_all_files(root, arguments)
     if any((root / name).exists() for name in ("images", "annot", "annotations")):
         raise FileExistsError(
-            f"{root} holds images or annotations that are no drawn set; requested is "
+            f"{root} holds images or annotations of another origin; requested is "
             f"{_describe(arguments)}. {advice}"
         )
     return False
 
 
 def _read_arguments(path: Path) -> dict:
-    """The arguments in a set's own file; a damaged file equals no arguments."""
+    """Return the arguments in a set's file; those of a damaged file equal no others."""
     try:
         arguments = json.loads(path.read_text())
     except ValueError:
@@ -182,7 +182,7 @@ def _errors_name_folder(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"drawn people are not written to {root}: {error_message(error)}"
+        message = f"cannot write drawn people to {root}: {error_message(error)}"
         raise type(error)(message) from error
 
 
@@ -202,7 +202,7 @@ def _draw_all(
 
 
 def _write_image(folder: Path, seed: int, difficulty: str, job: tuple[str, int]) -> LabelledImage:
-    """Draw and write one image; annotated are people with three or more visible keypoints."""
+    """Draw and write one image; people with three or more visible keypoints are annotated."""
     split, index = job
     name = f"{split}_{index:06d}.jpg"
     drawn = draw_image(index, split, seed, difficulty)

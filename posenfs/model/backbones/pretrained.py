@@ -1,4 +1,4 @@
-"""What all backbones have in common, and their initial weights from a file or a download."""
+"""Base class of the backbones, and their initial weights from a file or a download."""
 
 from collections.abc import Callable
 from pathlib import Path
