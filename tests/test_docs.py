@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import get_type_hints
 
@@ -236,7 +236,9 @@ def offered(app: SubcommandApp, above: str = "") -> dict[str, set[str]]:
             continue
         options = set()
         for parameter in inspect.signature(spec.target).parameters.values():
-            if "Positional" not in str(parameter.annotation) and parameter.name != "experiment":
+            if parameter.name == "options":  # a dataclass whose fields are options
+                options |= {field.name.replace("_", "-") for field in fields(parameter.default)}
+            elif "Positional" not in str(parameter.annotation) and parameter.name != "experiment":
                 option = "json" if parameter.name == "as_json" else parameter.name.replace("_", "-")
                 options.add(
                     f"no-{option}" if parameter.default is True else option

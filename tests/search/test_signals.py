@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM: a sentence, an exit code, and a status that is true, whatever they break off."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,6 +54,13 @@ def ended(process, code):
     """What a process printed on stderr, without the lines of progress bars."""
     out, err = process.communicate(timeout=120)
     assert process.returncode == code, (process.returncode, out, err)
+    # tqdm's own, if the signal comes while a bar is created: its __del__ misses attributes.
+    err = re.sub(
+        r"Exception ignored in: <function tqdm\.__del__.*?AttributeError: [^\n]*\n",
+        "",
+        err,
+        flags=re.S,
+    )
     assert "Traceback" not in out + err and "Exception" not in out + err, err
     return " ".join(err.splitlines()[-1].split()) if err else ""
 
