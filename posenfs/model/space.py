@@ -27,13 +27,14 @@ class FabricSpec:
     is a fabric without its first layers, a backbone is a fabric without its last layers.
     """
 
-    layers: int = 6  # L, of the whole fabric
-    strides: tuple[int, ...] = (4, 8, 16, 32)  # of its rows, finest first
+    layers: int = 6  # L, the number of layers of the whole fabric
+    strides: tuple[int, ...] = (4, 8, 16, 32)  # strides of the rows, finest first
     width: int = 10  # C: a cell at stride s has C * s channels
-    hidden_nodes: int = 1  # H, in a cell
-    operations: tuple[str, ...] = ("zero", "skip", "separable_3x3", "dilated_3x3")  # candidates
-    first: int = 3  # index of the first layer kept
-    last: int | None = None  # one past the last layer kept; None: the end of the fabric
+    hidden_nodes: int = 1  # H, the number of hidden nodes of a cell
+    # candidate operations of every edge
+    operations: tuple[str, ...] = ("zero", "skip", "separable_3x3", "dilated_3x3")
+    first: int = 3  # index of the first layer that is kept
+    last: int | None = None  # one past the last layer that is kept; None: the end of the fabric
     alpha_per_cell: bool = False  # whether each cell has its own alpha (the paper's cells share it)
 
     def __post_init__(self):
@@ -125,7 +126,7 @@ class Rules:
     source_factor: bool = False  # multiply Eq. 2 by three (the code does)
     relu_after_fusion: bool = False  # a ReLU after Eq. 2 (the code has one)
     relu_after_down: bool = True  # a ReLU in the down transfer (the code has none)
-    align_corners: bool = True  # of the bilinear up transfer (the text does not specify it)
+    align_corners: bool = True  # align_corners of the bilinear up transfer (the text is silent)
 
 
 PAPER = Rules()

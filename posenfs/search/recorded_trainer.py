@@ -119,11 +119,7 @@ class RecordedTrainer:
         self.save(replace=True)
 
     def flush(self) -> None:
-        """Write pending losses and the status.
-
-        Raises:
-            NonFiniteLoss: One of them is NaN or infinite.
-        """
+        """Write pending losses and the status; raises as `write_rows`."""
         if self.recorder.has_pending:
             self.write_rows()
             self.write_status("running")
