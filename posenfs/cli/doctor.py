@@ -206,7 +206,7 @@ def widgets() -> Iterator[Finding]:
 
 
 def browser() -> Iterator[Finding]:
-    """Check for the browser that the browser tests and the documentation's images need."""
+    """Check for the browser that the browser tests and the documentation's screenshots need."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if path := shutil.which(name):
             yield Finding("browser", "fine", f"{path}, for make test-browser and make images")
