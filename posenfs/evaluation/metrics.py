@@ -1,7 +1,7 @@
 """Which metrics are reported for which data, their names, and their evaluation."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -109,6 +109,6 @@ def errors_by_measure(
     return errors
 
 
-def nan_to_none(values: Mapping[str, object]) -> dict[str, object]:
+def nan_to_none(values: Mapping[str, Any]) -> dict[str, Any]:
     """Replace NaN by None, because JSON has no NaN."""
     return {name: None if value != value else value for name, value in values.items()}

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,7 +63,7 @@ class ArchitectureLog:
     def _write(
         self, name: str, steps: Sequence[int], architectures: Sequence[dict[str, Architecture]]
     ) -> None:
-        arrays = {"step": np.array(steps)}
+        arrays: dict[str, Any] = {"step": np.array(steps)}
         for fabric in architectures[0]:
             arrays[f"{fabric}.alpha"] = np.stack([a[fabric].alpha.numpy() for a in architectures])
             arrays[f"{fabric}.beta"] = np.stack([a[fabric].beta.numpy() for a in architectures])

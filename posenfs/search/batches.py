@@ -194,6 +194,7 @@ class BatchSource:
 
     def _next(self, number: int, loader: Loader) -> Batch:
         epoch, within = divmod(self._step, loader.steps)
-        if self._iterators[number] is None or within == 0:
-            self._iterators[number] = loader.epoch(epoch, start=within)
-        return next(self._iterators[number]).to(self.device)
+        iterator = self._iterators[number]
+        if iterator is None or within == 0:
+            iterator = self._iterators[number] = loader.epoch(epoch, start=within)
+        return next(iterator).to(self.device)

@@ -128,7 +128,7 @@ def fork(
     base = max((other for other in steps if other <= step), default=None)
     copied = set() if base is None else {base}
     scores = {} if base is None else run.checkpoints.load(base).get("epoch_scores", {})
-    if scores and (best := max(scores, key=scores.get)) in steps:
+    if scores and (best := max(scores, key=lambda step: scores[step])) in steps:
         copied.add(best)
     paths = [
         path for name in ("history.jsonl", "timing.jsonl") if (path := run.folder / name).is_file()

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import nn
 
 from posenfs.body.parts import PartScheme
 from posenfs.data.datasets.catalogue import open_data, parts_of
@@ -13,6 +13,7 @@ from posenfs.data.sample import Annotations
 from posenfs.messages import unknown_entry
 from posenfs.model.architecture import Genotype
 from posenfs.model.backbones import BACKBONES, of_fabric
+from posenfs.model.backbones.pretrained import Backbone
 from posenfs.model.baselines import Branchnet, HRNetPose, SimpleBaseline
 from posenfs.model.network import PoseNetwork, PoseNFS
 from posenfs.model.pruning import prune
@@ -94,10 +95,10 @@ def derive(model: PoseNetwork, genotypes: Mapping[str, Genotype]) -> PoseNFS:
     return prune(model.with_architectures(discrete), "one-hot")
 
 
-def _backbone(experiment: Experiment) -> nn.Module:
+def _backbone(experiment: Experiment) -> Backbone:
     spec = experiment.backbone_fabric
     make = BACKBONES[experiment.backbone] if spec is None else of_fabric(spec)
-    return make(experiment.backbone_weights, experiment.rules)
+    return cast(Backbone, make(experiment.backbone_weights, experiment.rules))
 
 
 def _pose_nfs(experiment: Experiment, parts: PartScheme) -> PoseNFS:

@@ -12,7 +12,7 @@ import sys
 import uuid
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -56,7 +56,7 @@ class ProcessGroup:
         if not dist.is_initialized():
             dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
         # Python objects travel through host memory.
-        self._objects = dist.new_group(backend="gloo", timeout=_TIMEOUT)
+        self._objects = cast(dist.ProcessGroup, dist.new_group(backend="gloo", timeout=_TIMEOUT))
 
     @property
     def is_main(self) -> bool:

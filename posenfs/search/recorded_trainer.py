@@ -17,6 +17,7 @@ from posenfs.evaluation.metrics import (
 from posenfs.messages import note
 from posenfs.model.architecture import Architecture
 from posenfs.model.collapse import collapse_signs, collapse_warnings
+from posenfs.model.network import PoseNFS
 from posenfs.search.checkpoints import steps_to_keep
 from posenfs.search.control import Control
 from posenfs.search.failures import NonFiniteLoss
@@ -114,6 +115,7 @@ class RecordedTrainer:
         """Take steps up to `step`, replace alpha and beta of some fabrics, and save."""
         self.replay(step)
         if edits:
+            assert isinstance(self.trainer.model, PoseNFS), "see check_edits"
             self.trainer.model.set_architectures(edits)
             self.recorder.log_architecture()
         self.save(replace=True)
@@ -152,7 +154,7 @@ class RecordedTrainer:
         trainer, epoch = self.trainer, self.trainer.epoch_number
         self._evaluate()
         score = self.metrics.get(self.primary_metric)
-        row = {"step": trainer.step_number, "epoch": epoch, **self.metrics}
+        row: dict[str, object] = {"step": trainer.step_number, "epoch": epoch, **self.metrics}
         if self.experiment.training.early_stopping_split:
             predictions = trainer.predict("early_stopping")
             metrics, _ = evaluate(predictions, trainer.split("early_stopping"))
@@ -248,8 +250,6 @@ class RecordedTrainer:
         else:
             self.write_status("rewound")
         return archive
-
-    # -- result --------------------------------------------------------------------------------
 
     def load_chosen(self) -> bool:
         """Load the best epoch's network with early stopping; returns whether it was another one."""

@@ -158,7 +158,9 @@ class RunWriter:
     @_if_open
     def write_errors(self, errors: np.ndarray, by_measure: Mapping[str, np.ndarray]) -> None:
         """Write errors.npz: errors [N, K] of the primary and of each other measure, in float32."""
-        arrays = {name: array.astype(np.float32) for name, array in by_measure.items()}
+        arrays: dict[str, Any] = {
+            name: array.astype(np.float32) for name, array in by_measure.items()
+        }
         with atomic_path(self.run.folder / "errors.npz") as path:
             np.savez_compressed(path, errors=errors.astype(np.float32), **arrays)
 

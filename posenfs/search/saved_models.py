@@ -112,7 +112,11 @@ def experiment_of_model(model: PoseNFS, name: str, skeleton: Skeleton) -> Experi
         name: The name of the experiment.
         skeleton: The skeleton of the network's keypoints.
     """
-    backbones = {MobileNetV2: "mobilenet_v2", ResNet50: "resnet50", HRNet: "hrnet_w32"}
+    backbones: dict[type, str] = {
+        MobileNetV2: "mobilenet_v2",
+        ResNet50: "resnet50",
+        HRNet: "hrnet_w32",
+    }
     backbone, head = model.backbone, model.heads[0]
     parts: int | dict[str, tuple[str, ...]] = len(model.parts)
     if parts not in (1, 3, 5, 8) or part_scheme(skeleton, len(model.parts)) != model.parts:

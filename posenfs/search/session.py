@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.metrics import metric_title
@@ -255,12 +256,9 @@ class Search:
         name: str,
         edits: Mapping[str, Architecture] | None = None,
         device: str = "auto",
-        **options: float,
+        **options: Any,
     ) -> "Search":
-        """Branch a run that need not be open, at a step not after its last checkpoint.
-
-        The other arguments are those of `branch` and of Search; the errors are those of `branch`.
-        """
+        """Branch a run that need not be open, at or before its last checkpoint (see `branch`)."""
 
         def open_search(forked: RunDir) -> Search:
             return Search(forked, None, device, **options)

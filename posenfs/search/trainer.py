@@ -53,7 +53,7 @@ class Trainer:
         self.search_config = with_defaults(experiment.search, self.strategy)
         self.parts = built.parts
         self.batches = BatchSource(experiment, built.train, built.valid, group, device, options)
-        self.model = built.model.to(device, memory_format=torch.channels_last)
+        self.model = built.model.to(device).to(memory_format=torch.channels_last)
         if experiment.runtime.recompute:
             if not isinstance(self.model, PoseNFS):
                 raise ValueError(
@@ -156,6 +156,7 @@ class Trainer:
     def _new_context(self) -> SearchContext[Batch]:
         search, penalty = self.search_config, None
         if search.cost_budget is not None:
+            assert isinstance(self.model, PoseNFS), "see check_searchable"
             size = self.experiment.image_size
             penalty = CostTerm(self.model, *size, search.cost_budget, search.cost_weight)
         training = self.experiment.training
