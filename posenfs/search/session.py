@@ -219,10 +219,9 @@ class Search:
         """
         with self.thread_lock:
             self.check_usable()
-            reason = f"it can be rewound to step 0 to {self.step_number}, not {step}"
-            self._check_step(step, "rewound", reason)
+            self._check_step(step, "rewound to")
             self._take_lock()
-            self._check_step(step, "rewound", reason)  # another process may have rewound it
+            self._check_step(step, "rewound to")  # another process may have rewound it
             archive = self.recorded.rewind(step)
         if self.recorded.progress:
             note(f"back at step {step}; later records are in {archive}")
@@ -243,7 +242,7 @@ class Search:
         """
         with self.thread_lock:
             self.check_usable()
-            self._check_step(step, "branched", f"it has no step {step} to branch from")
+            self._check_step(step, "branched at")
             check_edits(self.model.architectures(), edits or {})
             self.recorded.save()
         options = asdict(self._options)
@@ -284,12 +283,15 @@ class Search:
         if self.recorded.step_is_broken:
             self.recorded.restore()
 
-    def _check_step(self, step: int, action: str, reason: str) -> None:
-        if self.group.world_size > 1:
-            processes = f"a search in {self.group.world_size} processes"
-            raise RunError(f"{processes} cannot be {action}; stop it, and open its run in one")
-        if not 0 <= step <= self.step_number:
-            raise ValueError(f"this search is at step {self.step_number}: {reason}")
+    def _check_step(self, step: int, action: str) -> None:
+        """Check that the search can be "rewound to" or "branched at" a step."""
+        number, processes = self.step_number, self.group.world_size
+        if processes > 1:
+            search = f"a search in {processes} processes"
+            raise RunError(f"{search} cannot be {action} a step; stop it, and open its run in one")
+        if not 0 <= step <= number:
+            allowed = f"it can be {action} step 0 to {number}, not {step}"
+            raise ValueError(f"this search is at step {number}: {allowed}")
 
     def _take_lock(self) -> None:
         """Take the lock, and read the run again, which other processes may have changed."""

@@ -273,7 +273,7 @@ def test_journeys_that_cannot_be(tiny, tmp_path):
     for step in (-1, 2):
         with pytest.raises(ValueError, match="this search is at step 1"):
             trunk.rewind(step)
-        with pytest.raises(ValueError, match=f"it has no step {step} to branch from"):
+        with pytest.raises(ValueError, match=f"it can be branched at step 0 to 1, not {step}"):
             trunk.branch(step, "twig")
     own = trunk.model.fabrics()[PART].architecture
     with pytest.raises(ValueError, match="no fabric 'leg' to edit; there are upper_limb_part"):
