@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from benchmarks.speed.works import Work
 from posenfs.data.datasets.catalogue import DataSpec, open_data, parts_of
-from posenfs.data.geometry import ImageSize, crop_to_heatmap
-from posenfs.data.heatmaps import encode
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import normalise
 from posenfs.model.folded import fold
@@ -30,23 +28,7 @@ from posenfs.search.experiment import Experiment
 from posenfs.search.forward import Forward
 from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Normalised images [B, 3, H, W], target heatmaps [B, K, h, w] and visibility [B, K]."""
-
-    images: Tensor
-    target: Tensor
-    visibility: Tensor
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def chunk(self, chunks: int) -> list["Examples"]:
-        """Split into at most `chunks` batches."""
-        columns = [t.chunk(chunks) for t in (self.images, self.target, self.visibility)]
-        return [Examples(*tensors) for tensors in zip(*columns, strict=True)]
+from posenfs.study.gradient_checks import TargetBatch
 
 
 @dataclass
@@ -87,16 +69,16 @@ def reference_of(model: PoseNetwork) -> nn.Module:
     return reference
 
 
-def _examples(work: Work, keypoints: int, device: torch.device) -> Examples:
+def _examples(work: Work, keypoints: int, device: torch.device) -> TargetBatch:
     map_size = work.size // 4
-    return Examples(
+    return TargetBatch(
         torch.randn(work.batch, 3, work.size, work.size, device=device),
         torch.rand(work.batch, keypoints, map_size, map_size, device=device),
         torch.full((work.batch, keypoints), 2, device=device),
     )
 
 
-def plain_step(model: nn.Module) -> Callable[[Examples], Tensor]:
+def plain_step(model: nn.Module) -> Callable[[TargetBatch], Tensor]:
     """Return a training step as it is commonly written, with torch's default Adam.
 
     Args:
@@ -107,7 +89,7 @@ def plain_step(model: nn.Module) -> Callable[[Examples], Tensor]:
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-    def step(examples: Examples) -> Tensor:
+    def step(examples: TargetBatch) -> Tensor:
         optimizer.zero_grad()
         loss = heatmap_loss(model(examples.images), examples.target, examples.visibility)
         loss.backward()
@@ -131,7 +113,7 @@ def _fast_training(work: Work, device: torch.device, folder: Path) -> PreparedWo
     experiment = work.timed_experiment
     forward = Forward(model, experiment.training, device)
 
-    def compute_loss(batch: Examples) -> Tensor:
+    def compute_loss(batch: TargetBatch) -> Tensor:
         return heatmap_loss(forward(batch.images), batch.target, batch.visibility)
 
     context = SearchContext(model, experiment.training, experiment.search, compute_loss)
@@ -161,7 +143,7 @@ def _synthetic(work: Work, folder: Path, name: str) -> Experiment:
     return replace(work.timed_experiment, name=name, data=DataSpec("mpii", str(folder)))
 
 
-def _reference_examples(work: Work, device: torch.device, folder: Path) -> Iterator[Examples]:
+def _reference_examples(work: Work, device: torch.device, folder: Path) -> Iterator[TargetBatch]:
     """Yield batches from images that are decoded and cropped again in every epoch.
 
     Beside a GPU other processes read ahead. On a CPU, where training uses all cores, the training
@@ -175,12 +157,10 @@ def _reference_examples(work: Work, device: torch.device, folder: Path) -> Itera
     for epoch in count():
         for batch in loader.epoch(epoch):
             batch = batch.to(device)
-            stride = experiment.fabric.strides[0]
-            size = ImageSize(work.size // stride, work.size // stride)
-            target = encode(crop_to_heatmap(batch.keypoints_crop, stride), size)
+            target = batch.targets(experiment.fabric.strides[0])
             # A search uses channels-last images; the reference uses PyTorch's default format.
             images = normalise(batch.images, batch.gains).contiguous()
-            yield Examples(images, target, batch.visibility)
+            yield TargetBatch(images, target, batch.visibility)
 
 
 def _reference_data(work: Work, device: torch.device, folder: Path) -> PreparedWork:

@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from posenfs.body.skeleton import HEAD_SOURCE, Skeleton
-from posenfs.data.geometry import Crop
+from posenfs.data.geometry import Crop, ImageSize, crop_to_heatmap
+from posenfs.data.heatmaps import encode
 from posenfs.errors import PosenfsError
 
 # The option for the data folder, as messages name it.
@@ -153,6 +154,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def targets(self, stride: int) -> Tensor:
+        """Return the target heatmaps [B, K, H / stride, W / stride]."""
+        height, width = self.images.shape[-2:]
+        size = ImageSize(height // stride, width // stride)
+        return encode(crop_to_heatmap(self.keypoints_crop, stride), size)
 
     def chunk(self, chunks: int) -> list["Batch"]:
         """Split the batch into at most `chunks` batches, all but the last of one size."""

@@ -4,8 +4,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posenfs.data.geometry import ImageSize, crop_to_heatmap
-from posenfs.data.heatmaps import encode
 from posenfs.data.sample import Annotations, Batch, normalise
 from posenfs.evaluation.prediction import Predictions, concatenate, predict
 from posenfs.model.network import PoseNFS
@@ -33,12 +31,14 @@ class Trainer:
     Attributes:
         model: The network, on the device.
         batches: The splits and their batches.
-        context: What the strategy works with; renewed when a state is loaded.
+        context: What the strategy works with; made by `reset` and by `load_state_dict`.
         step_number: The number of training steps taken.
 
     Raises:
         ValueError: The strategy, the splits or `runtime.recompute` do not fit the network.
     """
+
+    context: SearchContext[Batch]
 
     def __init__(
         self,
@@ -63,7 +63,6 @@ class Trainer:
             self.model.recompute = True
         self.forward = Forward(self.model, experiment.training, device)
         self.step_number = 0
-        self.context = self._new_context()
         self._epoch_is_set = False  # whether learning rates are those of the current epoch
 
     @property
@@ -78,10 +77,7 @@ class Trainer:
 
     def compute_loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, a scalar (Eq. 6)."""
-        stride = self.experiment.fabric.strides[0]
-        height, width = batch.images.shape[-2:]
-        size = ImageSize(height // stride, width // stride)
-        targets = encode(crop_to_heatmap(batch.keypoints_crop, stride), size)
+        targets = batch.targets(self.experiment.fabric.strides[0])
         maps = self.forward(normalise(batch.images, batch.gains))
         return heatmap_loss(maps, targets, batch.visibility)
 

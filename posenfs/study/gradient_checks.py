@@ -35,7 +35,7 @@ from posenfs.search.strategies import (
 
 
 @dataclass(frozen=True)
-class TinyBatch:
+class TargetBatch:
     """A batch of normalised images [B, 3, H, W], targets [B, K, h, w] and visibility [B, K]."""
 
     images: Tensor
@@ -45,10 +45,10 @@ class TinyBatch:
     def __len__(self) -> int:
         return len(self.images)
 
-    def chunk(self, chunks: int) -> list["TinyBatch"]:
+    def chunk(self, chunks: int) -> list["TargetBatch"]:
         """Split the batch into at most `chunks` batches."""
         columns = [t.chunk(chunks) for t in (self.images, self.target, self.visibility)]
-        return [TinyBatch(*tensors) for tensors in zip(*columns, strict=True)]
+        return [TargetBatch(*tensors) for tensors in zip(*columns, strict=True)]
 
 
 class TinyBackbone(nn.Module):
@@ -106,7 +106,7 @@ def tiny_network(seed: int = 0) -> PoseNFS:
     return model.train()
 
 
-def tiny_batch(seed: int, count: int = 3) -> TinyBatch:
+def tiny_batch(seed: int, count: int = 3) -> TargetBatch:
     """Return noise as a training batch for `tiny_network`.
 
     Args:
@@ -116,11 +116,11 @@ def tiny_batch(seed: int, count: int = 3) -> TinyBatch:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(count, 3, 32, 32, generator=generator, dtype=torch.float64)
     target = torch.rand(count, 3, 8, 8, generator=generator, dtype=torch.float64)
-    return TinyBatch(images, target, torch.tensor([[2, 1, 0]] * count))
+    return TargetBatch(images, target, torch.tensor([[2, 1, 0]] * count))
 
 
 def exact_gradient(
-    model: PoseNFS, train: TinyBatch, validation: TinyBatch, rate: float
+    model: PoseNFS, train: TargetBatch, validation: TargetBatch, rate: float
 ) -> tuple[Tensor, ...]:
     """Return d L_val(w - rate * dL_train(w, a) / dw, a) / da for the logits a.
 
@@ -205,7 +205,7 @@ def movements() -> pd.DataFrame:
 
 def tiny_context(
     model: PoseNFS, rate: float = 1e-3, strategy: Strategy = STRATEGIES["first_order"]
-) -> SearchContext[TinyBatch]:
+) -> SearchContext[TargetBatch]:
     """Return the context of a search of `tiny_network` in its first epoch.
 
     Args:
@@ -214,7 +214,7 @@ def tiny_context(
         strategy: The strategy, whose defaults it has.
     """
 
-    def compute_loss(batch: TinyBatch) -> Tensor:
+    def compute_loss(batch: TargetBatch) -> Tensor:
         return heatmap_loss(model(batch.images), batch.target, batch.visibility)
 
     training = TrainingConfig(batch_size=3, lr=rate)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from posenfs.data.geometry import ImageSize, crop_to_heatmap
-from posenfs.data.heatmaps import encode
 from posenfs.data.loader import crop_people
 from posenfs.data.sample import Batch, normalise
 from posenfs.model.architecture import Architecture
@@ -78,5 +76,4 @@ class EditEvaluator:
         batch = self._batch
         maps = network(normalise(batch.images))  # [B, K, h, w]
         stride = self.subject.size.width // maps.shape[-1]
-        target = encode(crop_to_heatmap(batch.keypoints_crop, stride), ImageSize(*maps.shape[-2:]))
-        return heatmap_loss(maps, target, batch.visibility).item()
+        return heatmap_loss(maps, batch.targets(stride), batch.visibility).item()

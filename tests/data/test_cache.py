@@ -16,21 +16,7 @@ from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import Crop, ImageSize, cut_crop
 from posenfs.data.loader import Crops, Loader
 from posenfs.data.sample import load_image, normalise
-
-
-@pytest.fixture(scope="module")
-def people(drawn):
-    return read_mpii(drawn, "train")
-
-
-@pytest.fixture
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("POSENFS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def open_cache(request):
-    return build_caches([request], progress=False)[0]
+from tests.data.conftest import open_cache
 
 
 def plain_and_cached(crops, epoch, density=1.0):

@@ -23,21 +23,7 @@ from posenfs.data.cache_files import CacheBudgetError, build_caches
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import DataError
-
-
-@pytest.fixture(scope="module")
-def people(drawn):
-    return read_mpii(drawn, "train")
-
-
-@pytest.fixture
-def cache_folder(tmp_path, monkeypatch):
-    monkeypatch.setenv("POSENFS_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def open_cache(request):
-    return build_caches([request], progress=False)[0]
+from tests.data.conftest import open_cache
 
 
 def test_several_processes_build_the_same_file(people, cache_folder, monkeypatch):

@@ -26,7 +26,7 @@ from posenfs.search.forward import Forward
 from posenfs.search.run_dir import RunDir
 from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES, with_defaults
-from posenfs.study.gradient_checks import TinyBatch, tiny_batch, tiny_network
+from posenfs.study.gradient_checks import TargetBatch, tiny_batch, tiny_network
 from posenfs.study.profiles import changed
 from tests.sweeps import sweep
 
@@ -43,7 +43,7 @@ def examples(number, size=64):
     images, target = (
         torch.randn(4, c, s, s, generator=generator) for c, s in ((3, size), (16, size // 4))
     )
-    return TinyBatch(images, target.sigmoid(), torch.full((4, 16), 2))
+    return TargetBatch(images, target.sigmoid(), torch.full((4, 16), 2))
 
 
 def context_of(model, forward=None, name="synchronous"):
@@ -72,7 +72,7 @@ def test_twenty_steps_as_the_plain_reference(dtype):
     model.to(memory_format=torch.channels_last).train()
     context, step = context_of(model, forward=model), plain_step(plain)
     for number in range(20):
-        batch = TinyBatch(*(t.to(dtype) for t in vars(examples(number)).values()))
+        batch = TargetBatch(*(t.to(dtype) for t in vars(examples(number)).values()))
         losses[0].append(STRATEGIES["synchronous"].step(context, batch, None, number).item())
         losses[1].append(step(batch).item())
     assert losses[0][-1] < 0.9 * losses[0][0]
