@@ -145,9 +145,13 @@ def coco(
     nms: float | None = None,
     aspect: float = 0.75,
     sigmas: tuple[float, ...] | None = None,
+    category: str | None = None,
     as_json: Annotated[bool, arg(name="json")] = False,
 ) -> None:
     """Compute the average precision of COCO results with pycocotools.
+
+    Each category that the results name is judged for itself. Numbers without an annotated person
+    are n/a, in JSON null.
 
     Args:
         predictions: A results file: a list of {image_id, category_id, keypoints, score}.
@@ -158,15 +162,15 @@ def coco(
             removed; 0.9 is customary.
         aspect: With --nms, the width / height of the crops, from which the size of a pose follows.
         sigmas: The sigmas of object keypoint similarity, one per keypoint; by default COCO's.
+        category: The name or id of the category to judge; by default those of the results.
         as_json: Print the scores as JSON.
     """
-    from posenfs.evaluation.scoring import score_coco
+    from posenfs.evaluation.coco_scoring import score_coco
 
-    scores = score_coco(predictions, annotations, rescore, nms, aspect, sigmas)
-    if as_json:
-        print(json.dumps(scores, indent=2))
-    else:
-        print("\n".join(f"{name:5} {100 * score:6.2f}" for name, score in scores.items()))
+    scores, notes = score_coco(predictions, annotations, rescore, nms, aspect, sigmas, category)
+    for text in notes:
+        print(f"note: {text}", file=sys.stderr)
+    _print_average_precision(scores, as_json)
 
 
 def submit_mpii(
@@ -247,3 +251,28 @@ def _print_scores(scores: dict[str, dict[str, float]], as_json: bool) -> None:
     for metric, values in scores.items():
         cells = "".join(f"{value:10.3f}" for value in values.values())
         print(f"{metric_title(metric):16}{cells}")
+
+
+def _print_average_precision(scores: dict[str, dict[str, float]], as_json: bool) -> None:
+    """Print a line for each number, or a row for each category if there are several."""
+    from posenfs.evaluation.metrics import nan_to_none
+
+    if as_json:
+        rows = {category: nan_to_none(values) for category, values in scores.items()}
+        print(json.dumps(rows if len(rows) > 1 else next(iter(rows.values())), indent=2))
+        return
+    if len(scores) == 1:
+        (values,) = scores.values()
+        print("\n".join(f"{name:5} {_percent(value)}" for name, value in values.items()))
+        return
+    width = max(map(len, scores))
+    names = next(iter(scores.values()))
+    print(f"{'%':{width}}" + "".join(f" {name:>6}" for name in names))
+    for category, values in scores.items():
+        cells = "".join(f" {_percent(value)}" for value in values.values())
+        print(f"{category:{width}}{cells}")
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent; n/a for NaN."""
+    return f"{'n/a':>6}" if share != share else f"{100 * share:6.2f}"

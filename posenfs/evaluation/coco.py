@@ -1,16 +1,18 @@
 """COCO's keypoint metrics (OKS-AP) by pycocotools, and results in COCO's format."""
 
 import contextlib
-import copy
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from pycocotools import coco, cocoeval
 
-from posenfs.data.parsing import read_json
+from posenfs.body.skeleton import COCO
+from posenfs.data.datasets.coco_file import coco_content
 from posenfs.data.sample import Annotations
+from posenfs.evaluation.coco_truth import Truth, complete_truth, whole_number
 from posenfs.evaluation.oks import rescore_results
 from posenfs.evaluation.prediction import Predictions
 
@@ -30,7 +32,7 @@ def coco_metrics(predictions: Predictions, annotations: Annotations) -> dict[str
         annotations: Annotations of a COCO file.
 
     Returns:
-        {"ap": …, "ap/AP50": …, …, "ap/AR_L": …}; NaN if no person is annotated.
+        {"ap": …, "ap/AP50": …, …, "ap/AR_L": …}; NaN if no person (of that size) is annotated.
     """
     source, sigmas = annotations.coco, annotations.skeleton.oks_sigmas
     if source is None or sigmas is None:
@@ -38,20 +40,32 @@ def coco_metrics(predictions: Predictions, annotations: Annotations) -> dict[str
     nms = None if annotations.box_scores is None else 0.9
     results = coco_results(predictions, annotations)
     results = rescore_results(results, sigmas, nms, aspect=predictions.aspect)
-    excluded: set[int] = set()
     images = None
     if not source.every_image:
-        excluded = set(source.people.tolist()) - set(annotations.person_ids.tolist())
         images = source.image_ids[np.unique(annotations.image_index)]
-    truth = cast(dict, read_json(source.path))
-    truth["annotations"] = [
-        row
-        for row in truth["annotations"]
-        if row.get("category_id") == source.category and row["id"] not in excluded
-    ]
-    shares = average_precision(truth, results, sigmas, images)
-    values = {name: 100 * share if share >= 0 else float("nan") for name, share in shares.items()}
+    shares = average_precision(truth_of(annotations), results, sigmas, images)
+    values = {name: 100 * share for name, share in shares.items()}
     return {"ap": values.pop("AP")} | {f"ap/{name}": value for name, value in values.items()}
+
+
+def truth_of(annotations: Annotations) -> Truth:
+    """Return the annotations for pycocotools, without those that were excluded as broken.
+
+    Args:
+        annotations: Annotations of a COCO file.
+    """
+    source = annotations.coco
+    if source is None:
+        raise ValueError(f"{annotations.name}: OKS-AP needs a COCO file")
+    content = coco_content(source.path)
+    if not source.every_image:
+        excluded = set(source.people.tolist()) - set(annotations.person_ids.tolist())
+        rows = content["annotations"]
+        rows = [row for row in rows if whole_number(row.get("id")) not in excluded]
+        content = {**content, "annotations": rows}
+    return complete_truth(
+        content, source.category, len(annotations.skeleton), place=str(source.path)
+    )
 
 
 def coco_results(predictions: Predictions, annotations: Annotations) -> list[dict]:
@@ -84,57 +98,48 @@ def coco_results(predictions: Predictions, annotations: Annotations) -> list[dic
 
 
 def average_precision(
-    annotations: Mapping,
+    truth: Truth,
     results: Sequence[Mapping],
-    sigmas: Sequence[float] | np.ndarray | None = None,
+    sigmas: Sequence[float] | np.ndarray = COCO.oks_sigmas,
     images: Iterable[int] | None = None,
 ) -> dict[str, float]:
-    """Return the ten numbers of pycocotools' keypoint evaluation.
+    """Return the ten numbers of pycocotools' keypoint evaluation of one category.
 
-    Annotations without area get the area of their box; without num_keypoints, the number of their
-    labelled keypoints; without keypoints, no labelled keypoint.
+    Of results, only image_id, category_id, keypoints and score count: pycocotools would read the
+    size of a pose from `bbox` or `area`, which COCO's server does not get.
 
     Args:
-        annotations: Content of a COCO annotation file; it is not modified.
-        results: Results {image_id, category_id, keypoints [x, y, score, …], score}.
-        sigmas: Sigmas of the keypoints; None for those of COCO.
+        truth: Annotations of one category.
+        results: Results {image_id, category_id, keypoints [x, y, score, …], score}; those of other
+            categories are ignored. Of equal scores in an image, the first is matched first.
+        sigmas: Sigmas of the keypoints.
         images: Ids of the images to evaluate; None for all.
 
     Returns:
-        Each of AP_NAMES as a share in [0, 1]; -1 if the images have no annotated person, 0 if there
-        are no results.
+        Each of AP_NAMES as a share in [0, 1]; NaN if the images have no annotated person (of that
+        size), 0 if there are no results.
     """
-    if not results:
-        return dict.fromkeys(AP_NAMES, 0.0)
+    (category,) = (category["id"] for category in truth.dataset["categories"])
+    fields = ("image_id", "category_id", "keypoints", "score")
+    rows = [
+        {field: result[field] for field in fields}
+        for result in results
+        if result["category_id"] == category
+    ]
     with _silence():
-        truth = coco.COCO()
-        truth.dataset = copy.deepcopy(dict(annotations))  # pycocotools modifies annotations
-        for annotation in truth.dataset["annotations"]:
-            _complete(annotation)
-        truth.createIndex()
-        detections = truth.loadRes([dict(result) for result in results])
-        evaluation = cocoeval.COCOeval(truth, detections, "keypoints")
-        if sigmas is not None:
-            evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
+        annotated = coco.COCO()
+        annotated.dataset = truth.dataset
+        annotated.createIndex()
+        detected = annotated.loadRes(rows) if rows else coco.COCO()
+        evaluation = cocoeval.COCOeval(annotated, detected, "keypoints")
+        evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
         if images is not None:
             evaluation.params.imgIds = sorted(map(int, images))
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return dict(zip(AP_NAMES, map(float, evaluation.stats), strict=True))
-
-
-def _complete(annotation: dict) -> None:
-    """Add the fields that pycocotools requires and a file may lack."""
-    labelled = sum(visibility > 0 for visibility in (annotation.get("keypoints") or ())[2::3])
-    defaults: dict[str, object] = {"iscrowd": 0, "num_keypoints": labelled}
-    if not labelled:
-        defaults |= {"keypoints": [], "bbox": [0, 0, 0, 0]}
-    for name, value in defaults.items():
-        if annotation.get(name) is None:
-            annotation[name] = value
-    if annotation.get("area") is None:
-        annotation["area"] = annotation["bbox"][2] * annotation["bbox"][3]
+    shares = [float(share) if share >= 0 else math.nan for share in evaluation.stats]
+    return dict(zip(AP_NAMES, shares, strict=True))
 
 
 # Whether pycocotools is silent in the current thread; other threads still print.

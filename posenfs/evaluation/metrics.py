@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posenfs.data.sample import Annotations
+from posenfs.evaluation.coco_truth import ignored_results, undefined_numbers
 from posenfs.evaluation.pck import BODY_SIZES, metric_name, normalised_errors, pck_metrics
 
 if TYPE_CHECKING:
@@ -87,6 +88,28 @@ def evaluate(
         if measure in errors:
             metrics |= pck_metrics(errors[measure], annotations.skeleton, measure, threshold)
     return metrics, errors[primary_distance_metric(annotations)[0]]
+
+
+def ap_notes(annotations: Annotations, metrics: Mapping[str, float | None]) -> list[str]:
+    """Return what was completed, is ignored or is not defined in the OKS-AP of annotations.
+
+    Args:
+        annotations: Annotated persons.
+        metrics: Their metrics by name, see `evaluate`; a number that is not defined is NaN or None.
+
+    Returns:
+        Sentences; none if OKS-AP is not computed.
+    """
+    if not allows_average_precision(annotations):
+        return []
+    from posenfs.evaluation.coco import AP_NAMES, truth_of
+
+    names = {name: "ap" if name == "AP" else f"ap/{name}" for name in AP_NAMES}
+    values = {name: metrics[metric] for name, metric in names.items() if metric in metrics}
+    notes = [*truth_of(annotations).notes(), *undefined_numbers(values)]
+    if annotations.box_scores is None:  # of detected boxes, suppression removes some
+        notes += ignored_results(annotations.image_index.tolist())
+    return notes
 
 
 def errors_by_measure(

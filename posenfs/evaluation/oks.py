@@ -50,9 +50,9 @@ def oks_nms(
         threshold: A pose is removed if its OKS with a remaining pose of higher score exceeds this.
 
     Returns:
-        Indices of the remaining poses by decreasing score; the first of equal scores comes first.
+        Indices of the remaining poses in the order of `score_order`.
     """
-    order = np.argsort(-scores, kind="stable")
+    order = score_order(scores)
     remaining = []
     while len(order):
         best, rest = order[0], order[1:]
@@ -62,13 +62,23 @@ def oks_nms(
     return remaining
 
 
+def score_order(scores: np.ndarray) -> np.ndarray:
+    """Return the indices of pose scores [N] by decreasing score; the last of equal ones is first.
+
+    HRNet and MMPose sort by `scores.argsort()[::-1]`. For the up to 16 poses of nearly every image
+    numpy sorted by insertion, which is stable. Since 1.25 its default depends on the processor; the
+    stable sort gives the same order everywhere.
+    """
+    return np.argsort(scores, kind="stable")[::-1]
+
+
 def rescore(
     box_scores: np.ndarray, keypoint_scores: np.ndarray, threshold: float = 0.2
 ) -> np.ndarray:
     """Return pose scores: box score times mean of the keypoint scores above a threshold.
 
-    The sum runs in float32 over one keypoint after the other, as in HRNet's code, so that equal
-    scores stay equal.
+    The mean is computed in float32, the sum over one keypoint after the other, and multiplied by
+    the box score in float64, as in HRNet's code (numpy 2), so that equal scores stay equal.
 
     Args:
         box_scores: Scores of the boxes [N].
@@ -76,7 +86,7 @@ def rescore(
         threshold: Keypoints with a score up to this are excluded.
 
     Returns:
-        Pose scores [N]; 0 if no keypoint is above the threshold.
+        Pose scores [N] float64; 0 if no keypoint is above the threshold.
     """
     scores = keypoint_scores.astype(np.float32)
     counted = scores > threshold
@@ -84,7 +94,7 @@ def rescore(
     for k in range(scores.shape[1]):
         total += np.where(counted[:, k], scores[:, k], np.float32(0))
     counts = np.maximum(counted.sum(1), 1).astype(np.float32)
-    return total / counts * box_scores.astype(np.float32)
+    return (total / counts).astype(np.float64) * box_scores
 
 
 def nms_areas(boxes: np.ndarray, aspect: float = 0.75) -> np.ndarray:
@@ -113,6 +123,9 @@ def rescore_results(
 ) -> list[dict]:
     """Turn box scores into pose scores and suppress duplicate poses of each image.
 
+    The results of an image are returned in the order of `score_order`, with and without
+    suppression: of equal scores pycocotools matches the first.
+
     Args:
         results: COCO results with `bbox` [x, y, w, h], the box score as `score`, and keypoints with
             raw scores.
@@ -126,25 +139,33 @@ def rescore_results(
     """
     if not results:
         return []
-    boxes = _result_boxes(results, place)
+    boxes = result_boxes(results, place)
     keypoints = np.array([result["keypoints"] for result in results], np.float64)
     poses = keypoints.reshape(len(results), -1, 3)  # [N, K, 3]: x, y, score
     box_scores = np.array([result["score"] for result in results], np.float64)
-    scores = rescore(box_scores, poses[..., 2])
-    remaining = list(range(len(results)))
-    if nms is not None:
-        areas = nms_areas(boxes, aspect)
-        remaining = []
-        for image_rows in _rows_by_image(results):
-            chosen = oks_nms(
-                poses[image_rows, :, :2], scores[image_rows], areas[image_rows], sigmas, nms
-            )
-            remaining += image_rows[chosen].tolist()
-    return [{**results[row], "score": float(scores[row])} for row in remaining]
+    scores, areas = rescore(box_scores, poses[..., 2]), nms_areas(boxes, aspect)
+    rows: list[int] = []
+    for image_rows in _rows_by_image(results):
+        image_scores, image_poses = scores[image_rows], poses[image_rows, :, :2]
+        chosen = (
+            score_order(image_scores)
+            if nms is None
+            else oks_nms(image_poses, image_scores, areas[image_rows], sigmas, nms)
+        )
+        rows += image_rows[chosen].tolist()
+    return [{**results[row], "score": float(scores[row])} for row in rows]
 
 
-def _result_boxes(results: Sequence[Mapping], place: str) -> np.ndarray:
-    """Return the boxes [N, 4] of results as x, y, width, height in px."""
+def result_boxes(results: Sequence[Mapping], place: str = "result") -> np.ndarray:
+    """Return the boxes [N, 4] of results as x, y, width, height in px.
+
+    Args:
+        results: COCO results.
+        place: What error messages call a result, before its number.
+
+    Raises:
+        DataError: A result has no bbox with a size.
+    """
     boxes = np.stack(
         [
             finite_numbers(f"{place} {number}", "bbox", result.get("bbox"), (4,))

@@ -7,6 +7,7 @@ import numpy as np
 
 from posenfs.data.parsing import finite_numbers, read_json, read_mat
 from posenfs.data.sample import DataError
+from posenfs.evaluation.coco_truth import whole_number
 
 
 def read_predictions(path: Path, keypoints: Sequence[str]) -> np.ndarray:
@@ -135,13 +136,17 @@ _READERS: dict[str, Callable[[Path], dict[str, object]]] = {
 }
 
 
-def read_results(path: Path, annotations: Mapping, keypoint_count: int) -> list[dict]:
+def read_results(
+    path: Path, images: Sequence[Mapping], keypoint_counts: Mapping[int, int]
+) -> list[dict]:
     """Read COCO results and check them against annotations.
+
+    Ids that are written as 7.0 or "7" become whole numbers.
 
     Args:
         path: JSON file [{image_id, category_id, keypoints, score}].
-        annotations: Content of the annotation file.
-        keypoint_count: Number of keypoints.
+        images: Rows {id} of the annotated images.
+        keypoint_counts: Number of keypoints by category id.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -156,28 +161,35 @@ def read_results(path: Path, annotations: Mapping, keypoint_count: int) -> list[
             f"{path} must be a list with at least one result "
             "{image_id, category_id, keypoints, score}"
         )
-    results = [
-        parse_result(f"{path}, result {number}", row, keypoint_count)
-        for number, row in enumerate(content)
-    ]
-    known_ids = {
-        "image": _ids(annotations["images"]),
-        "category": _ids(annotations["categories"]),
-    }
-    for number, result in enumerate(results):
-        for kind, ids in known_ids.items():
-            if result[f"{kind}_id"] not in ids:
-                raise DataError(
-                    f"{path}, result {number} is of {kind} {result[f'{kind}_id']}, which the "
-                    "annotations do not have"
-                )
+    image_ids = {whole_number(image.get("id")) for image in images if isinstance(image, Mapping)}
+    results = []
+    for number, row in enumerate(content):
+        place = f"{path}, result {number}"
+        row = _with_whole_ids(place, row)
+        if row["image_id"] not in image_ids:
+            raise DataError(
+                f"{place} is of image {row['image_id']}, which the annotations do not have"
+            )
+        if row["category_id"] not in keypoint_counts:
+            raise DataError(
+                f"{place} is of category {row['category_id']}, which the annotations do not have "
+                f"with keypoints; their ids are {', '.join(map(str, keypoint_counts))}"
+            )
+        results.append(parse_result(place, row, keypoint_counts[row["category_id"]]))
     return results
 
 
-def _ids(rows: Sequence[object]) -> set[int]:
-    """Return the ids of the rows that have one."""
-    ids = (row.get("id") for row in rows if isinstance(row, dict))
-    return {number for number in ids if isinstance(number, int)}
+def _with_whole_ids(place: str, row: object) -> dict:
+    """Return a result whose ids are whole numbers."""
+    if not isinstance(row, Mapping):
+        raise DataError(f"{place} is {row!r:.80}, not {{image_id, category_id, keypoints, score}}")
+    ids = {}
+    for key in ("image_id", "category_id"):
+        number = whole_number(row.get(key))
+        if number is None:
+            raise DataError(f"{place}: {key} is {row.get(key)!r:.40}; COCO's are whole numbers")
+        ids[key] = number
+    return {**row, **ids}
 
 
 def parse_result(place: str, row: object, keypoint_count: int) -> dict:

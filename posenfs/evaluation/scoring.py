@@ -1,16 +1,13 @@
-"""Scoring of others' predictions by the protocols of MPII (PCKh), PCK and COCO."""
+"""Scoring of others' predictions by the protocols of MPII (PCKh) and PCK."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from posenfs.body.skeleton import COCO, MPII
-from posenfs.data.datasets.coco_file import coco_content, keypoint_category
+from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.mpii import FILE_ORDER, mpii_truth
 from posenfs.data.sample import Annotations, DataError
-from posenfs.evaluation.coco import average_precision
-from posenfs.evaluation.oks import rescore_results
 from posenfs.evaluation.pck import (
     COLUMNS,
     TORSO,
@@ -23,7 +20,6 @@ from posenfs.evaluation.pck import (
     pck_metrics,
     reported_columns,
 )
-from posenfs.evaluation.prediction_files import read_results
 
 
 def score_mpii(
@@ -142,71 +138,3 @@ def _skipped(sizes: np.ndarray, labelled: np.ndarray, measure: str) -> dict[str,
         "without a labelled keypoint": has_size & ~labelled.any(1),
     }
     return {reason: int(persons.sum()) for reason, persons in reasons.items() if persons.any()}
-
-
-def score_coco(
-    results: Path,
-    annotations: Path,
-    rescoring: bool = False,
-    nms: float | None = None,
-    aspect: float = 0.75,
-    sigmas: Sequence[float] | None = None,
-) -> dict[str, float]:
-    """Score a COCO results file by pycocotools.
-
-    Args:
-        results: JSON file of results.
-        annotations: JSON file of annotations.
-        rescoring: Turn box scores into pose scores (see `rescore_results`).
-        nms: With rescoring: OKS above which a pose is a duplicate; None for no suppression.
-        aspect: With `nms`: width / height of the crops.
-        sigmas: Sigmas of the annotations' keypoints; required if these are not COCO's.
-
-    Returns:
-        The ten numbers of `average_precision`.
-
-    Raises:
-        FileNotFoundError: A file is missing.
-        DataError: A file cannot be used.
-        ValueError: An option has an impossible value.
-    """
-    if nms is not None and not rescoring:
-        raise ValueError("suppression (--nms) works on rescored poses: give --rescore with it")
-    if nms is not None and not 0 < nms <= 1:
-        raise ValueError(f"suppression (--nms) is by a similarity in (0, 1]; got {nms}")
-    if not 0 < aspect < float("inf"):
-        raise ValueError(f"the aspect is width / height of the crops, above 0; got {aspect}")
-    if not annotations.is_file():
-        raise FileNotFoundError(f"no annotations at {annotations}")
-    truth = coco_content(annotations)
-    keypoint_sigmas = _keypoint_sigmas(annotations, truth, sigmas)
-    rows = read_results(results, truth, len(keypoint_sigmas))
-    if rescoring:
-        rows = rescore_results(rows, keypoint_sigmas, nms, aspect, f"{results}, result")
-    try:
-        return average_precision(truth, rows, keypoint_sigmas)
-    except Exception as error:  # pycocotools raises many types of errors for unusual annotations
-        raise DataError(
-            f"{annotations} is not in COCO's format: pycocotools raises {error!r:.120}"
-        ) from None
-
-
-def _keypoint_sigmas(path: Path, annotations: dict, sigmas: Sequence[float] | None) -> np.ndarray:
-    """Return the sigmas of the annotated keypoints, by default COCO's."""
-    names = tuple(keypoint_category(path, annotations)["keypoints"])
-    if sigmas is None and names != COCO.keypoints:
-        labels = ", ".join(map(str, names))
-        raise DataError(
-            f"{path} labels {len(names)} keypoints ({labels:.80}), not COCO's {len(COCO)}: give "
-            "their --sigmas"
-        )
-    keypoint_sigmas = np.array(COCO.oks_sigmas if sigmas is None else sigmas)
-    if (
-        len(keypoint_sigmas) != len(names)
-        or not ((keypoint_sigmas > 0) & (keypoint_sigmas < np.inf)).all()
-    ):
-        raise ValueError(
-            f"sigmas are {len(names)} numbers above 0, one for each keypoint; got "
-            f"{keypoint_sigmas.tolist()}"
-        )
-    return keypoint_sigmas

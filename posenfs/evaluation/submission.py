@@ -20,15 +20,15 @@ from posenfs.evaluation.prediction_files import parse_result
 
 _PERSON = 1  # category of COCO
 _DECIMALS = 2  # of coordinates in px
-_SCORE_DIGITS = 9  # significant digits of a float32, so that different scores stay different
 _COCO_NAME = re.compile(r"person_keypoints_(val2017|test-dev2017|test-challenge2017)_.+_results")
 
 
 def write_coco_submission(path: Path, results: Sequence[Mapping]) -> None:
     """Write COCO results for the evaluation server, as .json or as .json in a .zip file.
 
-    Coordinates are rounded to 0.01 px and scores to nine digits; other fields are omitted. The
-    third number of each keypoint is 1, as the server requires (cocodataset.org, format-results).
+    Coordinates are rounded to 0.01 px. Scores are not rounded, so that equal and different ones
+    stay so. Other fields, such as bbox, are omitted. The third number of each keypoint is 1, as the
+    server requires (cocodataset.org, format-results).
 
     Args:
         path: The file. A zip file must be named person_keypoints_<set>_<algorithm>_results.zip with
@@ -88,7 +88,7 @@ def _coco_row(place: str, result: Mapping) -> dict:
         "image_id": row["image_id"],
         "category_id": _PERSON,
         "keypoints": keypoints,
-        "score": float(f"{row['score']:.{_SCORE_DIGITS}g}"),
+        "score": row["score"],
     }
 
 

@@ -10,6 +10,7 @@ from posenfs.data.geometry import ImageSize
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.metrics import (
     REPORTED_PCK,
+    ap_notes,
     evaluate,
     nan_to_none,
     primary_distance_metric,
@@ -108,6 +109,7 @@ def result(
             interval = nan_to_none(asdict(pck_interval(counted, threshold)))
             intervals[name] = interval | {"people": int(np.isfinite(counted).any(1).sum())}
     distance = metric_name(*primary_distance_metric(valid))
+    notes = ap_notes(valid, metrics)
     return {
         "primary_metric": primary_metric(valid),
         "metrics": dict(metrics),
@@ -115,6 +117,7 @@ def result(
         "left_out": {
             split.name: dict(split.excluded) for split in (train, valid) if split and split.excluded
         },
+        **({"ap_notes": notes} if notes else {}),  # what AP completed, ignores or cannot define
         "boxes": valid.box_source,
         "head_size": valid.head_source,
         "flip": flip,

@@ -209,6 +209,7 @@ def describe_evaluation(evaluation: dict) -> str:
             f"{evaluation['model']} on {evaluation['people']} people of "
             f"{evaluation['data']['name']} ({evaluation['split']}); {'; '.join(conditions)}",
             *left_out,
+            *evaluation.get("ap_notes", []),
             "",
             f"{'%':24}{'model':>7}  {'95 % over people':18}{'people':>7}{'mean pose':>11}",
             *(_metric_line(evaluation, name) for name in evaluation["metrics"] if "/" not in name),

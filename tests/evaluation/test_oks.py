@@ -21,8 +21,9 @@ def plain_similarity(a, b, area_a, area_b):
 
 
 def plain_nms(poses, scores, areas, threshold):
+    """Of equal scores the last comes first, as by HRNet's `scores.argsort()[::-1]`."""
     remaining = []
-    for candidate in sorted(range(len(poses)), key=lambda n: (-scores[n], n)):
+    for candidate in sorted(range(len(poses)), key=lambda n: (-scores[n], -n)):
         similarities = [
             plain_similarity(poses[k], poses[candidate], areas[k], areas[candidate])
             for k in remaining
@@ -58,7 +59,7 @@ def test_suppression_and_similarity_equal_plain_loops(seed, count, threshold, sp
 
 def test_one_of_four_equal_poses_remains():
     poses = np.repeat(np.random.default_rng(0).uniform(0, 99, (1, 17, 2)), 4, axis=0)
-    assert oks_nms(poses, np.array([0.1, 0.9, 0.9, 0.5]), np.full(4, 900.0), SIGMAS) == [1]
+    assert oks_nms(poses, np.array([0.1, 0.9, 0.9, 0.5]), np.full(4, 900.0), SIGMAS) == [2]
 
 
 @given(st.integers(0, 10**6))
@@ -72,7 +73,7 @@ def test_rescoring_equals_a_loop_in_float32(seed):
             if score > 0.2:
                 total, count = np.float32(total + score), count + 1
         mean = total / np.float32(count) if count else np.float32(0)
-        assert pose_score == mean * np.float32(boxes[n])
+        assert pose_score == float(mean) * boxes[n]
 
 
 def test_areas_of_padded_crops():
