@@ -8,7 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from scipy.io import loadmat
 
-from posenfs.body.skeleton import MPII, MPII_FILE_KEYPOINTS
+from posenfs.body.skeleton import COCO, MPII, MPII_FILE_KEYPOINTS
+from posenfs.data.datasets.coco import read_coco
+from posenfs.data.datasets.coco_detections import with_detections
 from posenfs.data.datasets.mpii import FILE_ORDER
 from posenfs.data.datasets.mpii_release import annotations_of_release, person_id
 from posenfs.data.datasets.mpii_release_file import (
@@ -19,8 +21,13 @@ from posenfs.data.datasets.mpii_release_file import (
     struct_rows,
 )
 from posenfs.data.sample import DataError
+from posenfs.evaluation.coco import AP_NAMES, coco_results
+from posenfs.evaluation.metrics import evaluate
+from posenfs.evaluation.oks import rescore_results
+from posenfs.evaluation.prediction import Predictions
 from posenfs.evaluation.submission import write_coco_submission, write_mpii_submission
 from tests.data.test_mpii_release import EMPTY, rectangle, write_release
+from tests.evaluation.test_coco import by_pycocotools
 
 ZIP = "person_keypoints_test-dev2017_posenfs_results.zip"
 BOUNDED = settings(
@@ -82,7 +89,7 @@ def test_coco_results_round_trip_to_a_hundredth_pixel(tmp_path, rows, name):
         expected_points = np.reshape(expected["keypoints"], (17, 3))
         np.testing.assert_array_equal(points[:, :2], expected_points[:, :2].round(2))
         assert (points[:, 2] == 1).all()
-        assert result["score"] == pytest.approx(expected["score"], rel=5e-9)
+        assert result["score"] == expected["score"]
         assert set(result) == {"image_id", "category_id", "keypoints", "score"}
 
 
@@ -270,3 +277,30 @@ def test_failed_writing_keeps_the_old_file(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"] and (
         tmp_path / "r.json"
     ).read_text() == "old"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_servers_numbers_are_those_of_a_run(seed, drawn, tmp_path):
+    """pycocotools on the written file gives the metrics of detected boxes, each box twice."""
+    truth = drawn / "annotations" / "person_keypoints_val.json"
+    annotated = read_coco(drawn, "valid")
+    rows = [
+        {"image_id": int(annotated.coco.image_ids[image]), "category_id": 1, "bbox": box.tolist()}
+        | {"score": score}
+        for score in (0.9, 0.6)
+        for image, box in zip(annotated.image_index, annotated.boxes, strict=True)
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    people = with_detections(annotated, tmp_path / "boxes.json")
+    random = np.random.default_rng(seed)
+    points = np.concatenate([annotated.keypoints_image] * 2)
+    points = (points + random.normal(0, 3, points.shape)).round(2)
+    predictions = Predictions(points, random.choice([0.1, 0.5, 0.8], people.visibility.shape))
+    results = rescore_results(coco_results(predictions, people), COCO.oks_sigmas)
+    write_coco_submission(tmp_path / "r.json", results)
+    expected = by_pycocotools(truth, coco_rows(tmp_path / "r.json"))
+    metrics = evaluate(predictions, people)[0]
+    assert 100 * expected["AP"] == metrics["ap"] and 5 < metrics["ap"] < 99
+    for name in AP_NAMES[1:]:
+        value = 100 * expected[name] if expected[name] >= 0 else np.nan
+        assert metrics[f"ap/{name}"] == pytest.approx(value, nan_ok=True), name

@@ -14,7 +14,8 @@ from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import ImageSize
 from posenfs.evaluation.prediction import predict
-from posenfs.search.saved_models import load_model
+from posenfs.search.build import build
+from posenfs.search.saved_models import load_model, save_model
 from posenfs.search.session import Search
 
 QUIET = ["--device", "cpu", "--quiet"]
@@ -184,3 +185,26 @@ def test_an_imported_checkpoint(real, drawn, tmp_path, capsys):
         read_mpii(drawn, "valid")
     )
     assert 0 <= evaluation["metrics"]["pckh@0.5"] < 50  # its weights are random
+
+
+def test_numbers_that_are_not_defined_are_null_and_explained(tiny, drawn, tmp_path, capsys):
+    """All people are of medium size: AP_L and AR_L are null in JSON, and the text says why."""
+    path = drawn / "annotations" / "person_keypoints_val.json"
+    content = json.loads(path.read_text())
+    for number, row in enumerate(content["annotations"]):
+        row.update(area=50.0**2, id=number)
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / path.name).write_text(json.dumps(content))
+    (tmp_path / "images").symlink_to(drawn / "images")
+    experiment = replace(tiny, data=DataSpec("coco", str(drawn)))
+    save_model(tmp_path / "model", build(experiment, progress=False).model, experiment)
+    arguments = [tmp_path / "model", "--data.name", "coco", "--data.root", tmp_path]
+    evaluation = evaluation_of(arguments, capsys)
+    assert evaluation["metrics"]["ap/AP_L"] is None and evaluation["metrics"]["ap/AR_L"] is None
+    assert 0 <= evaluation["metrics"]["ap/AP_M"] <= 100
+    numbered = "1 annotation with an id that pycocotools reads as unmatched (0 and below, or none)"
+    size = "AP_L and AR_L are n/a: no annotated person has this size (above 96² px²)"
+    assert evaluation["ap_notes"] == [f"{numbered}: numbered anew", size]
+    main(["test", *map(str, arguments), *QUIET])
+    text = capsys.readouterr().out
+    assert size in text and "-100" not in text and "nan" not in text
