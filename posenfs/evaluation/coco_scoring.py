@@ -66,18 +66,18 @@ def score_coco(
     notes = _category_notes(categories, judged, rows)
     scores = {}
     for number, row in judged.items():
-        own_rows: list[dict] = [result for result in rows if result["category_id"] == number]
+        category_rows: list[dict] = [result for result in rows if result["category_id"] == number]
         if rescoring:
-            own_rows = rescore_results(own_rows, sigmas_of[number], nms, aspect, place)
+            category_rows = rescore_results(category_rows, sigmas_of[number], nms, aspect, place)
         truth = complete_truth(content, number, keypoint_counts[number], str(annotations))
         name = _title(number, row, categories)
-        scores[name] = average_precision(truth, own_rows, sigmas_of[number])
+        scores[name] = average_precision(truth, category_rows, sigmas_of[number])
         prefix = f"{name}: " if len(judged) > 1 else ""
         notes += [
             f"{prefix}{note}"
             for note in (
                 *truth.notes(),
-                *ignored_results(result["image_id"] for result in own_rows),
+                *ignored_results(result["image_id"] for result in category_rows),
                 *undefined_numbers(scores[name]),
             )
         ]
@@ -150,11 +150,11 @@ def _sigmas_by_category(
             f"{path}: {names} each have other keypoints than COCO, so other sigmas: score one "
             "category at a time (--category NAME), with its --sigmas"
         )
-    takes_given = others if len(judged) > 1 else list(judged)
-    if sigmas is not None and not takes_given:
+    takes_sigmas = others if len(judged) > 1 else list(judged)
+    if sigmas is not None and not takes_sigmas:
         raise ValueError("--sigmas are for one category: choose it (--category NAME)")
     return {
-        number: _checked_sigmas(path, row["keypoints"], sigmas if number in takes_given else None)
+        number: _checked_sigmas(path, row["keypoints"], sigmas if number in takes_sigmas else None)
         for number, row in judged.items()
     }
 

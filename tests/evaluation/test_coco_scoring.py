@@ -349,7 +349,7 @@ def test_sigmas_of_categories(pose):
     ],
 )
 def test_categories_that_cannot_be_judged(categories, options, message, pose):
-    counts = {row["id"]: len(row.get("keypoints", [1] * 3)) for row in categories}
+    counts = {row["id"]: len(row.get("keypoints", [1] * 3)) for row in reversed(categories)}
     rows = [annotation(1, count=counts[1]), annotation(2, category=2, count=counts.get(2, 3))]
     with pytest.raises(SystemExit, match=message):
         pose([result(row) for row in rows], rows, *options, categories=categories)

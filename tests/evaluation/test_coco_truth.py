@@ -132,17 +132,18 @@ NO_AREA = [0, None, -1.5, float("nan")]
 
 def random_person(random, image, category):
     """Return an annotation as pycocotools requires it, but for its id."""
-    points = np.concatenate([random.uniform(0, 300, (17, 2)), random.integers(0, 3, (17, 1))], 1)
+    points = np.concatenate([random.uniform(2, 298, (17, 2)), random.integers(0, 3, (17, 1))], 1)
     points[random.integers(17), 2] = 2
     points[points[:, 2] == 0] = 0
-    low, high = points[points[:, 2] > 0, :2].min(0), points[:, :2].max(0)
+    labelled = points[points[:, 2] > 0, :2]
+    low, high = labelled.min(0), labelled.max(0)
     return {
         "image_id": image,
         "category_id": category,
         "iscrowd": int(random.random() < CROWD_SHARE),
         "keypoints": points.ravel().tolist(),
         "num_keypoints": int((points[:, 2] > 0).sum()),
-        "bbox": [*(low - 1).tolist(), *(high - low + 2).tolist()],
+        "bbox": [*(low - 1).tolist(), *(high - low + 2).tolist()],  # inside the image
         "area": float(random.uniform(50, 40000)),
     }
 
