@@ -14,6 +14,7 @@ PUBLISHED: Mapping[str, Any] = json.loads(
 )
 _TABLES = PUBLISHED["paper"]["tables"]
 _COSTS = ("params_m", "gflops", "gpu_days")
+_NETWORK = ("backbone", "network_head")
 _SPREAD = "_spread"  # ending of the column with the number after +-
 # Metrics of the paper's columns. Its PCKh@0.1 was computed at 0.11 (see evaluation/metrics.py).
 _METRICS = {
@@ -43,7 +44,8 @@ def paper_row(table: str, name: str) -> dict[str, Any]:
     Returns:
         `printed`, the scores in percent by metric; `spreads`, the numbers after ± by metric, and
         `printed_seeds`, over how many seeds; `costs`: params_m (millions), gflops (the paper's
-        billions), gpu_days. What the paper does not print is left out.
+        billions), gpu_days; `network`, what Table VI says of it. What the paper does not print is
+        left out.
 
     Raises:
         KeyError: The table or the row is unknown.
@@ -64,6 +66,7 @@ def paper_row(table: str, name: str) -> dict[str, Any]:
         },
         "printed_seeds": values.get("seeds"),
         "costs": {column: values[column] for column in _COSTS if column in values},
+        "network": " + ".join(values[name] for name in _NETWORK if name in values),
     }
 
 
@@ -75,6 +78,21 @@ def _percent(column: str, value: float) -> float:
 def paper_rows(table: str) -> list[str]:
     """Return the names of the rows of a table of the paper, in its order."""
     return list(_TABLES[table]["rows"])
+
+
+def printed_fabric(name: str) -> str:
+    """Return what the paper prints of a fabric backbone: its line of Table VIII and its parameters.
+
+    Args:
+        name: Fabric-1, Fabric-2 or Fabric-3.
+    """
+    content = _TABLES["table_8"]
+    cells = dict(zip(content["columns"], content["rows"][name], strict=True))
+    params_m = PUBLISHED["paper"]["backbone_params_m"][name]
+    return (
+        f"{name} ({params_m}M): L = {cells['L']}, C = {cells['C']}, H = {cells['H']}, the first "
+        f"{cells['layers_reserved']} layers, {cells['cells']} cells"
+    )
 
 
 def printed_on(table: str) -> str:

@@ -143,7 +143,8 @@ def comparison_table(
     for base, outcome, comparison, p_holm in _compare(rows, lambda row: row.scores(metric), paired):
         printed = outcome.row.printed.get(metric)
         printed_base = base.row.printed.get(metric)
-        paper = None if printed is None or printed_base is None else printed - printed_base
+        missing = printed is None or printed_base is None
+        paper = None if missing else round(printed - printed_base, 3)  # of printed digits
         difference = comparison.difference.value
         lines.append(
             {"row": outcome.row.label, "minus": base.row.label, "paper": paper}

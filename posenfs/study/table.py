@@ -17,6 +17,7 @@ class Row:
         spreads: The numbers that the paper prints after ±, by metric.
         printed_seeds: Over how many seeds they are.
         costs: The paper's params_m (millions), gflops (its billions) and gpu_days.
+        network: What the paper prints of its backbone and its head.
         item: Its network in `cost_items.ITEMS`, for the cost columns.
         against: The row that it is compared with.
         quoted: Whether it is a system of others, of which the paper quotes the numbers: not run.
@@ -30,6 +31,7 @@ class Row:
     spreads: Mapping[str, float] = field(default_factory=dict)
     printed_seeds: int | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
+    network: str = ""
     item: str | None = None
     against: str | None = None
     quoted: bool = False

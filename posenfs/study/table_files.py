@@ -146,7 +146,9 @@ def write_table(
     }
     folder, stem = tables_home(publish), page_stem(table, profile_name, rows)
     folder.mkdir(parents=True, exist_ok=True)
-    sections = [f"# {TABLES[table].title}", TABLES[table].question, caption(table, rows)]
+    content = TABLES[table]
+    sections = [f"# {content.title}", content.question, content.about, caption(table, rows)]
+    sections = [section for section in sections if section]
     csv_files = {}
     for name, frame in frames.items():
         if len(frame):

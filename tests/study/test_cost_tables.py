@@ -43,4 +43,9 @@ def test_printed_costs_are_those_of_the_row():
     assert six.loc["Stacked PBNs", "params M, paper"] == 26.7
     assert np.isnan(six.loc["Stacked PBNs", "params M measured"])
     assert two["GPU days, paper"].tolist() == [0.8, 0.9]
-    assert "GPU days, paper" not in four
+    assert "GPU days, paper" not in four and "network, paper" not in four
+    assert six["network, paper"].tolist() == [
+        "stem to stage 3 (8.1M) + stage 4 (19.7M)",
+        "Stacked Hourglass + Stacked Branchnets",
+    ]
+    assert list(six)[:3] == ["network, paper", "params M, paper", "params M by its rule"]

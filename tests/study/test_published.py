@@ -119,6 +119,7 @@ def test_strategies():
         "spreads": {"pckh@0.5": 0.2, "pckh@0.11": 0.4},
         "printed_seeds": 5,
         "costs": {"params_m": 3.3, "gflops": 1.2, "gpu_days": 0.8},
+        "network": "",
     }
     assert TABLES["table_2"].rows["first_order"].costs["gpu_days"] == 0.9
     assert TABLES["table_2"].rows["synchronous"].costs["gpu_days"] == 0.8
@@ -195,6 +196,9 @@ def test_fabrics_of_table_8():
     assert rows == {
         "Fabric-1": [7, 10, 2, 3, 9], "Fabric-2": [8, 10, 1, 5, 17], "Fabric-3": [8, 12, 1, 5, 17]
     }  # fmt: skip
+    assert TABLES["table_5"].rows["fabric_3"].network == (
+        "Fabric-3 (10.5M): L = 8, C = 12, H = 1, the first 5 layers, 17 cells"
+    )
 
 
 def test_every_row_of_the_paper_is_in_a_table():

@@ -41,6 +41,7 @@ def test_comparisons(rows):
         "verdict"
     ].startswith("worse by 9.1")
     assert table.loc["synchronous", "verdict"] == "not distinguishable at n = 3"
+    assert table["paper"].tolist() == [-0.1, 0.1]  # 87.0 - 87.1, 87.1 - 87.0
     paired = comparison_table(rows, paired=True).loc["first order"]
     assert paired["p"] == pytest.approx(
         scipy.stats.ttest_rel(SCORES["first_order"], SCORES["synchronous"]).pvalue
