@@ -147,14 +147,15 @@ from .study.profiles import (
     choose_profile as choose_profile,
 )
 from .study.pruning_proof import pruning_table as pruning_table
-from .study.published import frontier_table as frontier_table
 from .study.rows import TABLES as TABLES
 from .study.runs import compare_runs as compare_runs
 from .study.score_tables import (
     comparison_table as comparison_table,
     loss_comparison_table as loss_comparison_table,
+    printed_table as printed_table,
     score_table as score_table,
 )
+from .study.systems import systems_table as systems_table
 from .study.table_files import caption as caption
 from .viz.ablations import (
     accuracy_against_cost as accuracy_against_cost,
@@ -198,6 +199,10 @@ from .viz.fabric_graph import (
     draw_pruned as draw_pruned,
 )
 from .viz.network_graph import draw_network as draw_network
+from .viz.pose_grid import (
+    draw_annotated_poses as draw_annotated_poses,
+    draw_predicted_poses as draw_predicted_poses,
+)
 from .viz.poses import (
     draw_people as draw_people,
     draw_skeletons as draw_skeletons,
@@ -218,6 +223,7 @@ from .viz.skeleton_graph import (
     draw_part_schemes as draw_part_schemes,
     draw_skeleton as draw_skeleton,
 )
+from .viz.systems import draw_systems as draw_systems
 from .viz.table_page import write_table_page as write_table_page
 from .viz.vectors import (
     squash_curves as squash_curves,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -98,6 +99,14 @@ SMALL = {"train_images": 24, "valid_images": 8, "image_size": 64, "epochs": 1, "
             ),
         ),
         (
+            "figures_8_9",
+            {"images": 6, "count": 4, "coco_count": 2},
+            (
+                r"starter on drawn people \(synthetic\), valid, MPII-16; boxes: annotated",
+                r"starter on drawn people \(synthetic\), valid, COCO-17; boxes: annotated",
+            ),
+        ),
+        (
             "one_run",
             {},
             (r"one_run: synchronous, seed 0", r"PCKh@0\.5 \d+\.\d on \d+ people", "Training loss"),
@@ -115,9 +124,15 @@ SMALL = {"train_images": 24, "valid_images": 8, "image_size": 64, "epochs": 1, "
             marks=pytest.mark.slow,  # test_a_table_reports_itself runs another
         ),
         pytest.param(
+            "table",
+            {"profile": "smoke", "table": "table_5"},
+            (r"Paper: MPII test set", "Tompson et al", "62.8", "quoted", "L = 8, C = 12"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             "figure_7",
             {"profile": "smoke", "latency": "[1]"},
-            ("Lite-HRNet-30", "ms, batch of 1"),
+            ("Lite-HRNet-30", "EvoPose2D-L", "the paper, Table VII", "ms, batch of 1"),
             marks=pytest.mark.slow,
         ),
         (
@@ -152,6 +167,23 @@ def test_notebooks_tell_their_story(name, parameters, seen, tmp_path, monkeypatc
     images = sum("image/png" in output.get("data", {}) for output in outputs)
     assert page.count('src="data:image/png') >= images and page.count("<svg") >= shown.count("<svg")
     assert "Warning" not in printed
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"vector_dim": 1}, {"model": "simple_baseline_50", "parts": 1}],
+    ids=["plain score maps", "a baseline"],
+)
+def test_predictions_of_a_network_without_vectors(changes, tiny, drawn, tmp_path, monkeypatch):
+    """The notebook draws the score map where it would draw vectors, and runs to its end."""
+    monkeypatch.chdir(tmp_path)
+    experiment = replace(tiny, name="plain", training=replace(tiny.training, epochs=1), **changes)
+    Search(experiment, device="cpu", progress=False).finish()
+    notebook = str(NOTEBOOKS / "06_predictions.ipynb")
+    main(["run", notebook, "-p", "run=plain", "--quiet", "--output", "done.ipynb"])
+    cells = nbformat.read(tmp_path / "done.ipynb", 4).cells
+    (cell,) = [cell for cell in cells if cell.source.rstrip().endswith("name, size)")]
+    assert "draw_vectors" in cell.source and "image/png" in cell.outputs[-1]["data"]
 
 
 @pytest.mark.parametrize(

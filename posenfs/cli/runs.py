@@ -121,9 +121,10 @@ def report(
 
     Args:
         source: A run (its name or folder), an executed notebook, or a table (table_2, …, rules,
-            are_parts_different). For a run without an executed notebook, report.ipynb and
-            report.html are made in its folder, in about half a minute. For a table, its notebook is
-            executed, the page is written to reports/, and reports/index.html lists all pages there.
+            figures_8_9, are_parts_different). For a run without an executed notebook, report.ipynb
+            and report.html are made in its folder, in about half a minute. For a table, its
+            notebook is executed, the page is written to reports/, and reports/index.html lists all
+            pages there.
         parameter: A parameter of a table's notebook; any number of times.
         output: The page; by default a file beside the notebook.
     """

@@ -16,7 +16,7 @@ from posenfs.search.experiment import Experiment
 from posenfs.study.cost_items import ITEMS
 from posenfs.study.outcomes import Outcome, device_title
 from posenfs.study.profiles import PROFILES, experiment_of
-from posenfs.study.published import FRONTIER
+from posenfs.study.table import Row
 
 
 def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
@@ -24,48 +24,57 @@ def cost_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
 
     Parameters and multiply-adds are those at the paper's size: as printed, by the paper's counting
     rule (billions of 1024^3), and measured (1e9). The other columns hold the multiply-adds at the
-    row's own size, and the training speed, hours and device of the runs. Quoted rows hold the
-    numbers that their authors publish.
+    row's own size, and the training speed, hours and device of the runs. Quoted rows hold what the
+    paper prints alone.
 
     Args:
         rows: The rows with their results.
     """
-    lines = []
-    for outcome in rows:
-        if outcome.experiment is None:
-            lines.append(_published_line(outcome))
-            continue
-        item = ITEMS.get(outcome.row.item or "")
-        measured, rule = _full_costs(_full(outcome), item.rule if item else summary_cost)
-        results = list(outcome.results.values())
-        times = [result["time"] for result in results if result["time"]["images_per_s"]]
-        multiply_adds = results[0]["metrics"]["multiply_adds"] / 1e9 if results else None
-        lines.append(
-            {
-                "row": outcome.row.label,
-                "params M, paper": item and item.params_m,
-                "params M by its rule": rule.params / 1e6,
-                "params M measured": measured.params / 1e6,
-                "G, paper": item and item.gflops,
-                "G by its rule": rule.gflops,
-                "GMAC measured": measured.gmac,
-                "GMAC of our crop": multiply_adds,
-                "images/s": _mean([time["images_per_s"] for time in times]),
-                "hours of training": _mean([time["hours"] for time in times]),
-                "where": "; ".join(sorted({device_title(time) for time in times})),
-                "note": item.note if item else "",
-            }
-        )
-    return pandas.DataFrame(lines).set_index("row")
+    lines = [_printed_costs(outcome.row) | _our_costs(outcome) for outcome in rows]
+    frame = pandas.DataFrame(lines, columns=_COLUMNS).set_index("row")
+    unused = [name for name in _SELDOM if not frame[name].replace("", None).notna().any()]
+    return frame.drop(columns=unused)
 
 
-def _published_line(outcome: Outcome) -> dict:
-    published = {system.name: system for system in FRONTIER}[outcome.row.item or ""]
+_COLUMNS = (
+    *("row", "network, paper"),
+    *("params M, paper", "params M by its rule", "params M measured"),
+    *("G, paper", "G by its rule", "GMAC measured", "GMAC of our crop"),
+    *("GPU days, paper", "images/s", "hours of training", "where", "note"),
+)
+_SELDOM = ("network, paper", "GPU days, paper")  # left out where the paper prints none
+
+
+def _our_costs(outcome: Outcome) -> dict:
+    """Return what is counted and measured of a row; nothing for a quoted row."""
+    if outcome.experiment is None:
+        return {}
+    item = ITEMS.get(outcome.row.item or "")
+    measured, rule = _full_costs(_full(outcome), item.rule if item else summary_cost)
+    results = list(outcome.results.values())
+    times = [result["time"] for result in results if result["time"]["images_per_s"]]
     return {
-        "row": outcome.row.label,
-        "params M, paper": published.params_m,
-        "GMAC measured": published.gmac,
-        "note": "as its authors publish it",
+        "params M by its rule": rule.params / 1e6,
+        "params M measured": measured.params / 1e6,
+        "G by its rule": rule.gflops,
+        "GMAC measured": measured.gmac,
+        "GMAC of our crop": results[0]["metrics"]["multiply_adds"] / 1e9 if results else None,
+        "images/s": _mean([time["images_per_s"] for time in times]),
+        "hours of training": _mean([time["hours"] for time in times]),
+        "where": "; ".join(sorted({device_title(time) for time in times})),
+        "note": item.note if item else "",
+    }
+
+
+def _printed_costs(row: Row) -> dict:
+    """Return the costs that the paper prints in a row, or elsewhere for the same network."""
+    item = ITEMS.get(row.item or "")
+    return {
+        "row": row.label,
+        "network, paper": row.network,
+        "params M, paper": row.costs.get("params_m", item and item.params_m),
+        "G, paper": row.costs.get("gflops", item and item.gflops),
+        "GPU days, paper": row.costs.get("gpu_days"),
     }
 
 

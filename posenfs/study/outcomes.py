@@ -10,7 +10,8 @@ from posenfs.model.space import FabricSpec
 from posenfs.search.experiment import Experiment
 from posenfs.study.profiles import Profile, experiment_of
 from posenfs.study.results import architectures_of, of_row, read_results, seed_of
-from posenfs.study.rows import TABLES, Row
+from posenfs.study.rows import TABLES
+from posenfs.study.table import Row
 
 
 @dataclass(frozen=True)

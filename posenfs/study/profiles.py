@@ -12,7 +12,7 @@ from posenfs.model.space import PAPER, RELEASED, FabricSpec
 from posenfs.search.build import MODELS
 from posenfs.search.configuration import CheckpointConfig, RuntimeConfig, TrainingConfig
 from posenfs.search.experiment import Experiment
-from posenfs.study.rows import Row
+from posenfs.study.table import Row
 
 # Models that are initialised with the weights of their backbone.
 _WITH_BACKBONE_WEIGHTS = ("pose_nfs", "branchnet_1", "branchnet_2")

@@ -17,6 +17,7 @@ from posenfs.evaluation.seeds import (
 )
 from posenfs.evaluation.stats import Interval
 from posenfs.study.outcomes import Outcome, primary_metric_of
+from posenfs.study.table import Row
 
 _MISSING = "missing"
 _PRINTED = ("pckh@0.5", "pckh@0.11", "ap")  # metrics that the paper prints
@@ -25,8 +26,9 @@ _PRINTED = ("pckh@0.5", "pckh@0.11", "ap")  # metrics that the paper prints
 def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.DataFrame:
     """Return the scores of each row, in percent, beside the paper's.
 
-    The columns hold the paper's numbers (its column @0.1 was computed at 0.11), mean and standard
-    deviation over seeds, Student's t interval for the mean, the prediction interval for one more
+    The columns hold the paper's numbers (its column @0.1 was computed at 0.11) with what it prints
+    after ±, mean and standard deviation over seeds, Student's t interval for the mean, the
+    prediction interval for one more
     seed, and the bootstrap interval over people of the first seed. The intervals answer two
     questions: how scores vary over seeds, and over people.
 
@@ -38,6 +40,7 @@ def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.Da
     title = metric_title(metric)
     metrics = dict.fromkeys((metric, *_PRINTED))
     printed = [name for name in metrics if any(name in outcome.row.printed for outcome in rows)]
+    spreads = [name for name in metrics if any(name in outcome.row.spreads for outcome in rows)]
     lines = []
     for outcome in rows:
         row = outcome.row
@@ -47,6 +50,7 @@ def score_table(rows: Sequence[Outcome], metric: str | None = None) -> pandas.Da
             {
                 "row": row.label,
                 **{_printed_title(name): row.printed.get(name) for name in printed},
+                **{f"paper ± of {metric_title(name)}": _spread(row, name) for name in spreads},
                 f"ours {title}": mean_interval(values).value if values else None,
                 "sd over seeds": _number(spread(values)),
                 "seeds": "quoted" if row.quoted else len(values) or _MISSING,
@@ -65,6 +69,44 @@ def _printed_title(metric: str) -> str:
     if metric == "pckh@0.11":
         return "paper PCKh@0.11 (headed @0.1)"
     return f"paper {metric_title(metric)}"
+
+
+def _spread(row: Row, metric: str) -> str:
+    """Format what the paper prints after ±, and over how many seeds; empty without it."""
+    spread = row.spreads.get(metric)
+    return "" if spread is None else f"{spread:g} ({row.printed_seeds} seeds)"
+
+
+def printed_table(rows: Sequence[Outcome]) -> pandas.DataFrame:
+    """Return every score that the paper prints in these rows, beside ours, in percent.
+
+    A row has a line with the paper's scores and, below it, a line with the means over our seeds.
+    The frame is empty if `score_table` has all of the paper's scores.
+
+    Args:
+        rows: The rows with their results.
+    """
+    metrics = list(dict.fromkeys(name for outcome in rows for name in outcome.row.printed))
+    if set(metrics) <= set(_PRINTED):
+        return pandas.DataFrame()
+    lines = []
+    for outcome in rows:
+        scores = {metric: outcome.scores(metric) for metric in metrics}
+        ours = {name: mean_interval(seeds).value for name, seeds in scores.items() if seeds}
+        seeds = max(map(len, scores.values()))
+        for source, values in (("paper", outcome.row.printed), (f"ours, n = {seeds}", ours)):
+            if values:
+                columns = {_short_title(metric): values.get(metric) for metric in metrics}
+                lines.append({"row": outcome.row.label, "scores": source, **columns})
+    return pandas.DataFrame(lines).set_index("row")
+
+
+def _short_title(metric: str) -> str:
+    """Return the title of a column: PCKh@0.5, head, AP50."""
+    name, _, column = metric.partition("/")
+    if column == "hard":
+        return f"{metric_title(name)}, ten hard keypoints (†)"
+    return column or metric_title(name)
 
 
 def _people_range(outcome: Outcome, metric: str) -> str:
@@ -101,7 +143,8 @@ def comparison_table(
     for base, outcome, comparison, p_holm in _compare(rows, lambda row: row.scores(metric), paired):
         printed = outcome.row.printed.get(metric)
         printed_base = base.row.printed.get(metric)
-        paper = None if printed is None or printed_base is None else printed - printed_base
+        missing = printed is None or printed_base is None
+        paper = None if missing else round(printed - printed_base, 3)  # of printed digits
         difference = comparison.difference.value
         lines.append(
             {"row": outcome.row.label, "minus": base.row.label, "paper": paper}

@@ -1,5 +1,6 @@
 """Tables as Markdown and CSV files, with captions that say how their numbers were computed."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from posenfs.study.cost_tables import cost_table
 from posenfs.study.outcomes import Outcome, device_title, primary_metric_of
 from posenfs.study.profiles import PROFILES, experiment_of
 from posenfs.study.rows import TABLES
-from posenfs.study.score_tables import comparison_table, score_table
+from posenfs.study.score_tables import comparison_table, printed_table, score_table
 
 
 def caption(table: str, rows: Sequence[Outcome]) -> str:
@@ -33,9 +34,10 @@ def caption(table: str, rows: Sequence[Outcome]) -> str:
         rules = names.get(experiments[0].rules, "custom rules")
     else:
         rules = "the rules of each row"
+    paper = f"Paper: {TABLES[table].printed_on}. " if TABLES[table].printed_on else ""
     text = (
-        f"{TABLES[table].title}. Ours: {data}, {sizes} px, {training.epochs} epochs of batches of "
-        f"{training.batch_size}, Adam {training.lr:g}, {rules}; "
+        f"{TABLES[table].title}. {paper}Ours: {data}, {sizes} px, {training.epochs} epochs of "
+        f"batches of {training.batch_size}, Adam {training.lr:g}, {rules}; "
     )
     if results:
         boxes = _joined(result["metrics"]["boxes"] for result in results)
@@ -115,6 +117,7 @@ def write_table(
     paired: bool = False,
     images: Mapping[str, bytes | str] | None = None,
     publish: bool = False,
+    further: Mapping[str, pandas.DataFrame] | None = None,
 ) -> list[Path]:
     """Write a table as Markdown, with its caption, and as CSV.
 
@@ -125,14 +128,17 @@ def write_table(
         paired: Whether seeds are compared in pairs.
         images: Figures that the Markdown shows, by the ends of their file names ("runs.png").
         publish: Whether the committed files are written; see `tables_home`.
+        further: Further tables by title, below the others.
 
     Returns:
         The files, the Markdown first.
     """
     frames = {
         "scores": score_table(rows),
+        "all printed scores": printed_table(rows),
         "comparisons": comparison_table(rows, paired=paired),
         "costs": cost_table(rows),
+        **(further or {}),
     }
     introductions = {
         "comparisons": "p (Holm) and the verdict are corrected for the number of comparisons on "
@@ -140,13 +146,15 @@ def write_table(
     }
     folder, stem = tables_home(publish), page_stem(table, profile_name, rows)
     folder.mkdir(parents=True, exist_ok=True)
-    sections = [f"# {TABLES[table].title}", TABLES[table].question, caption(table, rows)]
+    content = TABLES[table]
+    sections = [f"# {content.title}", content.question, content.about, caption(table, rows)]
+    sections = [section for section in sections if section]
     csv_files = {}
     for name, frame in frames.items():
         if len(frame):
             introduction = introductions.get(name, "")
-            sections.append(f"## {name.capitalize()}\n\n{introduction}{as_markdown(frame)}")
-            csv_files[f"{stem}_{name}.csv"] = frame.to_csv()
+            sections.append(f"## {name[0].upper()}{name[1:]}\n\n{introduction}{as_markdown(frame)}")
+            csv_files[f"{stem}_{_file_name(name)}.csv"] = frame.to_csv()
     figures = {f"{stem}_{name}": content for name, content in (images or {}).items()}
     sections += [f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures]
     # JupyterLab would turn an unescaped PCKh@0.5 into an e-mail address.
@@ -155,6 +163,10 @@ def write_table(
     for name, content in files.items():
         write_atomic(folder / name, content)
     return [folder / name for name in files]
+
+
+def _file_name(title: str) -> str:
+    return re.sub(r"\W+", "_", title.lower()).strip("_")
 
 
 def as_markdown(frame: pandas.DataFrame) -> str:

@@ -17,11 +17,10 @@ from posenfs.evaluation.stats import Interval
 from posenfs.search.run_dir import runs_home
 from posenfs.study.cost_tables import full_cost, latency_ms
 from posenfs.study.outcomes import Outcome, primary_metric_of
-from posenfs.study.published import FRONTIER
 from posenfs.viz.figures import COLOURS, TICKS, layout, set_loss_axis
 from posenfs.viz.scatter_labels import label_sides
 
-_INK, _PALE = "#222222", "#8C8C8C"
+_INK = "#222222"
 _PAPER_MARKER = {"color": "#D55E00", "symbol": "diamond-open", "size": 10}
 
 
@@ -167,11 +166,12 @@ _Point = tuple[float, float, str]  # cost, score, label
 
 
 def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figure:
-    """Draw the score over a cost, on a log axis (Fig. 7).
+    """Draw the score of the rows over a cost, on a log axis.
 
-    The left panel has the paper's scores and those that others publish (MPII val, PCKh@0.5,
-    256 x 256 px), without others for the latency. The right panel has our runs with their
-    intervals over seeds. Data and sizes of the panels differ, so that each has its own axes.
+    The left panel has the paper's scores over the costs of its networks, counted or measured here
+    at its size. The right panel has our runs with their intervals over seeds. Data and sizes of the
+    panels differ, so that each has its own axes. `draw_systems` draws other systems beside the
+    paper's (Fig. 7).
 
     Args:
         rows: The rows of a table.
@@ -184,21 +184,27 @@ def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figur
     if by not in _COSTS:
         raise ValueError(f"accuracy is drawn against {', '.join(_COSTS)}; got {by!r}")
     metric = primary_metric_of(rows)
-    titles = ("paper: MPII val, PCKh@0.5", f"ours: {metric_title(metric)}")
+    titles = ("paper: PCKh@0.5 on MPII", f"ours: {metric_title(metric)}")
     figure = make_subplots(cols=2, subplot_titles=titles, horizontal_spacing=0.12)
-    published, paper = _published_points(by), _paper_points(rows, by)
+    paper = [
+        (_paper_cost(row, by), row.row.printed["pckh@0.5"], row.row.label)
+        for row in rows
+        if "pckh@0.5" in row.row.printed and row.experiment is not None
+    ]
     means = _means(rows, metric)
     ours = [
         (_run_cost(row, by), means[row.row.label].value, row.row.label)
         for row in rows
         if row.row.label in means
     ]
-    sides = _choose_label_sides(figure, 1, published + paper)
-    split = len(published)
-    marker: dict[str, Any] = {"color": _PALE, "size": 9}
-    name = "others, as published"
-    _add_points(figure, 1, published, sides[:split], name=name, marker=marker)
-    _add_points(figure, 1, paper, sides[split:], name="in the paper", marker=_PAPER_MARKER)
+    _add_points(
+        figure,
+        1,
+        paper,
+        _choose_label_sides(figure, 1, paper),
+        name="in the paper",
+        marker=_PAPER_MARKER,
+    )
     half_widths = [_half_width(mean) for mean in means.values()]
     _add_points(
         figure,
@@ -214,27 +220,6 @@ def accuracy_against_cost(rows: Sequence[Outcome], by: str = "gmac") -> go.Figur
     figure.update_yaxes(title="%")
     figure.update_traces(cliponaxis=False)
     return figure.update_layout(layout("Accuracy against cost") | {"height": 460})
-
-
-def _published_points(by: str) -> list[_Point]:
-    """Return the networks of other publications; none for the latency, which is not published."""
-    if by == "latency":
-        return []
-    return [
-        (network.square_gmac if by == "gmac" else network.params_m, network.pckh, network.name)
-        for network in FRONTIER
-        if network.pckh is not None
-    ]
-
-
-def _paper_points(rows: Sequence[Outcome], by: str) -> list[_Point]:
-    """Return the rows with a score in the paper, without those that are published points."""
-    published = {label for _, _, label in _published_points(by)}
-    return [
-        (_paper_cost(row, by), row.row.printed["pckh@0.5"], row.row.label)
-        for row in rows
-        if "pckh@0.5" in row.row.printed and row.row.label not in published
-    ]
 
 
 def _add_points(

@@ -1,6 +1,6 @@
 """Colours of the graphs, safe for colour-blind readers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from posenfs.body.parts import PartScheme
 
@@ -54,6 +54,27 @@ def operation_colour(operation: str, operations: Sequence[str]) -> str:
 def part_colours(parts: PartScheme) -> dict[str, str]:
     """Return the colour of each part by name."""
     return {part.name: PART_COLOURS[index % len(PART_COLOURS)] for index, part in enumerate(parts)}
+
+
+def limb_colours(parts: PartScheme) -> Callable[..., str]:
+    """Return a function from the index of a keypoint, or those of a limb's ends, to its colour.
+
+    It is the colour of the first part with all of them. A limb between two parts has the colour of
+    its end's part, or of its start's; a keypoint of no part is grey.
+
+    Args:
+        parts: The parts.
+    """
+    colours = part_colours(parts)
+
+    def colour_of(*indices: int) -> str:
+        for wanted in (indices, indices[-1:], indices[:1]):
+            for part in parts:
+                if set(wanted) <= set(part.keypoints):
+                    return colours[part.name]
+        return GREY
+
+    return colour_of
 
 
 def blend(colour: str, weight: float) -> str:

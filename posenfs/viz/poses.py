@@ -1,7 +1,7 @@
 """Poses on images (matplotlib): skeletons, and truth beside prediction."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -122,7 +122,7 @@ def draw_on_image(
     line_px = max(max(width, height) * _LINE_SHARE, _THINNEST_LINE)
     line_width = line_px * _POINTS_PER_INCH / _EXACT_DPI
     for person, visible in zip(keypoints, shown, strict=True):
-        _draw_skeleton(axes, skeleton, person, np.where(visible, 2, 0), line_width)
+        draw_skeleton_on(axes, skeleton, person, np.where(visible, 2, 0), line_width)
     return figure
 
 
@@ -152,15 +152,16 @@ def _panel(
     title: str,
 ) -> None:
     draw_image(axes, image, title)
-    _draw_skeleton(axes, skeleton, keypoints, visibility)
+    draw_skeleton_on(axes, skeleton, keypoints, visibility)
 
 
-def _draw_skeleton(
+def draw_skeleton_on(
     axes: Axes,
     skeleton: Skeleton,
     keypoints: np.ndarray,
     visibility: np.ndarray | None,
     line_width: float = _LINE_WIDTH,
+    colour_of: Callable[..., str] | None = None,
 ) -> None:
     """Draw one person.
 
@@ -170,12 +171,19 @@ def _draw_skeleton(
         keypoints: [K, 2] px.
         visibility: [K]; 0 is not drawn, 1 is hollow.
         line_width: Width of limbs in points.
+        colour_of: Returns the colour of a keypoint, or of the limb between two, from their indices;
+            None: by side of the body.
     """
+    if colour_of is None:
+
+        def colour_of(*indices: int) -> str:
+            return _COLOURS[_side(skeleton, *indices)]
+
     scale = line_width / _LINE_WIDTH
     shown = np.ones(len(skeleton), bool) if visibility is None else visibility > 0
     for start, end in skeleton.limbs:
         if shown[start] and shown[end]:
-            colour = _COLOURS[_side(skeleton, start, end)]
+            colour = colour_of(start, end)
             ends = keypoints[[start, end]]
             axes.plot(
                 ends[:, 0],
@@ -186,7 +194,7 @@ def _draw_skeleton(
                 solid_capstyle="round",
             )
     for index in np.flatnonzero(shown).tolist():
-        colour = _COLOURS[_side(skeleton, index)]
+        colour = colour_of(index)
         occluded = visibility is not None and visibility[index] == 1
         face = "none" if occluded else colour
         edge = colour if occluded else _outline(colour)

@@ -157,9 +157,9 @@ def write_report(notebook: Path, target: Path) -> Path:
 
 TABLE_NOTEBOOK = "table.ipynb"  # its parameter `table` names the table
 # Pages that have a notebook of their own.
-_OTHER_NOTEBOOKS = ("figure_6", "figure_7", "are_parts_different")
+_OTHER_NOTEBOOKS = ("figure_6", "figure_7", "figures_8_9", "are_parts_different")
 # The pages that report_table writes.
-PAGES = (*TABLES, "are_parts_different")
+PAGES = (*TABLES, "figures_8_9", "are_parts_different")
 
 
 def report_table(table: str, output: Path | None = None, parameters: Sequence[str] = ()) -> Path:
@@ -183,7 +183,7 @@ def report_table(table: str, output: Path | None = None, parameters: Sequence[st
     if output is not None:
         check_output_file(output)
     suffixes = [f"{name}_{value}" for name, value in values.items() if name != "publish"]
-    name = "_".join([table, *suffixes])
+    name = re.sub(r"[^\w.,()= -]+", "_", "_".join([table, *suffixes]))  # a value may be a path
     if source.name == TABLE_NOTEBOOK:
         values["table"] = table
     executed = reports / f"{name}.ipynb"

@@ -14,7 +14,7 @@ from posenfs.data.loader import crop_people
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.prediction import keypoint_vectors, score_maps
 from posenfs.messages import plain_name
-from posenfs.model.network import evaluating
+from posenfs.model.network import PoseNFS, evaluating
 from posenfs.viz.figures import StaticFigure, draw_image, fit_axes, frameless_axes
 
 _LEAST_SCORE = 1e-6  # top of the colour scale where all scores are 0
@@ -169,7 +169,8 @@ def draw_vectors(
     """Draw one keypoint's vectors (Eq. 4), a row for each part that has the keypoint.
 
     A row has the length over the crop, which is the score (Eq. 5), and each component in [-1, 1].
-    A ring marks the annotated position.
+    A ring marks the annotated position. A network without vectors (vector_dim 1, or a baseline) has
+    its score map drawn instead, with a title that says so.
 
     Args:
         model: The network.
@@ -177,18 +178,19 @@ def draw_vectors(
         person: Index of the person.
         keypoint: Name of the keypoint.
         size: Size of the crop in px.
-
-    Raises:
-        ValueError: The network has plain score maps (vector_dim 1).
     """
+    if not isinstance(model, PoseNFS):
+        figure = draw_person_map(model, people, person, keypoint, size)
+        figure.suptitle("score map; vectors are drawn for fabrics only", fontsize=11)
+        return figure
     index = people.skeleton.index(keypoint)
     batch = crop_people(people.select([person]), size)
     vectors = keypoint_vectors(model, batch.images, index)
     components = len(next(iter(vectors.values())))
     if components == 1:
-        raise ValueError(
-            f"this network has plain score maps (vector_dim 1): {keypoint} has no vectors to draw"
-        )
+        figure = draw_person_map(model, people, person, keypoint, size)
+        figure.suptitle("plain score map: d = 1 has no vectors", fontsize=11)
+        return figure
     columns = 1 + min(components, 4)
     rows_each = math.ceil(components / 4)
     rows = len(vectors) * rows_each

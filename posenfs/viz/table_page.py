@@ -9,9 +9,12 @@ from matplotlib.axes import Axes
 from posenfs.evaluation.metrics import metric_title
 from posenfs.evaluation.seeds import mean_interval
 from posenfs.study.outcomes import Outcome, mean_architectures, primary_metric_of
+from posenfs.study.rows import TABLES
+from posenfs.study.systems import systems_table
 from posenfs.study.table_files import write_table
 from posenfs.viz.fabric_graph import draw_fabrics
 from posenfs.viz.figures import COLOURS, StaticFigure
+from posenfs.viz.systems import draw_systems
 
 _INK = "#222222"
 
@@ -25,6 +28,8 @@ def write_table_page(
 ) -> list[Path]:
     """Write a table as `write_table` does, with figures of the runs and of the searched fabrics.
 
+    Figure 7's page also has its panels, and the systems in them with their sources.
+
     Args:
         table: Name of the table.
         profile_name: Name of the profile.
@@ -35,13 +40,16 @@ def write_table_page(
     Returns:
         The files written.
     """
-    figures = {}
+    figures: dict[str, bytes | str] = {}
     if any(row.results for row in rows):
         figures["runs.png"] = draw_runs(rows).png()
     specs, architectures = mean_architectures(rows)
     if architectures:
         figures["fabrics.svg"] = draw_fabrics(specs, architectures, columns=4).svg()
-    return write_table(table, profile_name, rows, paired, figures, publish)
+    panels = TABLES[table].panels
+    figures |= {f"{panel}.png": draw_systems(panel).png() for panel in panels}
+    systems = {f"systems on {panel.upper()}": systems_table(panel) for panel in panels}
+    return write_table(table, profile_name, rows, paired, figures, publish, systems)
 
 
 def draw_runs(rows: Sequence[Outcome]) -> StaticFigure:
@@ -50,8 +58,9 @@ def draw_runs(rows: Sequence[Outcome]) -> StaticFigure:
     The scores are those of each seed and their mean with its 95 % interval over seeds.
 
     Args:
-        rows: The rows of a table.
+        rows: The rows of a table; quoted ones are left out.
     """
+    rows = [row for row in rows if not row.row.quoted]
     metric = primary_metric_of(rows)
     metric_label = f"{metric_title(metric)} (%)"
     figure = StaticFigure((14, 2.2 + 0.32 * len(rows)), layout="constrained")

@@ -44,6 +44,6 @@ def test_changed_sizes_and_data():
     with pytest.raises(ValueError, match="the paper's own data and image size"):
         choose_profile("paper", image_size=64)
     with pytest.raises(ValueError, match="quoted"):
-        experiment_of(TABLES["table_7"].rows["hrnet_quoted"], PROFILES["study"])
+        experiment_of(TABLES["table_7"].rows["hrnet_w32"], PROFILES["study"])
     with pytest.raises(TypeError, match="epocs"):
         changed(experiment, {"training.epocs": 3})

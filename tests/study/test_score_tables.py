@@ -6,7 +6,12 @@ import scipy.stats
 
 from posenfs.study.cost_tables import cost_table
 from posenfs.study.outcomes import outcomes, primary_metric_of
-from posenfs.study.score_tables import comparison_table, loss_comparison_table, score_table
+from posenfs.study.score_tables import (
+    comparison_table,
+    loss_comparison_table,
+    printed_table,
+    score_table,
+)
 from posenfs.study.table_files import caption
 from tests.study.table_results import PROFILE, SCORES, result
 
@@ -21,8 +26,10 @@ def test_scores(rows):
         assert line["95 % for the mean"] == f"{low:.1f} to {high:.1f}"
         assert line["95 % over people, first seed"] == f"{scores[0] - 2:.1f} to {scores[0] + 2:.1f}"
         assert line["ours PCKh@0.11"] == pytest.approx(np.mean(scores) / 4)
-    assert table.loc["synchronous", "paper PCKh@0.5"] == 87.0
-    assert np.isnan(table.loc["random", "paper PCKh@0.5"])
+    assert table["paper PCKh@0.5"].tolist() == [87.1, 87.0, 87.1]
+    assert table["paper PCKh@0.11 (headed @0.1)"].tolist() == [35.2, 34.6, 34.7]
+    assert table["paper ± of PCKh@0.5"].tolist() == ["0.2 (5 seeds)", "", ""]
+    assert table["paper ± of PCKh@0.11"].tolist() == ["0.4 (5 seeds)", "", ""]
 
 
 def test_comparisons(rows):
@@ -34,6 +41,7 @@ def test_comparisons(rows):
         "verdict"
     ].startswith("worse by 9.1")
     assert table.loc["synchronous", "verdict"] == "not distinguishable at n = 3"
+    assert table["paper"].tolist() == [-0.1, 0.1]  # 87.0 - 87.1, 87.1 - 87.0
     paired = comparison_table(rows, paired=True).loc["first order"]
     assert paired["p"] == pytest.approx(
         scipy.stats.ttest_rel(SCORES["first_order"], SCORES["synchronous"]).pvalue
@@ -51,23 +59,19 @@ def test_missing_results():
     assert verdicts == ["no result: nothing can be said", "no result: nothing can be said"]
     assert "no run yet." in caption("table_2", outcomes("table_2", PROFILE, []))
     assert "1 run, evaluated on 60 people" in " ".join(caption("table_2", some).split())
-    assert score_table(outcomes("table_7", PROFILE, []))["seeds"].tolist()[-2:] == [
-        "quoted",
-        "quoted",
-    ]
+    seeds = score_table(outcomes("table_7", PROFILE, []))["seeds"].tolist()
+    assert seeds == ["quoted"] * 12 + ["missing"] * 4
 
 
 def test_quoted_rows_and_other_printed_metrics():
     rows = outcomes("table_7", PROFILE, [])
     scores, costs = score_table(rows), cost_table(rows)
-    assert (
-        scores["paper OKS-AP"].dropna().tolist() == [67.4, 70.9, 72.3, 70.4, 74.4]
-        and "paper PCKh@0.5" not in scores
-    )
-    assert costs.loc["HRNet-W32, 256 x 192", ["params M, paper", "GMAC measured"]].tolist() == [
-        28.5,
-        7.65,
+    assert scores["paper OKS-AP"].tolist() == [
+        *(61.8, 63.1, 65.5, 67.8, 68.0, 68.5, 68.7, 69.6, 72.1, 73.7, 74.9, 75.5),
+        *(70.2, 67.4, 70.9, 72.3),
     ]
+    assert "paper PCKh@0.5" not in scores
+    assert costs.loc["HRNet-W32", ["params M, paper", "G, paper"]].tolist() == [28.5, 16.0]
     assert (
         costs.loc["SimpleBaseline-50", "G, paper"] == 8.9
         and "256 x 192" in costs.loc["SimpleBaseline-50", "note"]
@@ -76,6 +80,26 @@ def test_quoted_rows_and_other_printed_metrics():
     assert set(comparison_table(outcomes("table_5", PROFILE, []))["minus"]) == {
         "MobileNet-V2, P = 3 (Table II's)"
     }
+
+
+def test_all_printed_scores_beside_ours():
+    run = result("ours_b", 0, 50.0, "table_6")
+    run["metrics"]["metrics"]["pckh@0.5/hard"] = 41.0
+    table = printed_table(outcomes("table_6", PROFILE, [run]))
+    hard = "PCKh@0.5, ten hard keypoints (†)"
+    assert (
+        table.loc["Stacked PBNs", "scores"] == "paper" and table.loc["Stacked PBNs", hard] == 88.14
+    )
+    paper, ours = table.loc["ours-b"].to_dict("records")
+    assert paper["PCKh@0.5"] == 90.1 and paper["PCKh@0.11"] == 39.4 and np.isnan(paper[hard])
+    assert ours["scores"] == "ours, n = 1"
+    assert (ours["PCKh@0.5"], ours["PCKh@0.11"], ours[hard]) == (50.0, 12.5, 41.0)
+    by_keypoint = printed_table(outcomes("table_5", PROFILE, []))
+    assert list(by_keypoint) == [
+        *("scores", "head", "shoulder", "elbow", "wrist", "hip", "knee", "ankle", "PCKh@0.5")
+    ]
+    assert len(by_keypoint) == 11
+    assert printed_table(outcomes("table_3", PROFILE, [])).empty  # all in the table of scores
 
 
 def test_comparison_of_final_losses():

@@ -6,7 +6,6 @@ import pytest
 
 from posenfs.study.outcomes import outcomes
 from posenfs.study.profiles import PROFILES
-from posenfs.study.published import FRONTIER
 from posenfs.viz.ablations import accuracy_against_cost, run_curves, run_list, score_dots
 from tests.study.table_results import SCORES
 
@@ -16,7 +15,8 @@ def test_score_dots_show_every_seed(rows):
     assert sorted(seeds.x) == sorted([*SCORES["random"], *SCORES["synchronous"], 41.4])
     assert list(means.y) == ["random", "synchronous", "first order"]
     assert means.error_x.array[2] == 0.0 < means.error_x.array[0]
-    assert list(paper.x) == [87.0] and list(paper.y) == ["synchronous"]
+    assert list(paper.x) == [87.1, 87.0, 87.1]
+    assert list(paper.y) == ["random", "synchronous", "first order"]
     assert lines.y == means.y and set(lines.x) == {None}
 
 
@@ -35,19 +35,19 @@ def test_run_curves_show_every_run(rows):
 
 def test_accuracy_against_cost(rows):
     figure = accuracy_against_cost(rows)
-    others, paper, ours = figure.data
-    assert [text.strip() for text in others.text] == [
-        network.name for network in FRONTIER if network.pckh is not None
-    ]
-    assert list(paper.y) == [87.0] and paper.x[0] == pytest.approx(1.250, abs=5e-4)
+    paper, ours = figure.data
+    assert list(paper.y) == [87.1, 87.0, 87.1] and paper.x == pytest.approx([1.250] * 3, abs=5e-4)
     assert list(ours.x) == [0.024] * 3
-    assert accuracy_against_cost(rows, "params").data[1].x[0] == pytest.approx(2.895, abs=5e-4)
+    assert accuracy_against_cost(rows, "params").data[0].x[0] == pytest.approx(2.895, abs=5e-4)
     times = accuracy_against_cost(rows, "latency")
-    assert (
-        not times.data[0].x and times.data[1].x[0] > times.data[2].x[0] > 0
-    )  # on the paper's image size, then on ours
+    assert times.data[0].x[0] > times.data[1].x[0] > 0  # on the paper's image size, then on ours
     with pytest.raises(ValueError, match="against gmac, params, latency; got 'time'"):
         accuracy_against_cost(rows, "time")
+
+
+def test_quoted_rows_have_no_cost_of_ours():
+    figure = accuracy_against_cost(outcomes("table_6", PROFILES["smoke"], []), "params")
+    assert "Stacked PBNs" not in [text.strip() for text in figure.data[0].text]
 
 
 def test_run_list_has_every_run(rows, tmp_path, monkeypatch):

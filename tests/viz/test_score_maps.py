@@ -8,6 +8,9 @@ import pytest
 from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import ImageSize
+from posenfs.data.loader import crop_people
+from posenfs.evaluation.prediction import score_maps
+from posenfs.model.network import evaluating
 from posenfs.search.build import build
 from posenfs.viz.score_maps import (
     draw_map_change,
@@ -82,11 +85,22 @@ def test_vectors_have_a_row_for_each_part_of_a_keypoint(tiny, drawn):
     assert (
         len(draw_vectors(model, people, 0, "pelvis", ImageSize(64, 64)).axes) == 2 * 5 + 1
     )  # with the colour scales
-    with pytest.raises(ValueError, match="vector_dim 1"):
-        draw_vectors(
-            build(replace(tiny, vector_dim=1), progress=False).model,
-            people,
-            0,
-            MPII.keypoints[0],
-            ImageSize(64, 64),
-        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({"vector_dim": 1}, "plain score map: d = 1 has no vectors"),
+        ({"vector_dim": 1, "parts": 8}, "plain score map: d = 1 has no vectors"),
+        ({"model": "simple_baseline_50"}, "score map; vectors are drawn for fabrics only"),
+    ],
+)
+def test_a_network_without_vectors_has_its_score_map_drawn(changes, title, tiny, drawn, is_drawn):
+    people = read_mpii(drawn, "valid")
+    model = build(replace(tiny, **changes), progress=False).model
+    figure = draw_vectors(model, people, 0, "left_shoulder", ImageSize(64, 64))
+    assert is_drawn(figure) and figure.get_suptitle() == title
+    shown = np.asarray(figure.axes[1].images[1].get_array())
+    with evaluating(model):
+        maps = score_maps(model, crop_people(people.select([0]), ImageSize(64, 64)).images)
+    np.testing.assert_array_equal(shown, maps[0, MPII.index("left_shoulder")])
