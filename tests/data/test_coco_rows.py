@@ -115,7 +115,8 @@ def test_boxes_are_numbers(tmp_path, box):
 
 
 @pytest.mark.parametrize(
-    "box", [[1, 2, 3], [1, 2, None, 4], [1, 2, "a", 4], [1, 2, True, 4], 5, "1,2,3,4", [[1, 2], [3]]]
+    "box",
+    [[1, 2, 3], [1, 2, None, 4], [1, 2, "a", 4], [1, 2, True, 4], 5, "1,2,3,4", [[1, 2], [3]]],
 )
 def test_boxes_without_one_meaning_are_errors(tmp_path, box):
     path = hand_file(tmp_path, [annotation(), annotation(2, bbox=box)])
@@ -131,6 +132,13 @@ def test_areas_are_numbers_or_missing(tmp_path, area, value):
     path = hand_file(tmp_path, [annotation(area=area)])
     assert len(read(path)) == 1
     assert coco_content(path)["annotations"][0].get("area") == value
+
+
+@pytest.mark.parametrize("count", [0, 7, "3", None])
+def test_labelled_keypoints_are_counted(tmp_path, count):
+    keypoints = [20, 30, 2, 60, 30, 1, 0, 0, 0]
+    path = hand_file(tmp_path, [annotation(num_keypoints=count, keypoints=keypoints)])
+    assert coco_content(path)["annotations"][0]["num_keypoints"] == 2
 
 
 def test_image_sizes_are_numbers(tmp_path):

@@ -97,7 +97,9 @@ def test_an_error_names_the_invalid_file(joints, tmp_path):
     with pytest.raises(DataError, match=r"\(3, 14, 5003\), as the original LSP, which has 2000 im"):
         read_lsp(tmp_path, "train")
     savemat(tmp_path / "joints.mat", {"joints": joints.transpose(2, 0, 1)})
-    with pytest.raises(DataError, match=r"\(5003, 14, 3\), expected .* or \(3, 14, images\): x, y, o"):
+    with pytest.raises(
+        DataError, match=r"\(5003, 14, 3\), expected .* or \(3, 14, images\): x, y, o"
+    ):
         read_lsp(tmp_path, "train")
     marked = joints.copy()
     marked[5, 2, 9] = 0.5

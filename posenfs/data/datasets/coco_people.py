@@ -50,8 +50,9 @@ def read_people(
 ) -> People:
     """Read the annotations of categories, and write their converted values into their rows.
 
-    Afterwards the keypoints of a row are in the order of the names and in px, and its box is one
-    that is missing, of no size or outside the image no longer, if it has a labelled keypoint.
+    Afterwards the keypoints of a row are in the order of the names and in px, `num_keypoints` is
+    the number of the labelled ones, and a box that was missing, of no size or outside the image is
+    that of the labelled keypoints.
 
     Args:
         path: The file, for messages.
@@ -67,7 +68,11 @@ def read_people(
     """
     rows, keypoints = _keypoints(path, content, categories, names)
     boxes = convert_boxes(path, rows)
-    convert_values(path, rows, ("area", "num_keypoints"))
+    convert_values(path, rows, ("area",))
+    counts = (keypoints[..., 2] > 0).sum(1).tolist()
+    for row, count in zip(rows, counts, strict=True):
+        if row.get("num_keypoints", count) != count:  # pycocotools ignores people by this number
+            row["num_keypoints"] = count
     sizes = _image_sizes(path, rows, images)
     is_single = np.array([row["iscrowd"] == 0 for row in rows], bool)
     is_labelled = is_single & (keypoints[..., 2] > 0).any(1)
