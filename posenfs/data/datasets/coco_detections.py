@@ -94,7 +94,7 @@ def _detection(
 ) -> tuple[int, int | None, np.ndarray]:
     """The image id, the category id, and the box and score [5] of a detection, checked."""
     image = whole_number(row.get("image_id")) if isinstance(row, dict) else None
-    if not isinstance(row, dict) or image not in files:
+    if not isinstance(row, dict) or image is None or image not in files:
         name = row.get("image_id") if isinstance(row, dict) else None
         raise DataError(f"{place} is of image {name!r:.40}, which {annotation_path} does not have")
     box, score = row.get("bbox"), row.get("score")

@@ -14,7 +14,7 @@ _FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1}
 _NUMBERS = {int, float}
 
 
-def convert_ids(path: Path, kind: str, rows: Sequence[object], keys: Sequence[str]) -> None:
+def convert_ids(path: Path, kind: str, rows: Sequence[dict], keys: Sequence[str]) -> None:
     """Convert the ids of rows to whole numbers, in place: 3.0 and "3" are 3.
 
     Args:

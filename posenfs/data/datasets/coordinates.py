@@ -165,4 +165,4 @@ def shares_of_keypoints(keypoints: np.ndarray, labelled: np.ndarray) -> np.ndarr
 
 def shares_of_boxes(boxes: np.ndarray) -> np.ndarray:
     """Return which boxes [N, 4] may be shares of the image: bool [N]. NaN is none."""
-    return (boxes[:, 2:] <= _SHARE).all(1)
+    return np.asarray((boxes[:, 2:] <= _SHARE).all(1))
