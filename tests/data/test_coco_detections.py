@@ -49,6 +49,7 @@ def test_boxes_of_all_categories_read_keep_theirs(tmp_path):
         ({"bbox": [1, 2, None, 4]}, r"detection 0 has bbox \[1, 2, None, 4\]"),
         ({"bbox": [1, 2, True, 4]}, r"detection 0 has bbox \[1, 2, True, 4\]"),
         ({"bbox": [[1, 2], [3, 4]]}, r"detection 0 has bbox \[\[1, 2\]"),
+        ({"bbox": [1, 2, 1e9, 4]}, r"detection 0 has bbox \[1, 2, 1000000000.0, 4\]"),
         ({"score": "high"}, r"score 'high', not numbers"),
         ({"score": None}, r"score None, not numbers"),
         ({"score": float("nan")}, r"score nan, not numbers"),

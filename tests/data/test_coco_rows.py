@@ -79,6 +79,7 @@ def test_keypoints_are_numbers(tmp_path, keypoints, points, visibility):
         ([1, 2, 2, None, 4, 2, 5, 6, 2], "annotation 1 has no number at its labelled left_thumb"),
         ([1, 2, 2, NAN, 4, 1, 5, 6, 2], "annotation 1 has no number at its labelled left_thumb"),
         ([1, 2, 2, float("inf"), 4, 1, 5, 6, 2], "no number at its labelled left_thumb"),
+        ([1, 2, 2, 3, -1e300, 1, 5, 6, 2], r"\(3, -1e\+300\) at its labelled left_thumb, which is"),
         ([1, 2, 3, 4, 5, 6], "must have 9 numbers .* it has 6"),
         ([[1, 2], [3, 4], [5, 6]], r"must have 9 numbers .* it has 3"),
         ("1,2,2", "must have 9 numbers .* it has '1,2,2'"),

@@ -34,6 +34,8 @@ MADE = [20, 30, 40, 40]  # the box of the keypoints (20, 30), (60, 30), (60, 70)
         ([-80, 20, 60, 60], "box outside the image"),
         ([120, 20, 60, 60], "box outside the image"),
         ([10, 96, 60, 60], "box outside the image"),
+        ([0, 0, 1201, 60], "box of more than 10 times the image"),
+        ([-1e9, 0, 1e300, 1e9], "box of more than 10 times the image"),
     ],
 )
 def test_boxes_are_made_from_keypoints(tmp_path, box, reason):

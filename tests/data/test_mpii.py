@@ -98,6 +98,7 @@ def test_head_sizes_are_six_tenths_of_the_diagonal(drawn):
         ({"joints_vis": [1] * 15}, r"entry 3 .*joints_vis must be 16 numbers; got 15"),
         ({"center": None}, r"entry 3 .*center"),
         ({"scale": 0}, r"entry 3 .*scale 0 gives a box of no size"),
+        ({"scale": 1e7}, r"entry 3 .*scale 1e\+07 gives a box of 2e\+09 px"),
         ({"scale": float("inf")}, r"entry 3 .*scale holds inf"),
         ({"image": "../../secret.jpg"}, r"entry 3 .*stay inside the folder"),
         ({"image": 7}, r"entry 3: no image name"),

@@ -16,10 +16,9 @@ from posenfs.data.datasets.coordinates import (
     shares_of_boxes,
     shares_of_keypoints,
 )
-from posenfs.data.parsing import number
+from posenfs.data.parsing import MAX_PX, number
 from posenfs.data.sample import DataError
 
-_MAX_SIDE = 10**6  # px: larger widths and heights count as unknown
 _ADVICE = (
     "multiply x by the width and y by the height of the image; for your own data, the line "
     'coordinates = "normalised" in the TOML file does it, and coordinates = "pixels" says that '
@@ -161,7 +160,7 @@ def _side(path: Path, image: dict, side: str) -> float:
             f"{path}: image {image['id']} has {side} {image.get(side)!r:.40}, not a number; "
             f"correct it, or drop {side}"
         )
-    return value if 0 < value < _MAX_SIDE else float("nan")
+    return value if 0 < value <= MAX_PX else float("nan")
 
 
 def _check_normalised(
