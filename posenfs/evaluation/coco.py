@@ -10,9 +10,9 @@ import numpy as np
 from pycocotools import coco, cocoeval
 
 from posenfs.body.skeleton import COCO
-from posenfs.data.datasets.coco_file import coco_content
+from posenfs.data.datasets.coco import judged_content
 from posenfs.data.sample import Annotations
-from posenfs.evaluation.coco_truth import Truth, complete_truth, whole_number
+from posenfs.evaluation.coco_truth import Truth, complete_truth
 from posenfs.evaluation.oks import rescore_results
 from posenfs.evaluation.prediction import Predictions
 
@@ -38,7 +38,10 @@ def coco_metrics(predictions: Predictions, annotations: Annotations) -> dict[str
     if source is None or sigmas is None:
         raise ValueError(f"{annotations.name}: OKS-AP needs a COCO file and a skeleton with sigmas")
     nms = None if annotations.box_scores is None else 0.9
-    results = coco_results(predictions, annotations)
+    # Categories of the same keypoints are judged as one.
+    results = [
+        row | {"category_id": source.category} for row in coco_results(predictions, annotations)
+    ]
     results = rescore_results(results, sigmas, nms, aspect=predictions.aspect)
     images = None
     if not source.every_image:
@@ -57,11 +60,10 @@ def truth_of(annotations: Annotations) -> Truth:
     source = annotations.coco
     if source is None:
         raise ValueError(f"{annotations.name}: OKS-AP needs a COCO file")
-    content = coco_content(source.path)
+    content = judged_content(source, annotations.skeleton)
     if not source.every_image:
         excluded = set(source.people.tolist()) - set(annotations.person_ids.tolist())
-        rows = content["annotations"]
-        rows = [row for row in rows if whole_number(row.get("id")) not in excluded]
+        rows = [row for row in content["annotations"] if row["id"] not in excluded]
         content = {**content, "annotations": rows}
     return complete_truth(
         content, source.category, len(annotations.skeleton), place=str(source.path)
@@ -86,13 +88,18 @@ def coco_results(predictions: Predictions, annotations: Annotations) -> list[dic
     return [
         {
             "image_id": int(source.image_ids[image]),
-            "category_id": int(source.category),
+            "category_id": int(category),
             "keypoints": pose.ravel().tolist(),
             "score": float(score),
             "bbox": box.tolist(),
         }
-        for image, pose, score, box in zip(
-            annotations.image_index, poses, scores, annotations.boxes, strict=True
+        for image, category, pose, score, box in zip(
+            annotations.image_index,
+            source.categories_of(annotations.person_ids),
+            poses,
+            scores,
+            annotations.boxes,
+            strict=True,
         )
     ]
 

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from posenfs.body.skeleton import COCO
-from posenfs.data.datasets.coco_file import coco_content, keypoint_category
+from posenfs.data.datasets.coco_categories import keypoint_category
+from posenfs.data.datasets.coco_file import coco_content
+from posenfs.data.parsing import whole_number
 from posenfs.data.sample import DataError
 from posenfs.evaluation.coco import average_precision
 from posenfs.evaluation.coco_truth import (
     complete_truth,
     ignored_results,
     undefined_numbers,
-    whole_number,
 )
 from posenfs.evaluation.oks import rescore_results, result_boxes
 from posenfs.evaluation.prediction_files import read_results

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from posenfs.data.parsing import whole_number
 from posenfs.data.sample import DataError
 from posenfs.messages import many
 
@@ -122,18 +123,6 @@ def ignored_results(images: Iterable[int]) -> list[str]:
 
 def _is_undefined(value: float | None) -> bool:
     return value is None or math.isnan(value)
-
-
-def whole_number(value: object) -> int | None:
-    """Return 7 for 7, 7.0 and "7"; None for anything that is no whole number."""
-    if isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            return None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _whole_id(place: str, kind: str, row: object) -> int:

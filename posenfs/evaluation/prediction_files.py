@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from posenfs.data.parsing import finite_numbers, read_json, read_mat
+from posenfs.data.parsing import finite_numbers, read_json, read_mat, whole_number
 from posenfs.data.sample import DataError
-from posenfs.evaluation.coco_truth import whole_number
 
 
 def read_predictions(path: Path, keypoints: Sequence[str]) -> np.ndarray:
