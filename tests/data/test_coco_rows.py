@@ -135,13 +135,6 @@ def test_areas_are_numbers_or_missing(tmp_path, area, value):
     assert coco_content(path)["annotations"][0].get("area") == value
 
 
-@pytest.mark.parametrize("count", [0, 7, "3", None])
-def test_labelled_keypoints_are_counted(tmp_path, count):
-    keypoints = [20, 30, 2, 60, 30, 1, 0, 0, 0]
-    path = hand_file(tmp_path, [annotation(num_keypoints=count, keypoints=keypoints)])
-    assert coco_content(path)["annotations"][0]["num_keypoints"] == 2
-
-
 def test_image_sizes_are_numbers(tmp_path):
     sizes = [("120", 96.0), (None, 0), (-5, 96)]
     images = [
