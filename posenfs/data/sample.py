@@ -56,6 +56,9 @@ class Annotations:
     head_source: str = HEAD_SOURCE  # definition of the head size
     image_sizes: np.ndarray | None = None  # [M, 2] annotated width, height px; NaN where missing
     excluded: Mapping[str, int] = field(default_factory=dict)  # reason -> number of people
+    # Reason in plain words -> number of people or images that are kept, but possibly wrong, or
+    # completed by a rule (a box made from keypoints).
+    doubtful: Mapping[str, int] = field(default_factory=dict)
     box_scores: np.ndarray | None = None  # [N] scores of detected boxes
     coco: CocoFile | None = None
     title: str | None = None  # name in messages; None: `name`, which results and runs store
