@@ -111,6 +111,10 @@ from .search.detached import (
     send as send,
 )
 from .search.experiment import Experiment as Experiment
+from .search.result import (
+    describe_score as describe_score,
+    result_doubts as result_doubts,
+)
 from .search.run_dir import (
     RunDir as RunDir,
     find_run as find_run,

@@ -84,7 +84,7 @@ def readable_images(
         reasons = list(broken.values())
         further = f"; and {len(reasons) - MAX_NAMED} more" if len(reasons) > MAX_NAMED else ""
         raise DataError(
-            f"{what} be read: {'; '.join(reasons[:MAX_NAMED])}{further}. Copy them again, or convert "
-            "them to eight-bit PNG or JPEG"
+            f"{what} be read: {'; '.join(reasons[:MAX_NAMED])}{further}. Copy them again, or "
+            "convert them to eight-bit PNG or JPEG"
         )
     return readable, broken

@@ -102,7 +102,7 @@ def describe_score(metrics: Mapping) -> str:
     score, mean_pose = metrics["metrics"].get(name), metrics["mean_pose"].get(name)
     people = many(metrics["people"], "person", "people")
     if score is None:
-        return f"{title}: no value, because it counts none of the {people}"
+        return f"{title}: no value on {people}"
     text = f"{title} {score:.1f} on {people}; mean pose "
     if mean_pose is None:
         return f"{text}not evaluated"
