@@ -24,7 +24,7 @@ from posenfs.search.signals import Terminated
 
 def _is_no_false_alarm(record: logging.LogRecord) -> bool:
     """Whether a message of papermill holds; it does not see every parameter that Python sees."""
-    return not record.getMessage().startswith("Passed unknown parameter")
+    return not record.getMessage().startswith(("Passed unknown parameter", "Unable to parse line"))
 
 
 logging.getLogger("papermill").addFilter(_is_no_false_alarm)
