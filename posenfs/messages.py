@@ -56,18 +56,18 @@ def describe_doubts(left_out: Mapping[str, int], doubtful: Mapping[str, int]) ->
 
 
 def describe_counts(reasons: Mapping[str, int]) -> list[str]:
-    """Return "2 people (crowd)" for each reason with its count.
+    """Return "3 images of a single colour" or "2 people (crowd)" for each reason with its count.
 
     Args:
-        reasons: Reason -> number of people; a reason that begins with `images` counts images.
+        reasons: Reason -> number of what its first word names (image, box, person), or of people.
     """
     return [_counted(reason, count) for reason, count in reasons.items()]
 
 
 def _counted(reason: str, count: int) -> str:
-    for singular, plural in (("image", "images"), ("person", "people")):
-        if reason.startswith(f"{plural} "):
-            return f"{many(count, singular, plural)}{reason.removeprefix(plural)}"
+    for singular, plural in (("image", "images"), ("box", "boxes"), ("person", "people")):
+        if reason.startswith(f"{singular} "):
+            return f"{many(count, singular, plural)}{reason.removeprefix(singular)}"
     return f"{many(count, 'person', 'people')} ({reason})"
 
 

@@ -4,7 +4,11 @@ import re
 from dataclasses import dataclass
 
 _OTHER_SIDE = {"left": "right", "Left": "Right", "LEFT": "RIGHT", "l": "r", "L": "R"}
-_SIDE = re.compile(r"^(?:left|Left|LEFT|l|L)(?=[_\-. A-Z])|(?<=[_\-. ])(?:left|Left|LEFT|l|L)$")
+_SIDE = re.compile(
+    r"^(?:left|Left|LEFT|l|L)(?=[_\-. A-Z]|$)"  # left_knee, LKnee
+    r"|(?<=[_\-. ])(?:left|Left|LEFT|l|L)(?=[_\-. ]|$)"  # knee_l, hand_left_thumb
+    r"|(?<=[a-z])(?:Left|L)(?=[_\-. A-Z]|$)"  # kneeL, handLeftThumb
+)
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,9 @@ class Skeleton:
     def unmirrored_pairs(self) -> tuple[tuple[str, str], ...]:
         """Return the keypoint pairs that are left and right by name, but are not flip pairs.
 
-        The first or the last word of a name is its side: left or right, or l or r, in any of the
-        usual cases (left, Left, LEFT, l, L). An underscore, a hyphen, a point or a space separates
-        words; a capital letter may also follow the first word (LKnee).
-
+        A word of a name is its side: left or right, or l or r, in any of the usual cases (left,
+        Left, LEFT, l, L). An underscore, a hyphen, a point, a space or a capital letter separates
+        words (left_knee, hand-left-thumb, LKnee, kneeL).
         """
         flip_pairs = {frozenset(pair) for pair in self.flip_pairs}
         pairs = []

@@ -24,6 +24,8 @@ from posenfs.data.pixels import (
 from posenfs.data.sample import Annotations, DataError
 from posenfs.messages import many
 
+# Extensions of the files that are taken from a folder of images.
+IMAGE_EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 MISSING = "missing"  # the fault of an image that does not exist
 
 _JPEG_END = b"\xff\xd9"  # the last bytes of a complete JPEG
@@ -33,9 +35,9 @@ _REASON = "broken or missing image"
 _PNG_METADATA = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 
 # What can be doubtful about an image.
-OTHER_SIZE = "not of their annotated size"
-_FRAMES = "with several frames, of which the first is read"
-_ONE_COLOUR = "of a single colour"
+OTHER_SIZE = "image not of the annotated size"
+_FRAMES = "image with several frames, of which the first is read"
+_ONE_COLOUR = "image of a single colour"
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def image_doubts(annotations: Annotations, states: Mapping[Path, ImageState]) ->
         state = states[path]
         if state.stored is not None:
             doubts = _size_doubts(state.stored, annotations.annotated_size(number))
-            counts.update(f"images {doubt}" for doubt in (*doubts, *state.doubts))
+            counts.update([*doubts, *state.doubts])
     return dict(counts)
 
 
@@ -173,12 +175,12 @@ def _size_doubts(stored: StoredImage, annotated: ImageSize | None) -> list[str]:
     is_turned = stored.is_turned(annotated)
     if stored.orientation > 1 and not is_turned:
         doubts.append(
-            "whose EXIF orientation is ignored, because their annotated size is that of the raw "
-            "pixels"
+            "image whose EXIF orientation is ignored, because the annotated size is that of the "
+            "raw pixels"
         )
     elif stored.orientation > 1 and (annotated is None or stored.size == stored.upright_size):
         doubts.append(
-            "turned by their EXIF orientation, although no annotated size tells whether their "
+            "image turned by its EXIF orientation, although no annotated size tells whether the "
             "annotations are turned too"
         )
     if annotated is not None and stored.used_size(annotated) != annotated:

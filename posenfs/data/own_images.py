@@ -5,12 +5,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from posenfs.data.images import MAX_NAMED, inspect_image
+from posenfs.data.images import IMAGE_EXTENSIONS, MAX_NAMED, inspect_image
 from posenfs.data.sample import DataError
 from posenfs.messages import note
-
-# Extensions of the files that are taken from a folder.
-IMAGE_EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 def list_images(paths: Iterable[Path]) -> list[Path]:
@@ -78,7 +75,7 @@ def readable_images(
             continue
         readable.append(image)
         for doubt in state.doubts:
-            note(f"note: {image} is an image {doubt}")
+            note(f"note: {image}: {doubt}")
     if not readable:
         what = f"none of the {len(broken)} images can" if len(broken) > 1 else "the image cannot"
         reasons = list(broken.values())

@@ -28,9 +28,23 @@ class CocoFile:
 
     path: Path
     image_ids: np.ndarray  # [M] ids of the people's images
-    category: int
-    people: np.ndarray  # ids of all people read from the file; AP ignores those not selected
+    category: int  # id of the category; of several the first, under which AP judges all of them
+    people: np.ndarray  # [P] ids of all labelled people of the file; AP ignores those not selected
     every_image: bool = False  # whether AP covers all images of the file, or only the people's
+    categories: np.ndarray | None = None  # [P] category ids of `people`; None: all `category`
+    category_names: tuple[str, ...] = ("person",)
+    coordinates: str | None = None  # unit of the file: "pixels", "normalised"; None: px, checked
+
+    def categories_of(self, person_ids: np.ndarray) -> np.ndarray:
+        """Return the category ids [N] of people, for results in COCO's format.
+
+        Args:
+            person_ids: [N] ids; those that are not in `people` have the category `category`.
+        """
+        if self.categories is None:
+            return np.full(len(person_ids), self.category)
+        by_person = dict(zip(self.people.tolist(), self.categories.tolist(), strict=True))
+        return np.array([by_person.get(person, self.category) for person in person_ids.tolist()])
 
 
 @dataclass(frozen=True)

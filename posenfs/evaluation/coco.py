@@ -4,12 +4,12 @@ import contextlib
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from pycocotools import coco, cocoeval
 
-from posenfs.data.parsing import read_json
+from posenfs.data.datasets.coco import judged_content
 from posenfs.data.sample import Annotations
 from posenfs.evaluation.oks import rescore_results
 from posenfs.evaluation.prediction import Predictions
@@ -36,19 +36,18 @@ def coco_metrics(predictions: Predictions, annotations: Annotations) -> dict[str
     if source is None or sigmas is None:
         raise ValueError(f"{annotations.name}: OKS-AP needs a COCO file and a skeleton with sigmas")
     nms = None if annotations.box_scores is None else 0.9
-    results = coco_results(predictions, annotations)
+    # Categories of the same keypoints are judged as one.
+    results = [
+        row | {"category_id": source.category} for row in coco_results(predictions, annotations)
+    ]
     results = rescore_results(results, sigmas, nms, aspect=predictions.aspect)
     excluded: set[int] = set()
     images = None
     if not source.every_image:
         excluded = set(source.people.tolist()) - set(annotations.person_ids.tolist())
         images = source.image_ids[np.unique(annotations.image_index)]
-    truth = cast(dict, read_json(source.path))
-    truth["annotations"] = [
-        row
-        for row in truth["annotations"]
-        if row.get("category_id") == source.category and row["id"] not in excluded
-    ]
+    truth = judged_content(source, annotations.skeleton)
+    truth["annotations"] = [row for row in truth["annotations"] if row["id"] not in excluded]
     shares = average_precision(truth, results, sigmas, images)
     values = {name: 100 * share if share >= 0 else float("nan") for name, share in shares.items()}
     return {"ap": values.pop("AP")} | {f"ap/{name}": value for name, value in values.items()}
@@ -72,13 +71,18 @@ def coco_results(predictions: Predictions, annotations: Annotations) -> list[dic
     return [
         {
             "image_id": int(source.image_ids[image]),
-            "category_id": int(source.category),
+            "category_id": int(category),
             "keypoints": pose.ravel().tolist(),
             "score": float(score),
             "bbox": box.tolist(),
         }
-        for image, pose, score, box in zip(
-            annotations.image_index, poses, scores, annotations.boxes, strict=True
+        for image, category, pose, score, box in zip(
+            annotations.image_index,
+            source.categories_of(annotations.person_ids),
+            poses,
+            scores,
+            annotations.boxes,
+            strict=True,
         )
     ]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from posenfs.body.skeleton import LSP, MPII, MPII_FILE_KEYPOINTS, Skeleton
 from posenfs.data.datasets.coco import annotations_of_file
-from posenfs.data.datasets.coco_file import keypoint_category
+from posenfs.data.datasets.coco_categories import keypoint_category
 from posenfs.data.datasets.lsp import read_joints
 from posenfs.data.datasets.mpii import annotations_of_json, mpii_truth
 from posenfs.data.parsing import read_json, read_mat
@@ -41,8 +41,8 @@ def read_truth(path: Path) -> Annotations:
     except Exception as error:  # the parser raises many types of errors for a broken file
         raise DataError(f"{path} cannot be read ({error}); copy it again") from None
     if "joints" in names:
-        points, labelled = read_joints(path)
-        return _annotations(path, LSP, points, labelled)
+        points, visibility = read_joints(path)
+        return _annotations(path, LSP, points, visibility > 0)
     joints, missing, heads = mpii_truth(path)
     return _annotations(path, _MPII, joints - 1, ~missing, heads)
 
@@ -58,10 +58,9 @@ def _mpii_json(path: Path) -> Annotations:
 
 def _coco(path: Path, content: dict) -> Annotations:
     category = keypoint_category(path, content)
-    skeleton = Skeleton(category["name"], tuple(map(str, category["keypoints"])), (), ())
-    return annotations_of_file(
-        path, skeleton, path.name, category["name"], lambda names: path.parent
-    )
+    name = str(category.get("name"))
+    skeleton = Skeleton(name, tuple(map(str, category["keypoints"])), (), ())
+    return annotations_of_file(path, skeleton, path.name, name, path.parent)
 
 
 def _annotations(

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from posenfs.body.skeleton import COCO, MPII
-from posenfs.data.datasets.coco_file import coco_content, keypoint_category
+from posenfs.data.datasets.coco_categories import keypoint_category
+from posenfs.data.datasets.coco_file import coco_content
 from posenfs.data.datasets.mpii import FILE_ORDER, mpii_truth
 from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.coco import average_precision

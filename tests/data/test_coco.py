@@ -47,10 +47,13 @@ def test_the_people_of_cocos_protocol_are_read(tmp_path):
         person(8, 2, category_id=3),
     ]
     people = read_coco(write(tmp_path, content(annotations)), "valid")
-    assert people.person_ids.tolist() == [9, 7]
+    assert people.person_ids.tolist() == [9, 7, 6]
     assert people.images == ("000000000002.jpg", "000000000003.jpg")
     assert [people.image_path(n).name for n in range(2)] == list(reversed(people.images))
-    assert people.excluded == {"crowd": 1, "no labelled keypoint": 1, "box of no size": 1}
+    assert people.excluded == {"crowd": 1, "no labelled keypoint": 1}
+    assert people.doubtful == {"box of no size: made from keypoints": 1}
+    assert people.box_source == "annotated, or else labelled keypoints"
+    np.testing.assert_array_equal(people.boxes[2], [10.5, 20, 32, 16])  # of the 17 keypoints
     np.testing.assert_array_equal(people.boxes[0], [8.25, 18.5, 40, 30])
     np.testing.assert_array_equal(
         people.keypoints_image[0, 3], [16.5, 23]

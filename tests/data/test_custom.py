@@ -68,7 +68,7 @@ def test_only_the_toml_file_stands_for_the_data_set(own):
         (lambda t: t.replace('train = "train.json"', ""), "train: Field required"),
         (
             lambda t: t + "\n[more]\nx = 1",
-            r"unknown key 'more'.* The keys are name, train, valid, images, keypoints",
+            r"unknown key 'more'.* The keys are name, train, valid, keypoints, limbs",
         ),
         (
             lambda t: t.replace("mirrored =", "mirored ="),

@@ -135,14 +135,13 @@ def people_of(root, images, sizes):
 
 
 IGNORED = (
-    "images whose EXIF orientation is ignored, because their annotated size is that of the raw "
-    "pixels"
+    "image whose EXIF orientation is ignored, because the annotated size is that of the raw pixels"
 )
 UNKNOWN = (
-    "images turned by their EXIF orientation, although no annotated size tells whether their "
-    "annotations are turned too"
+    "image turned by its EXIF orientation, although no annotated size tells whether the annotations "
+    "are turned too"
 )
-OTHER = "images not of their annotated size"
+OTHER = "image not of the annotated size"
 
 
 @pytest.mark.parametrize(
@@ -206,8 +205,8 @@ def test_frames_single_colours_and_unknown_ranges(tmp_path):
     faults = {path.name: state.fault for path, state in states.items() if state.fault}
     assert list(faults) == ["dark.png"] and "its 16-bit values are 0 to 255" in faults["dark.png"]
     assert image_doubts(people_of(tmp_path, names, None), states) == {
-        "images with several frames, of which the first is read": 1,
-        "images of a single colour": 1,
+        "image with several frames, of which the first is read": 1,
+        "image of a single colour": 1,
     }
     people = exclude_broken_images(people_of(tmp_path, names, None), progress=False)
     assert people.excluded == {"broken or missing image": 1}

@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from posenfs.body.skeleton import LSP
-from posenfs.data.datasets.lsp import read_lsp
+from posenfs.data.datasets.lsp import read_joints, read_lsp
 from posenfs.data.pixels import load_image
 from posenfs.data.sample import DataError
 
@@ -62,6 +62,25 @@ def test_a_single_labelled_keypoint_has_a_box(joints, tmp_path):
     assert tuple(box[2:]) == (8, 8) and box[0] + 4 == pytest.approx(joints[0, 0, 5000])
 
 
+def test_the_original_lsp(tmp_path):
+    """[3, 14, images] with 1 where a keypoint is occluded: all keypoints are labelled."""
+    joints = np.full((3, 14, 1002), 50.0)
+    joints[0] += np.arange(14)[:, None]
+    joints[1] += np.arange(1002)
+    joints[2] = 0
+    joints[2, 3, 1001] = 1
+    savemat(tmp_path / "joints.mat", {"joints": joints})
+    train, valid = read_lsp(tmp_path, "train"), read_lsp(tmp_path, "valid")
+    assert (len(train), len(valid)) == (1000, 2) and valid.name == "lsp_original valid"
+    assert train.images[0] == "im0001.jpg" and valid.images == ("im1001.jpg", "im1002.jpg")
+    assert (train.visibility == 2).all()
+    assert valid.visibility[1].tolist() == [2, 2, 2, 1] + [2] * 10
+    assert valid.keypoints_image[1, 3].tolist() == [53, 1051] and not valid.excluded
+    np.testing.assert_array_equal(valid.boxes[0], [50, 1046, 13, 8])
+    points, visibility = read_joints(tmp_path / "joints.mat")
+    assert points.shape == (1002, 14, 2) and (visibility > 0).all()
+
+
 def test_an_error_names_the_invalid_file(joints, tmp_path):
 
     with pytest.raises(DataError, match=r"no LSP annotation at .*joints.mat"):
@@ -76,9 +95,17 @@ def test_an_error_names_the_invalid_file(joints, tmp_path):
     with pytest.raises(DataError, match=r"shape \(13, 3, 5003\), expected \(14, 3, images\)"):
         read_lsp(tmp_path, "train")
     savemat(tmp_path / "joints.mat", {"joints": joints.transpose(1, 0, 2)})
+    with pytest.raises(DataError, match=r"\(3, 14, 5003\), as the original LSP, which has 2000 im"):
+        read_lsp(tmp_path, "train")
+    savemat(tmp_path / "joints.mat", {"joints": joints.transpose(2, 0, 1)})
     with pytest.raises(
-        DataError, match="this is the original LSP, which is not supported; take lspet_dataset.zip"
+        DataError, match=r"\(5003, 14, 3\), expected .* or \(3, 14, images\): x, y, o"
     ):
+        read_lsp(tmp_path, "train")
+    marked = joints.copy()
+    marked[5, 2, 9] = 0.5
+    savemat(tmp_path / "joints.mat", {"joints": marked})
+    with pytest.raises(DataError, match="image 10 has label 0.5 at left_ankle; it must be 0 or 1"):
         read_lsp(tmp_path, "train")
     savemat(tmp_path / "joints.mat", {"joints": joints[..., :100]})
     with pytest.raises(DataError, match="no labelled person for valid; it has 100 images"):

@@ -47,7 +47,7 @@ def test_an_error_names_the_image_and_the_invalid_value(tmp_path, fields, messag
         read_release(tmp_path, "train")
 
 
-@pytest.mark.parametrize("name", ["../a.jpg", "/a.jpg", EMPTY, 3.0])
+@pytest.mark.parametrize("name", ["../a.jpg", EMPTY, 3.0])
 def test_invalid_image_names_are_errors(tmp_path, name):
     write_release(tmp_path, [{}, {"name": name}])
     with pytest.raises(DataError, match="image 2.*image (name|path)"):

@@ -15,8 +15,7 @@ from posenfs.study.model_evaluation import describe_evaluation, evaluate_model
 from posenfs.viz.run_summary import summarise_run
 
 REASON = (
-    "images whose EXIF orientation is ignored, because their annotated size is that of the raw "
-    "pixels"
+    "image whose EXIF orientation is ignored, because the annotated size is that of the raw pixels"
 )
 
 
@@ -59,7 +58,8 @@ def test_images_turned_by_exif_against_their_annotation_change_no_number_and_are
     assert not plain.metrics()["doubtful"] and run.metrics()["doubtful"] == counts
     assert {name: data["doubtful"] for name, data in run.provenance()["data"].items()} == counts
     sentences = [
-        f"{name}: doubtful: {doubtful[REASON]} {REASON}" for name, doubtful in counts.items()
+        f"{name}: doubtful: {doubtful[REASON]} {REASON.replace('image', 'images', 1)}"
+        for name, doubtful in counts.items()
     ]
     notes = capsys.readouterr().err
     evaluation = evaluate_model(run.folder, device="cpu", progress=False)
@@ -73,6 +73,8 @@ def test_the_command_prints_what_is_doubtful(turned, drawn, capsys):
     sizes = [Image.open(path).size for path in (drawn / "images").glob("train_*")]
     count = sum(width != height for width, height in sizes)
     main(["data", "check", str(turned), "--quiet"])
-    assert f"  doubtful    {count} {REASON}" in capsys.readouterr().out
+    assert (
+        f"  doubtful    {count} {REASON.replace('image', 'images', 1)}" in capsys.readouterr().out
+    )
     main(["data", "check", str(turned), "--quiet", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["doubtful"] == {REASON: count}

@@ -25,13 +25,13 @@ def test_doubts_are_sentences_by_split():
     metrics = {
         "left_out": {"hands train": {"crowd": 2, "no labelled keypoint": 1}},
         "doubtful": {
-            "hands train": {"images of a single colour": 1},
-            "hands valid": {"images of a single colour": 3, "box made from the keypoints": 4},
+            "hands train": {"image of a single colour": 1},
+            "hands valid": {"image of a single colour": 3, "box missing: made from keypoints": 4},
         },
     }
     assert result_doubts(metrics) == [
         "hands train: left out: 2 people (crowd); 1 person (no labelled keypoint)",
         "hands train: doubtful: 1 image of a single colour",
-        "hands valid: doubtful: 3 images of a single colour; 4 people (box made from the keypoints)",
+        "hands valid: doubtful: 3 images of a single colour; 4 boxes missing: made from keypoints",
     ]
     assert result_doubts({"left_out": {}}) == []  # as older versions wrote

@@ -3,21 +3,18 @@
 COCO's folder holds annotations/person_keypoints_{train,val}2017.json, train2017/ and val2017/.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from posenfs.body.skeleton import COCO, Skeleton
-from posenfs.data.datasets.coco_file import (
-    box_array,
-    category_id_of,
-    coco_content,
-    images_of_ids,
-    keypoint_array,
-    rows_by_id,
-)
+from posenfs.data.datasets.coco_categories import Category, category_notes, select_categories
+from posenfs.data.datasets.coco_file import coco_lists, images_of_ids, rows_by_id
+from posenfs.data.datasets.coco_people import image_size, read_people
+from posenfs.data.image_paths import find_images
+from posenfs.data.parsing import without_collection
 from posenfs.data.sample import ROOT, Annotations, CocoFile, DataError
 
 # Names of the splits in COCO, and in small copies of it.
@@ -59,115 +56,147 @@ def read_coco(root: Path, split: str) -> Annotations:
             f"no COCO annotation at {expected}; {ROOT} must hold annotations/ and the images (see "
             "data/README.md)"
         )
-    return annotations_of_file(
-        path, COCO, f"coco {split}", "person", lambda names: _image_folder(root, split, names)
-    )
+    annotations = annotations_of_file(path, COCO, f"coco {split}", "person", root)
+    return find_images(annotations, _image_folders(root, split))
 
 
+@without_collection()
 def annotations_of_file(
     path: Path,
     skeleton: Skeleton,
     name: str,
-    category: str,
-    image_folder: Callable[[tuple[str, ...]], Path],
+    category: str | Sequence[str],
+    image_folder: Path,
+    coordinates: str | None = None,
 ) -> Annotations:
     """Read the people of a file in COCO's form.
 
+    A box that is missing, of no size or outside the image is made from the labelled keypoints.
+
     Args:
         path: The annotation file.
-        skeleton: The skeleton, whose keypoints the category must label.
+        skeleton: The skeleton, whose keypoints the categories must label, in any order.
         name: The name of the annotations.
-        category: The name of the category.
-        image_folder: A function from image names to the folder of the images.
+        category: The name of the category, or the names of several.
+        image_folder: The folder of the images; `find_images` finds those of other names.
+        coordinates: "pixels", "normalised" (shares of the image's width and height), or None: px,
+            and an error if they look normalised.
 
     Raises:
         DataError: The file is invalid, or holds no person with a labelled keypoint and a box.
     """
-    content = coco_content(path)
-    category_id = category_id_of(path, content, category, skeleton)
+    names = (category,) if isinstance(category, str) else tuple(category)
+    content = coco_lists(path)
+    categories = select_categories(path, content, names, skeleton)
     files = rows_by_id(path, "image", content["images"])
-    rows = [
-        annotation
-        for annotation in rows_by_id(path, "annotation", content["annotations"]).values()
-        if annotation.get("category_id") == category_id
-    ]
-    people = _usable_people(path, rows, skeleton)
-    if not people.rows:
-        raise DataError(
-            f"{path}: no person with a labelled keypoint and a box among {len(rows)} "
-            f"annotations of category {category_id}"
-        )
-    for row in people.rows:
-        _check_image_id(path, row, files)
-    image_ids, names, image_index = images_of_ids(
-        path, files, [row["image_id"] for row in people.rows]
-    )
-    sizes = [[_side(files[image], side) for side in ("width", "height")] for image in image_ids]
-    person_ids = np.array([row["id"] for row in people.rows])
-    is_labelled = people.keypoints[..., 2:] > 0
+    rows_by_id(path, "annotation", content["annotations"])
+    people = read_people(path, content, files, categories, skeleton.keypoints, coordinates)
+    index = np.flatnonzero(people.is_usable)
+    if not len(index):
+        raise DataError(_no_people(path, content, categories, people.excluded))
+    rows = [people.rows[n] for n in index]
+    _check_image_ids(path, rows, files)
+    image_ids, images, image_index = images_of_ids(path, files, [row["image_id"] for row in rows])
+    keypoints = people.keypoints[index]
+    is_labelled = keypoints[..., 2:] > 0
+    box_source = "annotated"
+    if people.boxes_made:
+        is_rule = people.boxes_made == len(index)
+        box_source = "labelled keypoints" if is_rule else "annotated, or else labelled keypoints"
+    labelled = [people.rows[n] for n in np.flatnonzero(people.is_labelled)]
+    notes = category_notes(content, categories, skeleton)
+    repeated = len(images) - len(set(images))
+    if repeated:
+        notes["image listed twice, under two ids"] = repeated
     return Annotations(
         name=name,
         skeleton=skeleton,
-        root=image_folder(names),
-        images=names,
+        root=image_folder,
+        images=images,
         image_index=image_index,
-        keypoints_image=np.where(is_labelled, people.keypoints[..., :2], 0.0),
-        visibility=people.keypoints[..., 2].astype(np.uint8),
-        boxes=people.boxes,
-        head_sizes=np.full(len(people.rows), np.nan),
-        person_ids=person_ids,
+        keypoints_image=np.where(is_labelled, keypoints[..., :2], 0.0),
+        visibility=keypoints[..., 2].astype(np.uint8),
+        boxes=people.boxes[index],
+        head_sizes=np.full(len(rows), np.nan),
+        person_ids=np.array([row["id"] for row in rows]),
+        box_source=box_source,
         head_source="none",
-        image_sizes=np.array(sizes),
-        excluded={reason: count for reason, count in people.excluded.items() if count},
-        coco=CocoFile(path, np.array(image_ids), category_id, person_ids),
+        image_sizes=np.array([image_size(path, files[image]) for image in image_ids]),
+        excluded=people.excluded,
+        doubtful=people.doubtful | notes,
+        coco=CocoFile(
+            path,
+            np.array(image_ids),
+            categories[0].id,
+            np.array([row["id"] for row in labelled]),
+            categories=np.array([row["category_id"] for row in labelled]),
+            category_names=names,
+            coordinates=coordinates,
+        ),
     )
 
 
-class _People(NamedTuple):
-    rows: list[dict]  # [N] rows of the list of annotations
-    boxes: np.ndarray  # [N, 4]
-    keypoints: np.ndarray  # [N, K, 3] x, y, visibility
-    excluded: dict[str, int]  # reason -> number of excluded people
+@without_collection()
+def judged_content(source: CocoFile, skeleton: Skeleton) -> dict:
+    """Read the content of a file in COCO's form against which AP is computed.
 
+    It holds the annotations of the categories read, all of them under `source.category`, with
+    keypoints in px and in the order of the skeleton.
 
-def _usable_people(path: Path, rows: list[dict], skeleton: Skeleton) -> _People:
-    """The people with a labelled keypoint and a box, without crowds."""
-    singles = [row for row in rows if not row.get("iscrowd")]
-    keypoints = keypoint_array(path, singles, skeleton)
-    is_labelled = (keypoints[..., 2] > 0).any(1)
-    labelled = [singles[n] for n in np.flatnonzero(is_labelled)]
-    boxes, keypoints = box_array(path, labelled), keypoints[is_labelled]
-    usable = np.flatnonzero((boxes[:, 2:] > 0).all(1))
-    excluded = {
-        "crowd": len(rows) - len(singles),
-        "no labelled keypoint": len(singles) - len(labelled),
-        "box of no size": len(labelled) - len(usable),
+    Args:
+        source: The file.
+        skeleton: The skeleton of the results.
+
+    Raises:
+        DataError: The file is missing or invalid.
+    """
+    content = coco_lists(source.path)
+    categories = select_categories(source.path, content, source.category_names, skeleton)
+    files = rows_by_id(source.path, "image", content["images"])
+    people = read_people(
+        source.path, content, files, categories, skeleton.keypoints, source.coordinates
+    )
+    return {
+        **content,
+        "annotations": [row | {"category_id": source.category} for row in people.rows],
+        "categories": [
+            {"id": source.category, "name": source.category_names[0]}
+            | {"keypoints": list(skeleton.keypoints)}
+        ],
     }
-    return _People([labelled[n] for n in usable], boxes[usable], keypoints[usable], excluded)
 
 
-def _check_image_id(path: Path, row: dict, files: dict[int, dict]) -> None:
-    image = row.get("image_id")
-    if not isinstance(image, int) or image not in files:
+def _no_people(
+    path: Path, content: dict, categories: Sequence[Category], excluded: Mapping[str, int]
+) -> str:
+    """The message about a file without a usable person: what it has instead."""
+    ids = {category.id for category in categories}
+    counts = Counter(row["category_id"] for row in content["annotations"])
+    others = {category_id: count for category_id, count in counts.items() if category_id not in ids}
+    left_out = [f"{count} {reason}" for reason, count in excluded.items()]
+    left_out += [f"{count} of category {category_id}" for category_id, count in others.items()]
+    return (
+        f"{path}: no person with a labelled keypoint and a box among "
+        f"{sum(counts[category_id] for category_id in ids)} annotations of category "
+        f"{', '.join(map(str, sorted(ids)))}"
+        + (f"; left out: {', '.join(left_out[:5])}" if left_out else "")
+    )
+
+
+def _check_image_ids(path: Path, rows: Sequence[dict], files: Mapping[int, dict]) -> None:
+    missing = [row for row in rows if row["image_id"] not in files]
+    if missing:
+        more = f", nor the images of {len(missing) - 1} more" if len(missing) > 1 else ""
         raise DataError(
-            f"{path}: annotation {row['id']} names image {image!r:.80}, which the file lacks"
+            f"{path}: annotation {missing[0]['id']} names image {missing[0]['image_id']}, which "
+            f"the file lacks{more}; add the images to `images`, or drop the annotations"
         )
 
 
-def _image_folder(root: Path, split: str, names: tuple[str, ...]) -> Path:
-    """The first folder that holds any of the images, or else COCO's own folder."""
-    candidates = [
+def _image_folders(root: Path, split: str) -> list[Path]:
+    """The folders that may hold COCO's images; COCO's own is the first."""
+    return [
         *(root / parent / name for name in _SPLITS[split] for parent in (".", "images")),
         root / "images",
         root,
     ]
-    for folder in candidates:
-        if folder.is_dir() and any((folder / name).is_file() for name in names):
-            return folder
-    return candidates[0]
-
-
-def _side(image: dict, side: str) -> float:
-    """The annotated width or height of an image; NaN where it is missing."""
-    value = image.get(side)
-    return float(value) if isinstance(value, int) and 0 < value < 10**6 else float("nan")

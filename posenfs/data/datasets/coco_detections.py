@@ -1,13 +1,16 @@
 """Detected boxes instead of annotated people, in COCO's form."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from posenfs.body.skeleton import COCO
-from posenfs.data.datasets.coco_file import images_of_ids, number_array, rows_by_id
-from posenfs.data.parsing import read_json
+from posenfs.data.datasets.coco_file import coco_images, image_size, images_of_ids
+from posenfs.data.datasets.coordinates import shares_of_boxes
+from posenfs.data.image_paths import find_images
+from posenfs.data.parsing import number, read_json, whole_number
 from posenfs.data.sample import Annotations, CocoFile, DataError
 
 _PERSON = 1  # the id of COCO's category of people
@@ -38,23 +41,30 @@ def with_detections(annotations: Annotations, path: Path) -> Annotations:
             f"{path} must be a list with at least one detection {{image_id, category_id, bbox, "
             "score}"
         )
-    annotation_path = annotations.coco.path
-    files = rows_by_id(annotation_path, "image", read_json(annotation_path)["images"])
-    ids, boxes = [], []
-    for number, row in enumerate(rows):
-        box = _detected_box(f"{path}, detection {number}", row, files, annotation_path)
-        if row.get("category_id") == annotations.coco.category and (box[2:4] > 0).all():
-            ids.append(row["image_id"])
+    source = annotations.coco
+    files = coco_images(source.path)
+    known = {source.category} if source.categories is None else set(source.categories.tolist())
+    ids, categories, boxes = [], [], []
+    for place, row in enumerate(rows):
+        image, category, box = _detection(f"{path}, detection {place}", row, files, source.path)
+        if category in known and (box[2:4] > 0).all():
+            ids.append(image)
+            categories.append(category)
             boxes.append(box)
     if not ids:
         raise DataError(
-            f"{path} has no box of category {annotations.coco.category} among {len(rows)} "
+            f"{path} has no box of category {', '.join(map(str, sorted(known)))} among {len(rows)} "
             "detections"
         )
-    image_ids, names, image_index = images_of_ids(annotation_path, files, ids)
     values, count, keypoints = np.stack(boxes), len(ids), len(annotations.skeleton)
+    if 2 * shares_of_boxes(values[:, :4]).sum() > count:
+        raise DataError(
+            f"{path}: the boxes look like shares of the image (0 to 1), not like pixels, for "
+            f"example {values[0, :4].tolist()}; multiply them by the images' sizes"
+        )
+    image_ids, names, image_index = images_of_ids(source.path, files, ids)
     skipped = len(rows) - count
-    return replace(
+    detected = replace(
         annotations,
         images=names,
         image_index=image_index,
@@ -64,25 +74,34 @@ def with_detections(annotations: Annotations, path: Path) -> Annotations:
         head_sizes=np.full(count, np.nan),
         person_ids=np.arange(count),
         box_source=f"detected ({path.name})",
-        image_sizes=None,
+        image_sizes=np.array([image_size(source.path, files[image]) for image in image_ids]),
         excluded={"of another category, or of no size": skipped} if skipped else {},
+        doubtful={},
         box_scores=values[:, 4],
-        coco=replace(annotations.coco, image_ids=np.array(image_ids), every_image=True),
+        coco=replace(
+            source,
+            image_ids=np.array(image_ids),
+            people=np.arange(count),
+            categories=np.array(categories),
+            every_image=True,
+        ),
     )
+    return find_images(detected, [annotations.root, source.path.parent])
 
 
-def _detected_box(
-    place: str, row: object, files: dict[int, dict], annotation_path: Path
-) -> np.ndarray:
-    """The box and score [5] of a detection, checked."""
-    image = row.get("image_id") if isinstance(row, dict) else None
-    if not isinstance(row, dict) or not isinstance(image, int) or image not in files:
-        raise DataError(f"{place} is of image {image!r:.40}, which {annotation_path} does not have")
+def _detection(
+    place: str, row: object, files: Mapping[int, dict], annotation_path: Path
+) -> tuple[int, int | None, np.ndarray]:
+    """The image id, the category id, and the box and score [5] of a detection, checked."""
+    image = whole_number(row.get("image_id")) if isinstance(row, dict) else None
+    if not isinstance(row, dict) or image not in files:
+        name = row.get("image_id") if isinstance(row, dict) else None
+        raise DataError(f"{place} is of image {name!r:.40}, which {annotation_path} does not have")
     box, score = row.get("bbox"), row.get("score")
-    values = number_array([*box, score] if isinstance(box, list) else None)
-    if values.shape != (5,) or not np.isfinite(values).all():
+    numbers = [number(value) for value in [*box, score]] if isinstance(box, list) else []
+    if len(numbers) != 5 or not all(v is not None and np.isfinite(v) for v in numbers):
         raise DataError(f"{place} has bbox {box!r:.60} and score {score!r:.20}, not numbers")
-    return values
+    return image, whole_number(row.get("category_id")), np.array(numbers, np.float64)
 
 
 def annotations_of_images(info: Path, image_folder: Path, detections: Path) -> Annotations:
@@ -96,9 +115,7 @@ def annotations_of_images(info: Path, image_folder: Path, detections: Path) -> A
     Raises:
         DataError: A file is invalid.
     """
-    content = read_json(info)
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise DataError(f"{info} must hold a list `images`, as COCO's image_info files do")
+    coco_images(info)
     no_ids = np.zeros(0, int)
     no_people = Annotations(
         name=info.stem,

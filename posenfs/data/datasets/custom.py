@@ -1,10 +1,11 @@
 """Reader of custom data: annotations in COCO's form with any keypoints, described by a TOML file.
 
 name = "hands"
-category = "hand"            # of the annotations; the default is person
+category = "hand"            # of the annotations, or a list of several; the default is person
 train = "train.json"         # files and folders are relative to this one
 valid = "valid.json"
-images = "images"
+images = "images"            # optional; the default is images/, or the annotation file's folder
+coordinates = "pixels"       # or "normalised": shares of width and height; optional
 keypoints = ["wrist", "left_thumb", "right_thumb"]
 limbs = [["wrist", "left_thumb"], ["wrist", "right_thumb"]]
 mirrored = [["left_thumb", "right_thumb"]]        # pairs that swap in a mirrored image
@@ -17,16 +18,19 @@ thumbs = ["left_thumb", "right_thumb"]
 
 import itertools
 import json
+import os
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.datasets.coco import annotations_of_file
+from posenfs.data.image_paths import find_images
+from posenfs.data.parsing import read_utf8
 from posenfs.data.sample import ROOT, Annotations, DataError
 from posenfs.messages import suggestion
 
@@ -41,13 +45,14 @@ class CustomData:
     name: str
     train: str
     valid: str
-    images: str
     keypoints: Annotated[_Names, Field(min_length=1)]
     limbs: tuple[_Pair, ...] = ()
     mirrored: tuple[_Pair, ...] = ()
     sigmas: tuple[Annotated[float, Field(gt=0)], ...] | None = None
-    category: str = "person"
+    category: str | Annotated[_Names, Field(min_length=1)] = "person"
     parts: dict[str, _Names] | None = None
+    images: str | None = None  # None: images/ beside the TOML file, or the annotation file's folder
+    coordinates: Literal["pixels", "normalised"] | None = None  # None: px, and checked to be so
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -87,14 +92,18 @@ def read_description(path: Path) -> CustomData:
             f"no description of data at {path}; {ROOT} is a TOML file (see data/README.md)"
         )
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(read_utf8(path).decode())
         _check_keys(path, content)
         description = _ADAPTER.validate_python(content)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not TOML in UTF-8 ({error}); save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise DataError(f"{path} is not TOML: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
+        # of a field that may have several types, pydantic also names the type
+        types = ("str", "constrained-tuple", "tuple[")
+        field = ".".join(str(part) for part in first["loc"] if not str(part).startswith(types))
         raise DataError(f"{path}: {field}: {first['msg']} (got {first['input']!r:.80})") from None
     _check_keypoints(path, description)
     try:
@@ -169,10 +178,25 @@ def read_custom(root: Path, split: str) -> Annotations:
     """
     description = read_description(root)
     file_name = getattr(description, split)
-    path, images = root.parent / file_name, root.parent / description.images
+    path = root.parent / file_name
     if not path.is_file():
         raise DataError(f"{root}: {split} = {file_name!r}, but there is no {path}")
-    name = f"{description.name} {split}"
-    return annotations_of_file(
-        path, description.skeleton, name, description.category, lambda names: images
+    folders = [root.parent / (description.images or "images"), path.parent, path.parent / "images"]
+    annotations = annotations_of_file(
+        path,
+        description.skeleton,
+        f"{description.name} {split}",
+        description.category,
+        folders[0],
+        description.coordinates,
     )
+    names = annotations.images
+    annotations = find_images(annotations, folders)
+    if not any(os.path.isfile(annotations.root / name) for name in annotations.images):
+        searched = ", ".join(dict.fromkeys(map(str, folders)))
+        raise DataError(
+            f"{path}: none of its {len(names)} images is there, or several files fit; the first is "
+            f"file_name = {names[0]!r:.200}; looked in {searched} and the folders in them; give "
+            f'the folder of the images: images = "…" in {root}'
+        )
+    return annotations

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from posenfs.body.skeleton import HEAD_SHARE, HEAD_SOURCE, MPII, MPII_FILE_KEYPOINTS
+from posenfs.data.datasets.coordinates import refuse_normalised
+from posenfs.data.image_paths import find_images
 from posenfs.data.parsing import finite_numbers, image_name, read_json, read_mat
 from posenfs.data.sample import ROOT, Annotations, DataError
 
@@ -48,7 +50,7 @@ def read_mpii(root: Path, split: str) -> Annotations:
             f"no MPII annotation at {root / 'annot' / split}.json; {ROOT} must hold images/ and "
             "annot/ (see data/README.md)"
         )
-    return annotations_of_json(path, root / "images")
+    return find_images(annotations_of_json(path, root / "images"), [root / "images", root])
 
 
 def annotations_of_json(path: Path, image_folder: Path) -> Annotations:
@@ -81,6 +83,8 @@ def annotations_of_json(path: Path, image_folder: Path) -> Annotations:
         joints, missing, head_sizes = mpii_truth(truth_path, len(rows))
         visibility = np.where(missing, 0, np.maximum(visibility, 1))
     keypoints = np.where(visibility[..., None] > 0, joints - 1, 0)[:, FILE_ORDER]
+    advice = "multiply them by the images' sizes and add 1"
+    doubtful = refuse_normalised(str(path), advice, joints, visibility > 0)
     names = sorted({entry["image"] for entry in entries})
     position = {name: number for number, name in enumerate(names)}
     return Annotations(
@@ -96,6 +100,7 @@ def annotations_of_json(path: Path, image_folder: Path) -> Annotations:
         person_ids=np.arange(len(rows)),
         box_source="annotated centre and scale",
         head_source=head_source,
+        doubtful=doubtful,
     )
 
 
@@ -130,17 +135,25 @@ def _entry(path: Path, number: int, entry: dict) -> _Entry:
             f"{entry!r:.80}"
         )
     place += f" ({image_name(place, entry.get('image'))})"
-    joints = finite_numbers(place, "joints", entry.get("joints"), (16, 2))
-    labelled = finite_numbers(place, "joints_vis", entry.get("joints_vis"), (16,))
+    labelled = _flags(place, "joints_vis", entry.get("joints_vis"))
+    joints = finite_numbers(place, "joints", entry.get("joints"), (16, 2), unused=labelled == 0)
     center = finite_numbers(place, "center", entry.get("center"), (2,))
     scale = finite_numbers(place, "scale", entry.get("scale"), ())
     if scale <= 0:
         raise DataError(
             f"{place}: scale {scale:g} gives a box of no size; correct or drop this person"
         )
-    occluded = entry.get("joints_occluded", [0] * 16)
-    occluded = finite_numbers(place, "joints_occluded", occluded, (16,))
+    occluded = _flags(place, "joints_occluded", entry.get("joints_occluded", [0] * 16))
     return _Entry(joints, labelled, occluded, center, scale)
+
+
+def _flags(place: str, name: str, value: object) -> np.ndarray:
+    """[16]: 0 or 1 for each keypoint."""
+    flags = finite_numbers(place, name, value, (16,))
+    unknown = flags[~np.isin(flags, (0, 1))]
+    if unknown.size:
+        raise DataError(f"{place}: {name} holds {unknown[0]:g}; each must be 0 or 1")
+    return flags
 
 
 def mpii_truth(path: Path, people: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

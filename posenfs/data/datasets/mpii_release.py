@@ -18,6 +18,7 @@ from posenfs.data.datasets.mpii_release_file import (
     matlab_numbers,
     struct_rows,
 )
+from posenfs.data.image_paths import find_images
 from posenfs.data.sample import ROOT, Annotations, DataError
 
 _FILE = "mpii_human_pose_v1_u12_1.mat"
@@ -63,7 +64,8 @@ def read_release(root: Path, split: str) -> Annotations:
             f"no {_FILE} in {root} or its annot/; {ROOT} must hold it and images/ (see "
             "data/README.md)"
         )
-    return annotations_of_release(load_release(path), split)
+    annotations = annotations_of_release(load_release(path), split)
+    return find_images(annotations, [annotations.root])
 
 
 def annotations_of_release(release: Release, split: str) -> Annotations:
