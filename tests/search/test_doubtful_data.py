@@ -9,7 +9,7 @@ from PIL import Image
 
 from posenfs.cli.main import main
 from posenfs.data.check import check_data
-from posenfs.data.datasets.catalogue import DataSpec
+from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.search.session import Search
 from posenfs.study.model_evaluation import describe_evaluation, evaluate_model
 from posenfs.viz.run_summary import summarise_run
@@ -78,3 +78,19 @@ def test_the_command_prints_what_is_doubtful(turned, drawn, capsys):
     )
     main(["data", "check", str(turned), "--quiet", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["doubtful"] == {REASON: count}
+
+
+def test_images_of_detections_keep_their_annotated_sizes(turned, tmp_path):
+    content = json.loads((tmp_path / "valid.json").read_text())
+    images = [image for image in content["images"] if image["width"] != image["height"]]
+    detections = [
+        {"image_id": image["id"], "category_id": 1, "bbox": [5, 6, 30, 40], "score": 0.9}
+        for image in images
+    ]
+    (tmp_path / "boxes.json").write_text(json.dumps(detections))
+    data = DataSpec("custom", str(turned), detections=str(tmp_path / "boxes.json"))
+    _, detected = open_data(data, progress=False)
+    assert detected.doubtful == {REASON: len(images)}
+    sizes = {image["file_name"]: (image["height"], image["width"]) for image in images}
+    for number, name in enumerate(detected.images):
+        assert detected.annotated_size(number) == sizes[name]

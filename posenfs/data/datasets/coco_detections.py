@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from posenfs.body.skeleton import COCO
-from posenfs.data.datasets.coco_file import coco_images, image_size, images_of_ids
+from posenfs.data.datasets.coco_file import coco_images, images_of_ids
+from posenfs.data.datasets.coco_people import image_size
 from posenfs.data.datasets.coordinates import shares_of_boxes
 from posenfs.data.image_paths import find_images
 from posenfs.data.parsing import number, read_json, whole_number
