@@ -176,7 +176,10 @@ from .viz.architectures import (
     distance_strips as distance_strips,
     genotype_table as genotype_table,
 )
-from .viz.body_graph import draw_body as draw_body
+from .viz.body_graph import (
+    annotated_pose as annotated_pose,
+    draw_body as draw_body,
+)
 from .viz.cell_graph import draw_cell as draw_cell
 from .viz.costs import (
     cost_treemap as cost_treemap,

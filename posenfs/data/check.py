@@ -99,7 +99,8 @@ def check_data(root: Path, progress: bool = True) -> list[SplitCheck]:
         try:
             annotations = replace(source.read(root, split), title=drawn_title(root, split))
         except DataError as error:
-            checks.append(SplitCheck(f"{name} {split}", str(annotation), wrong=(str(error),)))
+            fault = str(error).removeprefix(f"{annotation}").removeprefix(":").lstrip()
+            checks.append(SplitCheck(f"{name} {split}", str(annotation), wrong=(fault,)))
             continue
         unchecked = [path for path in image_paths(annotations) if path not in images]
         images.update(inspect_images(unchecked, full=True, progress=progress))
@@ -253,7 +254,8 @@ def _spread(values: np.ndarray) -> _Spread | None:
 def _range(spread: _Spread | None) -> str:
     if spread is None:
         return "-"
-    return f"{spread[0]:.0f} to {spread[2]:.0f} (median {spread[1]:.0f})"
+    low, median, high = (f"{value:.0f}" for value in spread)
+    return low if low == high else f"{low} to {high} (median {median})"
 
 
 def _percent(part: int, whole: int) -> str:

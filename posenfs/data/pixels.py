@@ -146,7 +146,8 @@ def is_deep(image: Image.Image) -> bool:
 
 def _raw_mode(image: Image.Image) -> str:
     """Return how Pillow names the layout of the values in the file, such as RGB;16B."""
-    arguments = image.tile[0][3] if getattr(image, "tile", None) else ""
+    tiles = getattr(image, "tile", [])
+    arguments = tiles[0][3] if tiles else ""
     mode = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return mode if isinstance(mode, str) else ""
 
@@ -160,7 +161,7 @@ def _to_rgb(image: Image.Image, was_deep: bool) -> Image.Image:
         image = Image.alpha_composite(white, image)
     rgb = image.convert("RGB")
     if was_deep:  # Pillow keeps the upper byte of each colour
-        brightest = max(high for _, high in rgb.getextrema())
+        brightest = int(np.asarray(rgb).max())
         if brightest < 256 * _LEAST_SHARE:
             raise PixelError(_range_message("16-bit", f"less than {256 * (brightest + 1)}", 65535))
     return rgb
