@@ -45,7 +45,7 @@ def check(
     The exit code is 1 if an annotation file or all of its images cannot be read.
 
     Args:
-        path: A folder with MPII, COCO or LSP-extended files, or the TOML file of your own data.
+        path: A folder with MPII, COCO or LSP files, or the TOML file of your own data.
         strict: Exit with code 1 for any fault, for example a broken image.
         quiet: Show no progress bar.
         as_json: Print the report as JSON.

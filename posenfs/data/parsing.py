@@ -23,6 +23,9 @@ _OTHER_MARKS = {
     "UTF-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
     "UTF-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
 }
+# Coordinates and sides beyond this are no pixels of any image, and crops of such boxes fill the
+# memory.
+MAX_PX = 10**5
 _EXACT_FLOAT = 2**53  # up to here a float holds every whole number
 
 

@@ -45,6 +45,23 @@ def test_an_unknown_keypoint_error_lists_the_known_keypoints():
             ("hip.L", "hip.R", "ear right", "ear left"),
             [("hip.L", "hip.R"), ("ear left", "ear right")],
         ),
+        (
+            (
+                "hand_left_thumb",
+                "hand_right_thumb",
+                "kneeL",
+                "kneeR",
+                "handLeftTip",
+                "handRightTip",
+            ),
+            [
+                ("hand_left_thumb", "hand_right_thumb"),
+                ("kneeL", "kneeR"),
+                ("handLeftTip", "handRightTip"),
+            ],
+        ),
+        (("left", "right", "nose"), [("left", "right")]),
+        (("xL", "xR", "pixel_left_of", "pixel_right_off"), [("xL", "xR")]),
         (("lip", "rip", "left", "leftover", "rightover", "left_only"), []),
     ],
 )

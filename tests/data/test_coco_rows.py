@@ -79,6 +79,7 @@ def test_keypoints_are_numbers(tmp_path, keypoints, points, visibility):
         ([1, 2, 2, None, 4, 2, 5, 6, 2], "annotation 1 has no number at its labelled left_thumb"),
         ([1, 2, 2, NAN, 4, 1, 5, 6, 2], "annotation 1 has no number at its labelled left_thumb"),
         ([1, 2, 2, float("inf"), 4, 1, 5, 6, 2], "no number at its labelled left_thumb"),
+        ([1, 2, 2, 3, -1e300, 1, 5, 6, 2], r"\(3, -1e\+300\) at its labelled left_thumb, which is"),
         ([1, 2, 3, 4, 5, 6], "must have 9 numbers .* it has 6"),
         ([[1, 2], [3, 4], [5, 6]], r"must have 9 numbers .* it has 3"),
         ("1,2,2", "must have 9 numbers .* it has '1,2,2'"),
@@ -132,6 +133,13 @@ def test_areas_are_numbers_or_missing(tmp_path, area, value):
     path = hand_file(tmp_path, [annotation(area=area)])
     assert len(read(path)) == 1
     assert coco_content(path)["annotations"][0].get("area") == value
+
+
+@pytest.mark.parametrize("count", [0, 7, "3", None])
+def test_labelled_keypoints_are_counted(tmp_path, count):
+    keypoints = [20, 30, 2, 60, 30, 1, 0, 0, 0]
+    path = hand_file(tmp_path, [annotation(num_keypoints=count, keypoints=keypoints)])
+    assert coco_content(path)["annotations"][0]["num_keypoints"] == 2
 
 
 def test_image_sizes_are_numbers(tmp_path):

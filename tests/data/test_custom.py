@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from posenfs.cli.main import main
 from posenfs.data.check import check_data
@@ -12,6 +13,7 @@ from posenfs.data.datasets.custom import read_custom, read_description
 from posenfs.data.sample import DataError
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
+from tests.data.hands import NAMES, TOML, annotation, hand_file
 
 
 def test_people_skeleton_and_parts(own):
@@ -104,6 +106,133 @@ def test_an_error_names_the_invalid_field_of_a_description(change, message, own)
     with pytest.raises(DataError, match=message) as error:
         read_custom(own, "train")
     assert str(own.parent) in str(error.value)
+
+
+def hands(folder, toml=TOML, images="pictures"):
+    """A description of hands, with annotations and images of both splits."""
+    for split in ("train", "valid"):
+        path = hand_file(folder, [annotation(n, image_id=n) for n in (1, 2, 3)], f"{split}.json")
+        content = json.loads(path.read_text())
+        for n, image in enumerate(content["images"], 1):
+            image["file_name"] = f"{split}{n}.png"
+            (folder / images).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (120, 96)).save(folder / images / image["file_name"])
+        path.write_text(json.dumps(content))
+    (folder / "data.toml").write_text(toml)
+    return folder / "data.toml"
+
+
+def test_a_byte_order_mark_is_read(tmp_path):
+    path = hands(tmp_path)
+    for file in (path, tmp_path / "train.json"):
+        file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert len(read_custom(path, "train")) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+@pytest.mark.parametrize("name", ["data.toml", "train.json"])
+def test_other_encodings_are_named(tmp_path, name, encoding):
+    path = hands(tmp_path)
+    text = "\ufeff" + (tmp_path / name).read_text()
+    (tmp_path / name).write_bytes(text.encode(encoding).replace(b"\xff\xfe" * 2, b"\xff\xfe"))
+    with pytest.raises(DataError, match=f"{name} is text in UTF-(16|32); save it as UTF-8"):
+        read_custom(path, "train")
+    (tmp_path / "data.toml").write_bytes(TOML.replace("hands", "hände").encode("latin-1"))
+    with pytest.raises(
+        DataError, match=r"is not TOML in UTF-8 \('utf-8' codec.*; save it as UTF-8"
+    ):
+        read_custom(path, "train")
+
+
+@pytest.mark.parametrize("images", ["images", "."])
+def test_the_folder_of_images_is_optional(tmp_path, images):
+    path = hands(tmp_path, TOML.replace('images = "pictures"\n', ""), images)
+    people = read_custom(path, "train")
+    assert people.root == tmp_path / images and people.image_path(0).is_file()
+
+
+@pytest.mark.parametrize("line", ['images = "."\n', ""])
+def test_roboflows_layout(tmp_path, line):
+    """Images lie beside the annotations of their split; category 0 is the group of the others."""
+    toml = TOML.replace('images = "pictures"\n', line)
+    for split in ("train", "valid"):
+        toml = toml.replace(f'"{split}.json"', f'"{split}/_annotations.coco.json"')
+        images = [{"id": 0, "file_name": "a_png.rf.0a1b.png", "width": 120, "height": 96}]
+        group = {"id": 0, "name": "hands", "supercategory": "none"}
+        hand = {"id": 1, "name": "hand", "supercategory": "hands", "keypoints": NAMES}
+        rows = [annotation(0, image_id=0, bbox=[10, 20, 60.0, 60])]
+        name = f"{split}/_annotations.coco.json"
+        hand_file(tmp_path, rows, name, images=images, categories=[group, hand])
+        size = (120, 96) if split == "train" else (60, 48)
+        Image.new("RGB", size).save(tmp_path / split / "a_png.rf.0a1b.png")
+    (tmp_path / "data.toml").write_text(toml)
+    train, valid = (read_custom(tmp_path / "data.toml", split) for split in ("train", "valid"))
+    assert train.image_path(0) == tmp_path / "train" / "a_png.rf.0a1b.png"
+    assert valid.image_path(0) == tmp_path / "valid" / "a_png.rf.0a1b.png"
+    assert not train.doubtful and train.person_ids.tolist() == [0]
+
+
+def test_several_categories_and_the_unit_are_described(tmp_path):
+    toml = TOML.replace('"hand"', '["hand", "glove"]') + 'coordinates = "pixels"\n'
+    path = hands(tmp_path, toml)
+    content = json.loads((tmp_path / "train.json").read_text())
+    content["categories"].append({"id": 2, "name": "glove", "keypoints": NAMES})
+    content["annotations"][0]["category_id"] = 2
+    (tmp_path / "train.json").write_text(json.dumps(content))
+    assert len(read_custom(path, "train")) == 3
+    assert read_custom(path, "train").coco.coordinates == "pixels"
+    with pytest.raises(DataError, match="no category `glove` with keypoints.*The file has `hand`"):
+        read_custom(path, "valid")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("category = 5", r"data.toml: category: .* \(got 5\)"),
+        ("category = []", r"data.toml: category: .*"),
+        ('category = ["hand", 5]', r"data.toml: category.*\(got"),
+        ('coordinates = "shares"', r"coordinates: Input should be 'pixels' or 'normalised'"),
+        ('coordinate = "pixels"', r"unknown key 'coordinate'; did you mean coordinates"),
+    ],
+)
+def test_new_keys_are_checked(tmp_path, line, message):
+    toml = TOML.replace('category = "hand"\n', "") if line.startswith("category") else TOML
+    path = hands(tmp_path, toml + line + "\n")
+    with pytest.raises(DataError, match=message):
+        read_custom(path, "train")
+
+
+def test_images_that_are_nowhere(tmp_path):
+    path = hands(tmp_path)
+    for image in (tmp_path / "pictures").iterdir():
+        image.rename(tmp_path / f"_{image.name}")
+    message = (
+        r"train.json: none of its 3 images is there.*file_name = 'train1.png'; looked in .*pictures, "
+        r".* and the folders in them; give the folder of the images: images = \"…\" in .*data.toml"
+    )
+    with pytest.raises(DataError, match=message):
+        read_custom(path, "train")
+
+
+def test_a_search_on_converted_data(tmp_path, tiny):
+    """Nulls, texts, missing boxes, folders in names: AP is computed after the first epoch."""
+    path = hands(tmp_path)
+    for split in ("train", "valid"):
+        content = json.loads((tmp_path / f"{split}.json").read_text())
+        for row, image in zip(content["annotations"], content["images"], strict=True):
+            row["keypoints"] = ["20", "30", 2, None, None, 0, 60.5, 70, "1"]
+            row["iscrowd"], row["image_id"] = "0", str(row["image_id"])
+            del row["bbox"], row["area"], row["num_keypoints"]
+            image["file_name"] = f"C:\\data\\{image['file_name']}"
+        (tmp_path / f"{split}.json").write_text(json.dumps(content))
+    data = DataSpec("custom", str(path))
+    training = replace(tiny.training, epochs=1, batch_size=3)
+    experiment = replace(tiny, data=data, parts=1, training=training)
+    search = Search(experiment, tmp_path / "run", progress=False)
+    search.finish()
+    search.close()
+    assert search.primary_metric == "ap" and len(search.valid) == 3
+    assert 0 <= search.run.metrics()["metrics"]["ap"] <= 100
 
 
 def test_a_missing_description_is_an_error(tmp_path):

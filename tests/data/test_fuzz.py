@@ -17,7 +17,9 @@ from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.images import inspect_image
 from posenfs.data.pixels import load_image
 from posenfs.data.sample import DataError
+from posenfs.evaluation.coco import coco_metrics
 from posenfs.evaluation.oks import rescore_results
+from posenfs.evaluation.prediction import Predictions
 from posenfs.evaluation.prediction_files import read_predictions
 from posenfs.evaluation.scoring import score_coco
 
@@ -96,6 +98,20 @@ def test_damaged_annotations(files, tmp_path, data):
     name = {"mpii": "valid.json", "coco": "person_keypoints_val.json"}[kind]
     (tmp_path / name).write_text(json.dumps(data.draw(damaged(files[kind]))))
     reads({"mpii": read_mpii, "coco": read_coco}[kind], tmp_path, "valid")
+
+
+@BOUNDED
+@given(st.data())
+def test_damaged_annotations_that_are_read_have_an_ap(files, tmp_path, data):
+    """What the reader accepts, pycocotools does too: no error after the first epoch."""
+    path = tmp_path / "person_keypoints_val.json"
+    path.write_text(json.dumps(data.draw(damaged(files["coco"]))))
+    try:
+        people = read_coco(tmp_path, "valid")
+    except DataError:
+        return
+    perfect = Predictions(people.keypoints_image, np.ones(people.visibility.shape))
+    assert isinstance(coco_metrics(perfect, people)["ap"], float)
 
 
 @BOUNDED

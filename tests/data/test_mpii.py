@@ -99,15 +99,51 @@ def test_head_sizes_are_six_tenths_of_the_diagonal(drawn):
         ({"joints_vis": [1] * 15}, r"entry 3 .*joints_vis must be 16 numbers; got 15"),
         ({"center": None}, r"entry 3 .*center"),
         ({"scale": 0}, r"entry 3 .*scale 0 gives a box of no size"),
+        ({"scale": 1e7}, r"entry 3 .*scale 1e\+07 gives a box of 2e\+09 px"),
         ({"scale": float("inf")}, r"entry 3 .*scale holds inf"),
         ({"image": "../../secret.jpg"}, r"entry 3 .*stay inside the folder"),
         ({"image": 7}, r"entry 3: no image name"),
+        ({"joints_vis": [0.5] * 16}, r"entry 3 .*joints_vis holds 0.5; each must be 0 or 1"),
+        ({"joints": [[1, None]] * 16}, r"entry 3 .*joints holds nan"),
+        ({"center": ["one", 2]}, r"entry 3 .*center must be 2 numbers; got \['one', 2\]"),
     ],
 )
 def test_an_error_names_the_entry_and_the_invalid_value(data_copy, fields, message):
     change_entry(data_copy, **fields)
     with pytest.raises(DataError, match=message):
         read_mpii(data_copy, "train")
+
+
+def test_values_of_one_meaning_are_converted(data_copy):
+    """Texts that spell numbers, truth values for labels, and nulls where nothing is labelled."""
+    joints = [["20.5", 30], [None, None]] + [[40, 50]] * 14
+    labels = [True, False] + [1] * 14
+    change_entry(data_copy, joints=joints, joints_vis=labels, scale="1.5", center=["60", 70])
+    people = read_mpii(data_copy, "train")
+    points = dict(zip(people.skeleton.keypoints, people.keypoints_image[3], strict=True))
+    assert points["right_ankle"].tolist() == [19.5, 29] and people.boxes[3, 2] == 300
+    index = people.skeleton.index("right_knee")
+    assert people.visibility[3, index] == 0 and not people.keypoints_image[3, index].any()
+
+
+def test_normalised_joints_are_refused(data_copy):
+    path = data_copy / "annot" / "train.json"
+    entries = json.loads(path.read_text())
+    for entry in entries:
+        entry["joints"] = (np.array(entry["joints"]) / 1000).tolist()
+    path.write_text(json.dumps(entries))
+    with pytest.raises(DataError, match="the keypoints look like shares of the image"):
+        read_mpii(data_copy, "train")
+
+
+def test_image_names_with_folders_are_found(data_copy):
+    path = data_copy / "annot" / "train.json"
+    entries = json.loads(path.read_text())
+    for entry in entries:
+        entry["image"] = "mpii\\images\\" + entry["image"]
+    path.write_text(json.dumps(entries))
+    people = read_mpii(data_copy, "train")
+    assert all(people.image_path(n).is_file() for n in range(len(people)))
 
 
 def test_an_error_names_the_missing_or_broken_file(data_copy):

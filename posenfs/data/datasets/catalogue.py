@@ -52,7 +52,7 @@ class DataSpec:
 
     # Name of the data set: synthetic (drawn people, MPII's 16 keypoints), synthetic_coco (drawn
     # people, COCO's 17), synthetic_lsp (drawn people, LSP's 14), mpii (HRNet's JSON form),
-    # mpii_release (MPII's own file), coco, lsp (LSP-extended), or custom (a TOML file).
+    # mpii_release (MPII's own file), coco, lsp (LSP-extended or LSP), or custom (a TOML file).
     name: str = "synthetic"
     # Folder of the data; for custom data, the TOML file. By default data/<name> of the project.
     root: str | None = None

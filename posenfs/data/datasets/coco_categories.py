@@ -99,16 +99,16 @@ def select_categories(
                     f"{category.get('id')!r:.80}"
                 )
             selected.append(Category(category_id, name, _keypoints(category)))
-    for category in selected:
+    for chosen in selected:
         others = [
             _name(other)
             for other in _objects(content)
-            if whole_number(other.get("id")) == category.id and _name(other) != category.name
+            if whole_number(other.get("id")) == chosen.id and _name(other) != chosen.name
         ]
         if others:
             raise DataError(
-                f"{path}: the categories `{category.name}` and `{others[0]}` have the same id, "
-                f"{category.id}; ids must be unique"
+                f"{path}: the categories `{chosen.name}` and `{others[0]}` have the same id, "
+                f"{chosen.id}; ids must be unique"
             )
     return selected
 

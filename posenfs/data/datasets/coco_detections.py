@@ -11,7 +11,7 @@ from posenfs.data.datasets.coco_file import coco_images, images_of_ids
 from posenfs.data.datasets.coco_people import image_size
 from posenfs.data.datasets.coordinates import shares_of_boxes
 from posenfs.data.image_paths import find_images
-from posenfs.data.parsing import number, read_json, whole_number
+from posenfs.data.parsing import MAX_PX, number, read_json, whole_number
 from posenfs.data.sample import Annotations, CocoFile, DataError
 
 _PERSON = 1  # the id of COCO's category of people
@@ -95,13 +95,13 @@ def _detection(
 ) -> tuple[int, int | None, np.ndarray]:
     """The image id, the category id, and the box and score [5] of a detection, checked."""
     image = whole_number(row.get("image_id")) if isinstance(row, dict) else None
-    if not isinstance(row, dict) or image not in files:
+    if not isinstance(row, dict) or image is None or image not in files:
         name = row.get("image_id") if isinstance(row, dict) else None
         raise DataError(f"{place} is of image {name!r:.40}, which {annotation_path} does not have")
     box, score = row.get("bbox"), row.get("score")
     numbers = [number(value) for value in [*box, score]] if isinstance(box, list) else []
-    if len(numbers) != 5 or not all(v is not None and np.isfinite(v) for v in numbers):
-        raise DataError(f"{place} has bbox {box!r:.60} and score {score!r:.20}, not numbers")
+    if len(numbers) != 5 or not all(v is not None and abs(v) <= MAX_PX for v in numbers):
+        raise DataError(f"{place} has bbox {box!r:.60} and score {score!r:.20}, not numbers in px")
     return image, whole_number(row.get("category_id")), np.array(numbers, np.float64)
 
 

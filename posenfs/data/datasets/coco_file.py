@@ -18,7 +18,8 @@ def coco_content(path: Path) -> dict:
     """Read a file in COCO's form, with all numbers of annotations with keypoints converted.
 
     Ids are whole numbers, `iscrowd` is 0 or 1, and keypoints, boxes and areas are finite numbers.
-    Boxes that are missing, of no size or outside the image are made from labelled keypoints.
+    Boxes that are missing, of no size or outside the image are made from labelled keypoints, and
+    `num_keypoints`, where it is there, is their number.
     Images stay as in the file but for their ids, and so do annotations of categories without
     keypoints but for their ids and `iscrowd`.
 

@@ -16,10 +16,9 @@ from posenfs.data.datasets.coordinates import (
     shares_of_boxes,
     shares_of_keypoints,
 )
-from posenfs.data.parsing import number
+from posenfs.data.parsing import MAX_PX, number
 from posenfs.data.sample import DataError
 
-_MAX_SIDE = 10**6  # px: larger widths and heights count as unknown
 _ADVICE = (
     "multiply x by the width and y by the height of the image; for your own data, the line "
     'coordinates = "normalised" in the TOML file does it, and coordinates = "pixels" says that '
@@ -50,8 +49,9 @@ def read_people(
 ) -> People:
     """Read the annotations of categories, and write their converted values into their rows.
 
-    Afterwards the keypoints of a row are in the order of the names and in px, and its box is one
-    that is missing, of no size or outside the image no longer, if it has a labelled keypoint.
+    Afterwards the keypoints of a row are in the order of the names and in px, `num_keypoints` is
+    the number of the labelled ones, and a box that was missing, of no size or outside the image is
+    that of the labelled keypoints.
 
     Args:
         path: The file, for messages.
@@ -67,7 +67,11 @@ def read_people(
     """
     rows, keypoints = _keypoints(path, content, categories, names)
     boxes = convert_boxes(path, rows)
-    convert_values(path, rows, ("area", "num_keypoints"))
+    convert_values(path, rows, ("area",))
+    counts = (keypoints[..., 2] > 0).sum(1).tolist()
+    for row, count in zip(rows, counts, strict=True):
+        if row.get("num_keypoints", count) != count:  # pycocotools ignores people by this number
+            row["num_keypoints"] = count
     sizes = _image_sizes(path, rows, images)
     is_single = np.array([row["iscrowd"] == 0 for row in rows], bool)
     is_labelled = is_single & (keypoints[..., 2] > 0).any(1)
@@ -156,7 +160,7 @@ def _side(path: Path, image: dict, side: str) -> float:
             f"{path}: image {image['id']} has {side} {image.get(side)!r:.40}, not a number; "
             f"correct it, or drop {side}"
         )
-    return value if 0 < value < _MAX_SIDE else float("nan")
+    return value if 0 < value <= MAX_PX else float("nan")
 
 
 def _check_normalised(

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from posenfs.data.parsing import number, whole_number
+from posenfs.data.parsing import MAX_PX, number, whole_number
 from posenfs.data.sample import DataError
 
 _FLAGS = {"0": 0, "1": 1, "false": 0, "true": 1}
 _NUMBERS = {int, float}
 
 
-def convert_ids(path: Path, kind: str, rows: Sequence[object], keys: Sequence[str]) -> None:
+def convert_ids(path: Path, kind: str, rows: Sequence[dict], keys: Sequence[str]) -> None:
     """Convert the ids of rows to whole numbers, in place: 3.0 and "3" are 3.
 
     Args:
@@ -102,6 +102,8 @@ def convert_keypoints(path: Path, rows: Sequence[dict], names: Sequence[str]) ->
     visibility = points[..., 2]
     is_labelled = visibility > 0
     is_finite = np.isfinite(points[..., :2]).all(-1)
+    with np.errstate(invalid="ignore"):
+        is_pixel = (np.abs(points[..., :2]) <= MAX_PX).all(-1)
 
     def refuse(faults: np.ndarray, what: Callable[[int, int], str]) -> None:
         if faults.any():
@@ -118,6 +120,13 @@ def convert_keypoints(path: Path, rows: Sequence[dict], names: Sequence[str]) ->
     refuse(
         is_labelled & ~is_finite,
         lambda person, k: f"no number at its labelled {names[k]}; correct or drop it",
+    )
+    refuse(
+        is_labelled & ~is_pixel,
+        lambda person, k: (
+            f"({points[person, k, 0]:g}, {points[person, k, 1]:g}) at its labelled {names[k]}, "
+            "which is no pixel of any image; correct or drop it"
+        ),
     )
     points[..., :2][~is_finite] = 0.0
     for person in np.flatnonzero(~(is_number.all((1, 2)) & is_finite.all(1))):

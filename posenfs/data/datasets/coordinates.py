@@ -4,10 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from posenfs.data.parsing import MAX_PX
 from posenfs.data.sample import DataError
 
 _MIN_BOX = 8.0  # px: the smallest side of a box, also around a single keypoint
 _SHARE = 1.5  # coordinates up to here may be shares of an image: such labels reach out of it
+_HUGE = 10  # a box with a side of more than ten times the image's is a mistake
 _TINY = 4.0  # px: in an image of this side, shares and pixels look alike
 
 OUTSIDE = "labelled keypoint outside the image"
@@ -44,9 +46,11 @@ class CompletedBoxes(NamedTuple):
 def complete_boxes(
     boxes: np.ndarray, keypoints: np.ndarray, labelled: np.ndarray, image_sizes: np.ndarray
 ) -> CompletedBoxes:
-    """Make boxes from labelled keypoints where they are missing, of no size or outside the image.
+    """Make boxes from labelled keypoints where they cannot be used.
 
-    Keypoints outside the image are not used. A box that lies partly in the image is kept.
+    These are boxes that are missing, of no size, outside the image, or more than ten times as wide
+    or high as the image. Keypoints outside the image are not used. A box that lies partly in the
+    image is kept.
 
     Args:
         boxes: [N, 4] x, y, width, height in px; NaN where missing.
@@ -59,7 +63,9 @@ def complete_boxes(
     is_flat = (boxes[:, 2:] <= 0).any(1)
     # comparisons with an unknown size are false
     is_outside = ((high <= 0) | (low >= image_sizes)).any(1) & ~is_flat
-    is_made = is_missing | is_flat | is_outside
+    is_huge = ((boxes[:, 2:] > _HUGE * image_sizes) | (boxes[:, 2:] > MAX_PX)).any(1)
+    is_huge &= ~is_flat & ~is_outside
+    is_made = is_missing | is_flat | is_outside | is_huge
     if not is_made.any():
         return CompletedBoxes(boxes, is_made, {}, {})
     inside = labelled & ~keypoints_outside(keypoints, labelled, image_sizes)
@@ -69,6 +75,7 @@ def complete_boxes(
         "box missing": is_missing,
         "box of no size": is_flat,
         "box outside the image": is_outside,
+        f"box of more than {_HUGE} times the image": is_huge,
     }
     made = {
         f"{reason}: made from keypoints": int((people & is_usable).sum())
@@ -165,4 +172,4 @@ def shares_of_keypoints(keypoints: np.ndarray, labelled: np.ndarray) -> np.ndarr
 
 def shares_of_boxes(boxes: np.ndarray) -> np.ndarray:
     """Return which boxes [N, 4] may be shares of the image: bool [N]. NaN is none."""
-    return (boxes[:, 2:] <= _SHARE).all(1)
+    return np.asarray((boxes[:, 2:] <= _SHARE).all(1))

@@ -8,7 +8,7 @@ import numpy as np
 from posenfs.body.skeleton import HEAD_SHARE, HEAD_SOURCE, MPII, MPII_FILE_KEYPOINTS
 from posenfs.data.datasets.coordinates import refuse_normalised
 from posenfs.data.image_paths import find_images
-from posenfs.data.parsing import finite_numbers, image_name, read_json, read_mat
+from posenfs.data.parsing import MAX_PX, finite_numbers, image_name, read_json, read_mat
 from posenfs.data.sample import ROOT, Annotations, DataError
 
 # Keypoint k of the paper's order is keypoint FILE_ORDER[k] of a file (footnote 3).
@@ -139,10 +139,9 @@ def _entry(path: Path, number: int, entry: dict) -> _Entry:
     joints = finite_numbers(place, "joints", entry.get("joints"), (16, 2), unused=labelled == 0)
     center = finite_numbers(place, "center", entry.get("center"), (2,))
     scale = finite_numbers(place, "scale", entry.get("scale"), ())
-    if scale <= 0:
-        raise DataError(
-            f"{place}: scale {scale:g} gives a box of no size; correct or drop this person"
-        )
+    if not 0 < 200 * scale <= MAX_PX:
+        what = "of no size" if scale <= 0 else f"of {200 * scale:g} px"
+        raise DataError(f"{place}: scale {scale:g} gives a box {what}; correct or drop this person")
     occluded = _flags(place, "joints_occluded", entry.get("joints_occluded", [0] * 16))
     return _Entry(joints, labelled, occluded, center, scale)
 

@@ -19,6 +19,7 @@ from posenfs.data.datasets.mpii_release_file import (
     struct_rows,
 )
 from posenfs.data.image_paths import find_images
+from posenfs.data.parsing import MAX_PX
 from posenfs.data.sample import ROOT, Annotations, DataError
 
 _FILE = "mpii_human_pose_v1_u12_1.mat"
@@ -190,6 +191,8 @@ def _read_person(
         return _Excluded(image, "no scale or position")
     if scale <= 0:
         return _Excluded(image, "box of no size")
+    if 200 * scale > MAX_PX:
+        raise DataError(f"{place}: scale {scale:g} gives a box of {200 * scale:g} px; correct it")
     if not training:
         keypoints, visibility = np.zeros((16, 2)), np.zeros(16, np.uint8)
         return _Person(image, number, (x, y), scale, keypoints, visibility, np.nan)
