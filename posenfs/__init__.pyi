@@ -111,6 +111,10 @@ from .search.detached import (
     send as send,
 )
 from .search.experiment import Experiment as Experiment
+from .search.result import (
+    describe_score as describe_score,
+    result_doubts as result_doubts,
+)
 from .search.run_dir import (
     RunDir as RunDir,
     find_run as find_run,
@@ -173,7 +177,10 @@ from .viz.architectures import (
     distance_strips as distance_strips,
     genotype_table as genotype_table,
 )
-from .viz.body_graph import draw_body as draw_body
+from .viz.body_graph import (
+    annotated_pose as annotated_pose,
+    draw_body as draw_body,
+)
 from .viz.cell_graph import draw_cell as draw_cell
 from .viz.costs import (
     cost_treemap as cost_treemap,

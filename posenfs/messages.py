@@ -3,7 +3,7 @@
 import difflib
 import errno
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
@@ -35,6 +35,40 @@ def many(count: int, singular: str, plural: str | None = None) -> str:
         plural: The noun for another number; None adds an s to the singular.
     """
     return f"{count} {singular if count == 1 else plural or singular + 's'}"
+
+
+def describe_doubts(left_out: Mapping[str, int], doubtful: Mapping[str, int]) -> list[str]:
+    """Return a sentence about what is left out of a data set, and one about what is doubtful.
+
+    Args:
+        left_out: Reason -> number of people that are not read.
+        doubtful: Reason -> number of people or images that are kept, see `describe_counts`.
+
+    Returns:
+        At most two sentences; an empty list for a set without either.
+    """
+    sentences = {"left out": left_out, "doubtful": doubtful}
+    return [
+        f"{title}: {'; '.join(describe_counts(reasons))}"
+        for title, reasons in sentences.items()
+        if reasons
+    ]
+
+
+def describe_counts(reasons: Mapping[str, int]) -> list[str]:
+    """Return "3 images of a single colour" or "2 people (crowd)" for each reason with its count.
+
+    Args:
+        reasons: Reason -> number of what its first word names (image, box, person), or of people.
+    """
+    return [_counted(reason, count) for reason, count in reasons.items()]
+
+
+def _counted(reason: str, count: int) -> str:
+    for singular, plural in (("image", "images"), ("box", "boxes"), ("person", "people")):
+        if reason.startswith(f"{singular} "):
+            return f"{many(count, singular, plural)}{reason.removeprefix(singular)}"
+    return f"{many(count, 'person', 'people')} ({reason})"
 
 
 def error_reason(error: BaseException, max_length: int = 200) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import posenfs
-from posenfs.study.notebooks import notebook_parameters
+from posenfs.study.parameters import notebook_parameters
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -91,7 +91,7 @@ def test_every_parameter_can_be_set(notebook):
     names = {
         node.id
         for node in ast.walk(ast.parse("".join(cell["source"])))
-        if isinstance(node, ast.Name)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
     assert set(notebook_parameters(notebook)) == names
 

@@ -101,12 +101,13 @@ def run(
         quiet: Show no progress.
     """
     from posenfs.search.run_dir import runs_home
-    from posenfs.study.notebooks import notebook_parameters, parse_parameters, run_notebook
+    from posenfs.study.notebooks import run_notebook
+    from posenfs.study.parameters import notebook_parameters, parse_parameters
 
     values = parse_parameters(notebook, parameter)
     name = {**notebook_parameters(notebook), **values}.get("name")
     target = output or (
-        runs_home() / name / "notebook.ipynb" if name else runs_home().parent / notebook.name
+        runs_home() / str(name) / "notebook.ipynb" if name else runs_home().parent / notebook.name
     )
     run_notebook(notebook, target, values, progress=not quiet)
     print(f"executed notebook: {target}")

@@ -57,6 +57,8 @@ class CacheRequest:
         size = (self.size.width, self.size.height)
         content = (self.annotations.fingerprint(), size, reach, reach and self.density)
         digest = hashlib.sha256(repr(content).encode())
+        if self.annotations.image_sizes is not None:  # they decide which images are turned
+            digest.update(np.ascontiguousarray(self.annotations.image_sizes).tobytes())
         for image in np.unique(self.annotations.image_index):
             status = (self.annotations.root / self.annotations.images[image]).stat()
             digest.update(repr((status.st_size, status.st_mtime_ns)).encode())

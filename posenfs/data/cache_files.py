@@ -5,6 +5,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import starmap
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 from joblib import Parallel, cpu_count, delayed
+from PIL import Image
 from tqdm import tqdm
 
 from posenfs.data.cache import (
@@ -24,12 +26,12 @@ from posenfs.data.cache import (
     cached_regions,
 )
 from posenfs.data.files import atomic_path, write_atomic
-from posenfs.data.geometry import Crop, cut_crop
-from posenfs.data.images import read_image_sizes
-from posenfs.data.sample import Annotations, DataError, load_image
+from posenfs.data.geometry import Crop, ImageSize, cut_crop
+from posenfs.data.pixels import IMAGE_ERRORS, StoredImage, load_image
+from posenfs.data.sample import Annotations, DataError
 from posenfs.errors import PosenfsError
 
-_FORMAT = 1  # increase it when the content of caches changes; other formats are rebuilt
+_FORMAT = 2  # increase it when the content of caches changes; other formats are rebuilt
 _SUMMARY, _REGIONS, _UNFINISHED = "crops.json", "places.npz", "pixels.unfinished"
 _MIN_PARALLEL = 200  # images; fewer are cut in this process, which is faster than starting others
 _GB = 10**9
@@ -58,7 +60,7 @@ def build_caches(
     missing = [request for request in requests if _load_regions(request) is None]
     if missing:
         planned = [
-            cached_regions(request, read_image_sizes(request.annotations, progress))
+            cached_regions(request, _read_image_sizes(request.annotations, progress))
             for request in missing
         ]
         _check_disk_space(missing, planned, budget)
@@ -144,10 +146,10 @@ def _cut_regions(
 ) -> None:
     """Cut the regions of all people into the file `target`."""
     starts = regions.starts
-    jobs: dict[Path, list[tuple[int, Crop]]] = {}
+    jobs: dict[int, list[tuple[int, Crop]]] = {}
     for person in range(len(annotations)):
         job = (3 * int(starts[person]), regions.crop(person))
-        jobs.setdefault(annotations.image_path(person), []).append(job)
+        jobs.setdefault(int(annotations.image_index[person]), []).append(job)
     bar = tqdm(
         total=len(jobs),
         desc=f"caching crops of {annotations.label}",
@@ -159,7 +161,11 @@ def _cut_regions(
         # joblib replaces a worker whose memory has grown
         warnings.filterwarnings("ignore", "A worker stopped", UserWarning)
         try:
-            for _ in _cut_all(target, jobs):
+            images = [
+                (annotations.root / annotations.images[image], annotations.annotated_size(image))
+                for image in jobs
+            ]
+            for _ in _cut_all(target, images, list(jobs.values())):
                 bar.update()
         except BrokenProcessPool as error:  # killed from outside, most often for lack of memory
             raise DataError(
@@ -167,22 +173,55 @@ def _cut_regions(
             ) from error
 
 
-def _cut_all(target: Path, jobs: dict[Path, list[tuple[int, Crop]]]) -> Iterator[None]:
-    if len(jobs) < _MIN_PARALLEL:
-        return starmap(partial(_cut_image, target), jobs.items())
+def _cut_all(
+    target: Path,
+    images: list[tuple[Path, ImageSize | None]],
+    crops: list[list[tuple[int, Crop]]],
+) -> Iterator[None]:
+    jobs = zip(images, crops, strict=True)
+    if len(images) < _MIN_PARALLEL:
+        return starmap(partial(_cut_image, target), jobs)
     # joblib starts clean processes that do not import the caller's script, so a script needs no
     # __main__ guard.
     pool = Parallel(cpu_count(), return_as="generator_unordered", batch_size=16)
-    return pool(delayed(_cut_image)(target, *job) for job in jobs.items())
+    return pool(delayed(_cut_image)(target, *job) for job in jobs)
 
 
-def _cut_image(target: Path, image_path: Path, crops: list[tuple[int, Crop]]) -> None:
+def _cut_image(
+    target: Path, file_and_size: tuple[Path, ImageSize | None], crops: list[tuple[int, Crop]]
+) -> None:
     """Write crops of one image at their byte offsets in the file `target`."""
-    image = load_image(image_path)
+    image = load_image(*file_and_size)
     with open(target, "rb+") as file:
         for start, crop in crops:
             file.seek(start)
             file.write(cut_crop(image, crop).permute(1, 2, 0).contiguous().numpy().data)
+
+
+def _read_image_sizes(annotations: Annotations, progress: bool) -> np.ndarray:
+    """Read the width and height [M, 2] of the decoded images; NaN for an image without people."""
+    sizes = np.full((len(annotations.images), 2), np.nan)
+    used = np.unique(annotations.image_index)
+
+    def size(image: int) -> np.ndarray:
+        path = annotations.root / annotations.images[image]
+        try:
+            with Image.open(path) as file:
+                return StoredImage.read(file).used_size(annotations.annotated_size(image)).xy
+        except IMAGE_ERRORS as error:
+            raise DataError(f"{path} is no image: {error}; copy it again or drop it") from None
+
+    with ThreadPoolExecutor() as pool:
+        bar = tqdm(
+            pool.map(size, used),
+            "measuring images",
+            len(used),
+            leave=False,
+            delay=1,
+            disable=not progress,
+        )
+        sizes[used] = list(bar)
+    return sizes
 
 
 def _check_disk_space(

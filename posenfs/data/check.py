@@ -1,24 +1,28 @@
 """Check of a data folder: every annotation is read and every image decoded."""
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
-from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import DATASETS, DataSource
 from posenfs.data.datasets.custom import mirror_warning
-from posenfs.data.geometry import ImageSize
-from posenfs.data.images import describe_faults, upright_size
-from posenfs.data.sample import IMAGE_ERRORS, Annotations, DataError
+from posenfs.data.images import (
+    MISSING,
+    ImageState,
+    describe_faults,
+    image_doubts,
+    image_paths,
+    inspect_images,
+    other_sizes,
+)
+from posenfs.data.sample import Annotations, DataError
 from posenfs.data.synthetic.writer import drawn_title
-from posenfs.messages import many
+from posenfs.messages import describe_counts, many
 
 _MAX_EXAMPLES = 3  # of a fault, in the text
-_MISSING = "missing"
 
 _Spread = tuple[float, float, float]  # minimum, median, maximum
 
@@ -31,6 +35,7 @@ class SplitCheck:
     annotation: str  # path of the annotation file
     people: int = 0
     left_out: dict[str, int] = field(default_factory=dict)  # reason -> people that are not read
+    doubtful: dict[str, int] = field(default_factory=dict)  # reason -> people or images
     keypoints: int = 0  # number of people times number of keypoints of the skeleton
     labelled: int = 0
     occluded: int = 0  # of the labelled keypoints
@@ -48,14 +53,12 @@ class SplitCheck:
         """Return the result as lines of text."""
         lines = [f"{self.title or self.name}: {self.annotation}"]
         if self.people:
-            left_out = ", ".join(f"{count} {reason}" for reason, count in self.left_out.items())
             occluded = "none marked as occluded"
             if self.occluded:
                 share = _percent(self.occluded, self.labelled)
                 occluded = f"{self.occluded} of these occluded ({share})"
             lines += [
-                f"  people      {self.people} in {self.images} images"
-                + (f"; left out: {left_out}" if left_out else ""),
+                f"  people      {self.people} in {self.images} images",
                 f"  keypoints   {self.labelled} of {self.keypoints} labelled "
                 f"({_percent(self.labelled, self.keypoints)}), {occluded}",
                 f"  boxes       {self.boxes}; longer side {_range(self.box_sides)} px",
@@ -64,6 +67,10 @@ class SplitCheck:
         if self.widths:
             size = f"{_range(self.widths)} px wide, {_range(self.heights)} px high"
             lines.append(f"  images      {size}")
+        for left_out in describe_counts(self.left_out):
+            lines.append(f"  left out    {left_out}")
+        for doubt in describe_counts(self.doubtful):
+            lines.append(f"  doubtful    {doubt}")
         lines += [f"  note        {note}" for note in self.notes]
         lines += [f"  wrong       {fault}" for fault in self.wrong]
         return "\n".join(lines)
@@ -86,15 +93,17 @@ def check_data(root: Path, progress: bool = True) -> list[SplitCheck]:
     Raises:
         DataError: There is no data set.
     """
-    images: dict[Path, _ImageCheck] = {}
+    images: dict[Path, ImageState] = {}
     checks = []
     for name, source, split, annotation in _find_splits(root):
         try:
             annotations = replace(source.read(root, split), title=drawn_title(root, split))
         except DataError as error:
-            checks.append(SplitCheck(f"{name} {split}", str(annotation), wrong=(str(error),)))
+            fault = str(error).removeprefix(f"{annotation}").removeprefix(":").lstrip()
+            checks.append(SplitCheck(f"{name} {split}", str(annotation), wrong=(fault,)))
             continue
-        _check_images(_image_paths(annotations), images, annotations.label, progress)
+        unchecked = [path for path in image_paths(annotations) if path not in images]
+        images.update(inspect_images(unchecked, full=True, progress=progress))
         checks.append(_check_split(annotations, annotation, images))
     return checks
 
@@ -130,71 +139,34 @@ def _find_splits(root: Path) -> list[tuple[str, DataSource, str, Path]]:
     return splits
 
 
-@dataclass(frozen=True)
-class _ImageCheck:
-    """A decoded image."""
-
-    size: ImageSize | None = None  # upright, px
-    notes: tuple[str, ...] = ()
-    fault: str | None = None
-
-
-def _image_paths(annotations: Annotations) -> list[Path]:
-    return [annotations.root / image for image in annotations.images]
+def _used_sizes(annotations: Annotations, images: Mapping[Path, ImageState]) -> np.ndarray:
+    """[M, 2]: width and height of the decoded images; NaN where an image is broken."""
+    sizes = np.full((len(annotations.images), 2), np.nan)
+    for number, path in enumerate(image_paths(annotations)):
+        if (stored := images[path].stored) is not None:
+            sizes[number] = stored.used_size(annotations.annotated_size(number)).xy
+    return sizes
 
 
-def _image_sizes(annotations: Annotations, images: dict[Path, _ImageCheck]) -> np.ndarray:
-    """[M, 2]: width and height of the images in px; NaN where an image is broken."""
-    sizes = [images[path].size for path in _image_paths(annotations)]
-    return np.array([(np.nan, np.nan) if size is None else size.xy for size in sizes])
-
-
-def _check_images(
-    paths: Iterable[Path], images: dict[Path, _ImageCheck], name: str, progress: bool
-) -> None:
-    """Decode the images that are not yet in the dict `images`, and add them."""
-    unchecked = [path for path in paths if path not in images]
-    with ThreadPoolExecutor() as pool:
-        bar = tqdm(
-            pool.map(_check_image, unchecked),
-            f"{name}: decoding images",
-            len(unchecked),
-            leave=False,
-            delay=1,
-            disable=not progress,
-        )
-        images.update(zip(unchecked, bar, strict=True))
-
-
-def _check_image(path: Path) -> _ImageCheck:
-    try:
-        with Image.open(path) as image:
-            image.load()
-            orientation = image.getexif().get(ExifTags.Base.Orientation)
-            properties = {
-                "grey": image.mode in ("1", "L", "LA") or image.mode.startswith("I"),
-                "with an alpha channel": image.has_transparency_data,
-                "turned upright by an EXIF tag": orientation in range(2, 9),
-            }
-            size = upright_size(image)
-    except FileNotFoundError:
-        return _ImageCheck(fault=_MISSING)
-    except IMAGE_ERRORS as error:
-        return _ImageCheck(fault=str(error).replace(str(path), path.name))
-    return _ImageCheck(size, tuple(note for note, holds in properties.items() if holds))
+def _image_notes(annotations: Annotations, images: Mapping[Path, ImageState]) -> list[str]:
+    """The harmless properties of the images, and the number of those that are turned upright."""
+    counts: Counter[str] = Counter()
+    for number, path in enumerate(image_paths(annotations)):
+        counts.update(images[path].properties)
+        stored = images[path].stored
+        if stored is not None and stored.is_turned(annotations.annotated_size(number)):
+            counts["turned upright by an EXIF tag"] += 1
+    return [f"{many(count, 'image')} {name}" for name, count in counts.items()]
 
 
 def _check_split(
-    annotations: Annotations, annotation_path: Path, images: dict[Path, _ImageCheck]
+    annotations: Annotations, annotation_path: Path, images: Mapping[Path, ImageState]
 ) -> SplitCheck:
-    paths = _image_paths(annotations)
+    paths = image_paths(annotations)
     labelled = annotations.visibility > 0
-    sizes = _image_sizes(annotations, images)
+    sizes = _used_sizes(annotations, images)
     sizes = sizes[~np.isnan(sizes).any(1)]
-    image_notes = [note for path in paths for note in images[path].notes]
-    notes = [
-        f"{many(image_notes.count(note), 'image')} {note}" for note in dict.fromkeys(image_notes)
-    ]
+    notes = _image_notes(annotations, images)
     warning = mirror_warning(annotations.skeleton)
     if warning is not None:
         notes.append(warning)
@@ -207,6 +179,7 @@ def _check_split(
         annotation=str(annotation_path),
         people=len(annotations),
         left_out=dict(annotations.excluded),
+        doubtful={**annotations.doubtful, **image_doubts(annotations, images)},
         keypoints=labelled.size,
         labelled=int(labelled.sum()),
         occluded=int((annotations.visibility == 1).sum()),
@@ -222,9 +195,9 @@ def _check_split(
     )
 
 
-def _image_faults(annotations: Annotations, images: dict[Path, _ImageCheck]) -> list[str]:
+def _image_faults(annotations: Annotations, images: Mapping[Path, ImageState]) -> list[str]:
     """Unusable images, and images whose size differs from the annotated one."""
-    paths = _image_paths(annotations)
+    paths = image_paths(annotations)
     faults = []
     broken = {path: fault for path in paths if (fault := images[path].fault) is not None}
     if broken:
@@ -232,30 +205,19 @@ def _image_faults(annotations: Annotations, images: dict[Path, _ImageCheck]) -> 
             f"{len(broken)} of {len(paths)} images cannot be used: {describe_faults(broken)} "
             f"(looked in {annotations.root})"
         )
-        if list(broken.values()) == [_MISSING] * len(paths):
+        if list(broken.values()) == [MISSING] * len(paths):
             message += "; give the folder that holds the images with their annotations: for MPII "
             message += "images/ and annot/"
         faults.append(message)
-    if annotations.image_sizes is not None:
-        sizes = _image_sizes(annotations, images)
-        # an unknown size is NaN, which counts as no difference
-        differs = (np.abs(sizes - annotations.image_sizes) > 0).any(1)
-        if differs.any():
-            first = int(np.flatnonzero(differs)[0])
-            width, height = sizes[first]
-            annotated = "{:.0f} x {:.0f}".format(*annotations.image_sizes[first])
-            faults.append(
-                f"{many(int(differs.sum()), 'image')} not of the annotated size: "
-                f"{annotations.images[first]} is {width:.0f} x {height:.0f} px, "
-                f"annotated {annotated}"
-            )
+    if others := other_sizes(annotations, images):
+        faults.append(others)
     return faults
 
 
-def _annotation_faults(annotations: Annotations, images: dict[Path, _ImageCheck]) -> list[str]:
+def _annotation_faults(annotations: Annotations, images: Mapping[Path, ImageState]) -> list[str]:
     """Keypoints and boxes outside of images, unlabelled and repeated people."""
     faults = []
-    size = _image_sizes(annotations, images)[annotations.image_index]  # [N, 2]
+    size = _used_sizes(annotations, images)[annotations.image_index]  # [N, 2]
     labelled, points = annotations.visibility > 0, annotations.keypoints_image
     outside = labelled & ((points < -0.5) | (points > size[:, None] - 0.5)).any(-1)
     if outside.any():
@@ -292,7 +254,8 @@ def _spread(values: np.ndarray) -> _Spread | None:
 def _range(spread: _Spread | None) -> str:
     if spread is None:
         return "-"
-    return f"{spread[0]:.0f} to {spread[2]:.0f} (median {spread[1]:.0f})"
+    low, median, high = (f"{value:.0f}" for value in spread)
+    return low if low == high else f"{low} to {high} (median {median})"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -1,28 +1,64 @@
-"""Broken and missing images: find and report them, and exclude their annotations."""
+"""Image files of annotated people: broken, missing and doubtful ones."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 from tqdm import tqdm
 
 from posenfs.data.geometry import ImageSize
-from posenfs.data.sample import IMAGE_ERRORS, Annotations, DataError, load_image
+from posenfs.data.pixels import (
+    IMAGE_ERRORS,
+    PixelError,
+    StoredImage,
+    decode,
+    describe_damage,
+    is_deep,
+)
+from posenfs.data.sample import Annotations, DataError
+from posenfs.messages import many
 
-# Extensions of the files that are taken from a folder.
+# Extensions of the files that are taken from a folder of images.
 IMAGE_EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+MISSING = "missing"  # the fault of an image that does not exist
 
 _JPEG_END = b"\xff\xd9"  # the last bytes of a complete JPEG
-_MAX_NAMED = 5  # broken images that a message names; it counts the rest
+MAX_NAMED = 5  # broken images that a message names; it counts the rest
 _REASON = "broken or missing image"
+# What Pillow looks for in a PNG to find its orientation, also behind the pixels.
+_PNG_METADATA = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+
+# What can be doubtful about an image.
+OTHER_SIZE = "image not of the annotated size"
+_FRAMES = "image with several frames, of which the first is read"
+_ONE_COLOUR = "image of a single colour"
 
 
-def image_fault(path: Path) -> str | None:
-    """Return what is wrong with an image file, or None.
+@dataclass(frozen=True)
+class ImageState:
+    """What an image file holds.
+
+    Attributes:
+        stored: The stored size and the EXIF orientation; None for an image that cannot be used.
+        fault: Why it cannot be used, or None.
+        properties: Harmless properties, in plain words.
+        doubts: What may be wrong, in plain words, whatever the annotation says.
+    """
+
+    stored: StoredImage | None = None
+    fault: str | None = None
+    properties: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def inspect_image(path: Path, full: bool = False) -> ImageState:
+    """Find out what an image file holds, and what is wrong with it.
 
     Truncated files are found without decoding every image: a PNG has checksums; a JPEG has an end
     marker, and is decoded only if that is missing. Damage inside a JPEG is found only by decoding
@@ -30,19 +66,45 @@ def image_fault(path: Path) -> str | None:
 
     Args:
         path: The image file.
+        full: Whether the image is decoded in any case. An image of a single colour, such as black,
+            is found only then.
     """
     try:
+        has_metadata = _verify_png(path)
         with Image.open(path) as image:
-            if image.format == "PNG":
-                image.verify()
-            elif image.format != "JPEG" or not _ends_with(path, _JPEG_END):
-                image.load()
+            decoded = full or _must_be_decoded(path, image)
+            properties = _properties(image)
+            doubts = [_FRAMES] if getattr(image, "n_frames", 1) > 1 else []
+            stored = StoredImage(ImageSize(image.height, image.width), 1)
+            if image.format != "PNG" or has_metadata:
+                stored = StoredImage.read(image)
+            pixels = decode(image) if decoded else None
     except FileNotFoundError:
-        return "missing"
+        return ImageState(fault=MISSING)
+    except PixelError as error:
+        return ImageState(fault=str(error))
     except IMAGE_ERRORS as error:
-        size = path.stat().st_size if path.is_file() else 0
-        return f"not a whole image, {size} bytes ({str(error).replace(str(path), path.name)})"
-    return None
+        return ImageState(fault=describe_damage(path, error))
+    if pixels is not None and (pixels == pixels[0, 0]).all():
+        doubts.append(_ONE_COLOUR)
+    return ImageState(stored, None, properties, tuple(doubts))
+
+
+def _verify_png(path: Path) -> bool:
+    """Check the checksums of a PNG, and return whether it may have an orientation."""
+    with Image.open(path) as image:
+        if image.format != "PNG":
+            return False
+        image.verify()
+    content = path.read_bytes()
+    return any(name in content for name in _PNG_METADATA)
+
+
+def _must_be_decoded(path: Path, image: Image.Image) -> bool:
+    """Whether only decoding shows that an image can be used; a PNG is verified before."""
+    if is_deep(image) or image.format not in ("JPEG", "PNG"):
+        return True
+    return image.format == "JPEG" and not _ends_with(path, _JPEG_END)
 
 
 def _ends_with(path: Path, end: bytes) -> bool:
@@ -51,45 +113,106 @@ def _ends_with(path: Path, end: bytes) -> bool:
         return file.read() == end
 
 
-def image_faults(paths: Iterable[Path], progress: bool = True) -> dict[Path, str]:
-    """Return the broken and missing image files, each with what is wrong.
+def _properties(image: Image.Image) -> tuple[str, ...]:
+    properties = {
+        "grey": image.mode in ("1", "L", "LA") or image.mode[0] in "IF",
+        "of more than eight bits, scaled to eight": is_deep(image),
+        "with an alpha channel": image.has_transparency_data,
+    }
+    return tuple(name for name, holds in properties.items() if holds)
+
+
+def inspect_images(
+    paths: Iterable[Path], full: bool = False, progress: bool = True
+) -> dict[Path, ImageState]:
+    """Inspect image files, see `inspect_image`.
 
     Args:
         paths: Image files.
+        full: Whether every image is decoded.
         progress: Whether to show a progress bar.
     """
-    paths = list(paths)
+    paths = list(dict.fromkeys(paths))
     with ThreadPoolExecutor() as pool:
         bar = tqdm(
-            pool.map(image_fault, paths),
-            "checking images",
+            pool.map(partial(inspect_image, full=full), paths),
+            "decoding images" if full else "checking images",
             len(paths),
             leave=False,
             delay=1,
             disable=not progress,
         )
-        return {path: fault for path, fault in zip(paths, bar, strict=True) if fault is not None}
+        return dict(zip(paths, bar, strict=True))
+
+
+def image_paths(annotations: Annotations) -> list[Path]:
+    """Return the path of each image."""
+    return [annotations.root / name for name in annotations.images]
+
+
+def image_doubts(annotations: Annotations, states: Mapping[Path, ImageState]) -> dict[str, int]:
+    """Count the images that are used although something may be wrong with them.
+
+    Args:
+        annotations: The annotated people.
+        states: The state of each image.
+
+    Returns:
+        Reason -> number of images. EXIF orientations are applied as `StoredImage.is_turned` says;
+        they are counted where they are not applied, and where the sizes do not tell.
+    """
+    counts: Counter[str] = Counter()
+    for number, path in enumerate(image_paths(annotations)):
+        state = states[path]
+        if state.stored is not None:
+            doubts = _size_doubts(state.stored, annotations.annotated_size(number))
+            counts.update([*doubts, *state.doubts])
+    return dict(counts)
+
+
+def _size_doubts(stored: StoredImage, annotated: ImageSize | None) -> list[str]:
+    doubts = []
+    is_turned = stored.is_turned(annotated)
+    if stored.orientation > 1 and not is_turned:
+        doubts.append(
+            "image whose EXIF orientation is ignored, because the annotated size is that of the "
+            "raw pixels"
+        )
+    elif stored.orientation > 1 and (annotated is None or stored.size == stored.upright_size):
+        doubts.append(
+            "image turned by its EXIF orientation, although no annotated size tells whether the "
+            "annotations are turned too"
+        )
+    if annotated is not None and stored.used_size(annotated) != annotated:
+        doubts.append(OTHER_SIZE)
+    return doubts
 
 
 def exclude_broken_images(
     annotations: Annotations, strict: bool = False, progress: bool = True
 ) -> Annotations:
-    """Exclude people whose images are broken or missing.
+    """Exclude people whose images are broken or missing, and count doubtful images.
 
-    The images are reported on stderr, and the people are counted in `excluded`.
+    The broken images are reported on stderr, and their people are counted in `excluded`. Images
+    that may not fit their annotations are counted in `doubtful`.
 
     Args:
         annotations: The annotated people.
-        strict: Whether a broken image is an error.
+        strict: Whether a broken image, or one of another size than annotated, is an error.
         progress: Whether to show a progress bar.
 
     Raises:
         DataError: All images are broken or, if strict, one is.
     """
-    paths = [annotations.root / name for name in annotations.images]
-    faults = image_faults(paths, progress)
+    states = inspect_images(image_paths(annotations), progress=progress)
+    faults = {path: state.fault for path, state in states.items() if state.fault is not None}
+    doubts = image_doubts(annotations, states)
+    if strict and (others := other_sizes(annotations, states)):
+        raise DataError(f"{annotations.label}: {others}. Correct it, or leave out --strict")
+    annotations = replace(annotations, doubtful={**annotations.doubtful, **doubts})
     if not faults:
         return annotations
+    paths = image_paths(annotations)
     is_broken = np.array([path in faults for path in paths])
     without_image = is_broken[annotations.image_index]
     message = (
@@ -105,122 +228,30 @@ def exclude_broken_images(
     return replace(annotations.select(~without_image), excluded=excluded)
 
 
-def read_image_sizes(annotations: Annotations, progress: bool = True) -> np.ndarray:
-    """Read the sizes of images, upright by their EXIF tags.
+def other_sizes(annotations: Annotations, states: Mapping[Path, ImageState]) -> str | None:
+    """Return a sentence about the images of another size than annotated, or None.
 
     Args:
-        annotations: The people whose images are read.
-        progress: Whether to show a progress bar.
-
-    Returns:
-        [M, 2] width and height in px; NaN for an image without people.
-
-    Raises:
-        DataError: A file is no image.
+        annotations: The annotated people.
+        states: The state of each image.
     """
-    sizes = np.full((len(annotations.images), 2), np.nan)
-    used = np.unique(annotations.image_index)
-    with ThreadPoolExecutor() as pool:
-        results = pool.map(_size, (annotations.root / annotations.images[image] for image in used))
-        bar = tqdm(
-            results, "measuring images", len(used), leave=False, delay=1, disable=not progress
-        )
-        sizes[used] = list(bar)
-    return sizes
-
-
-def _size(path: Path) -> np.ndarray:
-    """[2]: width and height in px."""
-    try:
-        with Image.open(path) as image:
-            return upright_size(image).xy
-    except IMAGE_ERRORS as error:
-        raise DataError(f"{path} is no image: {error}; copy it again or drop it") from None
-
-
-def upright_size(image: Image.Image) -> ImageSize:
-    """Return the size in px of an image rotated as its EXIF tag says."""
-    width, height = image.size
-    is_rotated = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    return ImageSize(width, height) if is_rotated else ImageSize(height, width)
+    others = []
+    for number, path in enumerate(image_paths(annotations)):
+        annotated, stored = annotations.annotated_size(number), states[path].stored
+        if annotated and stored and stored.used_size(annotated) != annotated:
+            others.append((annotations.images[number], stored.used_size(annotated), annotated))
+    if not others:
+        return None
+    name, size, annotated = others[0]
+    return (
+        f"{many(len(others), 'image')} not of the annotated size: {name} is "
+        f"{size.width} x {size.height} px, annotated {annotated.width} x {annotated.height}"
+    )
 
 
 def describe_faults(faults: Mapping[Path, str]) -> str:
     """Return the first few faults by file name, and the number of further ones."""
-    first = [f"{path.name}: {fault}" for path, fault in list(faults.items())[:_MAX_NAMED]]
-    if len(faults) > _MAX_NAMED:
-        first.append(f"and {len(faults) - _MAX_NAMED} more")
+    first = [f"{path.name}: {fault}" for path, fault in list(faults.items())[:MAX_NAMED]]
+    if len(faults) > MAX_NAMED:
+        first.append(f"and {len(faults) - MAX_NAMED} more")
     return "; ".join(first)
-
-
-def list_images(paths: Iterable[Path]) -> list[Path]:
-    """List image files.
-
-    Args:
-        paths: Image files of any name, and folders. Of a folder all files with one of
-            IMAGE_EXTENSIONS are taken, in the order of their names; hidden files and folders
-            inside it are not read.
-
-    Returns:
-        Every file once.
-
-    Raises:
-        DataError: There are no paths, one does not exist, or a folder holds no image.
-    """
-    images: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            if not path.exists():
-                raise DataError(f"no image at {path}; check its name and its folder")
-            images.append(path)
-            continue
-        files = [
-            file
-            for file in sorted(path.iterdir())
-            if file.is_file() and not file.name.startswith(".")
-        ]
-        folder_images = [file for file in files if file.suffix.lower() in IMAGE_EXTENSIONS]
-        if not folder_images:
-            raise DataError(
-                f"{path} is a folder without images: none of the {len(files)} files in it ends in "
-                f"{', '.join(IMAGE_EXTENSIONS)} (folders inside it are not read); "
-                "name a folder of images"
-            )
-        images += folder_images
-    if not images:
-        raise DataError("no images given; name at least one file or folder")
-    return list(dict.fromkeys(images))
-
-
-def readable_images(
-    images: Sequence[Path], progress: bool = True
-) -> tuple[list[Path], dict[Path, str]]:
-    """Decode images to find the broken ones.
-
-    Args:
-        images: Image files.
-        progress: Whether to show a progress bar.
-
-    Returns:
-        The readable images, and what is wrong with each of the others.
-
-    Raises:
-        DataError: None of the images can be read.
-    """
-    readable: list[Path] = []
-    broken: dict[Path, str] = {}
-    for image in tqdm(
-        images, "reading images", unit="image", leave=False, delay=1, disable=not progress
-    ):
-        try:
-            load_image(image)
-        except DataError as error:
-            broken[image] = str(error)
-        else:
-            readable.append(image)
-    if not readable:
-        count = f"none of the {len(broken)} images" if len(broken) > 1 else "the image"
-        reasons = list(broken.values())
-        further = f"; and {len(reasons) - _MAX_NAMED} more" if len(reasons) > _MAX_NAMED else ""
-        raise DataError(f"{count} can be read: {'; '.join(reasons[:_MAX_NAMED])}{further}")
-    return readable, broken

@@ -18,7 +18,8 @@ from posenfs.data.geometry import (
     image_to_crop,
     mirror_keypoints,
 )
-from posenfs.data.sample import Annotations, Batch, DataError, load_image
+from posenfs.data.pixels import load_image
+from posenfs.data.sample import Annotations, Batch, DataError
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Crops(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, person = key
         batch = self.labels(epoch, np.array([person]))
-        image = load_image(self.annotations.image_path(person))
+        size = self.annotations.annotated_size(self.annotations.image_index[person])
+        image = load_image(self.annotations.image_path(person), size)
         return replace(batch, images=cut_crop(image, batch.crop[0])[None])
 
     def labels(self, epoch: int, index: np.ndarray) -> Batch:

@@ -1,4 +1,4 @@
-"""Annotated people as arrays, batches of their crops, and decoded images."""
+"""Annotated people as arrays, and batches of their crops."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from posenfs.body.skeleton import HEAD_SOURCE, Skeleton
@@ -157,6 +156,13 @@ class Annotations:
         """Return the path of a person's image."""
         return self.root / self.images[self.image_index[person]]
 
+    def annotated_size(self, image: int) -> ImageSize | None:
+        """Return the annotated size of an image in px, or None where it is missing."""
+        if self.image_sizes is None or not np.isfinite(self.image_sizes[image]).all():
+            return None
+        width, height = self.image_sizes[image]
+        return ImageSize(int(height), int(width))
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -204,47 +210,6 @@ class Batch:
             visibility=send(self.visibility, device),
             gains=send(self.gains, device),
         )
-
-
-def load_image(path: Path) -> Tensor:
-    """Decode an image, upright by its EXIF tag.
-
-    Transparent pixels become white. Of 16-bit grey values the upper eight bits are kept.
-
-    Args:
-        path: The image file.
-
-    Returns:
-        uint8 RGB [3, H, W].
-
-    Raises:
-        DataError: The file is missing or broken.
-    """
-    if not path.is_file():
-        raise DataError(f"no image at {path}; check its name and its folder")
-    try:
-        with Image.open(path) as image:
-            pixels = np.array(_to_rgb(ImageOps.exif_transpose(image)))
-    except IMAGE_ERRORS as error:
-        size = path.stat().st_size
-        raise DataError(
-            f"{path} ({size} bytes) is not a whole image: {error}; copy it again or drop it"
-        ) from None
-    return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-# The exceptions that Pillow raises for a file that is not an image, or is incomplete.
-IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image).convert("RGB")
-    if image.mode.startswith("I"):  # 16-bit grey
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-    return image.convert("RGB")
 
 
 _IMAGENET = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]  # mean, standard deviation (RGB)

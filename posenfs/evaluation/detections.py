@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.parsing import read_json
-from posenfs.data.sample import Annotations, DataError, load_image
+from posenfs.data.pixels import load_image
+from posenfs.data.sample import Annotations, DataError
 from posenfs.messages import error_reason
 from posenfs.model.backbones.pretrained import download, read_state
 

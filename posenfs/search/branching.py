@@ -76,7 +76,7 @@ def open_branch(
     logged = run.architectures()[1]
     check_edits({n: Architecture(a.alpha[0], a.beta[0]) for n, a in logged.items()}, edits)
     experiment = replace(run.experiment(), name=name)
-    forked = fork(run, run.folder.with_name(name), experiment, step, edits)
+    forked = fork(run, run.folder.with_name(experiment.name), experiment, step, edits)
     search = None
     try:
         search = open_search(forked)

@@ -71,9 +71,10 @@ class Experiment:
     # Logging and memory.
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
     def __post_init__(self):
+        object.__setattr__(self, "name", str(self.name))  # papermill makes a number of 2024
         object.__setattr__(self, "image_size", ImageSize(*self.image_size))
         if not self.name or Path(self.name).name != self.name or self.name.startswith("."):
             raise ValueError(

@@ -3,15 +3,24 @@
 import torch
 
 from posenfs.data.datasets.custom import mirror_warning
-from posenfs.messages import note
+from posenfs.messages import describe_doubts, note
 from posenfs.model.memory import keep_freed_memory
 from posenfs.search.batches import LoadingOptions
-from posenfs.search.build import build
+from posenfs.search.build import Built, build
 from posenfs.search.distributed import ProcessGroup
 from posenfs.search.experiment import Experiment
 from posenfs.search.provenance import provenance
 from posenfs.search.run_writer import RunWriter
 from posenfs.search.trainer import Trainer, check_searchable
+
+
+def _note_doubts(built: Built) -> None:
+    """Print what is left out of the splits or doubtful, and keypoints that lack a mirrored pair."""
+    for split in (built.train, built.valid):
+        for sentence in describe_doubts(split.excluded, split.doubtful):
+            note(f"note: {split.label}: {sentence}")
+    if warning := mirror_warning(built.valid.skeleton):
+        note(f"warning: {warning}")
 
 
 def prepare(
@@ -52,8 +61,8 @@ def prepare(
         trainer.batches.open()
     if options.progress:
         note(f"initial weights: {built.model.initial_weights}")
-    if group.is_main and (warning := mirror_warning(built.valid.skeleton)):
-        note(f"warning: {warning}")
+    if group.is_main:
+        _note_doubts(built)
     batches = trainer.batches
     splits = (*batches.training_splits, batches.early_stopping, batches.valid)
     writer.create(experiment, provenance(device, group, splits, built.model.initial_weights))

@@ -66,6 +66,7 @@ def provenance(
                 "title": split.label,
                 "people": len(split),
                 "left_out": dict(split.excluded),
+                "doubtful": dict(split.doubtful),
                 "fingerprint": split.fingerprint(),
             }
             for split in splits

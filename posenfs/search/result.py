@@ -12,6 +12,7 @@ from posenfs.evaluation.metrics import (
     REPORTED_PCK,
     ap_notes,
     evaluate,
+    metric_title,
     nan_to_none,
     primary_distance_metric,
     primary_metric,
@@ -19,6 +20,7 @@ from posenfs.evaluation.metrics import (
 from posenfs.evaluation.pck import counted_keypoints, metric_name
 from posenfs.evaluation.prediction import mean_pose
 from posenfs.evaluation.stats import pck_interval
+from posenfs.messages import describe_doubts, many
 from posenfs.model.cost import measured_cost
 from posenfs.model.network import PoseNetwork
 
@@ -77,6 +79,39 @@ class EarlyStopping:
         return {"chosen": chosen}
 
 
+def result_doubts(metrics: Mapping) -> list[str]:
+    """Return sentences about the people that a result leaves out, and about what is doubtful.
+
+    Args:
+        metrics: The content of metrics.json, or of an evaluation; older versions wrote no doubts.
+    """
+    left_out, doubtful = metrics.get("left_out", {}), metrics.get("doubtful", {})
+    return [
+        f"{name}: {sentence}"
+        for name in dict.fromkeys([*left_out, *doubtful])
+        for sentence in describe_doubts(left_out.get(name, {}), doubtful.get(name, {}))
+    ]
+
+
+def describe_score(metrics: Mapping) -> str:
+    """Return the primary metric beside that of the mean pose, and their ratio.
+
+    Args:
+        metrics: The content of metrics.json, or of an evaluation.
+    """
+    name, title = metrics["primary_metric"], metric_title(metrics["primary_metric"])
+    score, mean_pose = metrics["metrics"].get(name), metrics["mean_pose"].get(name)
+    people = many(metrics["people"], "person", "people")
+    if score is None:
+        return f"{title}: no value on {people}"
+    text = f"{title} {score:.1f} on {people}; mean pose "
+    if mean_pose is None:
+        return f"{text}not evaluated"
+    if mean_pose == 0:
+        return f"{text}0.0, so that there is no ratio"
+    return f"{text}{mean_pose:.1f}; ratio {score / mean_pose:.1f}"
+
+
 def result(
     metrics: Mapping[str, float | None],
     errors: Callable[[str], np.ndarray],
@@ -118,6 +153,9 @@ def result(
             split.name: dict(split.excluded) for split in (train, valid) if split and split.excluded
         },
         **({"ap_notes": notes} if notes else {}),  # what AP completed, ignores or cannot define
+        "doubtful": {
+            split.name: dict(split.doubtful) for split in (train, valid) if split and split.doubtful
+        },
         "boxes": valid.box_source,
         "head_size": valid.head_source,
         "flip": flip,

@@ -32,11 +32,12 @@ def find_run(name: str | Path) -> "RunDir":
     Raises:
         RunError: There is no such run.
     """
+    name = str(name)  # papermill makes a number of the name 2024
     for folder in (Path(name), runs_home() / name):
         if (folder / "config.json").is_file():
             return RunDir(folder)
     raise RunError(
-        f"no run {str(name)!r}: neither {name} nor {runs_home() / name} holds a config.json; "
+        f"no run {name!r}: neither {name} nor {runs_home() / name} holds a config.json; "
         "`posenfs status` lists the runs"
     )
 

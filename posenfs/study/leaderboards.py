@@ -9,6 +9,7 @@ from posenfs.data.datasets.catalogue import skeleton_of
 from posenfs.data.datasets.coco_detections import annotations_of_images
 from posenfs.data.datasets.mpii_release import find_release, read_release
 from posenfs.data.files import check_output_file
+from posenfs.data.images import describe_faults, image_doubts, image_paths, inspect_images
 from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.coco import coco_results
 from posenfs.evaluation.oks import rescore_results
@@ -18,6 +19,7 @@ from posenfs.evaluation.submission import (
     write_coco_submission,
     write_mpii_submission,
 )
+from posenfs.messages import describe_doubts, note
 from posenfs.search.provenance import find_device
 from posenfs.search.saved_models import Saved, load_model
 
@@ -112,13 +114,16 @@ def _load(model: str, benchmark: Skeleton) -> Saved:
 def _predict(
     saved: Saved, people: Annotations, output: Path, device: str, workers: int, progress: bool
 ) -> Predictions:
-    paths = [people.image_path(number) for number in range(len(people))]
-    missing = [path for path in paths if not path.is_file()]
-    if missing:
+    states = inspect_images(image_paths(people), progress=progress)
+    faults = {path: state.fault for path, state in states.items() if state.fault is not None}
+    if faults:
         raise DataError(
-            f"{len(missing)} people are in images that do not exist, first {missing[0]}; "
-            "the data set is incomplete"
+            f"{len(faults)} of {len(states)} images in {people.root} cannot be used: "
+            f"{describe_faults(faults)}; the data set is incomplete"
         )
+    doubtful = {**people.doubtful, **image_doubts(people, states)}
+    for sentence in describe_doubts(people.excluded, doubtful):
+        note(f"note: {people.label}: {sentence}")
     check_output_file(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     model = saved.model.to(find_device(device), memory_format=torch.channels_last)

@@ -24,7 +24,7 @@ from posenfs.model.network import PoseNetwork
 from posenfs.search.experiment import Experiment
 from posenfs.search.forward import Forward
 from posenfs.search.provenance import find_device
-from posenfs.search.result import DECODING, FLIP, result
+from posenfs.search.result import DECODING, FLIP, result, result_doubts
 from posenfs.search.run_dir import find_run
 from posenfs.search.saved_models import load_model
 
@@ -197,18 +197,13 @@ def describe_evaluation(evaluation: dict) -> str:
         "mirror image averaged" if evaluation["flip"] else "no mirror image",
         evaluation["decoding"],
     ]
-    left_out = [
-        f"{count} people of {name} left out: {reason}"
-        for name, reasons in evaluation["left_out"].items()
-        for reason, count in reasons.items()
-    ]
     params, multiply_adds = evaluation["params"] / 1e6, evaluation["multiply_adds"] / 1e9
     keypoint_metric = metric_title(evaluation["keypoints"][0]["by"])
     return "\n".join(
         [
             f"{evaluation['model']} on {evaluation['people']} people of "
             f"{evaluation['data']['name']} ({evaluation['split']}); {'; '.join(conditions)}",
-            *left_out,
+            *result_doubts(evaluation),
             *evaluation.get("ap_notes", []),
             "",
             f"{'%':24}{'model':>7}  {'95 % over people':18}{'people':>7}{'mean pose':>11}",

@@ -1,11 +1,10 @@
-"""Execution of notebooks with parameters, by papermill."""
+"""Execution of notebooks by papermill."""
 
-import ast
-import json
+import logging
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,22 @@ from typing import Any
 import nbformat
 import papermill
 import psutil
+from jupyter_client.kernelspec import NATIVE_KERNEL_NAME, find_kernel_specs
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from posenfs.data.datasets.catalogue import home
 from posenfs.errors import PosenfsError
-from posenfs.messages import error_reason
+from posenfs.messages import error_reason, note
 from posenfs.search.signals import Terminated
+
+
+def _is_no_false_alarm(record: logging.LogRecord) -> bool:
+    """Whether a message of papermill holds; it does not see every parameter that Python sees."""
+    return not record.getMessage().startswith(("Passed unknown parameter", "Unable to parse line"))
+
+
+logging.getLogger("papermill").addFilter(_is_no_false_alarm)
 
 
 def _kernel_config(folder: str) -> Config:
@@ -40,36 +47,33 @@ class KernelDied(NotebookError):
     """The notebook's kernel was killed; the notebook can be run again, and its search resumes."""
 
 
-def notebook_parameters(notebook: Path) -> dict[str, Any]:
-    """Return names and default values from a notebook's cell tagged `parameters`.
+def check_language(notebook: Path, content: nbformat.NotebookNode) -> None:
+    """Check that a notebook is in Python; one without kernel and language is taken for Python.
 
     Args:
-        notebook: The notebook.
+        notebook: The file, for messages.
+        content: Its content.
 
     Raises:
-        NotebookError: There is no notebook, or a default is not a literal.
+        NotebookError: It is in another language.
     """
-    if not notebook.is_file():
-        folder = home() / "notebooks"
-        names = ", ".join(path.stem for path in sorted(folder.glob("*.ipynb")))
-        hint = f"; the project's are in {folder}: {names}" if names else ""
-        raise NotebookError(f"no notebook at {notebook}{hint}")
-    read_notebook(notebook)
-    parameters = papermill.inspect_notebook(str(notebook))
-    return {
-        name: _literal(notebook, name, parameter["default"])
-        for name, parameter in parameters.items()
-    }
-
-
-def _literal(notebook: Path, name: str, text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    metadata = content.metadata
+    language = metadata.get("kernelspec", {}).get("language")
+    language = language or metadata.get("language_info", {}).get("name") or "python"
+    if language.lower() not in ("python", "ipython"):
         raise NotebookError(
-            f"{notebook}: the default of parameter {name} is {text!r:.100}; write a plain value "
-            "there, and compute with it in a later cell"
-        ) from None
+            f"{notebook} is a notebook in {language}; only notebooks in Python are run"
+        )
+
+
+def _kernel_name(notebook: Path, content: nbformat.NotebookNode) -> str:
+    """Return the kernel that a notebook names or, if it is not installed, that of this Python."""
+    name = content.metadata.get("kernelspec", {}).get("name")
+    if name in find_kernel_specs() or name == NATIVE_KERNEL_NAME:
+        return name
+    fault = f"names the kernel {name!r}, which is not installed" if name else "names no kernel"
+    note(f"note: {notebook} {fault}: it runs in the kernel {NATIVE_KERNEL_NAME} of this Python")
+    return NATIVE_KERNEL_NAME
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
@@ -89,47 +93,6 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         ) from None
 
 
-def parse_parameters(notebook: Path, assignments: Sequence[str]) -> dict[str, Any]:
-    """Parse ["epochs=3", …] and check names and types against the notebook's parameters.
-
-    Args:
-        notebook: The notebook.
-        assignments: Names and values; a value is JSON, or else text.
-
-    Raises:
-        NotebookError: An assignment is malformed, or its name or type is wrong.
-    """
-    defaults = notebook_parameters(notebook)
-    values = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise NotebookError(f"-p {assignment}: write it as name=value")
-        if name not in defaults:
-            known = ", ".join(defaults) or "none"
-            raise NotebookError(f"{notebook} has no parameter {name!r}; it has {known}")
-        values[name] = _typed(notebook, name, text, defaults[name])
-    return values
-
-
-def _typed(notebook: Path, name: str, text: str, default: Any) -> Any:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    if isinstance(default, str) and not isinstance(value, str):
-        value = text
-    if default is None or value is None:
-        return value
-    expected = type(default)
-    if type(value) is expected or (expected is float and type(value) is int):
-        return value
-    raise NotebookError(
-        f"{notebook}: parameter {name} is {expected.__name__} ({default!r} by default); "
-        f"got {text!r}"
-    )
-
-
 def run_notebook(
     source: Path, target: Path, parameters: Mapping[str, Any], progress: bool = True
 ) -> None:
@@ -145,17 +108,22 @@ def run_notebook(
         progress: Whether the cells' stderr, which holds the progress of a search, is passed on.
 
     Raises:
-        NotebookError: A cell fails.
+        NotebookError: The file is no notebook in Python, or a cell fails.
         KernelDied: The kernel was killed.
     """
+    content = read_notebook(source)
+    check_language(source, content)
+    kernel = _kernel_name(source, content)
     target.parent.mkdir(parents=True, exist_ok=True)
     # In the main thread papermill would handle Ctrl-C itself and kill the kernel within a step.
     with tempfile.TemporaryDirectory(prefix="kernel") as sockets, ThreadPoolExecutor(1) as thread:
         running = thread.submit(
             papermill.execute_notebook,
-            str(source),
-            str(target),
+            _escaped(source),
+            _escaped(target),
             parameters=dict(parameters),
+            kernel_name=kernel,
+            language="python",
             progress_bar=False,
             stderr_file=sys.stderr if progress else None,
             config=_kernel_config(sockets),
@@ -172,6 +140,11 @@ def run_notebook(
                 f"the kernel of {source} died: killed, or out of memory? The executed cells are in "
                 f"{target}; the same command continues its search"
             ) from None
+
+
+def _escaped(path: Path) -> str:
+    """Return a path for papermill, which replaces names in braces by values of parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _wait(running: Future) -> None:

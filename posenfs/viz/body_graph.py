@@ -3,8 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from posenfs.body.parts import Part, PartScheme
 from posenfs.body.skeleton import Skeleton
+from posenfs.data.sample import Annotations
+from posenfs.evaluation.prediction import mean_pose
 from posenfs.messages import plain_name
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
@@ -13,7 +17,7 @@ from posenfs.viz.colours import part_colours
 from posenfs.viz.fabric_graph import FabricGraph
 from posenfs.viz.fabric_layout import SMALL, FabricLayout
 from posenfs.viz.legend import add_fabric_legend
-from posenfs.viz.skeleton_graph import add_body, front_pose
+from posenfs.viz.skeleton_graph import FRONT_POSE, add_body, front_pose
 
 _SCALE = 60.0  # points to a head height
 _LEFT, _RIGHT = -1, 1  # columns of fabrics beside the body
@@ -68,6 +72,28 @@ def draw_body(
     corner = -edge - frame[0], max(*heights, bottom) + 34
     add_fabric_legend(canvas, corner, spec.operations, 2 * (edge + frame[0]))
     return canvas
+
+
+def annotated_pose(people: Annotations) -> dict[str, Point]:
+    """Return positions of the keypoints that the drawn body does not have.
+
+    They are the mean annotated positions in the boxes of people, in a box round the drawn body.
+
+    Args:
+        people: The annotated people.
+
+    Returns:
+        Positions as `front_pose` takes them; an empty dict if the drawn body has all keypoints.
+    """
+    first = people.select([0])
+    mean = mean_pose(people, first).keypoints_image[0] - first.boxes[0, :2]
+    low, high = np.min([*FRONT_POSE.values()], 0), np.max([*FRONT_POSE.values()], 0)
+    points = low + mean / first.boxes[0, 2:] * (high - low)
+    return {
+        name: (float(x), float(y))
+        for name, (x, y) in zip(people.skeleton.keypoints, points, strict=True)
+        if name not in FRONT_POSE
+    }
 
 
 def _add_part(

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from posenfs.data.datasets.catalogue import skeleton_of
 from posenfs.data.files import atomic_path, check_output_folder, write_atomic
-from posenfs.data.images import list_images, readable_images
-from posenfs.data.sample import Annotations, DataError, load_image
+from posenfs.data.own_images import list_images, readable_images
+from posenfs.data.pixels import load_image
+from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.detections import BoxSource
 from posenfs.evaluation.oks import rescore
 from posenfs.evaluation.prediction import Predictions, predict

@@ -22,7 +22,8 @@ from posenfs.data.files import check_output_file, write_atomic
 from posenfs.search.build import TENSORS
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
-from posenfs.study.notebooks import parse_parameters, read_notebook, run_notebook
+from posenfs.study.notebooks import read_notebook, run_notebook
+from posenfs.study.parameters import parse_parameters
 from posenfs.study.rows import TABLES
 from posenfs.viz.run_summary import summarise_run
 

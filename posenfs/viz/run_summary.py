@@ -8,6 +8,7 @@ from posenfs.model.architecture import Architecture
 from posenfs.model.collapse import CollapseSigns, collapse_warnings
 from posenfs.model.cost import Cost
 from posenfs.model.space import Sources
+from posenfs.search.result import describe_score, result_doubts
 from posenfs.search.run_dir import RunDir
 from posenfs.study.results import training_time
 from posenfs.viz.fabric_weights import operation_name
@@ -42,6 +43,8 @@ def _paragraphs(run: RunDir) -> Iterator[str]:
         yield f"**Warning.** {warning[0].upper()}{warning[1:]}."
     if metrics:
         yield f"**Result.** {_score(metrics)}"
+        if doubts := result_doubts(metrics):
+            yield f"**Data.** {'. '.join(doubts)}."
     if metrics and run.timing():
         yield f"**How.** {_origin(run, metrics)}"
 
@@ -96,8 +99,11 @@ def _score(metrics: Mapping) -> str:
     name = metrics["primary_metric"]
     interval = metrics.get("intervals", {}).get(name)
     mean_pose = metrics["mean_pose"].get(name)
-    sentence = f"{metric_title(name)} **{metrics['metrics'][name]:.1f}**"
-    if interval:
+    score = metrics["metrics"].get(name)
+    if score is None:
+        return describe_score(metrics) + "."
+    sentence = f"{metric_title(name)} **{score:.1f}**"
+    if interval and interval["low"] is not None:
         bounds = f"{interval['low']:.1f} to {interval['high']:.1f}"
         sentence += f" ({interval['confidence']:.0%} interval over people: {bounds})"
     people = many(metrics["people"], "person", "people")

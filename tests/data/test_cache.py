@@ -15,7 +15,8 @@ from posenfs.data.cache_files import build_caches
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import Crop, ImageSize, cut_crop
 from posenfs.data.loader import Crops, Loader
-from posenfs.data.sample import load_image, normalise
+from posenfs.data.pixels import load_image
+from posenfs.data.sample import normalise
 from tests.data.conftest import open_cache
 
 

@@ -14,8 +14,9 @@ from posenfs.data.datasets.coco import read_coco
 from posenfs.data.datasets.coco_detections import with_detections
 from posenfs.data.datasets.custom import read_custom
 from posenfs.data.datasets.mpii import read_mpii
-from posenfs.data.images import image_fault
-from posenfs.data.sample import DataError, load_image
+from posenfs.data.images import inspect_image
+from posenfs.data.pixels import load_image
+from posenfs.data.sample import DataError
 from posenfs.evaluation.coco import coco_metrics
 from posenfs.evaluation.oks import rescore_results
 from posenfs.evaluation.prediction import Predictions
@@ -178,5 +179,6 @@ def test_damaged_image_files(tmp_path, data, form):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path / "image"
     path.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
-    image_fault(path)
+    inspect_image(path)
+    inspect_image(path, full=True)
     reads(load_image, path)

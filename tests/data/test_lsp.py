@@ -7,7 +7,8 @@ from scipy.io import savemat
 
 from posenfs.body.skeleton import LSP
 from posenfs.data.datasets.lsp import read_joints, read_lsp
-from posenfs.data.sample import DataError, load_image
+from posenfs.data.pixels import load_image
+from posenfs.data.sample import DataError
 
 IMAGES = 5003
 

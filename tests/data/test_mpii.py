@@ -11,7 +11,8 @@ from posenfs.body.skeleton import MPII
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
 from posenfs.data.geometry import ImageSize
 from posenfs.data.loader import Crops, Loader
-from posenfs.data.sample import DataError, load_image
+from posenfs.data.pixels import load_image
+from posenfs.data.sample import DataError
 
 FILE_NAMES = [
     "right_ankle",
@@ -209,6 +210,6 @@ def test_an_error_names_the_truncated_image(data_copy):
     path.write_bytes(b"\xff\xd8\xff\xe0 half a image")
     for workers in (0, 1):
         with pytest.raises(
-            DataError, match=rf"^[^\n]*{path.name} \(\d+ bytes\) is not a whole image[^\n]*$"
+            DataError, match=rf"^[^\n]*{path.name} is not a whole image, \d+ bytes[^\n]*$"
         ):
             list(Loader(Crops(people.select([0]), ImageSize(64, 64)), 1, workers).once())

@@ -13,7 +13,7 @@ from posenfs.body.skeleton import COCO, LSP, MPII
 from posenfs.data.datasets.catalogue import DataSpec, open_data
 from posenfs.data.datasets.coco import read_coco
 from posenfs.data.datasets.mpii import FILE_ORDER, read_mpii
-from posenfs.data.sample import load_image
+from posenfs.data.pixels import load_image
 from posenfs.data.synthetic import writer as synthetic
 from posenfs.data.synthetic.drawing import draw_image
 from posenfs.data.synthetic.writer import write_synthetic

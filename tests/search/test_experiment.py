@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pytest
@@ -59,3 +60,11 @@ def test_weights_depend_on_the_seed_alone(tiny):
         replace(tiny, training=replace(tiny.training, seed=1)), progress=False
     ).model.state_dict()
     assert not a["heads.0.vectors.weight"].equal(c["heads.0.vectors.weight"])
+
+
+@pytest.mark.parametrize(("number", "name"), [(2024, "2024"), (100000.0, "100000.0"), (-1, "-1")])
+def test_a_name_that_papermill_has_made_a_number(number, name):
+    assert Experiment(name=number).name == name
+    content = {"name": number, "data": {"root": number}}
+    experiment = Experiment.from_json(json.dumps(content))
+    assert (experiment.name, experiment.data.root) == (name, name)

@@ -1,6 +1,7 @@
 """A run's folder, read and opened while others write there."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ from filelock import FileLock
 
 from posenfs.search.bundled import BUNDLED_MODEL
 from posenfs.search.checkpoints import RunError
-from posenfs.search.run_dir import RunDir, list_runs
+from posenfs.search.run_dir import RunDir, find_run, list_runs
 from posenfs.search.run_writer import RunWriter, _kind_of_process, dump_json
 from posenfs.search.saved_models import load_model
 from posenfs.search.session import Search
@@ -133,3 +134,15 @@ def test_kinds_of_processes(command, notebook, kind, monkeypatch):
     monkeypatch.setattr("psutil.Process", lambda pid: kernel if notebook else asked)
     monkeypatch.setattr("posenfs.search.run_writer.in_notebook", lambda: notebook)
     assert _kind_of_process.__wrapped__(1) == kind
+
+
+def test_a_run_named_like_a_number_is_found_by_the_number(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("2024", "007"):
+        folder = tmp_path / "reports" / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(replace(tiny, name=name).to_json())
+    assert find_run(2024).experiment().name == find_run("2024").name == "2024"
+    assert find_run("007").name == "007"
+    with pytest.raises(RunError, match="no run '7'"):
+        find_run(7)

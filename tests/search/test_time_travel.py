@@ -123,13 +123,13 @@ def test_a_branch_without_edits_is_the_same_search(step, undisturbed, tiny, tmp_
     trunk = search(tiny, tmp_path / "trunk")
     for _ in range(5):
         trunk.step()
-    branch = trunk.branch(step, "twig")
+    branch = trunk.branch(step, 2026)  # as a notebook gives the name 2026
     assert branch.step_number == step and branch.run.provenance()["branch"]["step"] == step
     branch.finish()
     trunk.finish()
     same_run(tmp_path / "trunk", undisturbed)
-    ours, theirs = RunDir(tmp_path / "twig"), undisturbed.run
-    assert ours.experiment() == replace(tiny, name="twig")
+    ours, theirs = RunDir(tmp_path / "2026"), undisturbed.run
+    assert ours.experiment() == replace(tiny, name="2026")
     assert ours.history() == theirs.history()
     assert same(ours.checkpoints.load(8)["model"], theirs.checkpoints.load(8)["model"])
 

@@ -49,3 +49,20 @@ def rows() -> list[Outcome]:
         for seed, score in enumerate(scores)
     ]
     return outcomes("table_2", PROFILE, results)
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    parameters = nbformat.v4.new_code_cell(
+        'name = "x"\nepochs = 3\nlr = 0.1\nflag = True\nroot = None\nsizes = [1, 2]',
+        metadata={"tags": ["parameters"]},
+    )
+    cells = [
+        parameters,
+        nbformat.v4.new_code_cell(
+            "print(name, epochs, lr, flag, root, sizes)\nassert epochs < 9, 'too many'"
+        ),
+    ]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), tmp_path / "n.ipynb")
+    return tmp_path / "n.ipynb"

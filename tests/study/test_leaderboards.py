@@ -77,7 +77,7 @@ def test_mpii(models, release, drawn, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     write_release(tmp_path / "empty", [{"people": [rectangle()], "train": False, "single": [1]}])
     with pytest.raises(
-        SystemExit, match=r"1 people are in images that do not exist, first .*000000001.jpg"
+        SystemExit, match=r"1 of 1 images in .* cannot be used: 000000001.jpg: missing; the"
     ):
         main(
             [

@@ -1,65 +1,17 @@
-"""Tests of notebooks with parameters."""
+"""Execution of notebooks."""
 
 import _thread
+import json
+import sys
 import threading
 import time
 
 import nbformat
 import pytest
 
-from posenfs.study.notebooks import (
-    NotebookError,
-    notebook_parameters,
-    parse_parameters,
-    run_notebook,
-)
-
-
-@pytest.fixture
-def notebook(tmp_path):
-    parameters = nbformat.v4.new_code_cell(
-        'name = "x"\nepochs = 3\nlr = 0.1\nflag = True\nroot = None\nsizes = [1, 2]',
-        metadata={"tags": ["parameters"]},
-    )
-    cells = [
-        parameters,
-        nbformat.v4.new_code_cell(
-            "print(name, epochs, lr, flag, root, sizes)\nassert epochs < 9, 'too many'"
-        ),
-    ]
-    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), tmp_path / "n.ipynb")
-    return tmp_path / "n.ipynb"
-
-
-def test_defaults_are_read(notebook):
-    assert notebook_parameters(notebook) == {
-        "name": "x", "epochs": 3, "lr": 0.1, "flag": True, "root": None, "sizes": [1, 2],
-    }  # fmt: skip
-
-
-def test_values_have_the_notebooks_types(notebook):
-    assignments = ["name=7", "epochs=5", "lr=1", "flag=false", "root=data/mpii", "sizes=[3]"]
-    assert parse_parameters(notebook, assignments) == {
-        "name": "7", "epochs": 5, "lr": 1, "flag": False, "root": "data/mpii", "sizes": [3],
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("assignment", "message"),
-    [
-        ("epoch=5", r"no parameter 'epoch'; it has name, epochs"),
-        ("epochs", "write it as name=value"),
-        ("epochs=many", r"epochs is int \(3 by default\); got 'many'"),
-        ("epochs=2.5", "epochs is int"),
-        ("epochs=true", "epochs is int"),
-        ("flag=1", "flag is bool"),
-        ("sizes=3", "sizes is list"),
-    ],
-)
-def test_wrong_names_and_types_are_refused(notebook, assignment, message):
-    with pytest.raises(NotebookError, match=message):
-        parse_parameters(notebook, [assignment])
+from posenfs.study.notebooks import NotebookError, run_notebook
+from posenfs.study.parameters import notebook_parameters
+from tests.study.notebook_files import NATIVE, output, written
 
 
 def test_running_and_failing(notebook, tmp_path, capfd):
@@ -96,12 +48,66 @@ def test_an_interrupt_without_signal_reaches_the_notebook(notebook, tmp_path):
         run_notebook(source, tmp_path / "out.ipynb", {}, progress=False)
 
 
-def test_a_default_that_is_no_literal_is_refused(notebook):
-    content = nbformat.read(notebook, 4)
-    content.cells[0].source += "\nhome = list((1,))"
-    nbformat.write(content, notebook)
-    with pytest.raises(
-        NotebookError,
-        match=r"n.ipynb: the default of parameter home is 'list\(\(1,\)\)'; write a plain",
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, "names no kernel"),
+        ({"language_info": {"name": "python"}}, "names no kernel"),
+        (
+            {"kernelspec": {**NATIVE, "name": "conda-env-pose-py"}},
+            "names the kernel 'conda-env-pose-py', which is not installed",
+        ),
+        ({"kernelspec": NATIVE}, None),
+    ],
+)
+def test_without_its_kernel_a_notebook_runs_in_that_of_this_python(
+    tmp_path, capsys, metadata, message
+):
+    cell = "import sys; print(epochs, sys.executable)"
+    source = written(tmp_path / "n.ipynb", "epochs = 3", cell=cell, **metadata)
+    run_notebook(source, tmp_path / "out.ipynb", {"epochs": 4}, progress=False)
+    assert output(tmp_path / "out.ipynb") == f"4 {sys.executable}\n"
+    notes = capsys.readouterr().err
+    assert (notes == "") if message is None else (f"{message}: it runs in the kernel" in notes)
+
+
+def test_a_folder_with_braces_in_its_name(tmp_path):
+    (tmp_path / "{a}").mkdir()
+    source = written(tmp_path / "{a}" / "n.ipynb", "n = 1", cell="print(n)", kernelspec=NATIVE)
+    run_notebook(source, tmp_path / "{a}" / "out.ipynb", {"n": 2}, progress=False)
+    assert output(tmp_path / "{a}" / "out.ipynb") == "2\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is not a notebook"),
+        ("x = 1", "is not a notebook"),
+        ("[]", "is not a notebook"),
+        ("{}", "is not a notebook"),
+        ('{"nbformat": 5, "nbformat_minor": 0, "cells": [], "metadata": {}}', "nbformat version 5"),
+        ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}}', "is not a notebook .*cells"),
+    ],
+)
+def test_files_that_are_no_notebook(tmp_path, content, message):
+    path = tmp_path / "n.ipynb"
+    path.write_text(content)
+    for action in (
+        lambda: notebook_parameters(path),
+        lambda: run_notebook(path, tmp_path / "out" / "n.ipynb", {}, progress=False),
     ):
-        notebook_parameters(notebook)
+        with pytest.raises(NotebookError, match=f"n.ipynb.*{message}"):
+            action()
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_old_notebook(tmp_path):
+    """Version 3 of the format, as IPython 1 and 2 wrote it."""
+    cell = {"cell_type": "code", "language": "python", "outputs": [], "input": "epochs = 3"}
+    cells = [{**cell, "metadata": {"tags": ["parameters"]}}]
+    cells.append({**cell, "metadata": {}, "input": "print(epochs)"})
+    content = {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": cells}]}
+    (tmp_path / "n.ipynb").write_text(json.dumps(content))
+    assert notebook_parameters(tmp_path / "n.ipynb") == {"epochs": 3}
+    run_notebook(tmp_path / "n.ipynb", tmp_path / "out.ipynb", {"epochs": 5}, progress=False)
+    assert output(tmp_path / "out.ipynb") == "5\n"

@@ -1,13 +1,17 @@
 """The graph of a body has a fabric beside the keypoints of each part."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from posenfs.body.parts import Part, part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
+from posenfs.data.datasets.coco import read_coco
 from posenfs.model.architecture import Architecture
 from posenfs.model.space import FabricSpec
-from posenfs.viz.body_graph import draw_body
+from posenfs.viz.body_graph import annotated_pose, draw_body
 
 pytestmark = pytest.mark.usefixtures("without_dot")
 
@@ -60,3 +64,23 @@ def test_parts_need_an_architecture():
     spec = FabricSpec()
     with pytest.raises(ValueError, match="no architecture of part head_part, lower_limb_part"):
         draw_body(MPII, part_scheme(MPII, 3), spec, {"upper_limb_part": architecture(spec)})
+
+
+def test_the_place_of_custom_keypoints_is_their_mean_in_the_boxes(drawn, groups):
+    people = read_coco(drawn, "train")
+    assert annotated_pose(people) == {}
+    names = ("nose", "left_tip")
+    hands = replace(
+        people.select([0, 1]),
+        skeleton=Skeleton("hands", names, (), ()),
+        boxes=np.array([[10.0, 20, 40, 80], [0, 0, 20, 10]]),
+        keypoints_image=np.array([[[0.0, 0], [20, 100]], [[0, 0], [15, 5]]]),
+        visibility=np.array([[0, 2], [0, 1]], np.uint8),
+    )
+    # In the boxes at (0.25, 1) and (0.75, 0.5), in the mean (0.5, 0.75): the middle of the body,
+    # whose wrists are 3.9 head heights apart, and three quarters of its 7.1 head heights down.
+    pose = annotated_pose(hands)
+    assert list(pose) == ["left_tip"] and pose["left_tip"] == pytest.approx((0, 0.75 * 7.1))
+    spec, parts = FabricSpec(), (Part("all", (0, 1)),)
+    graph = draw_body(hands.skeleton, parts, spec, {"all": architecture(spec)}, pose=pose)
+    assert len(groups(graph, "keypoint")) == 2

@@ -11,7 +11,8 @@ from torchvision.models.detection import fasterrcnn_resnet50_fpn_v2
 from posenfs.cli.main import main
 from posenfs.data.datasets.mpii import read_mpii
 from posenfs.data.geometry import ImageSize
-from posenfs.data.sample import DataError, load_image
+from posenfs.data.pixels import load_image
+from posenfs.data.sample import DataError
 from posenfs.evaluation.detections import _detector, boxes_from_file, detected_people, whole_images
 from posenfs.evaluation.oks import rescore
 from posenfs.evaluation.prediction import predict
@@ -171,7 +172,7 @@ def test_invalid_boxes_are_refused(rows, message, image_paths, people, tmp_path)
     ("image_paths", "options", "message"),
     [
         (["nowhere.jpg"], [], "no image at nowhere.jpg"),
-        (["text.jpg"], [], "is not a whole image"),
+        (["text.jpg"], [], "the image cannot be read: text.jpg: not a whole image"),
         (["a/x.jpg", "b/x.jpg"], [], "no image at a/x.jpg"),
         (["text.jpg", "a/deeper/text.jpg"], [], "two images are named 'text.jpg'"),
         (["text.jpg"], ["--boxes", "none.json"], "there is no file none.json"),
@@ -185,7 +186,11 @@ def test_invalid_boxes_are_refused(rows, message, image_paths, people, tmp_path)
             [],
             r"a is a folder without images: none of the 2 files in it ends in \.bmp, .*\.jpg",
         ),
-        (["text.jpg", "half.jpg"], [], "none of the 2 images can be read: text.jpg .*; half.jpg"),
+        (
+            ["text.jpg", "half.jpg"],
+            [],
+            "none of the 2 images can be read: text.jpg: .*; half.jpg: ",
+        ),
         (["text.jpg"], ["--output", "text.jpg/out"], "text.jpg is no folder; choose a folder"),
         (
             ["text.jpg"],

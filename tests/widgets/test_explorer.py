@@ -10,7 +10,7 @@ from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.geometry import crop_to_image, heatmap_to_crop
 from posenfs.data.heatmaps import DECODINGS
 from posenfs.data.loader import crop_people
-from posenfs.data.sample import load_image
+from posenfs.data.pixels import load_image
 from posenfs.evaluation.prediction import predict, score_maps
 from posenfs.search.run_dir import RunDir
 from posenfs.widgets.explorer import HeatmapExplorer

@@ -8,6 +8,7 @@ import numpy as np
 
 from posenfs.body.skeleton import COCO
 from posenfs.data.datasets.coco_file import coco_images, images_of_ids
+from posenfs.data.datasets.coco_people import image_size
 from posenfs.data.datasets.coordinates import shares_of_boxes
 from posenfs.data.image_paths import find_images
 from posenfs.data.parsing import MAX_PX, number, read_json, whole_number
@@ -74,7 +75,7 @@ def with_detections(annotations: Annotations, path: Path) -> Annotations:
         head_sizes=np.full(count, np.nan),
         person_ids=np.arange(count),
         box_source=f"detected ({path.name})",
-        image_sizes=None,
+        image_sizes=np.array([image_size(source.path, files[image]) for image in image_ids]),
         excluded={"of another category, or of no size": skipped} if skipped else {},
         doubtful={},
         box_scores=values[:, 4],
