@@ -13,7 +13,8 @@ from posenfs.body.skeleton import Skeleton
 from posenfs.data.datasets.catalogue import parts_of, skeleton_of
 from posenfs.data.geometry import ImageSize, image_to_crop
 from posenfs.data.loader import crop_people
-from posenfs.data.sample import Annotations, load_image
+from posenfs.data.pixels import load_image
+from posenfs.data.sample import Annotations
 from posenfs.evaluation.prediction import predict
 from posenfs.messages import plain_name
 from posenfs.search.saved_models import Saved
@@ -146,7 +147,8 @@ def _panels(
     panels = []
     for image in np.unique(people.image_index):
         rows = people.image_index == image
-        picture = load_image(people.root / people.images[image])
+        path, annotated = people.root / people.images[image], people.annotated_size(image)
+        picture = load_image(path, annotated)
         panels.append(_Panel(picture, keypoints_image[rows], visibility[rows]))
     return panels
 
