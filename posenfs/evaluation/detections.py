@@ -16,8 +16,7 @@ from posenfs.body.skeleton import Skeleton
 from posenfs.data.parsing import read_json
 from posenfs.data.pixels import load_image
 from posenfs.data.sample import Annotations, DataError
-from posenfs.messages import error_reason
-from posenfs.model.backbones.pretrained import download, read_state
+from posenfs.model.backbones.pretrained import download, load_weights
 
 _PERSON = 1  # class of the detector, as in COCO
 
@@ -180,13 +179,7 @@ def _detector(weights: str | Path) -> torch.nn.Module:
             f"no detector weights at {path}; give torchvision's file, or coco to download them"
         )
     model = fasterrcnn_resnet50_fpn_v2(weights=None, weights_backbone=None)
-    state = read_state(path)
-    try:
-        model.load_state_dict(state)
-    except Exception as error:  # torch raises many types of errors for foreign state dicts
-        raise ValueError(
-            f"{path} does not fit torchvision's fasterrcnn_resnet50_fpn_v2: {error_reason(error)}"
-        ) from None
+    load_weights(model, path, "fasterrcnn_resnet50_fpn_v2")
     return model
 
 

@@ -16,9 +16,18 @@ class PartHead(nn.Module):
     """Pyramid -> vectors of one part.
 
     1x1 entries, a fabric, ReLU, and a 1x1 convolution to J * d channels.
+
+    There are no entries where all maps of the backbone have the channels of the fabric: then the
+    head continues the fabric of which the backbone is the beginning (section III-C). The released
+    code compares the finest maps alone, and its forward pass fails where the coarser ones differ;
+    here such a head has entries.
+
+    Attributes:
+        entries: For each map a 1x1 convolution to the channels of the fabric, or the identity
+            where there are no entries; None where a pruned fabric does not read the map.
     """
 
-    entries: Sequence[nn.Conv2d | None]  # None where a pruned fabric does not read a map
+    entries: Sequence[nn.Module | None]
 
     def __init__(
         self,
@@ -34,8 +43,9 @@ class PartHead(nn.Module):
                 f"a head whose layer {spec.first} reads {spec.input_rows} maps got {len(channels)}"
             )
         self.keypoints, self.vector_dim = len(part.keypoints), vector_dim
+        needs_entries = rules.always_entries or not spec.fits(channels)
         self.entries = module_list(
-            nn.Conv2d(channels_in, spec.channels(row), 1)
+            nn.Conv2d(channels_in, spec.channels(row), 1) if needs_entries else nn.Identity()
             for row, channels_in in enumerate(channels)
         )
         self.fabric = Fabric(spec, rules)

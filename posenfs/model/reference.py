@@ -66,10 +66,12 @@ class _Head(nn.Module):
     ):
         super().__init__()
         self.keypoints, self.vector_dim = keypoints, vector_dim
-        self.entries = nn.ModuleList(
-            nn.Conv2d(channels_in, spec.channels(row), 1)
-            for row, channels_in in enumerate(channels)
-        )
+        fabric_channels = tuple(spec.width * stride for stride in spec.strides)
+        if channels == fabric_channels and not rules.always_entries:
+            self.entries = nn.ModuleList(nn.Identity() for _ in channels)
+        else:
+            pairs = zip(channels, fabric_channels, strict=True)
+            self.entries = nn.ModuleList(nn.Conv2d(*pair, 1) for pair in pairs)
         self.fabric = ReferenceFabric(spec, rules)
         self.vectors = nn.Conv2d(spec.channels(0), keypoints * vector_dim, 1)
 

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, MPII, Skeleton
@@ -16,6 +17,7 @@ from posenfs.model.backbones.torchvision_backbones import MobileNetV2, ResNet50
 from posenfs.model.network import PoseNFS
 from posenfs.model.released_tensors import ReleasedError, ReleasedTensors
 from posenfs.model.space import RELEASED, FabricSpec
+from posenfs.model.state_dicts import WeightsError, read_state_dict
 
 _SKELETONS = (MPII, COCO)
 _COUNTERS = ("total_ops", "total_params")  # buffers that the package thop leaves behind
@@ -60,7 +62,7 @@ def _build(
     skeleton: Skeleton | None,
 ) -> PoseNFS:
     names = [key.split(".")[0] for key in state if key.endswith(".final_layer.1.weight")]
-    names = list(dict.fromkeys(names))
+    names = [name for name in dict.fromkeys(names) if name != "backbone"]
     if not names:
         raise ReleasedError(
             f"{path} holds no part (`<part>.final_layer.1.weight`); it is no released checkpoint"
@@ -68,12 +70,16 @@ def _build(
     spec = _head_spec(path, state, names[0], operations)
     parts, vector_dim = _parts(path, state, names, skeleton)
     backbone = _backbone(path, state, tuple(backbone_operations or operations))
-    model = PoseNFS(backbone, parts, spec, vector_dim, RELEASED)
+    # Where the backbone fits the heads the authors' network has no entries; others may have some.
+    has_entries = any(key.startswith("reduce.") for key in state)
+    always_entries = has_entries and spec.fits(backbone.channels)
+    rules = replace(RELEASED, always_entries=always_entries)
+    model = PoseNFS(backbone, parts, spec, vector_dim, rules)
     tensors = ReleasedTensors(path, state)
     with torch.no_grad():
         for number, (name, head) in enumerate(zip(names, model.heads, strict=True)):
             for level, entry in enumerate(head.entries):
-                if entry is not None:
+                if isinstance(entry, nn.Conv2d):
                     tensors.load_module(entry, f"reduce.{number}.{level}")
             tensors.load_fabric(head.fabric, name)
             tensors.load_module(head.vectors, f"{name}.final_layer.1")
@@ -87,77 +93,68 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch raises nearly any exception for a foreign file, with unsafe advice
-        raise ReleasedError(
-            f"{path} cannot be read as tensors alone: it is no file of torch.save, or it holds "
-            "other things too. A file that would run code when loaded is refused: ask its author "
-            "for a state dict"
-        ) from None
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict):
-        raise ReleasedError(f"{path} holds a {type(content).__name__}, not a state dict")
-    state = {}
-    for key, value in content.items():
-        name = str(key).removeprefix("module.")
-        if isinstance(value, Tensor) and name.split(".")[-1] not in _COUNTERS:
-            state[name] = value.float() if value.is_floating_point() else value
-    return state
+        state = read_state_dict(path)
+    except WeightsError as error:
+        raise ReleasedError(str(error)) from None
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in state.items()
+        if name.split(".")[-1] not in _COUNTERS
+    }
 
 
 def _head_spec(
     path: Path, state: dict[str, Tensor], name: str, operations: Sequence[str]
 ) -> FabricSpec:
     """Return the fabric of a part: layers from the names of its cells, C and H from shapes."""
-    alpha, cells = state.get(f"{name}.alphas"), _cells(state, name)
-    if alpha is None or not cells:
+    cells = _cells(state, name)
+    if f"{name}.alphas" not in state or not cells:
         raise ReleasedError(f"{path}: {name} has no alphas or no cells")
-    width = state[f"{name}.final_layer.1.weight"].shape[1] // 4
     layers = max(layer for layer, _ in cells) + 1
-    return _fabric_spec(path, name, alpha, cells, operations, width, layers)
+    return _fabric_spec(path, state, name, cells, operations, layers)
 
 
 def _fabric_spec(
     path: Path,
+    state: dict[str, Tensor],
     name: str,
-    alpha: Tensor,
     cells: set[tuple[int, int]],
     operations: Sequence[str],
-    width: int,
     layers: int,
     last: int | None = None,
 ) -> FabricSpec:
+    alpha, first = state[f"{name}.alphas"], min(layer for layer, _ in cells)
     if alpha.shape[-1] != len(operations):
+        option = "--backbone-operations" if name == "backbone" else "--operations"
         raise ReleasedError(
             f"{path}: alphas of {name} weigh {alpha.shape[-1]} operations, but {len(operations)} "
-            f"were named ({', '.join(operations)}); give them in the order of its configuration"
+            f"were named ({', '.join(operations)}); give them in the order of its configuration "
+            f"({option})"
         )
+    # The projection of a cell: [C * stride, H * C * stride, 1, 1].
+    channels, hidden_channels = state[f"{name}.cell_{first}_0.channel_keep.weight"].shape[:2]
     spec = FabricSpec(
         layers=layers,
-        width=width,
-        hidden_nodes=_hidden_nodes(path, name, alpha.shape[-2]),
+        width=channels // 4,
+        hidden_nodes=hidden_channels // channels,
         operations=tuple(operations),
-        first=min(layer for layer, _ in cells),
+        first=first,
         last=last,
         alpha_per_cell=alpha.ndim == 3,
     )
+    edges = len(spec.edges)
+    # With the second, unused input node of a cell there is one more edge to each hidden node.
+    if alpha.shape[-2] not in (edges, edges + spec.hidden_nodes):
+        raise ReleasedError(
+            f"{path}: alphas of {name} have {alpha.shape[-2]} edges; cells of {spec.hidden_nodes} "
+            f"hidden nodes have {edges}, or {edges + spec.hidden_nodes} with a second input node"
+        )
     if {tuple(cell) for cell in spec.cells} != cells:
         raise ReleasedError(
             f"{path}: the cells of {name} are {sorted(cells)}, not those of a fabric of {layers} "
             "layers"
         )
     return spec
-
-
-def _hidden_nodes(path: Path, name: str, edges: int) -> int:
-    """Return the number of hidden nodes H of cells with H (H + 1) / 2 edges."""
-    for hidden_nodes in range(1, 20):
-        if hidden_nodes * (hidden_nodes + 1) // 2 == edges:
-            return hidden_nodes
-    raise ReleasedError(
-        f"{path}: alphas of {name} have {edges} edges, which fits no number of hidden nodes"
-    )
 
 
 def _cells(state: dict[str, Tensor], name: str) -> set[tuple[int, int]]:
@@ -223,7 +220,5 @@ def _backbone(path: Path, state: dict[str, Tensor], operations: Sequence[str]) -
         )
     end = max(layer for layer, _ in cells) + 1
     layers = end + 3  # the whole fabric includes the narrowing layers that a backbone leaves out
-    width = state["backbone.cell_0_0.channel_keep.weight"].shape[0] // 4
-    alpha = state["backbone.alphas"]
-    spec = _fabric_spec(path, "backbone", alpha, cells, operations, width, layers, last=end)
+    spec = _fabric_spec(path, state, "backbone", cells, operations, layers, last=end)
     return FabricBackbone(spec, RELEASED)

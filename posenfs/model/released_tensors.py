@@ -45,22 +45,24 @@ class ReleasedTensors:
         if source is None or source.shape != target.shape:
             problem = "not there" if source is None else f"of shape {tuple(source.shape)}"
             raise ReleasedError(f"{self.path}: {key} is {problem}; expected {tuple(target.shape)}")
-        self._check_finite(source, key)
-        target.copy_(source)
+        target.copy_(self._finite(key))
         self.used_keys.add(key)
 
-    def _check_finite(self, tensor: Tensor, key: str) -> None:
-        if not tensor.isfinite().all():
+    def _finite(self, key: str) -> Tensor:
+        """Return a tensor of the file; raise ReleasedError where it is missing or not finite."""
+        if key not in self.state:
+            raise ReleasedError(f"{self.path}: {key} is not there")
+        if not self.state[key].isfinite().all():
             raise ReleasedError(f"{self.path}: {key} holds numbers that are not finite")
+        return self.state[key]
 
     def load_fabric(self, fabric: Fabric, name: str) -> None:
         """Copy alpha, beta and all cells of a fabric."""
-        self._copy(fabric.alpha, f"{name}.alphas")
-        key = f"{name}.betas"
-        beta = self.state.get(key)
-        if beta is None or beta.shape != fabric.beta.shape:
-            raise ReleasedError(f"{self.path}: {key} do not fit {tuple(fabric.beta.shape)}")
-        self._check_finite(beta, key)
+        alpha, beta = (self._finite(f"{name}.{kind}") for kind in ("alphas", "betas"))
+        if beta.shape != fabric.beta.shape:
+            raise ReleasedError(f"{self.path}: {name}.betas do not fit {tuple(fabric.beta.shape)}")
+        # Edges beyond these belong to an input node that the authors' code never uses.
+        fabric.alpha.copy_(alpha[..., : len(fabric.spec.edges), :])
         fabric.beta.copy_(beta[:, list(_SLOTS)])
         for index, cell in fabric.cells.items():
             cell_key = f"{name}.cell_{index.layer}_{index.row}"
@@ -100,8 +102,9 @@ class ReleasedTensors:
             self._load_block(operation.second, f"{key}.operation", 4)
         elif isinstance(operation, DepthwiseSeparable):
             self._load_block(operation, f"{key}.operation", 0)
-        elif isinstance(operation, Pool):
-            self.load_module(operation.norm, f"{key}.operation.1")
+        elif isinstance(operation, Pool):  # the authors put pool and batch-norm in a sequence
+            in_sequence = f"{key}.1.running_mean" in self.state
+            self.load_module(operation.norm, f"{key}.1" if in_sequence else f"{key}.operation.1")
 
     def _load_block(self, block: DepthwiseSeparable, key: str, first: int) -> None:
         layers = block.depthwise, block.pointwise, block.norm
@@ -115,14 +118,24 @@ class ReleasedTensors:
                 self._copy(tensor, f"backbone.{name}")
             return
         keys = [key for key in self.state if key.startswith("backbone.") and not _is_counter(key)]
+        without_bias = False
         if isinstance(backbone, FabricBackbone):
             self.load_fabric(backbone.fabric, "backbone")
             backbone = backbone.stem
-            keys = [key for key in keys if not re.match(r"backbone\.(alphas|betas|cell_)", key)]
+            fabric_keys = r"backbone\.(alphas|betas|cell_|final_layer)"
+            keys = [key for key in keys if not re.match(fabric_keys, key)]
+            without_bias = bool(keys) and self.state[keys[-1]].ndim == 4
         targets = {
             name: tensor for name, tensor in backbone.state_dict().items() if not _is_counter(name)
         }
+        if without_bias:  # the last convolution of the authors' stem has none
+            targets.popitem()[1].zero_()
         for (name, tensor), key in zip(targets.items(), keys, strict=False):
+            if name.rpartition(".")[2] != key.rpartition(".")[2]:  # a weight and a bias, perhaps
+                raise ReleasedError(
+                    f"{self.path}: the backbone's tensors are not in the order of their layers: "
+                    f"{key} stands in the place of {name}; use the file that torch.save wrote"
+                )
             if self.state[key].shape != tensor.shape:
                 raise ReleasedError(
                     f"{self.path}: {key} is of shape {tuple(self.state[key].shape)}, but it takes "

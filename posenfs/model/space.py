@@ -1,5 +1,6 @@
 """The search space as data: the cells of a fabric, their links, and the rules of the network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -73,6 +74,14 @@ class FabricSpec:
         """Number of maps that the first kept layer reads: one of the stem, or a pyramid."""
         return self.rows(self.first - 1)
 
+    def fits(self, channels: Sequence[int]) -> bool:
+        """Return whether maps with these channels can enter the first kept layer as they are.
+
+        Args:
+            channels: The channels of the maps, finest first.
+        """
+        return [self.channels(row) for row in range(self.input_rows)] == list(channels)
+
     def grid(self) -> list[list[CellIndex]]:
         """Return the kept cells layer by layer, finest first: the order of the rows of beta."""
         layers = range(self.first, self.end)
@@ -127,6 +136,9 @@ class Rules:
     relu_after_fusion: bool = False  # a ReLU after Eq. 2 (the code has one)
     relu_after_down: bool = True  # a ReLU in the down transfer (the code has none)
     align_corners: bool = True  # align_corners of the bilinear up transfer (the text is silent)
+    # 1x1 entries of a head even where all maps of the backbone have the channels of its fabric, as
+    # networks of earlier versions of posenfs have; neither the text nor the code has them there
+    always_entries: bool = False
 
 
 PAPER = Rules()

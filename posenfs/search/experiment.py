@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -13,7 +13,7 @@ from posenfs.data.datasets.catalogue import DataSpec
 from posenfs.data.geometry import ImageSize
 from posenfs.messages import unknown_entry
 from posenfs.model.architecture import Genotype
-from posenfs.model.backbones import BACKBONES
+from posenfs.model.backbones import BACKBONES, backbone_channels
 from posenfs.model.network import check_image_size
 from posenfs.model.space import PAPER, FabricSpec, Rules
 from posenfs.search.configuration import (
@@ -56,7 +56,8 @@ class Experiment:
     vector_dim: int = 8
     # Search space of the heads' fabrics (Theta).
     fabric: FabricSpec = field(default_factory=FabricSpec)
-    # Details in which the paper's text and the released code differ.
+    # Details in which the paper's text and the released code differ. `always_entries` becomes False
+    # where it changes nothing.
     rules: Rules = PAPER
     # Genotype of each fabric: the network is this derived (discrete) one, and nothing is searched.
     genotype: dict[str, Genotype] | None = None
@@ -98,6 +99,21 @@ class Experiment:
                 "no training.accumulate above 1 and no search.strategy second_order; "
                 f"got {accumulate} and {self.search.strategy}"
             )
+        if self.rules.always_entries and not self.fits_backbone:
+            object.__setattr__(self, "rules", replace(self.rules, always_entries=False))
+
+    @property
+    def fits_backbone(self) -> bool:
+        """Whether the backbone's maps have the channels of the heads' fabrics.
+
+        Then, and only then, `rules.always_entries` changes the network.
+        """
+        if self.model != "pose_nfs":
+            return False
+        fabric = self.backbone_fabric
+        if fabric is None:
+            return self.fabric.fits(backbone_channels(self.backbone))
+        return self.fabric.fits([fabric.channels(row) for row in range(len(fabric.strides))])
 
     def to_json(self) -> str:
         """Return the content of config.json."""

@@ -1,4 +1,4 @@
-"""Migration of files that version 0.1.0 wrote: the only place that knows the old names.
+"""Migration of files that earlier versions wrote: the only place that knows the old formats.
 
 Readers pass what they read through these functions; a search that opens an old run continues it in
 the current format.
@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# Fields of `rules` that config.json did not have -> what the networks had.
+_NEW_RULES = {"always_entries": True}
 # Field of `run` in version 0.1.0 -> group and field of today.
 _RUN_FIELDS = {
     "strategy": ("search", "strategy"),
@@ -33,13 +35,20 @@ _OLD_CHECKPOINTS, _CHECKPOINTS = "snapshots", "checkpoints"
 
 
 def migrate_config(config: Any) -> Any:
-    """Return the content of config.json, or the configuration of a result, with today's names.
+    """Return the content of config.json with today's names and fields.
 
     Args:
         config: Decoded JSON, of any version. What is not an object is returned as it is.
     """
     if not isinstance(config, dict):
         return config
+    config = _migrate_names(config)
+    if isinstance(rules := config.get("rules"), dict):
+        config["rules"] = {**_NEW_RULES, **rules}
+    return config
+
+
+def _migrate_names(config: Mapping) -> dict:
     config = dict(config)
     if "start" in config:
         config["init_from"] = config.pop("start")
@@ -62,10 +71,13 @@ def migrate_metrics(metrics: Mapping) -> dict:
 
 
 def migrate_result(result: Mapping) -> dict:
-    """Return the content of a file of reports/results with today's names."""
+    """Return the content of a file of reports/results with today's names.
+
+    New fields are not added: the fingerprint covers them only where they change the network.
+    """
     return {
         **result,
-        "configuration": migrate_config(result["configuration"]),
+        "configuration": _migrate_names(result["configuration"]),
         "metrics": migrate_metrics(result["metrics"]),
     }
 

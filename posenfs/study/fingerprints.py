@@ -31,7 +31,8 @@ def configuration(experiment: Experiment) -> dict:
     """Return the part of an experiment that decides its numbers, as plain data.
 
     Name, data folder, checkpoints and runtime have their defaults. It only records whether there
-    are pretrained weights; the data fingerprints identify the file.
+    are pretrained weights; the data fingerprints identify the file. `rules.always_entries` is left
+    out unless its default changes the network, so that results of versions without it stay valid.
 
     Args:
         experiment: The experiment.
@@ -44,7 +45,10 @@ def configuration(experiment: Experiment) -> dict:
         checkpoints=CheckpointConfig(),
         runtime=RuntimeConfig(),
     )
-    return json.loads(stripped.to_json())
+    content = json.loads(stripped.to_json())
+    if experiment.rules.always_entries or not experiment.fits_backbone:
+        del content["rules"]["always_entries"]
+    return content
 
 
 def without_seed(config: Mapping) -> dict:

@@ -3,6 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
+from torch import nn
+
 from posenfs.body.parts import Part
 from posenfs.body.skeleton import Skeleton
 from posenfs.data.geometry import ImageSize
@@ -73,7 +75,8 @@ class _NetworkGraph:
         # Left ends of the frame of a part, of what it contains, and of the gathered score maps.
         self.left = self.pyramid + _LINK
         self.entry = self.left + 10
-        self.fabric = self.entry + _ENTRY[0] + _GAP
+        self.has_entries = any(isinstance(x, nn.Conv2d) for x in model.heads[0].entries)
+        self.fabric = self.entry + (_ENTRY[0] if self.has_entries else 0) + _GAP
         self.vectors = self.fabric + self.fabrics[0].size[0] + 22
         self.scores = self.vectors + _VECTORS[0] + _GAP
         self.right = self.scores + _SCORES[0] + 10
@@ -91,8 +94,10 @@ class _NetworkGraph:
         """Draw the name of each stage above it."""
         # With vector_dim 1 there is no length: the number itself is the score (Table IV).
         squashed = self.model.heads[0].vector_dim > 1
-        headings = "1×1 conv", "fabric", "vectors", "Eq. 5: length" if squashed else "score"
-        ends = self.entry, self.fabric, self.vectors, self.scores, self.right
+        headings = ["fabric", "vectors", "Eq. 5: length" if squashed else "score"]
+        ends = [self.fabric, self.vectors, self.scores, self.right]
+        if self.has_entries:
+            headings, ends = ["1×1 conv", *headings], [self.entry, *ends]
         for heading, (start, end) in zip(headings, pairwise(ends), strict=True):
             self.canvas.heading(heading, start, end - 10, y)
         self.canvas.heading("image", 0, _IMAGE, y)
@@ -182,10 +187,14 @@ class _NetworkGraph:
             )
 
     def _add_entries(self, key: str, fabric: FabricGraph) -> None:
-        """Draw the 1x1 convolutions from the backbone's maps to a part's fabric."""
+        """Draw the 1x1 convolutions from the backbone's maps to a part's fabric, or plain lines."""
         spec = self.model.spec
         for row, channels in enumerate(self.model.backbone.channels):
             x, y = fabric.layout.centre(spec.first - 1, row)
+            map_node = fabric.layout.node(spec.first - 1, row)
+            if not self.has_entries:
+                self.canvas.curve(f"{key}/frame", map_node, (self.left, y), (x, y), **_STEP)
+                continue
             label = f"{channels} → {spec.channels(row)} ch"
             entry, end = f"{key}/entry/{row}", self.entry + _ENTRY[0]
             self.canvas.box(
@@ -199,7 +208,6 @@ class _NetworkGraph:
                 tooltip=f"1×1 convolution at 1/{spec.strides[row]}\n{label}",
                 class_="entry",
             )
-            map_node = fabric.layout.node(spec.first - 1, row)
             self.canvas.curve(entry, map_node, (end, y), (x, y), **_STEP)
 
     def _add_scores(self, part: Part, head: PartHead, fabric: FabricGraph, y: float) -> None:

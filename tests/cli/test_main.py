@@ -15,12 +15,14 @@ from posenfs.cli.main import main
 from posenfs.data.datasets.catalogue import DATASETS, parts_of
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.backbones.torchvision_backbones import MobileNetV2
+from posenfs.model.space import RELEASED
 from posenfs.search.build import MODELS, build_model
 from posenfs.search.run_dir import RunDir
 from posenfs.search.run_writer import dump_json
 from posenfs.search.saved_models import load_model, save_model
 from posenfs.search.session import Search
 from posenfs.search.strategies import STRATEGIES
+from tests.model.released_reference import NETWORKS
 
 
 @pytest.fixture
@@ -430,9 +432,26 @@ def test_import_a_checkpoint_in_the_authors_layout(here, real, capsys):
         "weigh 4 operations, but 1 were named (skip)" in message and not (here / "other").exists()
     )
     (here / "bad.pth").write_bytes(b"nothing")
-    assert "bad.pth cannot be read as tensors" in refused(
+    assert "bad.pth is no file of torch.save or safetensors" in refused(
         ["import", "bad.pth", "--output", "other"], capsys
     )
+
+
+def test_import_a_checkpoint_with_a_fabric_backbone(here, capsys):
+    network = NETWORKS["Fabric-2, heads of seven layers"]
+    torch.save({"state_dict": network.random()}, "fabric.tar")
+    names = network.backbone.operations
+    assert "--backbone-operations" in refused(
+        ["import", "fabric.tar", "--output", "imported"], capsys
+    )
+    main(["import", "fabric.tar", "--output", "imported", "--backbone-operations", *names])
+    out = capsys.readouterr().out
+    assert "fabrics of 7 layers from layer 3, width 2" in out and "backbone a fabric" in out
+    saved, images = load_model("imported"), torch.randn(1, 3, 64, 64)
+    assert saved.experiment.rules == RELEASED and saved.experiment.fits_backbone
+    with torch.no_grad():
+        expected = network.score_maps(network.random(), images)
+        torch.testing.assert_close(saved.model(images), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from posenfs.model.cost import measured_cost
 from posenfs.model.expected_cost import ExpectedCost
 from posenfs.model.network import PoseNFS
 from posenfs.model.pruning import prune
-from posenfs.model.space import FabricSpec, Sources
+from posenfs.model.space import FabricSpec, Rules, Sources
 from tests.sweeps import examples
 
 SIX = ("zero", "skip", "separable_3x3", "dilated_3x3", "avg_pool_3x3", "max_pool_3x3")
@@ -30,7 +30,8 @@ def network(seed=0, parts=2, fabric_backbone=False, **options):
     spec = FabricSpec(width=1, **options)
     whole = FabricSpec(width=1, first=0, last=3, operations=SIX, hidden_nodes=spec.hidden_nodes)
     scheme = part_scheme(MPII, {1: 1, 2: 3}[parts])
-    return PoseNFS(FabricBackbone(whole) if fabric_backbone else MobileNetV2(), scheme, spec, 4)
+    backbone = FabricBackbone(whole) if fabric_backbone else MobileNetV2()
+    return PoseNFS(backbone, scheme, spec, 4, Rules(always_entries=bool(seed % 2)))
 
 
 @examples(fast=12, every=25)

@@ -37,6 +37,10 @@ NETWORKS = {
     "P = 8, H = 3, alpha per cell": lambda: searched(8, hidden_nodes=3, alpha_per_cell=True),
     "six operations": lambda: searched(1, operations=tuple(OPERATIONS)),
     "fabric backbone": lambda: searched(backbone=fabric_backbone),
+    "fabric backbone, entries": lambda: searched(
+        backbone=fabric_backbone, rules=Rules(always_entries=True)
+    ),
+    "fabric backbone, pruned": lambda: prune(searched(backbone=fabric_backbone), "one-hot"),
     "pruned": lambda: prune(searched(hidden_nodes=2), "threshold", 0.2),
     "child": lambda: prune(searched(), "one-hot"),
     "hrnet": lambda: HRNetPose(part_scheme(MPII, 1)),

@@ -1,5 +1,8 @@
 """The whole network: score maps, parameters, sizes, and weights of its backbone from a file."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -9,9 +12,10 @@ from posenfs.body.skeleton import LSP, MPII
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.backbones.fabric import FABRIC_1, FabricBackbone
-from posenfs.model.backbones.torchvision_backbones import MobileNetV2
+from posenfs.model.backbones.hrnet import HRNet
+from posenfs.model.backbones.torchvision_backbones import MobileNetV2, ResNet50
 from posenfs.model.network import PoseNFS
-from posenfs.model.space import PAPER, FabricSpec
+from posenfs.model.space import PAPER, RELEASED, FabricSpec
 from posenfs.model.vectors import squash_length
 
 
@@ -89,6 +93,60 @@ def test_a_head_that_does_not_fit_the_pyramid_is_refused():
         PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=2, first=0))
 
 
+FITTING = {  # a backbone, and the width of fabrics with its channels
+    "fabric": (lambda: FabricBackbone(FabricSpec(width=3, first=0, last=3)), 3),
+    "HRNet": (HRNet, 8),
+    "ResNet-50": (ResNet50, 64),
+}
+
+
+@pytest.mark.parametrize("name", FITTING)
+@pytest.mark.parametrize("rules", [PAPER, RELEASED], ids=["paper", "released"])
+def test_no_entries_where_the_backbone_has_the_channels_of_the_fabric(name, rules):
+    build, width = FITTING[name]
+    spec, parts = FabricSpec(width=width), part_scheme(MPII, 3)
+    with torch.device("meta"):  # shapes only
+        model = PoseNFS(build(), parts, spec, 8, rules)
+        old = PoseNFS(build(), parts, spec, 8, replace(rules, always_entries=True))
+        other = PoseNFS(build(), parts, replace(spec, width=width + 1), 8, rules)
+        images = torch.empty(2, 3, 64, 96)
+        assert model(images).shape == old(images).shape == other(images).shape == (2, 16, 16, 24)
+    assert not any(".entries." in key for key in model.state_dict())
+    for network in (old, other):
+        entries = [
+            (entry.in_channels, entry.out_channels)
+            for head in network.heads
+            for entry in head.entries
+        ]
+        channels = [network.spec.width * stride for stride in (4, 8, 16, 32)]
+        pairs = list(zip(network.backbone.channels, channels, strict=True))
+        assert pairs[0][0] == 4 * width and entries == 3 * pairs
+    # 1x1 convolutions with bias between equal channels, in three heads
+    removed = 3 * sum(c * c + c for c in model.backbone.channels)
+    sizes = [sum(p.numel() for p in network.parameters()) for network in (old, model)]
+    assert sizes[0] - sizes[1] == removed
+
+
+def test_heads_that_only_have_the_finest_channels_in_common_keep_their_entries():
+    model = PoseNFS(MobileNetV2(), part_scheme(MPII, 1), FabricSpec(width=6))
+    channels = [(entry.in_channels, entry.out_channels) for entry in model.heads[0].entries]
+    assert channels == [(24, 24), (32, 48), (96, 96), (160, 192)]
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 16, 16, 16)
+
+
+def test_heads_without_entries_equal_their_fabrics():
+    spec = FabricSpec(width=2)
+    model = small(1, backbone=FabricBackbone(FabricSpec(width=2, first=0, last=3))).eval()
+    images = torch.randn(1, 3, 64, 64)
+    [head] = model.heads
+    assert head.fabric.spec == spec
+    finest = head.fabric(model.backbone(images))[0]
+    vectors = head.vectors(finest.relu()).unflatten(1, (16, 8))
+    assert torch.equal(model(images), squash_length(vectors, dim=2))
+    model.recompute = True
+    assert torch.equal(model.train()(images), copy.deepcopy(model)(images))
+
+
 def test_backbone_weights_from_a_file(tmp_path):
     source, path = MobileNetV2(), tmp_path / "weights.pth"
     features = nn.Sequential(*(block for stage in source.stages for block in stage)).state_dict()
@@ -111,11 +169,11 @@ def test_backbone_weights_from_a_file(tmp_path):
         == f"{len(old)} of {len(features)} tensors matched, of {len(old)} in weights.pth"
     )
     torch.save({**old, "3.conv.0.0.weight": torch.zeros(3, 3)}, path)
-    counts = f"{len(old) - 1} of the backbone's {len(features)} tensors"
+    counts = f"{len(old) - 1} of the {len(features)} tensors of the backbone"
     with pytest.raises(ValueError, match=rf"{counts} .* shape: 3.conv.0.0.weight$"):
         BACKBONES["mobilenet_v2"](path, PAPER)
     path.write_text("no weights")
-    with pytest.raises(ValueError, match=r"weights.pth is not a file of torch.save; give a .pth"):
+    with pytest.raises(ValueError, match=r"weights.pth is no file of torch.save or safetensors"):
         BACKBONES["mobilenet_v2"](path, PAPER)
     torch.save([1, 2], path)
     with pytest.raises(ValueError, match=r"weights.pth holds a list"):

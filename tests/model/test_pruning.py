@@ -1,5 +1,7 @@
 """Exact pruning changes no score map, for sparse, copied and random weights."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, strategies as st
@@ -50,7 +52,7 @@ def random_keep(shape, generator, share):
 )
 def test_exact_zeros_change_nothing(seed, share, hidden, per_cell, fabric_backbone, released):
     generator = torch.Generator().manual_seed(seed)
-    rules = RELEASED if released else PAPER
+    rules = replace(RELEASED if released else PAPER, always_entries=bool(seed % 2))
     spec = FabricSpec(width=1, hidden_nodes=hidden, alpha_per_cell=per_cell)
     whole = FabricSpec(
         width=1, hidden_nodes=hidden, first=0, last=3, alpha_per_cell=per_cell, operations=SIX
@@ -127,6 +129,9 @@ def test_fabric_backbone_keeps_the_rows_that_the_heads_read():
     assert proof.difference == 0 and proof.after.params < 0.7 * proof.before.params
     mask = pruned.backbone.fabric.mask
     assert mask.outputs == (0,)
+    for head in pruned.heads:  # without entries, the map that is read passes unchanged
+        assert [entry is not None for entry in head.entries] == [True, False, False, False]
+        assert not list(head.entries.parameters())
     assert CellIndex(2, 0) in mask.cells and CellIndex(2, 2) not in mask.cells
 
 

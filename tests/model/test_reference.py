@@ -11,9 +11,10 @@ from posenfs.model.fabric import Fabric
 from posenfs.model.network import PoseNFS
 from posenfs.model.operations import OPERATIONS
 from posenfs.model.reference import ReferenceFabric, ReferenceNFS
-from posenfs.model.space import PAPER, RELEASED, FabricSpec
+from posenfs.model.space import PAPER, RELEASED, FabricSpec, Rules
 
-CASES = {
+BACKBONE = FabricSpec(width=2, first=0, last=3)
+CASES = {  # P, the heads, d, rules, and the fabric of the backbone
     "table II": (3, FabricSpec(width=2), 8, PAPER),
     "released": (3, FabricSpec(width=2), 8, RELEASED),
     "P = 8, H = 2": (8, FabricSpec(width=2, hidden_nodes=2), 4, PAPER),
@@ -23,6 +24,8 @@ CASES = {
         8,
         RELEASED,
     ),
+    "fabric backbone": (3, FabricSpec(width=2), 8, RELEASED, BACKBONE),
+    "fabric backbone, entries": (1, FabricSpec(width=2), 8, Rules(always_entries=True), BACKBONE),
     "six operations, d = 1": (5, FabricSpec(width=2, operations=tuple(OPERATIONS)), 1, PAPER),
 }
 
@@ -30,11 +33,19 @@ CASES = {
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
 @pytest.mark.parametrize("case", CASES)
 def test_forward_and_gradients(case, training):
-    parts, spec, vector_dim, rules = CASES[case]
+    parts, spec, vector_dim, rules, *fabric = CASES[case]
     torch.manual_seed(0)
     scheme = part_scheme(MPII, parts)
-    fast = PoseNFS(MobileNetV2(), scheme, spec, vector_dim, rules).double()
-    plain = ReferenceNFS(MobileNetV2(), scheme, spec, vector_dim, rules).double()
+    fast, plain = (
+        network(
+            FabricBackbone(*fabric, rules) if fabric else MobileNetV2(),
+            scheme,
+            spec,
+            vector_dim,
+            rules,
+        ).double()
+        for network in (PoseNFS, ReferenceNFS)
+    )
     with torch.no_grad():
         for parameter in fast.architecture_parameters():
             parameter.normal_()

@@ -235,9 +235,9 @@ def state():
             "upper_limb_part has no alphas or no cells",
         ),
         (
-            lambda s: s | {"upper_limb_part.alphas": torch.zeros(2, 4)},
+            lambda s: s | {"upper_limb_part.alphas": torch.zeros(3, 4)},
             FOUR,
-            "upper_limb_part have 2 edges",
+            "upper_limb_part have 3 edges; cells of 1 hidden nodes have 1, or 2 with a second",
         ),
         (lambda s: s | {"head_part.betas": torch.zeros(1, 3)}, FOUR, "head_part.betas do not fit"),
         (
@@ -287,7 +287,7 @@ def state():
                 k: v[0, 0, 0] if "final_layer" in k and v.ndim == 4 else v for k, v in s.items()
             },
             FOUR,
-            "not laid",
+            "are no multiple of the keypoints",
         ),
     ],
 )

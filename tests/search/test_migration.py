@@ -1,14 +1,22 @@
-"""Files that version 0.1.0 wrote are read, and its runs continue."""
+"""Files that earlier versions wrote are read, and their runs continue."""
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+from posenfs.model.pruning import prune
+from posenfs.model.space import PAPER
+from posenfs.model.tensors import weights_hash
+from posenfs.search.build import build_model
+from posenfs.search.checkpoints import RunError
 from posenfs.search.experiment import Experiment
 from posenfs.search.run_dir import RunDir
-from posenfs.search.saved_models import load_model
+from posenfs.search.saved_models import load_model, save_model
 from posenfs.search.session import Search
 
 # A run of five of twelve steps (strategy first_order), as version 0.1.0 left it, and the history
@@ -68,3 +76,55 @@ def test_an_old_run_continues_to_the_same_history(old_run):
             assert row["loss"] == pytest.approx(other["loss"], rel=1e-3)
     assert search.run.checkpoints.folder.name == "checkpoints"
     assert not (old_run.folder / "snapshots").exists() and search.run.is_finished()
+
+
+# A saved model with a fabric backbone of the heads' width, written when heads always had entries.
+WITH_ENTRIES = Path(__file__).parents[1] / "data_files" / "model_with_entries"
+# Score maps at pixel (8, 8) of its output, as that version computed them.
+OLD_SCORES = [
+    *(-0.306044, -0.19838, -0.360095, -0.055627, 0.464803, -0.497141, 0.401565, 0.070909),
+    *(-0.080865, 0.38301, 0.535709, 0.262984, 0.516442, -0.089286, 0.145623, -0.38944),
+]
+
+
+def test_a_model_of_the_time_when_heads_always_had_entries():
+    assert "always_entries" not in (WITH_ENTRIES / "config.json").read_text()
+    saved = load_model(WITH_ENTRIES)
+    assert saved.experiment.rules == replace(PAPER, always_entries=True)
+    [head] = saved.model.heads
+    assert [type(entry) for entry in head.entries] == [nn.Conv2d] * 4
+    images = torch.linspace(-1, 1, 3 * 64 * 64).view(1, 3, 64, 64)
+    with torch.no_grad():
+        for model in (saved.model, prune(saved.model)):
+            torch.testing.assert_close(
+                model(images)[0, :, 8, 8], torch.tensor(OLD_SCORES), rtol=0, atol=2e-6
+            )
+    # The same settings in a new experiment give heads without entries.
+    new = build_model(replace(saved.experiment, rules=PAPER), saved.model.parts)
+    assert [type(entry) for entry in new.heads[0].entries] == [nn.Identity] * 4
+
+
+def test_an_old_run_continues_with_its_entries(tmp_path):
+    """Where they change the network they differ from the default; elsewhere they do not."""
+    shutil.copytree(WITH_ENTRIES, tmp_path / "old")
+    run = RunDir(tmp_path / "old")
+    run.check_holds(run.experiment())
+    with pytest.raises(RunError, match=r"--rules.always-entries: True in the run, False requested"):
+        run.check_holds(replace(run.experiment(), rules=PAPER))
+    config = tmp_path / "old" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"backbone_fabric": None}))
+    assert run.experiment().rules == PAPER  # the backbone is MobileNet-V2
+    run.check_holds(replace(run.experiment(), rules=replace(PAPER, always_entries=True)))
+
+
+def test_the_field_is_written(tmp_path):
+    saved = load_model(WITH_ENTRIES)
+    for rules in (PAPER, replace(PAPER, always_entries=True)):
+        experiment = replace(saved.experiment, rules=rules)
+        assert json.loads(experiment.to_json())["rules"]["always_entries"] == rules.always_entries
+        assert Experiment.from_json(experiment.to_json()) == experiment
+        model = build_model(experiment, saved.model.parts)
+        save_model(tmp_path / str(rules.always_entries), model, experiment)
+        again = load_model(tmp_path / str(rules.always_entries))
+        assert again.experiment == experiment
+        assert weights_hash(again.model) == weights_hash(model)

@@ -67,7 +67,13 @@ def test_shapes_of_maps_and_entries(backbone, groups):
         for name, f in model.fabrics().items()
         for cell in f.spec.cells
     }
-    assert f">{type(model.backbone).__name__}<" in graph.svg()
+    assert f">{type(model.backbone).__name__}<" in graph.svg() and ">1×1 conv<" in graph.svg()
+
+
+def test_no_entries_where_the_backbone_has_the_channels_of_the_fabric():
+    model = network(MPII, 3, "fabric_1", FabricSpec(width=10))
+    svg = draw_network(model, MPII).svg()
+    assert "/entry/" not in svg and ">1×1 conv<" not in svg
 
 
 def test_alpha_per_cell_draws_no_bars(groups):

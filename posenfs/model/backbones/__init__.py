@@ -5,14 +5,18 @@ about the origin of its weights.
 """
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import cast
 
+import torch
 from torch import nn
 
 from posenfs.model.backbones.fabric import FABRIC_1, FABRIC_2, FABRIC_3, of_fabric
 from posenfs.model.backbones.hrnet import HRNet
+from posenfs.model.backbones.pretrained import Backbone
 from posenfs.model.backbones.torchvision_backbones import MobileNetV2, ResNet50
-from posenfs.model.space import Rules
+from posenfs.model.space import PAPER, Rules
 
 # Backbones by name: functions of pretrained weights (None: random) and rules. To add a backbone,
 # add a file and a line.
@@ -24,3 +28,18 @@ BACKBONES: dict[str, Callable[[str | Path | None, Rules], nn.Module]] = {
     "fabric_2": of_fabric(FABRIC_2),
     "fabric_3": of_fabric(FABRIC_3),
 }
+
+
+def backbone_channels(name: str) -> tuple[int, ...]:
+    """Return the channels of a backbone's maps, finest first.
+
+    Args:
+        name: A name in BACKBONES.
+    """
+    return _channels(BACKBONES[name])
+
+
+@cache  # by function, because a notebook may replace an entry of BACKBONES
+def _channels(build: Callable[[str | Path | None, Rules], nn.Module]) -> tuple[int, ...]:
+    with torch.random.fork_rng(devices=[]):
+        return cast(Backbone, build(None, PAPER)).channels

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from torch import nn
 from torchvision.models import WeightsEnum
+
+from posenfs.model.state_dicts import WeightsError, names_in, read_state_dict, under_prefix
 
 _Network = TypeVar("_Network", bound=nn.Module)
 BY_FILE = "--backbone-weights FILE (of ablate: --weights NETWORK=FILE)"  # instead of a download
@@ -28,31 +29,32 @@ class Backbone(nn.Module):
     initial_weights: str
 
 
-def load_weights(module: nn.Module, path: Path, prefix: str = "") -> str:
+def load_weights(module: nn.Module, path: Path, name: str = "the backbone") -> str:
     """Load the tensors of a module from a state dict, by name.
+
+    The names may have a prefix, such as `backbone.` or `features.`.
 
     Args:
         module: The module.
-        path: The file with the state dict.
-        prefix: A prefix of the names in the file.
+        path: The file with the state dict (see `read_state_dict`).
+        name: What the module is, for error messages.
 
     Returns:
         A text that says how many tensors match.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file holds no state dict, or it lacks a tensor.
+        WeightsError: The file holds no state dict, or it lacks a tensor.
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"no backbone weights at {path}; give a file with a state dict, or no weights"
+            f"no weights of {name} at {path}; give a file with a state dict, or no weights"
         )
-    state = read_state(path)
-    tensors = {str(key).removeprefix(prefix): value for key, value in state.items()}
-    expected = module.state_dict()
+    state, expected = read_state_dict(path), module.state_dict()
+    tensors = under_prefix(path, state, expected)
     matched = {}
     for key, tensor in expected.items():
-        if getattr(tensors.get(key), "shape", None) == tensor.shape:
+        if key in tensors and tensors[key].shape == tensor.shape:
             matched[key] = tensors[key]
     # Files older than 2018 have no counts of batches, and with a fixed momentum nothing reads them.
     missing = [
@@ -60,25 +62,17 @@ def load_weights(module: nn.Module, path: Path, prefix: str = "") -> str:
     ]
     if missing:
         more = ", …" if len(missing) > 3 else ""
-        raise ValueError(
-            f"{path}: only {len(matched)} of the backbone's {len(expected)} tensors match; "
-            f"missing or of another shape: {', '.join(missing[:3])}{more}"
+        raise WeightsError(
+            f"{path}: only {len(matched)} of the {len(expected)} tensors of {name} match the "
+            f"{len(state)} of the file ({names_in(state)}); missing or of another shape: "
+            f"{', '.join(missing[:3])}{more}"
+        )
+    if broken := [key for key, tensor in matched.items() if not tensor.isfinite().all()]:
+        raise WeightsError(
+            f"{path}: {broken[0]} holds numbers that are not finite; use another checkpoint"
         )
     module.load_state_dict(matched, strict=False)
     return f"{len(matched)} of {len(expected)} tensors matched, of {len(state)} in {path.name}"
-
-
-def read_state(path: Path) -> dict:
-    """Return the state dict of a file, on the CPU; raise ValueError where it holds none."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch raises nearly any exception for a foreign file
-        raise ValueError(
-            f"{path} is not a file of torch.save; give a .pth with a state dict"
-        ) from None
-    if not isinstance(state, dict):
-        raise ValueError(f"{path} holds a {type(state).__name__}, not a state dict")
-    return state
 
 
 def download(build: Callable[..., _Network], weights: WeightsEnum, instead: str) -> _Network:

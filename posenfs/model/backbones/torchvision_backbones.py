@@ -35,7 +35,7 @@ class MobileNetV2(Backbone):
         features = network.features[:17]  # the blocks of 320 and 1280 channels are not used
         self.initial_weights = "random" if weights is None else "torchvision's IMAGENET1K_V2"
         if weights not in (None, "imagenet"):
-            self.initial_weights = load_weights(features, Path(weights), "features.")
+            self.initial_weights = load_weights(features, Path(weights))
         stages = [features[:4], features[4:7], features[7:14], features[14:17]]
         self.stages = nn.ModuleList(stages)
 
