@@ -22,7 +22,9 @@ def examples(fast: int, every: int) -> Callable:
     def parametrized(holds):
         @pytest.mark.parametrize("number", sweep([fast, every], fast=[fast]))
         def test(number):
-            settings(max_examples=number, deadline=None)(holds)()
+            # As a decorator, `settings` refuses a test that already has some.
+            holds._hypothesis_internal_use_settings = settings(max_examples=number, deadline=None)
+            holds()
 
         return test
 
