@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -96,11 +97,12 @@ def error_message(error: BaseException) -> str:
     if error.filename is None:
         return f"cannot read or write a file: {reason}; {step}"
     path = Path(str(error.filename))
-    files_in_path = [parent for parent in path.parents if parent.exists() and not parent.is_dir()]
+    # os.path raises no error for a folder that cannot be looked into.
+    files_in_path = [p for p in path.parents if os.path.exists(p) and not os.path.isdir(p)]
     if files_in_path:
         reason = f"{files_in_path[0]} is a file where a folder is needed"
         step = "choose another place"
-    elif error.errno == errno.ENOENT and not path.parent.exists():
+    elif error.errno == errno.ENOENT and not os.path.exists(path.parent):
         reason = f"there is no folder {path.parent}"
         step = "create it, or correct its name"
     return f"cannot read or write {path}: {reason}; {step}"

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -39,7 +39,9 @@ def control(
 
 
 def resume(
-    run: Positional[str], options: Annotated[SearchOptions, arg(name="")] = SearchOptions()
+    run: Positional[str],
+    root: str | None = None,
+    options: Annotated[SearchOptions, arg(name="")] = SearchOptions(),
 ) -> None:
     """Continue a run from its last checkpoint, with its own settings.
 
@@ -48,12 +50,17 @@ def resume(
 
     Args:
         run: The run (its name or folder).
+        root: Where its data are now, if they have moved: their folder; for custom data the TOML
+            file. They must be the same data.
         options: How the search runs.
     """
     from posenfs.cli.search import result_line, run_search
 
     run_dir = _searched(run)
-    if run_dir.is_finished():
+    experiment = run_dir.experiment()
+    if root is not None:
+        experiment = replace(experiment, data=replace(experiment.data, root=root))
+    elif run_dir.is_finished():
         result = run_dir.metrics()
         metrics = result["metrics"]
         line = (
@@ -61,7 +68,7 @@ def resume(
         )
         print(json.dumps(metrics) if options.json else line)
         return
-    run_search(run_dir.experiment(), run_dir.folder, options)
+    run_search(experiment, run_dir.folder, options)
 
 
 def follow(run: Positional[str]) -> None:
@@ -166,10 +173,7 @@ def status(
 
     runs = list_runs() if source is None else [_searched(source)]
     if as_json:
-        states = [
-            {"name": run.name, "folder": str(run.folder), **run.status(), "state": run.state()}
-            for run in runs
-        ]
+        states = [{"name": run.name, "folder": str(run.folder), **run.overview()} for run in runs]
         print(json.dumps(states, indent=2))
         return
     if not runs:
@@ -177,7 +181,7 @@ def status(
         return
     print(f"{'run':24} {'state':12} {'step':>15} {'score':>22} {'heartbeat':>12}")
     for run in runs:
-        print(_status_line(run.name, run.status(), run.state()))
+        print(_status_line(run.name, run.overview()))
 
 
 def compare(
@@ -218,7 +222,7 @@ def _searched(source: str) -> "RunDir":
     return run
 
 
-def _status_line(name: str, status: dict, state: str) -> str:
+def _status_line(name: str, status: dict) -> str:
     from posenfs.evaluation.metrics import metric_title
 
     age = _ago(time.time() - status["heartbeat"]) if "heartbeat" in status else "-"
@@ -226,7 +230,7 @@ def _status_line(name: str, status: dict, state: str) -> str:
     score = (status.get("metrics") or {}).get(metric)
     result = "-" if score is None else f"{metric_title(metric)} {score:.1f}"
     steps = f"{status.get('step', 0)}/{status.get('steps', 0)}"
-    line = f"{name:24} {state:12} {steps:>15} {result:>22} {age:>12}"
+    line = f"{name:24} {status['state']:12} {steps:>15} {result:>22} {age:>12}"
     return line + (f"\n    {status['error']}" if "error" in status else "")
 
 

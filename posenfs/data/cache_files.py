@@ -25,7 +25,7 @@ from posenfs.data.cache import (
     cache_home,
     cached_regions,
 )
-from posenfs.data.files import atomic_path, write_atomic
+from posenfs.data.files import atomic_path, naming_errors, write_atomic
 from posenfs.data.geometry import Crop, ImageSize, cut_crop
 from posenfs.data.pixels import IMAGE_ERRORS, StoredImage, load_image
 from posenfs.data.sample import Annotations, DataError
@@ -129,12 +129,16 @@ def _build(request: CacheRequest, regions: CropRegions, progress: bool) -> None:
             return
         (folder / _SUMMARY).unlink(missing_ok=True)
         unfinished = folder / _UNFINISHED
-        with open(unfinished, "wb") as file:
-            file.truncate(regions.bytes)
-        _cut_regions(unfinished, annotations, regions, progress)
-        with open(unfinished, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(unfinished, folder / PIXELS)
+        with naming_errors(folder / PIXELS, unfinished, needed=regions.bytes):
+            try:
+                with open(unfinished, "wb") as file:
+                    file.truncate(regions.bytes)
+                _cut_regions(unfinished, annotations, regions, progress)
+                with open(unfinished, "rb+") as file:
+                    os.fsync(file.fileno())
+                os.replace(unfinished, folder / PIXELS)
+            finally:
+                unfinished.unlink(missing_ok=True)
         with atomic_path(folder / _REGIONS) as path:
             np.savez(path, center=regions.center, scale=regions.scale, sizes=regions.sizes)
         summary = {"format": _FORMAT, "people": len(annotations), "bytes": regions.bytes}
@@ -169,7 +173,8 @@ def _cut_regions(
                 bar.update()
         except BrokenProcessPool as error:  # killed from outside, most often for lack of memory
             raise DataError(
-                f"a process that cut crops of {annotations.label} was killed; start again"
+                f"a process that cut crops of {annotations.label} was killed (most often because "
+                "memory ran out); start again"
             ) from error
 
 

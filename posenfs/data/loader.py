@@ -20,6 +20,7 @@ from posenfs.data.geometry import (
 )
 from posenfs.data.pixels import load_image
 from posenfs.data.sample import Annotations, Batch, DataError
+from posenfs.data.workers import fitting_workers, worker_error
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,17 @@ def crop_people(annotations: Annotations, size: ImageSize) -> Batch:
     return collate([crops[0, index] for index in range(len(annotations))])
 
 
+def _collate_shared(samples: list[Batch]) -> Batch:
+    """Concatenate batches in shared memory.
+
+    A DataLoader moves tensors there in a thread: if that fails, it waits for the batch forever.
+    """
+    batch = collate(samples)
+    for tensor in (batch.images, batch.keypoints_crop, batch.visibility, batch.gains):
+        tensor.share_memory_()
+    return batch
+
+
 def _ignore_interrupts(worker: int) -> None:
     """Ignore Ctrl-C, which reaches every process of the terminal; the main process handles it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -141,7 +153,8 @@ class Loader:
         Args:
             crops: The crops to load.
             batch_size: Number of crops in a batch.
-            workers: Number of processes that decode images; 0 decodes in this process.
+            workers: Number of processes that decode images; 0 decodes in this process. Fewer are
+                used, with a note, where shared memory is too small for their batches.
             cache: The cached crops of the same people.
             device: Device on which crops are warped out of the cache.
             rows: The rows of every training batch that this process loads, where several
@@ -153,14 +166,21 @@ class Loader:
         self.device = torch.device(device)
         self.rows = rows
         self._keys: list[list[tuple[int, int]]] = []  # the DataLoader's batches of the current pass
-        self._loader = DataLoader(
-            crops,
+        if cache is None and workers:
+            in_batch = len(range(min(batch_size, len(crops.annotations)))[rows])
+            workers = fitting_workers(workers, 3 * crops.size.height * crops.size.width * in_batch)
+        self._workers = workers
+        self._loader = self._data_loader()
+
+    def _data_loader(self) -> DataLoader:
+        return DataLoader(
+            self.crops,
             batch_sampler=self._keys,
-            collate_fn=collate,
-            num_workers=workers,
+            collate_fn=_collate_shared if self._workers else collate,
+            num_workers=self._workers,
             # Forked workers of a process with threads can hang; a fork server starts clean ones.
-            multiprocessing_context="forkserver" if workers else None,
-            persistent_workers=workers > 0,
+            multiprocessing_context="forkserver" if self._workers else None,
+            persistent_workers=self._workers > 0,
             worker_init_fn=_ignore_interrupts,
         )
 
@@ -188,7 +208,12 @@ class Loader:
         return self._batches([keys[start : start + self.batch_size] for start in starts])
 
     def _batches(self, keys: list[list[tuple[int, int]]]) -> Iterator[Batch]:
-        """The batches of (epoch, person) keys, from the cache or from the images."""
+        """The batches of (epoch, person) keys, from the cache or from the images.
+
+        Raises:
+            DataError: An image cannot be read.
+            WorkerError: A worker process has ended, or shared memory is full.
+        """
         if self.cache is not None:
             for batch_keys in keys:
                 epoch = batch_keys[0][0]
@@ -202,3 +227,9 @@ class Loader:
             yield from self._loader
         except DataError as error:  # a worker process adds its traceback to the message
             raise DataError(str(error).rpartition("DataError: ")[2].strip()) from None
+        except (RuntimeError, OSError, EOFError) as error:
+            failure = worker_error(error) if self._workers else None
+            if failure is None:
+                raise
+            self._loader = self._data_loader()  # the next pass starts new workers
+            raise failure from None

@@ -15,7 +15,7 @@ from posenfs.data.heatmaps import encode
 from posenfs.errors import PosenfsError
 
 # The option for the data folder, as messages name it.
-ROOT = "--data.root (of `ablate` and `submit` --root; in Python DataSpec(root=…))"
+ROOT = "--data.root (of `resume`, `ablate` and `submit` --root; in Python DataSpec(root=…))"
 
 
 class DataError(PosenfsError):

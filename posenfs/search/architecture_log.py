@@ -10,6 +10,7 @@ import torch
 
 from posenfs.data.files import atomic_path
 from posenfs.model.architecture import Architecture
+from posenfs.search.run_files import read_arrays
 
 _RECENT = "since.npz"  # what was logged after the last checkpoint
 
@@ -77,12 +78,11 @@ def read_architectures(path: Path) -> dict[str, np.ndarray]:
 
     The arrays are `step` [n] and, for each fabric, `<fabric>.alpha` and `<fabric>.beta` with a
     leading dimension [n].
+
+    Raises:
+        RunError: The file is broken.
     """
-    try:
-        with np.load(path) as file:
-            return dict(file)
-    except FileNotFoundError:
-        return {}
+    return read_arrays(path)
 
 
 def join_architectures(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from posenfs.data.files import write_atomic
+from posenfs.data.files import naming_errors, write_atomic
 from posenfs.model.architecture import Architecture
 from posenfs.search.checkpoints import RunError
 from posenfs.search.experiment import Experiment
@@ -145,13 +145,14 @@ def fork(
         "edited": sorted(edited),
     }
     try:
-        for source, target in pairs:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
-        temporary.folder.mkdir(parents=True, exist_ok=True)
-        dump_json(temporary.folder / "provenance.json", {**run.provenance(), "branch": branch})
-        write_atomic(temporary.folder / "config.json", experiment.to_json())
-        os.replace(temporary.folder, folder)
+        with naming_errors(folder):
+            for source, target in pairs:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target)
+            temporary.folder.mkdir(parents=True, exist_ok=True)
+            dump_json(temporary.folder / "provenance.json", {**run.provenance(), "branch": branch})
+            write_atomic(temporary.folder / "config.json", experiment.to_json())
+            os.replace(temporary.folder, folder)
     except FileNotFoundError as error:
         raise RunError(f"{error.filename} was deleted during the copy; branch again") from None
     finally:

@@ -2,11 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 
+from posenfs.data.files import naming_errors
 from posenfs.errors import PosenfsError
 from posenfs.search.migration import checkpoints_folder, migrate_state
 
@@ -69,22 +70,28 @@ class CheckpointStore:
             state: Its state.
             replace: Whether an existing checkpoint of the step is replaced. Without edits of the
                 architecture it holds the same state.
+
+        Raises:
+            DiskFullError: The disk is full; nothing is left of the new checkpoint.
         """
         target = self.file(step).parent
         if target.exists() and not replace:
             return
         temporary = target.with_name(f".{target.name}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        with open(temporary / _STATE, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            os.replace(temporary / _STATE, target / _STATE)
-            temporary.rmdir()
-        else:
-            os.replace(temporary, target)
+        with naming_errors(target / _STATE, temporary / _STATE, needed=_bytes(state)):
+            try:
+                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.mkdir(parents=True)
+                with open(temporary / _STATE, "wb") as file:
+                    torch.save(state, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                if target.exists():
+                    os.replace(temporary / _STATE, target / _STATE)
+                else:
+                    os.replace(temporary, target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
 
     def prune(self, keep: Iterable[int], always: Iterable[int], max_gb: float) -> None:
         """Delete the checkpoints that need not be kept.
@@ -123,6 +130,15 @@ class CheckpointStore:
         hidden = folder.with_name(f".{folder.name}_deleted")
         os.replace(folder, hidden)
         shutil.rmtree(hidden)
+
+
+def _bytes(state: object) -> int:
+    """Return the size of all tensors of a state."""
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    if isinstance(state, Mapping):
+        return sum(map(_bytes, state.values()))
+    return sum(map(_bytes, state)) if isinstance(state, list | tuple) else 0
 
 
 def steps_to_keep(

@@ -106,11 +106,10 @@ class CommandFile:
     def last(self) -> tuple[int, Command | None]:
         """Return the last command and its number; 0 and None before the first one."""
         try:
-            content = json.loads(self._path.read_text())
-        except FileNotFoundError:
+            content = migrate_command(json.loads(self._path.read_text()))
+            return content["number"], Command(content["command"], content["steps"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or a broken one
             return 0, None
-        content = migrate_command(content)
-        return content["number"], Command(content["command"], content["steps"])
 
 
 class Control:

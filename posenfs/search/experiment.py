@@ -1,8 +1,10 @@
 """An experiment: everything that rebuilds a search from its config.json."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -117,7 +119,9 @@ class Experiment:
 
     def to_json(self) -> str:
         """Return the content of config.json."""
-        return _ADAPTER.dump_json(self, indent=2, warnings=False).decode()
+        # Data whose keypoints posenfs knows have no such field, as in earlier versions.
+        unset = {"data": {"definition"}} if self.data.definition is None else None
+        return _ADAPTER.dump_json(self, indent=2, warnings=False, exclude=unset).decode()
 
     @staticmethod
     def from_json(text: str, source: str = "experiment") -> "Experiment":
@@ -140,9 +144,13 @@ class Experiment:
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"])) or "JSON"
-            raise ValueError(
-                f"{source}: {place}: {first['msg']} (got {first['input']!r:.80})"
-            ) from None
+            message = f"{source}: {place}: {first['msg']} (got {first['input']!r:.80})"
+            if first["type"] == "unexpected_keyword_argument":
+                message += (
+                    f"; posenfs {version('posenfs')} has no such field: a newer version may have "
+                    "written it"
+                )
+            raise ValueError(message) from None
 
 
 _ADAPTER = TypeAdapter(Experiment)
@@ -162,3 +170,28 @@ def differences(
             yield from differences(getattr(before, each.name), getattr(after, each.name), option)
     elif repr(before) != repr(after):  # `==` ignores the order of custom parts
         yield place, before, after
+
+
+def search_command(experiment: Experiment) -> str | None:
+    """Return the command line that searches an experiment.
+
+    Args:
+        experiment: The experiment.
+
+    Returns:
+        `posenfs search` with each option that has not its default; None if a value cannot be
+        written as an option, such as custom parts.
+    """
+    words = ["posenfs", "search"]
+    for option, _, value in differences(Experiment(), experiment):
+        if option == "--data.definition":  # read from the TOML file
+            continue
+        values = value if isinstance(value, tuple | list) else (value,)
+        if not all(isinstance(single, str | int | float | None) for single in values):
+            return None
+        if isinstance(value, bool):
+            group, _, name = option.rpartition(".")
+            words.append(option if value else f"{group}.no-{name}")
+        else:
+            words += [option, *map(str, values)]
+    return shlex.join(words)

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from tqdm import tqdm
 
+from posenfs.data.files import DiskFullError
+from posenfs.data.workers import WorkerError
 from posenfs.evaluation.metrics import metric_title
 from posenfs.search.control import Command
 from posenfs.search.failures import NonFiniteLoss, OutOfMemory, is_out_of_memory, memory_message
@@ -140,6 +142,21 @@ def _aborted(recorded: RecordedTrainer, error: BaseException) -> BaseException:
     )
 
 
+def _continuable(
+    recorded: RecordedTrainer, error: DiskFullError | WorkerError
+) -> DiskFullError | WorkerError:
+    """Return the error of a search that can go on, with how; the status names the checkpoint."""
+    step, metrics = recorded.saved
+    message = (
+        f"{error}. Afterwards {_how_to_continue(recorded)}, continues from step {step} of "
+        f"{recorded.steps}, saved in {recorded.run.folder}"
+    )
+    epoch = step // recorded.trainer.steps_per_epoch
+    with contextlib.suppress(OSError):  # a full disk must not hide the error
+        recorded.write_status("failed", step=step, epoch=epoch, metrics=metrics, error=message)
+    return type(error)(message)
+
+
 @contextlib.contextmanager
 def _progress_bar(recorded: RecordedTrainer) -> Iterator[tqdm]:
     size = recorded.experiment.training.batch_size
@@ -165,9 +182,11 @@ def _failures(recorded: RecordedTrainer) -> Iterator[None]:
     except BaseException as error:
         message = str(error)
         # SIGTERM may reach the worker processes as well; without them the step fails.
-        worker_ended = recorded.control.stop and "DataLoader worker" in message
+        worker_ended = recorded.control.stop and isinstance(error, WorkerError)
         if isinstance(error, KeyboardInterrupt) or worker_ended:
             raise _aborted(recorded, error) from None
+        if isinstance(error, DiskFullError | WorkerError):
+            raise _continuable(recorded, error) from None
         if out_of_memory := is_out_of_memory(error):
             trainer = recorded.trainer
             message = memory_message(

@@ -1,6 +1,6 @@
 """Reading of run directories (docs/runs.md)."""
 
-import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,14 +9,19 @@ from filelock import FileLock, Timeout
 
 from posenfs.data.datasets.catalogue import home
 from posenfs.evaluation.pck import ranking
+from posenfs.messages import error_message
 from posenfs.model.architecture import Architecture
 from posenfs.search.architecture_log import ArchitectureLog
 from posenfs.search.build import TENSORS
 from posenfs.search.checkpoints import CheckpointStore, RunError
-from posenfs.search.experiment import Experiment, differences
+from posenfs.search.experiment import Experiment
 from posenfs.search.migration import migrate_history, migrate_metrics, migrate_provenance
+from posenfs.search.run_files import broken, read_arrays, read_lines, read_object
+from posenfs.search.settings import check_settings
 
 LOCK = ".lock"
+_RECENT = 60.0  # s; a search updates its status more often, unless a step takes longer
+_RECORDS = ("status.json", "history.jsonl")  # files that a run has, and the folder of a model not
 _LIVE_STATES = ("ready", "running", "paused")
 _FINAL_FIELDS = {"primary_metric", "interval"}  # of a metrics.json that is complete
 
@@ -43,9 +48,23 @@ def find_run(name: str | Path) -> "RunDir":
 
 
 def list_runs() -> list["RunDir"]:
-    """Return all runs in reports/runs, the one with the latest heartbeat first."""
-    runs = [RunDir(config.parent) for config in runs_home().glob("[!.]*/config.json")]
-    return sorted(runs, key=lambda run: run.status().get("heartbeat", 0), reverse=True)
+    """Return all runs in reports/runs, the one with the latest heartbeat first.
+
+    Broken ones are the last; `RunDir.overview` says why they are broken.
+    """
+    folders = sorted(runs_home().iterdir()) if runs_home().is_dir() else []
+    runs = [RunDir(folder) for folder in folders if _is_run(folder)]
+    return sorted(runs, key=lambda run: run.overview().get("heartbeat", 0), reverse=True)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is a run or the folder of a model; broken ones count."""
+    if folder.name.startswith("."):
+        return False
+    try:
+        return any((folder / name).exists() for name in ("config.json", *_RECORDS))
+    except OSError:  # no permission: the run is listed as broken
+        return True
 
 
 class RunDir:
@@ -88,15 +107,15 @@ class RunDir:
 
     def status(self) -> dict:
         """Return status.json (state, step, metrics, process, heartbeat), or {}."""
-        return migrate_metrics(self._read("status.json"))
+        return migrate_metrics(read_object(self.folder / "status.json"))
 
     def metrics(self) -> dict:
         """Return metrics.json, which a finished search writes, or {}."""
-        return migrate_metrics(self._read("metrics.json"))
+        return migrate_metrics(read_object(self.folder / "metrics.json"))
 
     def provenance(self) -> dict:
         """Return provenance.json (versions, machine, data), or {}."""
-        return migrate_provenance(self._read("provenance.json"))
+        return migrate_provenance(read_object(self.folder / "provenance.json"))
 
     def history(self) -> list[dict]:
         """Return one row per step (step, epoch, loss, lr) or evaluation (step, epoch, metrics)."""
@@ -115,13 +134,12 @@ class RunDir:
         Raises:
             RunError: Nothing was evaluated yet.
         """
-        path = self.folder / "errors.npz"
-        if not path.is_file():
+        arrays = read_arrays(self.folder / "errors.npz")
+        if not arrays:
             raise RunError(
                 f"{self.folder} has no errors of people yet: they are written after each epoch"
             )
-        with np.load(path) as file:
-            return file[measure or "errors"]
+        return arrays[measure or "errors"]
 
     def ranking(self) -> list[int]:
         """Return the rows of `errors` with a labelled keypoint, by increasing mean error."""
@@ -131,13 +149,30 @@ class RunDir:
         """Return the logged steps [n], and an Architecture with a leading [n] by fabric."""
         return self.architecture_log.read()
 
-    def _read(self, name: str) -> dict:
-        try:
-            return json.loads((self.folder / name).read_text())
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-
     # -- state ---------------------------------------------------------------------------------
+
+    def overview(self) -> dict:
+        """Return the status with the true state, for readers of many runs; it does not raise.
+
+        Returns:
+            The content of status.json, with `state` as `state` returns it. If a file of the run is
+            broken, `state` is "broken", and `error` says why.
+        """
+        try:
+            self._check_files()
+            return {**self.status(), "state": self.state()}
+        except (RunError, ValueError, OSError) as error:
+            return {"state": "broken", "error": error_message(error)}
+
+    def _check_files(self) -> None:
+        """Raise RunError, ValueError or OSError if one of the small files is broken."""
+        config = self.folder / "config.json"
+        if config.exists():
+            self.experiment()
+        elif any((self.folder / name).exists() for name in _RECORDS):
+            raise broken(config, "there is no such file")
+        self.metrics()
+        self.provenance()
 
     def state(self, status: Mapping | None = None) -> str:
         """Return the state of the search.
@@ -161,6 +196,8 @@ class RunDir:
                 return False
         except Timeout:
             return True
+        except PermissionError:  # of another user, whose lock cannot be tested
+            return time.time() - self.status().get("heartbeat", 0) < _RECENT
 
     def holder(self) -> str:
         """Describe the process that wrote the status: "a Jupyter kernel (process 123 on host)"."""
@@ -188,16 +225,8 @@ class RunDir:
         if not (self.folder / "config.json").is_file():
             return
         requested = Experiment.from_json(experiment.to_json())  # with tuples in the place of lists
-        settings = [
-            f"\n  {option}: {_shortened(before)} in the run, {_shortened(after)} requested"
-            for option, before, after in differences(self.experiment(), requested)
-        ]
-        if settings:
-            raise RunError(
-                f"{self.folder} holds another experiment:{''.join(settings)}\nGive the new "
-                "settings another name, or continue with the run's own settings: posenfs resume "
-                f"{self.argument}"
-            )
+        place = (self.folder, self.argument)
+        check_settings(self.experiment(), requested, *place, self.is_finished())
 
     def check_unlocked(self, timeout: float = 1.0) -> None:
         """Check that no process holds the lock.
@@ -228,7 +257,8 @@ class RunDir:
         Raises:
             RunError: It is one.
         """
-        if not self.status() and (self.folder / TENSORS).is_file():
+        records = [name for name in _RECORDS if (self.folder / name).exists()]
+        if not records and (self.folder / TENSORS).is_file():
             raise RunError(
                 f"{self.folder} is a model's folder, not a run: nothing was searched there"
             )
@@ -241,23 +271,10 @@ class RunDir:
                 records a new search would overwrite.
         """
         self.check_is_run()
-        if self.metrics() and not self.checkpoints.steps():
+        is_finished = self.metrics() or (self.folder / TENSORS).is_file()
+        if is_finished and not self.checkpoints.steps():
             raise RunError(
                 f"{self.folder} is finished, and its checkpoints are gone: it can be read "
                 "(posenfs.load_model, posenfs compare and report) but not continued; search under "
                 "another name, or remove that folder"
             )
-
-
-def _shortened(value: object, max_length: int = 80) -> str:
-    """Return a setting's value for a message."""
-    text = "none" if value is None else str(value)
-    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
-
-
-def read_lines(path: Path) -> list[dict]:
-    """Return the rows of a .jsonl file; an incomplete last line is left out."""
-    if not path.is_file():
-        return []
-    *lines, _ = path.read_text().split("\n")  # what follows the last newline is incomplete
-    return [json.loads(line) for line in lines]

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 from filelock import FileLock, Timeout
 
-from posenfs.data.files import atomic_path, temporary_files, write_atomic
+from posenfs.data.files import atomic_path, naming_errors, temporary_files, write_atomic
 from posenfs.messages import error_message, in_notebook
 from posenfs.model.architecture import Architecture
 from posenfs.search.checkpoints import RunError
@@ -125,19 +125,28 @@ class RunWriter:
         config = self.run.folder / "config.json"
         try:
             self.run.folder.mkdir(parents=True, exist_ok=True)
-            if not config.is_file():
+            if not (self.run.folder / "provenance.json").is_file():
                 dump_json(self.run.folder / "provenance.json", provenance)
-                write_atomic(config, experiment.to_json())
+            if not config.is_file():
+                self._write_config(experiment)
         except OSError as error:
             raise RunError(
                 f"cannot write the run folder {self.run.folder}: {error_message(error)}"
             ) from error
         self.run.check_holds(experiment)
+        before = self.run.experiment()
         if _data_fingerprints(self.run.provenance()) != _data_fingerprints(provenance):
+            moved = before.data.root != experiment.data.root
+            places = f" ({before.data.root}, and not {experiment.data.root})" if moved else ""
             raise RunError(
-                f"the data are not those that {self.run.folder} began with; give this run another "
-                "name"
+                f"the data are not those that {self.run.folder} began with{places}; give this run "
+                "another name"
             )
+        if before != experiment:  # the data have moved, or an older version kept no keypoints
+            self._write_config(experiment)
+
+    def _write_config(self, experiment: Experiment) -> None:
+        write_atomic(self.run.folder / "config.json", experiment.to_json())
 
     @_if_open
     def write_metrics(self, metrics: Mapping) -> None:
@@ -167,7 +176,8 @@ class RunWriter:
     @_if_open
     def append(self, name: str, rows: Sequence[Mapping]) -> None:
         """Append rows to history.jsonl or timing.jsonl."""
-        with open(self.run.folder / name, "a") as file:
+        path = self.run.folder / name
+        with naming_errors(path), open(path, "a") as file:
             file.writelines(_line(row) for row in rows)
 
     @_if_open
@@ -226,26 +236,35 @@ class RunWriter:
         run, branches = self.run, self.run.folder / "branches"
         numbers = [int(path.name.split("_")[0]) for path in branches.glob("[0-9]*_after_*")]
         target = branches / f"{max(numbers, default=-1) + 1:03d}_after_{step:08d}"
-        temporary = target.with_name(f".{target.name}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        (temporary / "checkpoints").mkdir(parents=True)
         later = [row for row in run.history() if row["step"] > step]
-        later_timing = [row for row in run.timing() if row["step"] > step]
-        (temporary / "history.jsonl").write_text("".join(_line(row) for row in later))
-        (temporary / "timing.jsonl").write_text("".join(_line(row) for row in later_timing))
-        for name in ("metrics.json", "errors.npz", "model.safetensors"):
-            if (run.folder / name).is_file():
-                shutil.copy2(run.folder / name, temporary / name)
-        for chunk in run.architecture_log.chunks(after=step):
-            (temporary / "architecture").mkdir(exist_ok=True)
-            shutil.copy2(chunk, temporary / "architecture" / chunk.name)
-        os.replace(temporary, target)
+        temporary = target.with_name(f".{target.name}")
+        with naming_errors(target, temporary):
+            try:
+                self._copy_after(step, later, temporary)
+                os.replace(temporary, target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
         (run.folder / "metrics.json").unlink(missing_ok=True)  # the run is no longer finished
         if any("loss" not in row for row in later):  # the row of an evaluation
             (run.folder / "errors.npz").unlink(missing_ok=True)
         run.checkpoints.move_after(step, target / "checkpoints")
         (run.folder / "model.safetensors").unlink(missing_ok=True)
         return target
+
+    def _copy_after(self, step: int, later: Sequence[Mapping], folder: Path) -> None:
+        """Copy the records after a step to a new folder; `later` are the rows of history.jsonl."""
+        run = self.run
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        (folder / "checkpoints").mkdir(parents=True)
+        timing = [row for row in run.timing() if row["step"] > step]
+        (folder / "history.jsonl").write_text("".join(_line(row) for row in later))
+        (folder / "timing.jsonl").write_text("".join(_line(row) for row in timing))
+        for name in ("metrics.json", "errors.npz", "model.safetensors"):
+            if (run.folder / name).is_file():
+                shutil.copy2(run.folder / name, folder / name)
+        for chunk in run.architecture_log.chunks(after=step):
+            (folder / "architecture").mkdir(exist_ok=True)
+            shutil.copy2(chunk, folder / "architecture" / chunk.name)
 
 
 def dump_json(path: Path, content: Mapping) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, Skeleton
-from posenfs.data.datasets.catalogue import DataSpec, parts_of
+from posenfs.data.datasets.catalogue import DataSpec, parts_of, with_definition
 from posenfs.data.files import atomic_path, write_atomic
 from posenfs.data.geometry import ImageSize
 from posenfs.model.backbones.fabric import FabricBackbone
@@ -42,6 +42,7 @@ def save_model(folder: str | Path, model: PoseNetwork, experiment: Experiment) -
         ValueError: The folder holds another experiment.
     """
     folder = Path(folder)
+    experiment = replace(experiment, data=with_definition(experiment.data))
     config, text = folder / "config.json", experiment.to_json()
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; choose a folder")

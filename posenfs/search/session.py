@@ -19,7 +19,7 @@ from posenfs.search.control import Control
 from posenfs.search.distributed import ProcessGroup
 from posenfs.search.experiment import Experiment
 from posenfs.search.loop import run_until
-from posenfs.search.opening import prepare
+from posenfs.search.opening import prepare, with_own_definition
 from posenfs.search.provenance import find_device, restore_environment
 from posenfs.search.recorded_trainer import RecordedTrainer
 from posenfs.search.run_dir import RunDir, find_run, runs_home
@@ -70,13 +70,13 @@ class Search:
         if not isinstance(experiment, Experiment):
             run = experiment if isinstance(experiment, RunDir) else find_run(experiment)
             experiment, folder = run.experiment(), run.folder
-        # Checks the types, and makes tuples of lists.
-        self.experiment = experiment = Experiment.from_json(experiment.to_json())
+        experiment = Experiment.from_json(experiment.to_json())  # checks types; lists -> tuples
         if experiment.search.strategy not in STRATEGIES:
             raise ValueError(unknown_entry("strategy", experiment.search.strategy, STRATEGIES))
         self.device = find_device(device)
         self.group = ProcessGroup(self.device)
         self.run = RunDir(folder or runs_home() / experiment.name)
+        self.experiment = experiment = with_own_definition(experiment, self.run)
         self._writer = RunWriter(self.run, enabled=self.group.is_main)
         self._writer.owner_close = weakref.WeakMethod(self.close)
         self.thread_lock = threading.RLock()  # held to step, rewind, save or close

@@ -201,6 +201,8 @@ def ablate(
         if state == "failed" and not retry:
             reason = planned.run.status().get("error", "no error was recorded")
             failed[planned.key] = f"failed before: {reason}"
+        elif state == "broken":
+            failed[planned.key] = planned.run.overview()["error"]
         elif state == "running":
             failed[planned.key] = "is running in another process"
         elif state != "done":
@@ -236,9 +238,9 @@ def _job(planned: PlannedRun, notebook: Path) -> Job:
 
 def _store(planned: PlannedRun) -> str | None:
     """Store the result of a run; return why there is none, or None."""
-    status = planned.run.status()
-    if status.get("state") != "finished":
-        return status.get("error") or f"ended in state {status.get('state', 'not begun')!r}"
+    status = planned.run.overview()
+    if status["state"] != "finished":
+        return status.get("error") or f"ended in state {status['state']!r}"
     write_result(collect(planned.run, planned.data))
     return None
 

@@ -188,7 +188,7 @@ def _failure(job: Job, code: int) -> str:
     """Return why a process failed: the error in the run's status, or the last line of the log."""
     if code < 0:
         return f"killed by signal {-code}, {ATTEMPTS} times"
-    error = RunDir(job.folder).status().get("error")
+    error = RunDir(job.folder).overview().get("error")
     if error:
         return error
     lines = (job.folder / LOG).read_text().strip().splitlines() or [""]

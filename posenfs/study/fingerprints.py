@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from posenfs.data.datasets.catalogue import DataSpec, open_data
+from posenfs.data.datasets.catalogue import DataSpec, open_data, with_definition
 from posenfs.search.configuration import CheckpointConfig, RuntimeConfig
 from posenfs.search.experiment import Experiment
 
@@ -40,7 +40,7 @@ def configuration(experiment: Experiment) -> dict:
     stripped = replace(
         experiment,
         name="run",
-        data=replace(experiment.data, root=None),
+        data=replace(with_definition(experiment.data), root=None),
         backbone_weights=None if experiment.backbone_weights is None else "pretrained",
         checkpoints=CheckpointConfig(),
         runtime=RuntimeConfig(),

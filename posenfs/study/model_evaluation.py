@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from posenfs.data.datasets.catalogue import DataSpec, read_split, skeleton_of
+from posenfs.data.datasets.catalogue import (
+    DataSpec,
+    definition_changes,
+    read_split,
+    skeleton_of,
+)
 from posenfs.data.images import exclude_broken_images
 from posenfs.data.sample import Annotations, DataError
 from posenfs.evaluation.metrics import (
@@ -68,8 +73,13 @@ def evaluate_model(
             f"--batch-size is at least 1, --workers at least 0; got {batch_size}, {workers}"
         )
     saved, torch_device = load_model(model), find_device(device)
-    data = data or saved.experiment.data
-    _check_skeleton(model, saved.experiment.data, data)
+    trained_on = saved.experiment.data
+    data = data or trained_on
+    if data.name == trained_on.name:  # custom data: their keypoints are checked when they are read
+        data = replace(data, definition=trained_on.definition)
+    _check_skeleton(model, trained_on, data)
+    for change in definition_changes(data):
+        note(f"note: {change}")
     state = find_run(model).status().get("state", "finished")
     if state != "finished":
         note(f"note: {model} is not finished ({state}): its last checkpoint is evaluated")
@@ -100,7 +110,7 @@ def evaluate_model(
     )
     return {
         "model": str(model),
-        "data": asdict(data),
+        "data": {name: value for name, value in asdict(data).items() if name != "definition"},
         "split": split,
         "image_size": list(saved.experiment.image_size),
         **measured,

@@ -83,7 +83,7 @@ def plan(
 
 
 def state_of(planned: PlannedRun, done: set[str]) -> str:
-    """Return the state of a run: done, finished, failed, running, begun, or new.
+    """Return the state of a run: done, finished, failed, broken, running, begun, or new.
 
     Args:
         planned: The run.
@@ -91,9 +91,9 @@ def state_of(planned: PlannedRun, done: set[str]) -> str:
     """
     if planned.key in done:
         return "done"
-    status = planned.run.status()
+    state = planned.run.overview()["state"]
     if planned.run.in_use():
         return "running"
-    return {"finished": "finished", "failed": "failed"}.get(
-        status.get("state"), "begun" if status else "new"
-    )
+    if state in ("finished", "failed", "broken"):
+        return state
+    return "new" if state == "not begun" else "begun"

@@ -81,7 +81,7 @@ def progress_rows(
         changes: Reported changes by key.
     """
     for planned in runs:
-        status = planned.run.status()
+        status = planned.run.overview()
         state = changes.get(planned.key) or ("running" if planned.run.in_use() else "waiting")
         share = f"{status.get('step', 0)}/{status['steps']}" if status.get("steps") else ""
         score = (status.get("metrics") or {}).get(status.get("primary_metric"))

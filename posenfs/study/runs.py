@@ -30,11 +30,10 @@ def runs_table(runs: Sequence[RunDir]) -> pandas.DataFrame:
 
 
 def _row(run: RunDir) -> dict:
-    try:
-        experiment = run.experiment()
-    except ValueError:  # a run of another version, or a damaged one, must not hide the others
-        return dict.fromkeys(COLUMNS) | {"run": run.name, "state": "unreadable"}
-    status, metrics = run.status(), run.metrics()
+    status = run.overview()
+    if status["state"] == "broken":  # it must not hide the others
+        return dict.fromkeys(COLUMNS) | {"run": run.name, "state": f"broken: {status['error']}"}
+    experiment, metrics = run.experiment(), run.metrics()
     metric = metrics.get("primary_metric", status.get("primary_metric"))
     scores = metrics.get("metrics") or status.get("metrics") or {}
     parts = experiment.parts
@@ -43,7 +42,7 @@ def _row(run: RunDir) -> dict:
         age = (time.time() - status["heartbeat"]) / 3600
     return {
         "run": run.name,
-        "state": run.state(status),
+        "state": status["state"],
         "data": experiment.data.name,
         "model": experiment.backbone if experiment.model == "pose_nfs" else experiment.model,
         "strategy": experiment.search.strategy,
@@ -98,4 +97,7 @@ def _metric(run: RunDir) -> str:
 
 def _validation_data(run: RunDir) -> str:
     """Return the fingerprint of the run's validation split."""
-    return list(run.provenance()["data"].values())[-1]["fingerprint"]
+    provenance = run.provenance()
+    if not provenance:
+        raise RunError(f"{run.folder} has no provenance.json, which says on whom it was evaluated")
+    return list(provenance["data"].values())[-1]["fingerprint"]

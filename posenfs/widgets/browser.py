@@ -97,9 +97,7 @@ class RunBrowser:
         runs = [self.runs[name] for name in self.chosen.value]
         if not runs:
             return
-        histories = {run.name: run.history() for run in runs}
-        self.curves.draw(compared_curves(histories, runs[0].status().get("primary_metric")))
-        for compare in (self._compare_scores, self._compare_architectures):
+        for compare in (self._compare_curves, self._compare_scores, self._compare_architectures):
             try:
                 compare(runs)
             except (RunError, OSError, ValueError) as error:
@@ -122,6 +120,10 @@ class RunBrowser:
                 self.reports.append_display_data(link)
             except (OSError, ValueError, NotebookError) as error:
                 self.message.value += error_html(str(error))
+
+    def _compare_curves(self, runs: Sequence[RunDir]) -> None:
+        histories = {run.name: run.history() for run in runs}
+        self.curves.draw(compared_curves(histories, runs[0].status().get("primary_metric")))
 
     def _compare_scores(self, runs: Sequence[RunDir]) -> None:
         if len(runs) == 2:

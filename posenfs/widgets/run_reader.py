@@ -1,7 +1,6 @@
 """An incremental reader of a run's folder."""
 
 import contextlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from posenfs.model.architecture import Architecture
 from posenfs.search.architecture_log import join_architectures, read_architectures
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import RunDir
+from posenfs.search.run_files import parse_lines
 from posenfs.viz.curves import thinned
 
 _OVERLAP = 256  # bytes before the read position that are compared to detect a rewritten file
@@ -159,7 +159,8 @@ class _JsonLines:
                 file.seek(0)
             text = file.read()
         text = text[: text.rfind(b"\n") + 1]  # drop an incomplete last line
-        self.rows = self.rows + [json.loads(line) for line in text.splitlines()]
+        lines = text.split(b"\n")[:-1]
+        self.rows = self.rows + parse_lines(self.path, lines, first=len(self.rows) + 1)
         self._position += len(text)
         self._tail = (self._tail + text)[-_OVERLAP:]
         return rewritten or bool(text)

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from posenfs.body.parts import part_scheme
 from posenfs.body.skeleton import COCO, MPII
+from posenfs.data.files import DiskFullError
 from posenfs.model.architecture import Architecture
 from posenfs.model.backbones import BACKBONES
 from posenfs.model.backbones.fabric import FabricBackbone
@@ -176,7 +177,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("posenfs.search.saved_models.write_tensors", half)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DiskFullError, match="model.safetensors: no space is left"):
         save_model(tmp_path, model, experiment)
     assert (tmp_path / "model.safetensors").read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "model.safetensors"]

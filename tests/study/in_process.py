@@ -18,6 +18,7 @@ class InProcessExecutor:
             if experiment.search.strategy in self.broken:
                 job.folder.mkdir(parents=True, exist_ok=True)
                 status = {"state": "failed", "error": "broken on purpose"}
+                (job.folder / "config.json").write_text(job.experiment)
                 dump_json(job.folder / "status.json", status)
                 yield job.key, "broken on purpose"
                 continue

@@ -99,7 +99,7 @@ def test_damaged_run_does_not_hide_other_runs(runs, tmp_path):
     shutil.copytree(runs[0].folder, tmp_path / "<b>odd")
     (tmp_path / "<b>odd" / "config.json").write_text('{"kind": "of another version"}')
     browser = RunBrowser([runs[0], RunDir(tmp_path / "<b>odd")])
-    assert ">unreadable<" in browser.table.value and ">one<" in browser.table.value
+    assert "broken: " in browser.table.value and ">one<" in browser.table.value
     assert "&lt;b&gt;odd" in browser.table.value and "<b>odd" not in browser.table.value
     browser.chosen.value = ("<b>odd",)
     assert "config.json" in browser.message.value

@@ -8,7 +8,8 @@ from posenfs.body.parts import PartScheme, part_scheme
 from posenfs.body.skeleton import COCO, LSP, MPII, Skeleton
 from posenfs.data.datasets.coco import find_coco, read_coco
 from posenfs.data.datasets.coco_detections import with_detections
-from posenfs.data.datasets.custom import find_custom, read_custom, read_description
+from posenfs.data.datasets.custom import find_custom, read_custom
+from posenfs.data.datasets.definition import DataDefinition, read_definition
 from posenfs.data.datasets.lsp import find_lsp, read_lsp
 from posenfs.data.datasets.mpii import find_mpii, read_mpii
 from posenfs.data.datasets.mpii_release import find_release, read_release
@@ -65,6 +66,8 @@ class DataSpec:
     # JSON file of detected boxes of the validation split, for data in COCO's form. By default the
     # annotated boxes are used.
     detections: str | None = None
+    # Keypoints and parts of custom data that a run keeps; None: those of the TOML file.
+    definition: DataDefinition | None = None
 
 
 def home() -> Path:
@@ -98,7 +101,40 @@ def skeleton_of(spec: DataSpec) -> Skeleton:
         ValueError: The data set is unknown.
         DataError: The TOML file of custom data is invalid.
     """
-    return source_of(spec).skeleton or read_description(data_root(spec)).skeleton
+    skeleton = source_of(spec).skeleton
+    return skeleton or definition_of(spec).skeleton
+
+
+def definition_of(spec: DataSpec) -> DataDefinition:
+    """Return the keypoints and parts of custom data: those that a run keeps, or the TOML file's.
+
+    Raises:
+        DataError: None are kept, and the TOML file is missing or invalid.
+    """
+    return spec.definition or read_definition(data_root(spec))
+
+
+def with_definition(spec: DataSpec) -> DataSpec:
+    """Return the data set with its keypoints and parts, for custom data; others have none.
+
+    Raises:
+        ValueError: The data set is unknown.
+        DataError: As `definition_of`.
+    """
+    if source_of(spec).skeleton is not None:
+        return replace(spec, definition=None)
+    return replace(spec, definition=definition_of(spec))
+
+
+def definition_changes(spec: DataSpec) -> list[str]:
+    """Return a sentence for each field of a TOML file that differs from what a run keeps.
+
+    Raises:
+        DataError: The TOML file is missing or invalid.
+    """
+    if spec.definition is None or source_of(spec).skeleton is not None:
+        return []
+    return list(spec.definition.changes(data_root(spec)))
 
 
 def parts_of(spec: DataSpec, parts: int | Mapping[str, Iterable[str]]) -> PartScheme:
@@ -113,7 +149,9 @@ def parts_of(spec: DataSpec, parts: int | Mapping[str, Iterable[str]]) -> PartSc
         ValueError: As `part_scheme` does.
     """
     if isinstance(parts, int) and parts != 1 and source_of(spec).skeleton is None:
-        parts = read_description(data_root(spec)).parts or 1
+        if (scheme := definition_of(spec).parts) is not None:
+            return scheme
+        parts = 1
     return part_scheme(skeleton_of(spec), parts)
 
 
@@ -175,7 +213,13 @@ def read_split(spec: DataSpec, split: str, progress: bool = True) -> Annotations
     source, root = source_of(spec), data_root(spec)
     if source.drawn:
         write_synthetic(root, *spec.images, spec.seed, spec.difficulty, progress=progress)
+    skeleton = None
+    if source.skeleton is None and spec.definition is not None:
+        spec.definition.check(root)
+        skeleton = spec.definition.skeleton
     annotations = replace(source.read(root, split), title=drawn_title(root, split))
+    if skeleton is not None:
+        annotations = replace(annotations, skeleton=skeleton)
     if split == "valid" and spec.detections is not None:
         return with_detections(annotations, Path(spec.detections))
     return annotations
