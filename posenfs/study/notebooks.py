@@ -27,7 +27,8 @@ def _is_no_false_alarm(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith(("Passed unknown parameter", "Unable to parse line"))
 
 
-logging.getLogger("papermill").addFilter(_is_no_false_alarm)
+for _logger in ("papermill", "papermill.translators"):
+    logging.getLogger(_logger).addFilter(_is_no_false_alarm)
 
 
 def _kernel_config(folder: str) -> Config:
