@@ -15,8 +15,8 @@ class SearchOptions:
     devices: int = 1
     # Number of processes that decode images, where crops are plain.
     workers: int = 0
-    # Refuse data with broken or missing images. Otherwise their annotations are reported and
-    # left out.
+    # Refuse data with broken or missing images, or with images of another size than annotated.
+    # Otherwise the annotations of the former are reported and left out, and the latter counted.
     strict: bool = False
     # Disk space for cached crops, in GB, in data/cache or the folder that POSENFS_CACHE
     # names. If they need more, the user is asked at a terminal; elsewhere the search stops.
