@@ -11,7 +11,7 @@ from posenfs.search.checkpoints import RunError
 
 _RESUME = "delete it, and `posenfs resume` writes it again from the last checkpoint"
 # What to do about a broken file; about others: _RESTORE.
-_REMEDIES = {"status.json": _RESUME, "metrics.json": _RESUME, "errors.npz": _RESUME}
+_REMEDIES = {"status.json": _RESUME, "metrics.json": _RESUME}
 _RESTORE = "restore it from a copy, or move the run's folder away"
 # The types of the fields that are read; of a field that may be missing but not null.
 _TYPES: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {

@@ -35,9 +35,9 @@ def check_settings(
     settings = {
         option: f"\n  {option}: {_shortened(value)} in the run, {_shortened(other)} requested"
         for option, value, other in differences(before, requested)
-        if not _may_differ(option, value, other)
+        if option != "--data.definition" or (value and other)  # older runs kept none
     }
-    if not settings:
+    if not set(settings) - {"--data.root"}:  # data may move
         return
     if not is_finished:
         step = (
@@ -53,13 +53,6 @@ def check_settings(
             "anew, leave out --init-from"
         )
     raise RunError(f"{folder} holds another experiment:{''.join(settings.values())}\n{step}")
-
-
-def _may_differ(option: str, before: object, after: object) -> bool:
-    """Whether a setting does not change the run: data may move, and old runs kept no keypoints."""
-    if option == "--data.definition":
-        return before is None or after is None
-    return option == "--data.root"
 
 
 def _longer(requested: Experiment, folder: Path) -> str:

@@ -237,7 +237,7 @@ def test_another_experiment_in_the_folder(here, drawn, capsys):
             "a holds another experiment: --vector-dim: 8 in the run, 4 requested --training.lr: 0.001 in the"
             in message
         )
-        assert message.endswith("posenfs resume a")
+        assert message.endswith("Give the new settings another name: this run is finished")
 
 
 def test_resume_goes_on_with_the_settings_of_the_run(here, tiny, capsys):

@@ -776,7 +776,7 @@ def test_settings_are_compared_before_any_data_are_read(undisturbed, tiny, monke
             "--training.lr-drops",
         ]
         assert "\n  --training.epochs: 2 in the run, 20 requested\n" in str(refused.value)
-        assert str(refused.value).endswith(f"posenfs resume {folder}")
+        assert str(refused.value).endswith("another name: this run is finished")
 
 
 def test_a_finished_search_holds_no_lock_until_it_is_rewound(tiny, tmp_path):
