@@ -53,10 +53,11 @@ def _note_fewer(workers: int, fewer: int) -> None:
 
 def _guard_hint() -> str:
     """Return a hint for scripts, which the workers import."""
-    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "posenfs").stem
-    if script in ("posenfs", "__main__"):  # the command line
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)  # None: a notebook
+    if file is None or main.__spec__ is not None or Path(file).suffix != ".py":  # the command line
         return ""
-    return f'; or {script}.py lacks `if __name__ == "__main__":`, which a script with workers needs'
+    return f'; or {Path(file).name} lacks `if __name__ == "__main__":`, which a script with workers needs'
 
 
 def worker_error(error: BaseException) -> WorkerError | None:

@@ -72,20 +72,22 @@ class Disk:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names of open files, on Linux")
-@pytest.mark.parametrize("lasting", [False, True])
 @pytest.mark.parametrize(
-    ("name", "call", "named"),
+    ("name", "call", "named", "lasting"),
     [
-        ("state.pt", 1, "checkpoints/00000004/state.pt"),
-        ("state.pt", 2, "checkpoints/00000008/state.pt"),
-        ("history.jsonl", 2, "history.jsonl"),
-        ("timing.jsonl", 1, "timing.jsonl"),
-        (".status", 2, "status.json"),
-        (".errors", 2, "errors.npz"),
-        (".since", 1, "architecture/since.npz"),
-        ("/.00000004", 1, "architecture/00000004.npz"),
-        (".model", 1, "model.safetensors"),
-        (".metrics", 1, "metrics.json"),
+        ("state.pt", 2, "checkpoints/00000008/state.pt", True),
+        (".status", 2, "status.json", True),
+        (".model", 1, "model.safetensors", True),
+        ("state.pt", 1, "checkpoints/00000004/state.pt", False),
+        ("state.pt", 2, "checkpoints/00000008/state.pt", False),
+        ("history.jsonl", 2, "history.jsonl", False),
+        ("timing.jsonl", 1, "timing.jsonl", False),
+        (".status", 2, "status.json", False),
+        (".errors", 2, "errors.npz", False),
+        (".since", 1, "architecture/since.npz", False),
+        ("/.00000004", 1, "architecture/00000004.npz", False),
+        (".model", 1, "model.safetensors", False),
+        (".metrics", 1, "metrics.json", False),
     ],
 )
 def test_at_any_write(name, call, named, lasting, tiny, undisturbed, tmp_path, monkeypatch):
