@@ -57,8 +57,8 @@ def _guard_hint() -> str:
     file = getattr(main, "__file__", None)  # None: a notebook
     if file is None or main.__spec__ is not None or Path(file).suffix != ".py":  # the command line
         return ""
-    name = Path(file).name
-    return f'; or {name} lacks `if __name__ == "__main__":`, which a script with workers needs'
+    guard = '`if __name__ == "__main__":`'
+    return f"; or {Path(file).name} lacks {guard}, which a script with workers needs"
 
 
 def worker_error(error: BaseException) -> WorkerError | None:
