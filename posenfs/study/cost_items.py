@@ -18,6 +18,7 @@ from posenfs.model.space import FabricSpec
 from posenfs.search.checkpoints import RunError
 from posenfs.search.run_dir import find_run
 from posenfs.search.saved_models import load_model
+from posenfs.study.published import PUBLISHED, paper_row
 
 
 @dataclass(frozen=True)
@@ -57,75 +58,124 @@ def _whole(network: Callable[..., nn.Module], **options: int) -> Callable[[], nn
     return lambda: network(part_scheme(MPII, 1), **options)
 
 
+def _printed(table: str, row: str) -> dict[str, float]:
+    """Return the parameters and multiply-adds that the paper prints in a row."""
+    costs = paper_row(table, row)["costs"]
+    return {name: costs[name] for name in ("params_m", "gflops")}
+
+
+_BACKBONES = PUBLISHED["paper"]["backbone_params_m"]  # printed parameters in millions
 _TRANSPOSED = "the paper's rule counts transposed convolutions four times"
 _UNEXPLAINED = "no rule gives the printed parameters"
 _COCO_SIZE = ImageSize(384, 288)
 
 ITEMS: dict[str, CostItem] = {
-    "t2_p3": CostItem("II", _searched(), params_m=3.3, gflops=1.2),
-    "t4_d1": CostItem("IV, d = 1", _searched(vector_dim=1), params_m=3.3, gflops=1.1),
+    "t2_p3": CostItem("II", _searched(), **_printed("table_2", "synchronous")),
+    "t4_d1": CostItem("IV, d = 1", _searched(vector_dim=1), **_printed("table_4", "d=1 (scalar)")),
     "t4_d4": CostItem(
-        "IV, d = 4", _searched(vector_dim=4), params_m=3.3, gflops=1.1,
-        note="1.154 by the paper's rule rounds to 1.2"
+        "IV, d = 4",
+        _searched(vector_dim=4),
+        **_printed("table_4", "d=4"),
+        note="1.154 by the paper's rule rounds to 1.2",
     ),
-    "t4_d16": CostItem("IV, d = 16", _searched(vector_dim=16), params_m=3.3, gflops=1.2),
+    "t4_d16": CostItem("IV, d = 16", _searched(vector_dim=16), **_printed("table_4", "d=16")),
     "t3_p1": CostItem("III, P = 1", _searched(1)),
     "t3_p5": CostItem("III, P = 5", _searched(5)),
     "t3_p8": CostItem("III, P = 8", _searched(8)),
-    "mobilenet_v2": CostItem("backbone", MobileNetV2, params_m=1.3),
-    "resnet50": CostItem("backbone", ResNet50, params_m=23.5),
-    "hrnet_w32_stage3": CostItem("backbone", HRNet, params_m=8.1),
-    "fabric_1": CostItem("VIII", lambda: FabricBackbone(FABRIC_1), params_m=5.8),
+    "mobilenet_v2": CostItem("backbone", MobileNetV2, params_m=_BACKBONES["MobileNet-V2"]),
+    "resnet50": CostItem("backbone", ResNet50, params_m=_BACKBONES["ResNet-50"]),
+    "hrnet_w32_stage3": CostItem("backbone", HRNet, params_m=_BACKBONES["HRNet-W32-Stem-Stage3"]),
+    "fabric_1": CostItem("VIII", lambda: FabricBackbone(FABRIC_1), params_m=_BACKBONES["Fabric-1"]),
     "fabric_2": CostItem(
-        "VIII", lambda: FabricBackbone(FABRIC_2), params_m=6.8, note=f"{_UNEXPLAINED} (1.9 % off)"
+        "VIII",
+        lambda: FabricBackbone(FABRIC_2),
+        params_m=_BACKBONES["Fabric-2"],
+        note=f"{_UNEXPLAINED} (1.9 % off)",
     ),
     "fabric_3": CostItem(
-        "VIII", lambda: FabricBackbone(FABRIC_3), params_m=10.5, note=f"{_UNEXPLAINED} (9 % off)"
+        "VIII",
+        lambda: FabricBackbone(FABRIC_3),
+        params_m=_BACKBONES["Fabric-3"],
+        note=f"{_UNEXPLAINED} (9 % off)",
     ),
-    "ours_a": CostItem("V", _searched(hidden_nodes=2), ImageSize(384, 384), 5.2, 4.6),
+    "ours_a": CostItem(
+        "V", _searched(hidden_nodes=2), ImageSize(384, 384), **_printed("table_5", "ours-a")
+    ),
     "ours_b": CostItem(
-        "V, VI", _searched(5, HRNet, width=16), params_m=16.4, gflops=9.4,
+        "V, VI",
+        _searched(5, HRNet, width=16),
+        **_printed("table_6", "ours-b"),
         note="the printed numbers are those of 256 x 256; the text says 384",
     ),
     "ours_c": CostItem(
-        "VI", _searched(3, HRNet, width=12, hidden_nodes=2), params_m=12.9, gflops=8.3,
+        "VI",
+        _searched(3, HRNet, width=12, hidden_nodes=2),
+        **_printed("table_6", "ours-c"),
         note=_UNEXPLAINED,
     ),
     "branchnet_1": CostItem(
-        "VI", lambda: Branchnet(HRNet(), part_scheme(MPII, 3), 400), params_m=12.8, gflops=23.7
+        "VI",
+        lambda: Branchnet(HRNet(), part_scheme(MPII, 3), 400),
+        **_printed("table_6", "Baseline-1"),
     ),
     "branchnet_2": CostItem(
-        "VI", lambda: Branchnet(HRNet(), part_scheme(MPII, 5), 296), params_m=12.6, gflops=22.8
+        "VI",
+        lambda: Branchnet(HRNet(), part_scheme(MPII, 5), 296),
+        **_printed("table_6", "Baseline-2"),
     ),
-    "ours_1": CostItem("VII", _searched(skeleton=COCO, width=16), _COCO_SIZE, 6.1, 4.0),
+    "ours_1": CostItem(
+        "VII", _searched(skeleton=COCO, width=16), _COCO_SIZE, **_printed("table_7", "ours-1")
+    ),
     "ours_2": CostItem(
-        "VII", _searched(backbone=ResNet50, skeleton=COCO), _COCO_SIZE, 27.5, 11.4,
-        "counted by thop, which adds two operations per batch-norm output", thop_cost,
+        "VII",
+        _searched(backbone=ResNet50, skeleton=COCO),
+        _COCO_SIZE,
+        **_printed("table_7", "ours-2"),
+        note="counted by thop, which adds two operations per batch-norm output",
+        rule=thop_cost,
     ),
     "ours_3": CostItem(
-        "VII", _searched(5, HRNet, COCO, width=16), _COCO_SIZE, 15.8, 14.8,
-        "printed after pruning; recomputed before pruning",
+        "VII",
+        _searched(5, HRNet, COCO, width=16),
+        _COCO_SIZE,
+        **_printed("table_7", "ours-3"),
+        note="printed after pruning; recomputed before pruning",
     ),
     "simple_baseline_50": CostItem(
-        "IV", _whole(SimpleBaseline), params_m=34.0, gflops=12.0,
+        "IV",
+        _whole(SimpleBaseline),
+        **_printed("table_4", "SimpleBaseline"),
         note=_TRANSPOSED,
     ),
     "simple_baseline_50_coco": CostItem(
-        "VII", lambda: SimpleBaseline(part_scheme(COCO, 1)), ImageSize(256, 192), 34.0, 8.9,
-        f"{_TRANSPOSED}; printed beside 384 x 288 networks, it is the cost at 256 x 192",
+        "VII",
+        lambda: SimpleBaseline(part_scheme(COCO, 1)),
+        ImageSize(256, 192),
+        **_printed("table_7", "SimpleBaseline(ResNet-50)"),
+        note=f"{_TRANSPOSED}; printed beside 384 x 288 networks, it is the cost at 256 x 192",
     ),
     "simple_baseline_50_vector8": CostItem(
-        "IV", _whole(SimpleBaseline, vector_dim=8), params_m=34.0, gflops=12.1, note=_TRANSPOSED
+        "IV",
+        _whole(SimpleBaseline, vector_dim=8),
+        **_printed("table_4", "SimpleBaseline + vector(8)"),
+        note=_TRANSPOSED,
     ),
     "simple_baseline_152": CostItem(
-        "VI", _whole(SimpleBaseline, depth=152), params_m=68.6, gflops=20.9, note=_TRANSPOSED
+        "VI",
+        _whole(SimpleBaseline, depth=152),
+        **_printed("table_6", "SimpleBaseline"),
+        note=_TRANSPOSED,
     ),
     "hrnet_w32": CostItem(
-        "IV", _whole(HRNetPose), params_m=28.5, gflops=9.5,
-        note="Table VI prints 27.8M for the same network"
+        "IV",
+        _whole(HRNetPose),
+        **_printed("table_4", "HRNet"),
+        note="Table VI prints 27.8M for the same network",
     ),
-    "hrnet_w32_vector8": CostItem("IV", _whole(HRNetPose, vector_dim=8), params_m=28.5, gflops=9.6),
-}  # fmt: skip
+    "hrnet_w32_vector8": CostItem(
+        "IV", _whole(HRNetPose, vector_dim=8), **_printed("table_4", "HRNet + vector(8)")
+    ),
+}
 
 
 def chosen_items(names: Sequence[str]) -> dict[str, CostItem]:
