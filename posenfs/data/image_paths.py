@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from posenfs.data.images import IMAGE_EXTENSIONS
 from posenfs.data.sample import Annotations
 
-_FOUND = "image found by the end of its path, not by its whole path"
+_BY_END = "image found by the end of its path, not by its whole path"
 _MAX_DEPTH = 4  # of folders inside the folders that are searched
 
 _Parts = tuple[str, ...]
@@ -37,23 +37,23 @@ def find_images(annotations: Annotations, folders: Sequence[Path]) -> Annotation
         The annotations; `doubtful` counts the images that are found by the end of their path.
     """
     names = annotations.images
-    holding: list[Path] = []
-    for folder in dict.fromkeys(folders):
+    candidates = list(dict.fromkeys(folders))
+    for folder in candidates:
         are_files = _are_files(folder, names)
         if all(are_files):
             return replace(annotations, root=folder)
         if any(are_files):
-            holding = [folder]
+            candidates = [folder]
             break
-    found = {folder: _find_all(folder, names) for folder in holding or dict.fromkeys(folders)}
-    root = max(found, key=lambda folder: len(found[folder]))  # of equal ones the first
-    renamed = {name: _relative(root, file) for name, file in found[root].items()}
+    files = {folder: _find_all(folder, names) for folder in candidates}
+    root = max(files, key=lambda folder: len(files[folder]))  # of equal ones the first
+    renamed = {name: _relative(root, file) for name, file in files[root].items()}
     by_end = sum(path != name for name, path in renamed.items())
     return replace(
         annotations,
         root=root,
         images=tuple(renamed.get(name, _name_inside(name)) for name in names),
-        doubtful={**annotations.doubtful} | ({_FOUND: by_end} if by_end else {}),
+        doubtful={**annotations.doubtful} | ({_BY_END: by_end} if by_end else {}),
     )
 
 

@@ -183,7 +183,7 @@ def _size_doubts(stored: StoredImage, annotated: ImageSize | None) -> list[str]:
             "image turned by its EXIF orientation, although no annotated size tells whether the "
             "annotations are turned too"
         )
-    if annotated is not None and stored.used_size(annotated) != annotated:
+    if stored.differs_from(annotated):
         doubts.append(OTHER_SIZE)
     return doubts
 
@@ -204,7 +204,8 @@ def exclude_broken_images(
     Raises:
         DataError: All images are broken or, if strict, one is.
     """
-    states = inspect_images(image_paths(annotations), progress=progress)
+    paths = image_paths(annotations)
+    states = inspect_images(paths, progress=progress)
     faults = {path: state.fault for path, state in states.items() if state.fault is not None}
     doubts = image_doubts(annotations, states)
     if strict and (others := other_sizes(annotations, states)):
@@ -212,7 +213,6 @@ def exclude_broken_images(
     annotations = replace(annotations, doubtful={**annotations.doubtful, **doubts})
     if not faults:
         return annotations
-    paths = image_paths(annotations)
     is_broken = np.array([path in faults for path in paths])
     without_image = is_broken[annotations.image_index]
     message = (
@@ -238,7 +238,7 @@ def other_sizes(annotations: Annotations, states: Mapping[Path, ImageState]) -> 
     others = []
     for number, path in enumerate(image_paths(annotations)):
         annotated, stored = annotations.annotated_size(number), states[path].stored
-        if annotated and stored and stored.used_size(annotated) != annotated:
+        if annotated and stored and stored.differs_from(annotated):
             others.append((annotations.images[number], stored.used_size(annotated), annotated))
     if not others:
         return None

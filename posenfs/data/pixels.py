@@ -82,6 +82,10 @@ class StoredImage(NamedTuple):
         """Return the size in px of the decoded image; arguments as of `is_turned`."""
         return self.upright_size if self.is_turned(annotated) else self.size
 
+    def differs_from(self, annotated: ImageSize | None) -> bool:
+        """Return whether the decoded image has another size than annotated."""
+        return annotated is not None and self.used_size(annotated) != annotated
+
 
 def load_image(path: Path, annotated: ImageSize | None = None) -> Tensor:
     """Decode an image. Of several frames the first is read.

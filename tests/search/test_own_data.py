@@ -204,13 +204,19 @@ def test_an_evaluation_needs_the_data_with_the_same_keypoints(hands, capsys):
     ) in str(error.value)
 
 
-def test_a_search_goes_on_with_the_data_elsewhere(tmp_path):
-    toml = write_hands(tmp_path / "data")
+def searched_whole_and_half(folder, name):
+    """Search in folder/whole to the end and in folder/<name> for an epoch of two."""
+    toml = write_hands(folder / "data")
     experiment = hands_experiment(toml, epochs=2)
-    Search(experiment, tmp_path / "whole", device="cpu", progress=False).finish()
-    search = Search(experiment, tmp_path / "moved", device="cpu", progress=False)
+    Search(experiment, folder / "whole", device="cpu", progress=False).finish()
+    search = Search(experiment, folder / name, device="cpu", progress=False)
     search.epoch()
     search.close()
+    return toml, experiment
+
+
+def test_a_search_goes_on_with_the_data_elsewhere(tmp_path):
+    _, experiment = searched_whole_and_half(tmp_path, "moved")
     (tmp_path / "data").rename(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=r"no description of data at .*data/hands\.toml"):
         Search(tmp_path / "moved", device="cpu", progress=False)
@@ -238,12 +244,7 @@ def test_a_search_goes_on_with_the_data_elsewhere(tmp_path):
     ],
 )
 def test_a_search_goes_on_with_what_it_began_with(change, field, values, tmp_path, capsys):
-    toml = write_hands(tmp_path / "data")
-    experiment = hands_experiment(toml, epochs=2)
-    Search(experiment, tmp_path / "whole", device="cpu", progress=False).finish()
-    search = Search(experiment, tmp_path / "edited", device="cpu", progress=False)
-    search.epoch()
-    search.close()
+    toml, experiment = searched_whole_and_half(tmp_path, "edited")
     edit(toml, change)
     capsys.readouterr()
     Search(experiment, tmp_path / "edited", device="cpu", progress=False).finish()
