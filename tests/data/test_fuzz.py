@@ -18,10 +18,10 @@ from posenfs.data.images import inspect_image
 from posenfs.data.pixels import load_image
 from posenfs.data.sample import DataError
 from posenfs.evaluation.coco import coco_metrics
+from posenfs.evaluation.coco_scoring import score_coco
 from posenfs.evaluation.oks import rescore_results
 from posenfs.evaluation.prediction import Predictions
 from posenfs.evaluation.prediction_files import read_predictions
-from posenfs.evaluation.scoring import score_coco
 
 EXAMPLES = int(os.environ.get("POSENFS_FUZZ", "120"))  # per test; set thousands now and then
 BOUNDED = settings(
